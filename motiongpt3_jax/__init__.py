@@ -1,0 +1,1 @@
+"""MotionGPT3 in JAX: motion and language in one model."""

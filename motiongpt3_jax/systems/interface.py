@@ -1,0 +1,62 @@
+"""What training, sampling, evaluation, export and serving know of a system."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import jax
+from flax import struct
+
+from motiongpt3_jax.batch import Batch
+
+Tree = Any
+
+
+class Variables(struct.PyTreeNode):
+    """A system's arrays.
+
+    Attributes:
+      params: what gradients train, a plain nested dictionary.
+      state: what training moves without gradients (a codebook's moving averages); may be empty.
+    """
+
+    params: Tree
+    state: Tree = struct.field(default_factory=dict)
+
+
+class Terms(struct.PyTreeNode):
+    """A loss before its division: sums and counts, so that rows, devices and accumulation add up exactly.
+
+    Attributes:
+      sums: summed loss of each term over the batch.
+      counts: what each term's sum is divided by; depends on the batch, never on parameters.
+      metrics: (sum, count) of each number that is reported and not trained on.
+      state: the new state.
+    """
+
+    sums: dict[str, jax.Array]
+    counts: dict[str, jax.Array]
+    metrics: dict[str, tuple[jax.Array, jax.Array]] = struct.field(default_factory=dict)
+    state: Tree = struct.field(default_factory=dict)
+
+
+class Objective(Protocol):
+    """Weights and switches of a loss; a frozen dataclass that lives with its system."""
+
+    @property
+    def term_weights(self) -> Mapping[str, float]:
+        """Weight of each of `Terms.sums` in the total."""
+
+
+Loss = Callable[[Variables, Batch, Tree, Any], Terms]
+
+
+class System(Protocol):
+    """A model with its losses and its way to answer. Everything is a pure function of arrays."""
+
+    losses: Mapping[str, Loss]
+
+    def init(self, rng: jax.Array) -> Variables:
+        """Fresh variables."""
+
+    def draw(self, key: jax.Array, batch: Batch, train: bool) -> Tree:
+        """Every random number of a loss, keyed by sample: batch mates change nothing but dropout."""
