@@ -4,6 +4,7 @@ A *row* holds one or several samples, told apart by their segment. Each modality
 a slot's position says where it stands in its sample's interleaved sequence.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,15 +28,36 @@ class Slots:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """What a layout lays out: a captioned clip, a task, and the draws that decide its prompt.
+
+    Attributes:
+      number: the sample's number in its epoch; seeds every random draw that belongs to it.
+      frames: length of the (cropped) clip.
+      caption: the sentence that goes with it.
+      subtask: name of the sub-task whose templates are used.
+      picks: two numbers in [0, 1) that choose the input and the output template.
+      coins: two numbers in [0, 1); below 0.5 the caption in the input (output) is quoted.
+    """
+
+    number: int
+    frames: int
+    caption: str
+    subtask: str
+    picks: tuple[float, float] = (0.0, 0.0)
+    coins: tuple[float, float] = (1.0, 1.0)
+
+
+@dataclass(frozen=True)
 class Example:
     """One sample as a system's layout made it: what a row is packed from.
 
     Attributes:
-      number: the sample's number; seeds every random draw that belongs to it.
+      number: the sample's number.
       streams: the slots of each modality.
       targets: for each text slot the id at its position + 1.
       weights: weight of that target in the text loss; 0 leaves it out.
-      clips: normalised features of the clips to encode, (frames, features) each.
+      clips: (start, stop) frames of the sample's clip, one entry for each piece to encode.
       inputs: for each motion slot the (clip, chunk) that fills it, or (-1, 0) for its token's own embedding.
       outputs: (motion slots of the holders, clip that they stand for), one entry per clip to generate.
       blind: number of text targets whose predecessor is a motion slot, which no text slot can predict.
@@ -45,10 +67,14 @@ class Example:
     streams: dict[str, Slots] = field(default_factory=dict)
     targets: Int[np.ndarray, "slots"] | None = None
     weights: Float[np.ndarray, "slots"] | None = None
-    clips: list[Float[np.ndarray, "frames features"]] = field(default_factory=list)
+    clips: tuple[tuple[int, int], ...] = ()
     inputs: Int[np.ndarray, "slots 2"] | None = None
-    outputs: list[tuple[Int[np.ndarray, "holders"], int]] = field(default_factory=list)
+    outputs: tuple[tuple[tuple[int, ...], int], ...] = ()
     blind: int = 0
+
+
+Layout = Callable[[Sequence[Sample]], list[Example]]
+"""A system's way to lay samples out; pure, and the same for one sample as for many."""
 
 
 class StreamSlots(struct.PyTreeNode):
