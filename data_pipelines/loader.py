@@ -1,0 +1,171 @@
+"""From clips to batches: crop, normalise, prompt, lay out, pack, in an order that is a pure function of the step.
+
+Which samples share global row r of epoch e depends on (seed, e) alone, and each sample's draws on (seed, e, sample).
+So the whole state of the data is one integer, the step, on any number of processes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+import grain
+import numpy as np
+from jaxtyping import Float
+
+from motiongpt3_jax.batch import Batch, Example, Layout, Sample
+from motiongpt3_jax.data_pipelines.clip import Clip
+from motiongpt3_jax.data_pipelines.packing import RowShape, build, pack, size_of, useful
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """How samples are drawn and batched.
+
+    Attributes:
+      seed: decides order and draws.
+      rows: rows in one global batch.
+      shape: how much a row holds.
+      subtasks: (name, visits per clip and epoch); a fraction is a chance.
+      shuffle: False keeps the clips' order, each with its sub-tasks side by side (the official single-GPU order).
+      crop: whether a third of the visits see the clip cut to a multiple of four frames, as the official data does.
+      workers: Grain worker processes; 0 loads in threads of this process.
+    """
+
+    seed: int
+    rows: int
+    shape: RowShape
+    subtasks: tuple[tuple[str, float], ...]
+    shuffle: bool = True
+    crop: bool = True
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One visit of one clip in one epoch, with everything that chance decides about it."""
+
+    sample: Sample
+    clip: int
+    start: int
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Batches of one stage.
+
+    Attributes:
+      source: the clips, by index.
+      lengths: frames of every clip.
+      captions: captions of every clip.
+      mean, std: statistics that normalise the features.
+      layout: the system's layout.
+      options: how samples are drawn and batched.
+      process: (index, count) of this process; it takes its slice of each batch's rows.
+    """
+
+    source: Sequence[Clip]
+    lengths: Sequence[int]
+    captions: Sequence[tuple[str, ...]]
+    mean: Float[np.ndarray, "features"]
+    std: Float[np.ndarray, "features"]
+    layout: Layout
+    options: LoaderOptions
+    process: tuple[int, int] = (0, 1)
+    _plans: dict[int, list[list[int]]] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """Batches of every epoch, set by the first one's packing."""
+        return max(1, len(self.plan(0)) // self.options.rows)
+
+    def visit(self, epoch: int, number: int) -> Visit:
+        """Sample `number` of an epoch: clip `number // subtasks`, with its caption, crop and prompt draws."""
+        clip, subtask = divmod(number, len(self.options.subtasks))
+        draws = np.random.Generator(np.random.Philox(key=[self.options.seed, epoch], counter=[0, 0, 0, number]))
+        caption, cut, place, pick_in, pick_out, coin_in, coin_out = draws.random(7)
+        start, frames = _crop(self.lengths[clip], cut, place) if self.options.crop else (0, self.lengths[clip])
+        captions = self.captions[clip]
+        sample = Sample(
+            number=number,
+            frames=frames,
+            caption=captions[int(caption * len(captions))] if captions else "",
+            subtask=self.options.subtasks[subtask][0],
+            picks=(pick_in, pick_out),
+            coins=(coin_in, coin_out),
+        )
+        return Visit(sample, clip, start)
+
+    def numbers(self, epoch: int) -> np.ndarray:
+        """The samples of an epoch in the order in which they are packed."""
+        visits = np.array([visits for _, visits in self.options.subtasks])
+        draws = np.random.Generator(np.random.Philox(key=[self.options.seed, epoch], counter=[0, 0, 1, 0]))
+        chance = draws.random((len(self.lengths), len(visits)))
+        chosen = np.flatnonzero((chance < visits).ravel())
+        return draws.permutation(chosen) if self.options.shuffle else chosen
+
+    def plan(self, epoch: int) -> list[list[int]]:
+        """The rows of an epoch, as numbers of samples."""
+        if epoch not in self._plans:
+            numbers = self.numbers(epoch)
+            examples = self.layout([self.visit(epoch, int(number)).sample for number in numbers])
+            sizes = [size_of(example, self.options.shape) for example in examples]
+            rows = [[int(numbers[i]) for i in row] for row in pack(sizes, self.options.shape)]
+            while len(self._plans) > 2:
+                self._plans.pop(next(key for key in self._plans if key != 0))
+            self._plans[epoch] = rows
+        return self._plans[epoch]
+
+    def batch(self, step: int) -> Batch:
+        """This process's rows of batch `step`, counted over all epochs."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        rows = self.plan(epoch)
+        index, count = self.process
+        mine = self.options.rows // count
+        first = place * self.options.rows + index * mine
+        return self._build(epoch, [rows[(first + i) % len(rows)] for i in range(mine)])
+
+    def batches(self, start_step: int = 0) -> Iterator[Batch]:
+        """Batches from `start_step` on, without end, read ahead by Grain."""
+        steps = grain.MapDataset.range(start_step, 2**31 - 1).map(self.batch)
+        read = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
+        ahead = steps.to_iter_dataset(read)
+        if self.options.workers:
+            ahead = ahead.mp_prefetch(grain.MultiprocessingOptions(num_workers=self.options.workers))
+        return iter(ahead)
+
+    def once(self, limit: int | None = None) -> Iterator[Batch]:
+        """Every row of epoch 0 once, whole batches only; at most `limit` batches. Used for validation."""
+        for step in range(self.steps_per_epoch if limit is None else min(limit, self.steps_per_epoch)):
+            yield self.batch(step)
+
+    def describe(self, numbers: Sequence[int]) -> list[str]:
+        """Names of samples for messages: their clip and sub-task."""
+        tasks = self.options.subtasks
+        return [f"{self.source[n // len(tasks)].id} ({tasks[n % len(tasks)][0]})" for n in numbers if n >= 0]
+
+    def useful(self, batch: Batch) -> dict[str, float]:
+        """Shares of useful slots, samples and tokens of a batch."""
+        return useful(batch)
+
+    def _build(self, epoch: int, rows: list[list[int]]) -> Batch:
+        visits = {number: self.visit(epoch, number) for row in rows for number in row}
+        flat = [number for row in rows for number in row]
+        laid_out = dict(zip(flat, self.layout([visits[number].sample for number in flat])))
+        examples: list[list[Example]] = [[laid_out[number] for number in row] for row in rows]
+
+        @lru_cache(maxsize=4)
+        def features(number: int) -> np.ndarray:
+            visit = visits[number]
+            raw = self.source[visit.clip].features[visit.start : visit.start + visit.sample.frames]
+            return ((raw - self.mean) / self.std).astype(np.float32)
+
+        return build(examples, features, self.options.shape, len(self.mean))
+
+
+def _crop(frames: int, cut: float, place: float) -> tuple[int, int]:
+    """(start, frames) of a visit: whole with chance 2/3, else a multiple of four frames somewhere in the clip."""
+    quarters = frames // 4
+    if cut < 2 / 3 or quarters < 2:
+        return 0, frames
+    length = 4 * (quarters - 1 if cut < 5 / 6 else quarters)
+    return int(place * (frames - length + 1)), length
