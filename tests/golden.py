@@ -1,0 +1,162 @@
+"""Golden numbers of the official implementation: reading them, filling weights by their rule, comparing with them.
+
+The fixtures lie in the folder that the environment variable MOTION_GOLDEN_DIR names, by default `../shared/golden`
+beside the project; without them the tests that need them are skipped. Every comparison's largest difference is listed
+at the end of a pytest run.
+"""
+
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+FOLDER = Path(os.environ.get("MOTION_GOLDEN_DIR") or Path(__file__).resolve().parents[2] / "shared" / "golden")
+PROPERTY = "golden_difference"
+
+# (pattern, gain, axis that holds the fan-in): the first pattern found in the key wins.
+GAINS: tuple[tuple[str, float, int | None], ...] = (
+    (r"(^|\.)(wte|wpe|wpe_mot)\.weight$", 0.1, None),
+    (r"pre_processors\.\d+\.weight$", 0.1, None),
+    (
+        r"\.pe$|hidden_embedding$|global_motion_token$|fake_latent$|(^|\.)hidden$|diffusion_pos_embed_learned$",
+        0.5,
+        None,
+    ),
+    (r"c_attn\.fn\.\d+\.weight$", 1.5, 0),
+    (r"(c_proj\.fn\.\d+|mlp\.fn\.\d+\.c_fc|mlp\.fn\.\d+\.c_proj)\.weight$", 1.0, 0),
+    (r"in_proj_weight$", 2.0, 1),
+    (r"self_attn\.out_proj\.weight$", 0.4, 1),
+    (r"multihead_attn\.out_proj\.weight$", 0.05, 1),
+)
+
+_running: pytest.Item | None = None
+
+
+def golden(name: str) -> Mapping[str, np.ndarray]:
+    """The arrays of `<name>.npz`; skips the test when the fixtures are not there."""
+    path = FOLDER / f"{name}.npz"
+    if not path.is_file():
+        pytest.skip(f"golden fixture {path} is missing; point MOTION_GOLDEN_DIR at the folder that holds {path.name}")
+    return np.load(path, allow_pickle=False)
+
+
+def golden_json(name: str) -> dict[str, Any]:
+    """The contents of `<name>.json`, e.g. `fill_check` or `vae.manifest`; skips when it is not there."""
+    path = FOLDER / f"{name}.json"
+    if not path.is_file():
+        pytest.skip(f"golden fixture {path} is missing; point MOTION_GOLDEN_DIR at the folder that holds {path.name}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def fill(key: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The deterministic weights of the parameter with this full official key and PyTorch shape, float32."""
+    shape = tuple(shape)
+    seed = zlib.crc32(key.encode()) & 0x7FFFFFFF
+    x = np.random.RandomState(seed).standard_normal(shape).astype(np.float32)
+    for pattern, gain, axis in GAINS:
+        if re.search(pattern, key):
+            return x * np.float32(gain if axis is None else gain / np.sqrt(shape[axis]))
+    if len(shape) == 1:
+        return np.float32(1) + np.float32(0.1) * x if key.endswith(".weight") else np.float32(0.02) * x
+    return x * np.float32(1 / np.sqrt(np.prod(shape[1:])))
+
+
+def filled(name: str, prefix: str = "") -> dict[str, np.ndarray]:
+    """The filled state dict that `<name>.manifest.json` lists, tied tensors shared.
+
+    Args:
+      name: fixture, e.g. "vae".
+      prefix: only the keys that begin with it; they keep their full names.
+    """
+    manifest = golden_json(f"{name}.manifest")
+    source = {key: entry.get("alias_of", key) for key, entry in manifest.items() if key.startswith(prefix)}
+    # PyTorch shapes of tied tensors agree, so an alias can lend its shape to a source outside the prefix.
+    tensors = {target: fill(target, manifest[key]["shape"]) for key, target in sorted(source.items())}
+    return {key: tensors[target] for key, target in source.items()}
+
+
+def compare(
+    name: str,
+    ours: Any,
+    theirs: Any,
+    atol: float = 1e-4,
+    rtol: float = 1e-4,
+    relative_to_max: bool = False,
+) -> float:
+    """Assert that two arrays agree, record the largest difference for the summary, and return it.
+
+    Args:
+      name: what is compared, e.g. "vae/a_mu".
+      ours: our array.
+      theirs: the golden array, of the same shape.
+      atol: absolute part of what is allowed.
+      rtol: part of it that grows with the golden value.
+      relative_to_max: let `rtol` be of the largest golden value instead of each one.
+    """
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert ours.shape == theirs.shape, f"{name}: our shape {ours.shape} is not the golden {theirs.shape}"
+    if not np.issubdtype(theirs.dtype, np.number):
+        wrong = int(np.sum(ours != theirs))
+        _record(name, float(wrong), 0.0, float(theirs.size))
+        assert wrong == 0, f"{name}: {wrong} of {theirs.size} entries differ"
+        return 0.0
+    mine, wanted = ours.astype(np.float64), theirs.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        difference = np.where(mine == wanted, 0.0, np.abs(mine - wanted))
+    difference = np.where(np.isnan(difference), np.inf, difference)
+    size = np.where(np.isfinite(wanted), np.abs(wanted), 0.0)
+    scale = float(size.max(initial=0.0))
+    allowed = atol + rtol * (scale if relative_to_max else size)
+    largest = float(difference.max(initial=0.0))
+    _record(name, largest, float(np.max(difference / np.maximum(allowed, 1e-300), initial=0.0)), scale)
+    wrong = difference > allowed
+    where = np.unravel_index(int(np.argmax(difference - allowed)), difference.shape) if wrong.any() else ()
+    assert not wrong.any(), (
+        f"{name}: {int(wrong.sum())} of {wrong.size} entries differ by more than atol {atol:g} + rtol {rtol:g}; "
+        f"largest difference {largest:.3g} of values up to {scale:.3g}, "
+        f"worst at {tuple(map(int, where))}: ours {ours[where]!r}, golden {theirs[where]!r}"
+    )
+    return largest
+
+
+def _record(name: str, largest: float, used: float, scale: float) -> None:
+    print(f"golden {name}: largest difference {largest:.2e} ({used:.0%} of the allowance), values up to {scale:.3g}")
+    if _running is not None and _running.get_closest_marker("golden"):
+        _running.user_properties.append((PROPERTY, [name, largest, used, scale]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Remember which test runs, so that `compare` can attach its result to the test's report."""
+    global _running
+    _running = item
+    try:
+        return (yield)
+    finally:
+        _running = None
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """List the largest difference of every golden comparison; reports carry them, so pytest-xdist's workers too."""
+    rows: dict[str, list[Any]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for key, value in getattr(report, "user_properties", ()):
+                if key == PROPERTY and getattr(report, "when", "") == "call":
+                    name = value[0]
+                    if name not in rows or value[1] >= rows[name][1]:
+                        rows[name] = value
+    if not rows:
+        return
+    terminalreporter.section("golden: largest differences")
+    width = max(map(len, rows))
+    terminalreporter.write_line(f"{'comparison':{width}}  difference  of allowance  values up to")
+    for name in sorted(rows):
+        _, largest, used, scale = rows[name]
+        terminalreporter.write_line(f"{name:{width}}  {largest:10.2e}  {used:12.1%}  {scale:12.4g}")
