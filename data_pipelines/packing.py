@@ -229,7 +229,7 @@ class _Row:
     def _outputs(self, example: Example, first_slot: int, clips: list[int]) -> None:
         for ordinal, (slots, clip) in enumerate(example.outputs):
             self.batch.outputs[self.row, self.outputs] = np.asarray(slots) + first_slot
-            self.batch.output_clip[self.row, self.outputs] = clips[clip]
+            self.batch.output_clip[self.row, self.outputs] = clips[clip] if clip >= 0 else -1
             self.batch.output_seeds[self.row, self.outputs] = example.number * SEEDS_PER_SAMPLE + ordinal
             self.outputs += 1
 

@@ -59,7 +59,7 @@ class Example:
       weights: weight of that target in the text loss; 0 leaves it out.
       clips: (start, stop) frames of the sample's clip, one entry for each piece to encode.
       inputs: for each motion slot the (clip, chunk) that fills it, or (-1, 0) for its token's own embedding.
-      outputs: (motion slots of the holders, clip that they stand for), one entry per clip to generate.
+      outputs: (motion slots of the holders, clip that they stand for or -1), one entry per clip to generate.
       blind: number of text targets whose predecessor is a motion slot, which no text slot can predict.
     """
 

@@ -1,0 +1,206 @@
+"""The losses of MotionGPT3's stages, as sums and counts, and the random numbers that they use."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float
+
+from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.models import vae_loss
+from motiongpt3_jax.systems.interface import Terms, Variables
+from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, MotionGPT3Config, VaeObjective
+from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, streams, to_language
+from motiongpt3_jax.systems.motiongpt3.modules import Modules
+
+Tree = Any
+MOMENT_DECAY = 0.99
+
+
+class Draws(struct.PyTreeNode):
+    """Every random number of a loss.
+
+    Attributes:
+      latent: standard normals of the clips' posteriors.
+      time: uniform numbers that choose the noise level of each repeat.
+      noise: standard normals added to the targets.
+      drop: uniform numbers; below the chance, a repeat sees the null condition.
+      dropout: key of the dropout masks; None in evaluation.
+    """
+
+    latent: Float[Array, "rows clips latents width"]
+    time: Float[Array, "rows outputs repeats"]
+    noise: Float[Array, "rows outputs repeats latents width"]
+    drop: Float[Array, "rows outputs repeats"]
+    dropout: jax.Array | None = None
+
+
+def draw(config: MotionGPT3Config, key: jax.Array, batch: Batch, train: bool) -> Draws:
+    """Draws keyed by the seed of each clip and output, so that batch mates change nothing but dropout."""
+    latent = (config.vae.latents, config.vae.width)
+
+    def of_clip(seed: Array) -> Array:
+        return jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, 0), seed), latent)
+
+    def of_output(seed: Array) -> tuple[Array, Array, Array]:
+        mine = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, 1), seed), 3)
+        return (
+            jax.random.uniform(mine[0], (config.repeats,)),
+            jax.random.normal(mine[1], (config.repeats, *latent)),
+            jax.random.uniform(mine[2], (config.repeats,)),
+        )
+
+    time, noise, drop = jax.vmap(jax.vmap(of_output))(batch.output_seeds)
+    return Draws(
+        latent=jax.vmap(jax.vmap(of_clip))(batch.clip_seeds),
+        time=time,
+        noise=noise,
+        drop=drop,
+        dropout=jax.random.fold_in(key, 2) if train else None,
+    )
+
+
+def vae_terms(modules: Modules, variables: Variables, batch: Batch, draws: Draws, objective: VaeObjective) -> Terms:
+    """The VAE's reconstruction and divergence; measures the latents' moments when the config asks for it."""
+    rngs = _rngs(draws, objective.dropout)
+    mean, log_variance = encode_clips(modules, variables.params, batch, rngs)
+    latents = mean + jnp.exp(0.5 * log_variance) * draws.latent
+    sums: dict[str, Array] = {}
+    counts: dict[str, Array] = {}
+    first = 0
+    for features in batch.clips:
+        clips, length, width = features.shape[1:]
+        here = slice(first, first + clips)
+        frames = batch.clip_frames[:, here].reshape(-1)
+
+        def flat(x: Array, clips: int = clips, here: slice = here) -> Array:
+            return x[:, here].reshape(-1, *x.shape[2:])
+
+        decoded = modules.vae.apply(
+            {"params": variables.params["vae"]},
+            flat(latents),
+            frames,
+            length,
+            deterministic=rngs is None,
+            method="decode",
+            rngs=rngs,
+        )
+        new_sums, new_counts = vae_loss(
+            features.reshape(-1, length, width), decoded, flat(mean), flat(log_variance), frames, objective.padding
+        )
+        sums = {k: sums.get(k, 0.0) + v for k, v in new_sums.items()}
+        counts = {k: counts.get(k, 0.0) + v for k, v in new_counts.items()}
+        first += clips
+    state = variables.state
+    if modules.config.latent_scale is None:
+        state = _moments(state, jax.lax.stop_gradient(latents), batch.clip_frames > 0)
+    return Terms(sums=sums, counts=counts, state=state)
+
+
+def _moments(state: Tree, latents: Float[Array, "rows clips latents width"], real: Array) -> Tree:
+    """Moves the latents' first and second moments towards this batch's."""
+    weights = real / jnp.maximum(real.sum(), 1)
+
+    def move(old: Array, values: Array) -> Array:
+        return MOMENT_DECAY * old + (1 - MOMENT_DECAY) * jnp.einsum("rc,rclw->lw", weights, values)
+
+    return {
+        "latent_mean": move(state["latent_mean"], latents),
+        "latent_square": move(state["latent_square"], latents**2),
+    }
+
+
+def language_terms(
+    modules: Modules, variables: Variables, batch: Batch, draws: Draws, objective: LanguageObjective
+) -> Terms:
+    """Next-token cross-entropy of the text and noise prediction of the motion, whichever has a weight."""
+    params, rngs = variables.params, _rngs(draws, objective.dropout)
+    latents = None
+    if batch.clips:
+        vae_rngs = _rngs(draws, objective.vae_dropout)
+        mean, log_variance = encode_clips(modules, params, batch, vae_rngs)
+        latents = to_language(variables.state, mean + jnp.exp(0.5 * log_variance) * draws.latent)
+        latents = jax.lax.stop_gradient(latents)
+    hidden = modules.decoder.apply(
+        {"params": params["decoder"]}, streams(modules, params, batch, latents), deterministic=rngs is None, rngs=rngs
+    )
+    terms = Terms(sums={}, counts={}, state=variables.state)
+    if objective.text:
+        terms = _join(terms, text_terms(modules, params, hidden["text"], batch))
+    if objective.diffusion and latents is not None:
+        found = conditions(hidden["motion"], batch.outputs)
+        terms = _join(terms, diffusion_terms(modules, params, found, latents, batch, draws, objective, rngs))
+    return terms
+
+
+def text_terms(modules: Modules, params: Tree, hidden: Float[Array, "rows slots width"], batch: Batch) -> Terms:
+    """Cross-entropy of the weighted targets; blind ones count as ln(vocabulary), the uniform guess."""
+    logits = modules.text.apply({"params": params["vocabulary"]["text"]}, hidden, method="logits").astype(jnp.float32)
+    if modules.constrain:
+        logits = modules.constrain("logits", logits)
+    picked = jnp.take_along_axis(logits, batch.targets[..., None], axis=-1)[..., 0]
+    losses = jax.nn.logsumexp(logits, axis=-1) - picked
+    blind = batch.blind.sum()
+    vocabulary = modules.config.vocabulary + modules.config.new_ids
+    right = (jnp.argmax(logits, axis=-1) == batch.targets) * batch.weights
+    return Terms(
+        sums={"text": jnp.where(batch.weights > 0, losses * batch.weights, 0.0).sum() + blind * jnp.log(vocabulary)},
+        counts={"text": batch.weights.sum() + blind},
+        metrics={"text_accuracy": (right.sum(), batch.weights.sum())},
+    )
+
+
+def diffusion_terms(
+    modules: Modules,
+    params: Tree,
+    found: Float[Array, "rows outputs holders width"],
+    latents: Float[Array, "rows clips latents channels"],
+    batch: Batch,
+    draws: Draws,
+    objective: LanguageObjective,
+    rngs: dict[str, jax.Array] | None,
+) -> Terms:
+    """Mean squared error of the predicted noise (or flow), over repeats that each draw their own noise level."""
+    rows, outputs, repeats = draws.time.shape
+    real = batch.output_clip >= 0
+    place = jnp.maximum(batch.output_clip, 0)[..., None, None]
+    clean = jnp.take_along_axis(latents, place, axis=1)[:, :, None]
+    noisy, time, target = _noised(modules, clean, draws)
+
+    def head(method: str, *args: Array) -> Array:
+        return modules.head.apply(
+            {"params": params["head"]}, *args, method=method, deterministic=rngs is None, rngs=rngs
+        )
+
+    pooled = head("pool", found.reshape(rows * outputs, *found.shape[2:])).reshape(rows, outputs, 1, -1)
+    dropped = (draws.drop < objective.condition_dropout)[..., None]
+    pooled = jnp.where(dropped, head("pool", params["null_condition"][None])[0], pooled)
+    level = modules.head.apply({"params": params["head"]}, time.reshape(-1), method="time")
+    condition = pooled.reshape(rows * outputs * repeats, -1) + level
+    guess = modules.head.apply(
+        {"params": params["head"]}, noisy.reshape(-1, *noisy.shape[3:]), condition, method="denoise"
+    )
+    errors = jnp.mean((guess.reshape(target.shape) - target) ** 2, axis=(-2, -1))
+    return Terms(
+        sums={"diffusion": jnp.where(real[..., None], errors, 0.0).sum()},
+        counts={"diffusion": real.sum() * float(repeats)},
+    )
+
+
+def _noised(modules: Modules, clean: Array, draws: Draws) -> tuple[Array, Array, Array]:
+    """Noisy latents, the time that the head is told, and what it is to predict."""
+    if modules.config.flow:
+        time = draws.time[..., None, None]
+        return (1 - time) * draws.noise + time * clean, draws.time, clean - draws.noise
+    steps = modules.config.diffusion_steps
+    time = jnp.minimum((draws.time * steps).astype(jnp.int32), steps - 1)
+    return modules.schedule.q_sample(clean, time, draws.noise), time, draws.noise
+
+
+def _rngs(draws: Draws, dropout: bool) -> dict[str, jax.Array] | None:
+    return {"dropout": draws.dropout} if dropout and draws.dropout is not None else None
+
+
+def _join(a: Terms, b: Terms) -> Terms:
+    return Terms({**a.sums, **b.sums}, {**a.counts, **b.counts}, {**a.metrics, **b.metrics}, a.state)

@@ -1,0 +1,115 @@
+"""The parts of a MotionGPT3, made from its sizes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from motiongpt3_jax.diffusion import Schedule, linear_beta
+from motiongpt3_jax.models import Decoder, DiffusionHead, MotionVae, Stream, Vocabulary
+from motiongpt3_jax.systems.interface import Variables
+from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
+
+Constrain = Callable[[str, Array], Array]
+
+
+@dataclass(frozen=True)
+class Modules:
+    """The model's Flax modules and its noise schedule.
+
+    Attributes:
+      config: the sizes.
+      constrain: where a mesh may pin the sharding of an activation, by its name.
+    """
+
+    config: MotionGPT3Config
+    constrain: Constrain | None = None
+
+    @cached_property
+    def vae(self) -> MotionVae:
+        """Clips to latents and back."""
+        return MotionVae(self.config.vae)
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """The two-stream Transformer."""
+        return Decoder(self.config.decoder, **({"constrain": self.constrain} if self.constrain else {}))
+
+    @cached_property
+    def text(self) -> Vocabulary:
+        """Text embeddings, tied to the text logits."""
+        return Vocabulary(self.config.vocabulary, self.config.new_ids, self.config.decoder.streams[0].width)
+
+    @cached_property
+    def motion(self) -> Vocabulary:
+        """Motion embeddings; their logits are never used."""
+        return Vocabulary(self.config.motion_ids, 0, self.config.decoder.streams[1].width)
+
+    @cached_property
+    def head(self) -> DiffusionHead:
+        """Hidden states of the holders to the noise in a latent."""
+        return DiffusionHead(self.config.head)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """The noise schedule."""
+        return linear_beta(self.config.diffusion_steps, *self.config.betas)
+
+
+def init(modules: Modules, rng: jax.Array) -> Variables:
+    """Fresh variables (specification of the official initialisation: GPT-2 for the decoder, PyTorch's for the rest)."""
+    config = modules.config
+    keys = dict(
+        zip(("vae", "decoder", "text", "motion", "motion_head", "understand", "head"), jax.random.split(rng, 7))
+    )
+    latents, channels = config.vae.latents, config.vae.width
+    width = config.decoder.streams[1].width
+    one = jnp.ones((1,), jnp.int32)
+    clip = jnp.zeros((1, 1, config.vae.features))
+    ids = jnp.zeros((1, 1), jnp.int32)
+    bound = (latents * channels) ** -0.5
+    params: dict[str, Any] = {
+        "vae": modules.vae.init(keys["vae"], clip, one)["params"],
+        "decoder": modules.decoder.init(keys["decoder"], _probe(config))["params"],
+        "vocabulary": {
+            "text": modules.text.init(keys["text"], ids, method="embed")["params"],
+            "motion": _motion_table(modules.motion.init(keys["motion"], ids, method="embed")["params"], keys["motion"]),
+        },
+        "motion_head": {"kernel": 0.01 * jax.random.normal(keys["motion_head"], (width, config.motion_ids))},
+        "understand": {
+            "kernel": jax.random.uniform(
+                keys["understand"], (latents * channels, config.holders * width), minval=-bound, maxval=bound
+            ),
+            "bias": jnp.zeros(config.holders * width),
+        },
+        "null_condition": jnp.zeros((config.holders, width)),
+        "head": modules.head.init(
+            keys["head"], jnp.zeros((1, latents, channels)), one, jnp.zeros((1, config.holders, width))
+        )["params"],
+    }
+    return Variables(params=params, state=latent_state(config))
+
+
+def latent_state(config: MotionGPT3Config) -> dict[str, Float[Array, "latents width"]]:
+    """First and second moment of the VAE's latents: fixed by `latent_scale`, or about to be measured."""
+    shape = (config.vae.latents, config.vae.width)
+    square = 1.0 if config.latent_scale is None else config.latent_scale**-2
+    return {"latent_mean": jnp.zeros(shape), "latent_square": jnp.full(shape, square)}
+
+
+def _motion_table(params: dict[str, Any], key: jax.Array) -> dict[str, Any]:
+    """Unit normal rows, as PyTorch's Embedding has them, and a zero row for the pad id (row 1)."""
+    table = jax.random.normal(key, params["table"].shape)
+    return {**params, "table": table.at[1].set(0.0)}
+
+
+def _probe(config: MotionGPT3Config) -> dict[str, Stream]:
+    zeros = jnp.zeros((1, 1), jnp.int32)
+    return {
+        stream.name: Stream(jnp.zeros((1, 1, stream.width)), zeros, zeros + 1, zeros == 0)
+        for stream in config.decoder.streams
+    }

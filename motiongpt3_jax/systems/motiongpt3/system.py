@@ -1,0 +1,72 @@
+"""The system interface over MotionGPT3's parts."""
+
+from collections.abc import Mapping
+from functools import cached_property, partial
+from types import MappingProxyType
+from typing import Any
+
+import jax
+from jaxtyping import Array, Float, Int
+
+from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.systems.interface import Loss, Variables
+from motiongpt3_jax.systems.motiongpt3 import losses, respond
+from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
+from motiongpt3_jax.systems.motiongpt3.modules import Constrain, Modules, init
+
+
+class MotionGPT3:
+    """Losses and answers of a MotionGPT3 as pure functions of arrays.
+
+    Attributes:
+      config: the sizes.
+      modules: the parts.
+    """
+
+    def __init__(self, config: MotionGPT3Config, constrain: Constrain | None = None):
+        self.config = config
+        self.modules = Modules(config, constrain)
+
+    @cached_property
+    def losses(self) -> Mapping[str, Loss]:
+        """`vae` trains the autoencoder; `language` text and motion; `text` is the same without any clip."""
+        language = partial(losses.language_terms, self.modules)
+        return MappingProxyType(
+            {"vae": partial(losses.vae_terms, self.modules), "language": language, "text": language}
+        )
+
+    def init(self, rng: jax.Array) -> Variables:
+        """Fresh variables."""
+        return init(self.modules, rng)
+
+    def draw(self, key: jax.Array, batch: Batch, train: bool) -> losses.Draws:
+        """Every random number of a loss on `batch`."""
+        return losses.draw(self.config, key, batch, train)
+
+    def respond_motion(
+        self,
+        variables: Variables,
+        batch: Batch,
+        seeds: Int[Array, "rows"],
+        frames: Int[Array, "rows"],
+        length: int,
+        options: respond.MotionOptions,
+    ) -> Float[Array, "rows length features"]:
+        """Normalised features of one motion a row, `frames` long; each depends on its own row and seed alone."""
+        noise = respond.keys_for(seeds)
+        latents = respond.sample_latents(self.modules, variables, batch, noise, options)
+        return respond.decode_latents(self.modules, variables, latents, frames, length)
+
+    def respond_text(
+        self, variables: Variables, batch: Batch, options: respond.TextOptions
+    ) -> Int[Array, "rows tokens"]:
+        """Token ids that continue every row's prompt."""
+        return respond.write_text(self.modules, variables, batch, options)
+
+    def reconstruct(
+        self, variables: Variables, features: Any, frames: Int[Array, "clips"]
+    ) -> Float[Array, "clips frames features"]:
+        """Clips through the VAE and back, at the mean of their posterior."""
+        vae, params = self.modules.vae, {"params": variables.params["vae"]}
+        mean, _ = vae.apply(params, features, frames, method="encode")
+        return vae.apply(params, mean, frames, features.shape[1], method="decode")
