@@ -1,0 +1,353 @@
+"""MotionGPT3: `base` as published, and smaller ones.
+
+    motiongpt3 train --config motiongpt3:base --workdir runs/base --config.data.path=~/HumanML3D
+
+Variants:
+  base   the published sizes: GPT-2 small on the text branch, a motion branch as wide, a VAE with one latent of 256.
+         Loads GPT-2 when `config.tokenizer` and `config.pretrained` name it; else the text branch is pretrained first.
+  tiny   the same system at a hundredth of the size, on the embedded data: a first look on a laptop.
+  demo   what `motiongpt3 demo` trains within minutes on two cores.
+  test   the smallest that runs; for tests.
+
+Append `:official` (as in `motiongpt3:base:official`) to switch every deviation from the published code off at once:
+shuffling, packing, losses on prompts and padding, blind targets, the VAE's dropout, condition dropout.
+"""
+
+from ml_collections import ConfigDict
+
+MOTION = (
+    "decoder/.*/motion/.*",
+    "vocabulary/text/new",
+    "vocabulary/motion/.*",
+    "understand/.*",
+    "head/.*",
+    "null_condition",
+)
+TEXT = ("decoder/.*/text/.*", "vocabulary/text/.*")
+LANGUAGE = ("(?!vae/).*",)
+HEAD = "understand/.*|head/.*|null_condition"
+
+PRETRAIN = (("t2m", 1.0), ("m2t", 1.0), ("pred", 1.0))
+
+
+def get_config(variant: str = "base", deviations: str = "") -> ConfigDict:
+    """The config of a variant; `deviations="official"` as in the module's docstring.
+
+    Raises:
+      ValueError: for an unknown variant; names the known ones.
+    """
+    variants = {"base": base, "tiny": tiny, "demo": demo, "test": test}
+    if variant not in variants or deviations not in ("", "official"):
+        raise ValueError(
+            f"no config motiongpt3:{variant}{':' * bool(deviations)}{deviations}; there are: "
+            f"{', '.join(f'motiongpt3:{name}[:official]' for name in variants)}"
+        )
+    config = variants[variant]()
+    return official(config) if deviations else config
+
+
+def base() -> ConfigDict:
+    """The published model on HumanML3D; steps as 300 epochs of 64 samples, the published schedule."""
+    rows = {"rows": 8, "text_slots": 320, "motion_slots": 64, "clips": ((64, 3), (128, 4), (200, 8)), "samples": 16}
+    return ConfigDict(
+        {
+            "system": "motiongpt3",
+            "seed": 0,
+            "model": {
+                "vae": {"width": 256, "layers": 9, "heads": 4, "mlp_width": 1024, "latents": 1, "max_frames": 500},
+                "decoder": {
+                    "width": 768,
+                    "layers": 12,
+                    "heads": 12,
+                    "motion_factor": 1.0,
+                    "attention_mode": "all",
+                    "max_positions": 1024,
+                    "scan": True,
+                    "remat": False,
+                    "dtype": "float32",
+                },
+                "head": {"width": 1024, "depth": 3, "heads": 4, "time": 256},
+                "dropout": 0.1,
+                "latent_scale": None,
+                "repeats": 4,
+                "flow": False,
+            },
+            "tokenizer": "train:8192",
+            "pretrained": "",
+            "data": data("humanml3d"),
+            "layout": {
+                "slots": 192,
+                "prompt_loss": False,
+                "pad_loss": False,
+                "blind": False,
+                "interleave": False,
+                "start": 16,
+            },
+            "mesh": {"data": -1, "fsdp": 1, "tensor": 1},
+            "run": ("vae", "text", "generate", "align_bare", "align_instruct", "tune"),
+            "stages": {
+                "vae": stage(
+                    "vae", ("vae/.*",), 120_000, rate=1e-4, rows=16, clips=((64, 1), (128, 2), (200, 5)), samples=8
+                ),
+                "text": stage(
+                    "text",
+                    TEXT,
+                    20_000,
+                    rate=3e-4,
+                    templates="text",
+                    subtasks=(("text", 1.0),),
+                    text_slots=512,
+                    rows=16,
+                    samples=32,
+                ),
+                "generate": stage(
+                    "language",
+                    MOTION,
+                    110_000,
+                    rate=1e-4,
+                    groups=((HEAD, 2.0),),
+                    text=0.0,
+                    diffusion=1.0,
+                    templates="t2m_pretrain",
+                    subtasks=(("t2m", 1.0),),
+                    **rows,
+                ),
+                "align_bare": stage(
+                    "language",
+                    MOTION,
+                    330_000,
+                    rate=1e-4,
+                    diffusion=0.5,
+                    templates="pretrain",
+                    subtasks=PRETRAIN,
+                    **rows,
+                ),
+                "align_instruct": stage(
+                    "language", MOTION, 330_000, rate=8e-5, diffusion=0.5, templates="instructions", subtasks=(), **rows
+                ),
+                "tune": stage(
+                    "language",
+                    LANGUAGE,
+                    330_000,
+                    rate=1e-5,
+                    diffusion=0.5,
+                    templates="witht2t_instructions",
+                    subtasks=(),
+                    **rows,
+                ),
+            },
+        }
+    )
+
+
+def data(source: str, **options: object) -> dict:
+    """Where the clips come from.
+
+    `path`: a HumanML3D folder, or one that `motiongpt3 data build` wrote; empty for `procedural`.
+    """
+    return {
+        "source": source,
+        "path": "",
+        "min_frames": 40,
+        "max_frames": 199,
+        "on_bad": "stop",
+        "clips": 4000,
+        "sequences": 0.3,
+        "shuffle": True,
+        "crop": True,
+        "workers": 0,
+        **options,
+    }
+
+
+def stage(
+    loss: str,
+    trainable: tuple[str, ...],
+    steps: int,
+    *,
+    rate: float,
+    rows: int,
+    text_slots: int = 0,
+    motion_slots: int = 0,
+    clips: tuple[tuple[int, int], ...] = (),
+    samples: int = 1,
+    templates: str = "",
+    subtasks: tuple[tuple[str, float], ...] = (),
+    groups: tuple[tuple[str, float], ...] = (),
+    **objective: float,
+) -> dict:
+    """One stage: its loss, what it trains, its optimizer, its batch and its tasks.
+
+    No `subtasks` means every sub-task of the templates, one visit each per clip and epoch.
+    """
+    outputs = samples if motion_slots else 0
+    weights = {
+        "vae": {"features": 1.0, "positions": 0.5, "kl": 1e-5, "padding": False, "dropout": True},
+        "text": {"text": 1.0, "diffusion": 0.0, "condition_dropout": 0.1, "vae_dropout": False, "dropout": True},
+        "language": {"text": 1.0, "diffusion": 1.0, "condition_dropout": 0.1, "vae_dropout": False, "dropout": True},
+    }[loss]
+    return {
+        "loss": loss,
+        "objective": {**weights, **objective},
+        "trainable": trainable,
+        "steps": steps,
+        "optimizer": {
+            "learning_rate": rate,
+            "groups": groups,
+            "b1": 0.9,
+            "b2": 0.99,
+            "weight_decay": 0.0,
+            "clip_norm": 1.0,
+            "warmup_steps": min(1000, steps // 20),
+            "schedule": "cosine",
+            "final_learning_rate": 0.1 * rate,
+            "accumulate": 1,
+            "ema": None,
+        },
+        "batch": {
+            "rows": rows,
+            "text_slots": text_slots,
+            "motion_slots": motion_slots,
+            "clips": clips,
+            "outputs": outputs,
+            "samples": samples,
+        },
+        "templates": templates,
+        "subtasks": subtasks,
+        "evaluate_every": max(steps // 20, 1),
+        "checkpoint_every": max(steps // 50, 1),
+        "keep_every": 0,
+        "sample_every": max(steps // 10, 1),
+        "validation_batches": 4,
+    }
+
+
+def official(config: ConfigDict) -> ConfigDict:
+    """Every deviation from the published code switched off: one unpadded sample becomes one row of 192 slots."""
+    config.layout.update({"prompt_loss": True, "pad_loss": True, "blind": True, "interleave": True, "start": 0})
+    config.data.update({"shuffle": False, "min_frames": 20})
+    with config.ignore_type():
+        config.model.latent_scale = 0.8457
+    longest = config.data.max_frames + 1
+    for name, part in config.stages.items():
+        part.optimizer.update({"clip_norm": None, "warmup_steps": 0, "schedule": "constant"})
+        part.objective.dropout = True
+        if part.loss == "vae":
+            part.objective.padding = True
+            part.batch.update({"rows": 64, "clips": ((longest, 1),), "samples": 1})
+        if part.loss == "language":
+            part.objective.vae_dropout = True
+            part.objective.condition_dropout = 0.1 if name == "generate" else 0.0
+            part.batch.update(
+                {
+                    "rows": 64,
+                    "text_slots": config.layout.slots,
+                    "motion_slots": 16,
+                    "clips": ((longest, 3),),
+                    "outputs": 1,
+                    "samples": 1,
+                }
+            )
+    return config
+
+
+def small(
+    config: ConfigDict, *, width: int, layers: int, vae_width: int, vae_layers: int, head_width: int
+) -> ConfigDict:
+    """Shrinks every part of the model."""
+    config.model.vae.update({"width": vae_width, "layers": vae_layers, "heads": 4, "mlp_width": 2 * vae_width})
+    config.model.vae.max_frames = 200
+    config.model.decoder.update({"width": width, "layers": layers, "heads": 4, "max_positions": 256})
+    config.model.head.update({"width": head_width, "depth": 3, "time": 64})
+    return config
+
+
+def tiny() -> ConfigDict:
+    """A hundredth of `base`, on the embedded data, both branches trained from the start."""
+    config = small(base(), width=128, layers=4, vae_width=128, vae_layers=5, head_width=256)
+    config.data = ConfigDict(data("procedural"))
+    config.tokenizer = "train:1024"
+    rows = {"rows": 8, "text_slots": 256, "motion_slots": 48, "clips": ((64, 3), (128, 4), (200, 4)), "samples": 10}
+    joint = (*MOTION, *TEXT)
+    config.stages = ConfigDict(
+        {
+            "vae": stage(
+                "vae", ("vae/.*",), 20_000, rate=4e-4, rows=16, clips=((64, 1), (128, 2), (200, 1)), samples=4
+            ),
+            "text": stage(
+                "text",
+                TEXT,
+                2000,
+                rate=1e-3,
+                templates="text",
+                subtasks=(("text", 1.0),),
+                text_slots=256,
+                rows=8,
+                samples=16,
+            ),
+            "generate": stage(
+                "language",
+                joint,
+                20_000,
+                rate=5e-4,
+                text=0.0,
+                templates="t2m_pretrain",
+                subtasks=(("t2m", 1.0),),
+                **rows,
+            ),
+            "align_bare": stage("language", joint, 10_000, rate=5e-4, templates="pretrain", subtasks=PRETRAIN, **rows),
+            "align_instruct": stage(
+                "language", joint, 10_000, rate=3e-4, templates="instructions", subtasks=(), **rows
+            ),
+            "tune": stage("language", LANGUAGE, 5000, rate=1e-4, templates="witht2t_instructions", subtasks=(), **rows),
+        }
+    )
+    return config
+
+
+def demo() -> ConfigDict:
+    """Single actions of two to three seconds: minutes on two cores."""
+    config = small(tiny(), width=128, layers=3, vae_width=96, vae_layers=5, head_width=256)
+    config.data.update({"min_frames": 40, "max_frames": 56, "sequences": 0.0, "clips": 6000, "crop": False})
+    config.model.dropout = 0.0
+    config.tokenizer = "train:512"
+    config.run = ("vae", "text", "generate", "align_bare")
+    clips = {"clips": ((56, 8),), "samples": 8}
+    joint = (*MOTION, *TEXT)
+    rows = {"rows": 8, "text_slots": 256, "motion_slots": 32, **clips}
+    config.stages = ConfigDict(
+        {
+            "vae": stage("vae", ("vae/.*",), 2000, rate=1e-3, rows=8, **clips),
+            "text": stage(
+                "text",
+                TEXT,
+                300,
+                rate=2e-3,
+                templates="text",
+                subtasks=(("text", 1.0),),
+                text_slots=256,
+                rows=8,
+                samples=16,
+            ),
+            "generate": stage(
+                "language", joint, 1500, rate=1e-3, text=0.0, templates="t2m_pretrain", subtasks=(("t2m", 1.0),), **rows
+            ),
+            "align_bare": stage(
+                "language", joint, 1000, rate=1e-3, templates="pretrain", subtasks=(("t2m", 1.0), ("m2t", 1.0)), **rows
+            ),
+        }
+    )
+    return config
+
+
+def test() -> ConfigDict:
+    """The smallest that runs: a few steps of every stage in seconds."""
+    config = small(demo(), width=32, layers=2, vae_width=32, vae_layers=3, head_width=32)
+    config.data.update({"clips": 64})
+    config.tokenizer = "train:300"
+    for part in config.stages.values():
+        part.steps = 2
+        part.batch.rows = 2
+        part.update({"evaluate_every": 2, "checkpoint_every": 2, "sample_every": 0, "validation_batches": 1})
+        part.optimizer.warmup_steps = 0
+    return config
