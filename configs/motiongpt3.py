@@ -16,14 +16,14 @@ shuffling, packing, losses on prompts and padding, blind targets, the VAE's drop
 from ml_collections import ConfigDict
 
 MOTION = (
-    "decoder/.*/motion/.*",
+    "decoder/.+/motion(/.*)?",
     "vocabulary/text/new",
     "vocabulary/motion/.*",
     "understand/.*",
     "head/.*",
     "null_condition",
 )
-TEXT = ("decoder/.*/text/.*", "vocabulary/text/.*")
+TEXT = ("decoder/.+/text(/.*)?", "vocabulary/text/.*")
 LANGUAGE = ("(?!vae/).*",)
 HEAD = "understand/.*|head/.*|null_condition"
 

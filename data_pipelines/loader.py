@@ -133,19 +133,10 @@ class Loader:
             ahead = ahead.mp_prefetch(grain.MultiprocessingOptions(num_workers=self.options.workers))
         return iter(ahead)
 
-    def once(self, limit: int | None = None) -> Iterator[Batch]:
-        """Every row of epoch 0 once, whole batches only; at most `limit` batches. Used for validation."""
-        for step in range(self.steps_per_epoch if limit is None else min(limit, self.steps_per_epoch)):
-            yield self.batch(step)
-
     def describe(self, numbers: Sequence[int]) -> list[str]:
         """Names of samples for messages: their clip and sub-task."""
         tasks = self.options.subtasks
         return [f"{self.source[n // len(tasks)].id} ({tasks[n % len(tasks)][0]})" for n in numbers if n >= 0]
-
-    def useful(self, batch: Batch) -> dict[str, float]:
-        """Shares of useful slots, samples and tokens of a batch."""
-        return useful(batch)
 
     def _build(self, epoch: int, rows: list[list[int]]) -> Batch:
         visits = {number: self.visit(epoch, number) for row in rows for number in row}
@@ -160,6 +151,43 @@ class Loader:
             return ((raw - self.mean) / self.std).astype(np.float32)
 
         return build(examples, features, self.options.shape, len(self.mean))
+
+
+@dataclass(frozen=True)
+class StageData:
+    """What a stage trains on, and what it is validated on.
+
+    Attributes:
+      train: endless batches.
+      held_out: batches of another split; None when there is none.
+      validation_batches: how many of them make a validation.
+    """
+
+    train: Loader
+    held_out: Loader | None = None
+    validation_batches: int = 4
+
+    def batch(self, step: int) -> Batch:
+        """This process's rows of training batch `step`."""
+        return self.train.batch(step)
+
+    def batches(self, start_step: int = 0) -> Iterator[Batch]:
+        """Training batches from `start_step` on, without end."""
+        return self.train.batches(start_step)
+
+    def validation(self) -> Iterator[Batch]:
+        """The same validation batches at every call."""
+        if self.held_out is not None:
+            for step in range(min(self.validation_batches, self.held_out.steps_per_epoch)):
+                yield self.held_out.batch(step)
+
+    def describe(self, numbers: Sequence[int]) -> list[str]:
+        """Names of training samples."""
+        return self.train.describe(numbers)
+
+    def useful(self, batch: Batch) -> dict[str, float]:
+        """Samples and tokens of a batch, and the shares of slots and frames that hold something."""
+        return useful(batch)
 
 
 def _crop(frames: int, cut: float, place: float) -> tuple[int, int]:
