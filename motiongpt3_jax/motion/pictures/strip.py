@@ -1,0 +1,182 @@
+"""Key poses side by side in one picture, for paper, reports and a quick look."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+from PIL import ImageDraw
+
+from motiongpt3_jax.motion.motion import Motion
+from motiongpt3_jax.motion.pictures.camera import Camera, view_axes
+from motiongpt3_jax.motion.pictures.clip import THREE_QUARTERS
+from motiongpt3_jax.motion.pictures.figure import LEFT, MIDDLE, RIGHT, Figure, as_figure
+from motiongpt3_jax.motion.pictures.paint import (
+    BODIES,
+    FAINT,
+    GRID,
+    INK,
+    OVERSAMPLING,
+    PAPER,
+    PATH,
+    canvas,
+    disc,
+    font,
+    mix,
+    paint_bodies,
+    paint_shadow,
+    take_shot,
+    wrap,
+    write_lines,
+)
+from motiongpt3_jax.motion.pictures.saving import whole_file
+
+PITCH = 0.12  # radians; nearly level, so that all feet stand on one line
+FAR = 60.0  # metres to the eye: no perspective, every pose has the same scale
+GAP = 0.16  # metres between neighbouring poses
+GROUP_GAP = 0.5  # and between groups of several persons
+
+
+def write_strip(
+    path: str | Path,
+    motion: Motion,
+    caption: str | None = None,
+    *,
+    poses: int = 8,
+    height: int = 320,
+    view: float = THREE_QUARTERS,
+) -> None:
+    """Writes one PNG with key poses from left to right in time, all from one side and to one scale.
+
+    Under each pose stand its time and frame. The poses stand beside each other and not where the body was; where it
+    went shows the small map at the right: the root's path from above with an arrow in the direction that the body
+    faces at each pose. The map's lower edge is towards the viewer.
+
+    Args:
+      path: ends in .png; written whole or not at all.
+      motion: one or several persons.
+      caption: a sentence above the poses.
+      poses: how many; a motion of fewer frames shows them all.
+      height: height of the picture, pixels; the width follows.
+      view: direction of the viewer, radians from where the first person faces in the first frame (0 = from the
+        front) towards that person's left.
+
+    Raises:
+      ValueError: another ending, or fewer than one pose.
+    """
+    if poses < 1:
+        raise ValueError(f"a strip of {poses} poses shows nothing; ask for at least 1.")
+    with whole_file(path, ".png") as file:
+        figure = as_figure(motion)
+        frames = key_frames(figure, poses)
+        large = height * OVERSAMPLING
+        heading = float(figure.facing()[0, 0]) + view
+        axes = view_axes(heading, PITCH)
+        # All persons of a pose stay in their places to each other: the pose is centred as a whole.
+        centres = figure.joints[:, frames, figure.root].mean(0) * [1, 0, 1]
+        seen = (figure.joints[:, frames] - centres[:, None]) @ axes.T
+        left, right = seen[..., 0].min(axis=(0, 2)) - 0.1, seen[..., 0].max(axis=(0, 2)) + 0.1
+        tall = max(float(seen[..., 1].max()) + 0.2, 1.5)
+        low = float(((figure.joints[:, frames] * [1, 0, 1] - centres[:, None]) @ axes.T)[..., 1].min())
+
+        face = font(max(height / 17, 9) * OVERSAMPLING, caption or "")
+        small = font(max(height / 25, 8) * OVERSAMPLING)
+        floor_to_edge = small.size * 2.9
+        # The caption's lines depend on the width and the scale on the caption's lines: two is what they may take.
+        upper = face.size * (2.9 if caption else 0.6)
+        scale = (large - upper - floor_to_edge) / (tall - low)
+        least = 4.2 * small.size / scale  # room for the label
+        widths = np.maximum(right - left, least) + (GAP if len(figure.joints) == 1 else GROUP_GAP)
+        middle = np.cumsum(widths) - widths / 2
+        chart = large - upper - floor_to_edge
+        edge = large * 0.04
+        total = int(edge * 2 + widths.sum() * scale + chart + edge)
+        image, draw = canvas(-(-total // OVERSAMPLING), height)
+        ground = large - floor_to_edge + low * scale
+
+        draw.line([edge, ground, edge + widths.sum() * scale, ground], fill=GRID, width=2 * OVERSAMPLING)
+        for number, frame in enumerate(frames):
+            x = edge + (middle[number] - (left[number] + right[number]) / 2) * scale
+            camera = Camera(centres[number : number + 1], axes, FAR, (x, ground), scale * FAR)
+            shot = take_shot(figure.only(frame), camera)
+            paint_shadow(draw, shot, 0)
+            paint_bodies(draw, shot, 0)
+            labels = [f"{frame / figure.fps:.1f} s", f"frame {frame}"]
+            at = edge + middle[number] * scale
+            draw.line([at, large - small.size * 2.75, at, large - small.size * 2.55], fill=FAINT, width=OVERSAMPLING)
+            write_lines(draw, labels[:1], small, at, large - small.size * 2.5, INK)
+            write_lines(draw, labels[1:], small, at, large - small.size * 1.3, FAINT)
+        paint_map(draw, figure, frames, axes, (image.width - edge - chart, upper, chart), small.size)
+        write_lines(
+            draw, wrap(caption or "", face, image.width - 2 * edge, 2), face, image.width / 2, face.size * 0.4, INK
+        )
+        image.reduce(OVERSAMPLING).save(file)
+
+
+def key_frames(figure: Figure, poses: int) -> Int[np.ndarray, "poses"]:
+    """Frames that tell a motion apart: the first, the last, and then always the one least like those chosen.
+
+    Likeness counts the body's shape, its height and its heading, and a little the time, so that a motion that repeats
+    itself is shown all along. Extremes (the top of a jump, the stretched leg of a kick) are chosen first.
+    """
+    if poses >= figure.frames:
+        return np.arange(figure.frames)
+    shape = figure.joints - figure.joints[:, :, figure.root, None] * [1, 0, 1]
+    features = np.moveaxis(shape, 1, 0).reshape(figure.frames, -1) / np.sqrt(shape.shape[0] * shape.shape[2])
+    spread = max(float(np.linalg.norm(features - features.mean(0), axis=-1).max()), 0.05)
+    time = np.linspace(0, 4 * spread, figure.frames)[:, None]
+    features = np.concatenate([features, time], axis=-1)
+    chosen = [0]
+    away = np.linalg.norm(features - features[0], axis=-1)
+    while len(chosen) < poses:
+        chosen.append(figure.frames - 1 if len(chosen) == 1 else int(away.argmax()))
+        away = np.minimum(away, np.linalg.norm(features - features[chosen[-1]], axis=-1))
+    return np.sort(chosen)
+
+
+def paint_map(
+    draw: ImageDraw.ImageDraw,
+    figure: Figure,
+    frames: Int[np.ndarray, "poses"],
+    axes: Float[np.ndarray, "3 3"],
+    place: tuple[float, float, float],
+    text: float,
+) -> None:
+    """The paths from above, with a facing arrow at each pose, in a square at (left, top, side)."""
+    left, top, side = place
+    draw.rounded_rectangle([left, top, left + side, top + side], radius=side * 0.04, outline=GRID, width=OVERSAMPLING)
+    # Downwards on the map is towards the viewer.
+    toward = axes[2] * [1, 0, 1] / np.linalg.norm(axes[2] * [1, 0, 1])
+    plane = np.stack([axes[0], toward])
+    ways = (figure.joints[:, :, figure.root] * [1, 0, 1]) @ plane.T
+    facing = figure.facing()
+    arrows = np.stack([np.sin(facing), np.zeros_like(facing), np.cos(facing)], axis=-1) @ plane.T
+    low, high = ways.min(axis=(0, 1)), ways.max(axis=(0, 1))
+    scale = side * 0.62 / max(float((high - low).max()), 0.8)
+    middle = np.array([left + side / 2, top + side * 0.46])
+    ways = (ways - (low + high) / 2) * scale + middle
+    metre = next(m for m in (5.0, 2.0, 1.0, 0.5, 0.2) if m * scale < side * 0.5 or m == 0.2)
+    for person, (way, direction) in enumerate(zip(ways, arrows)):
+        colour = BODIES[person % len(BODIES)][MIDDLE]
+        if len(way) > 1:
+            draw.line([tuple(p) for p in way.tolist()], fill=PATH, width=2 * OVERSAMPLING, joint="curve")
+        for number, frame in enumerate(frames):
+            share = 1 - number / max(len(frames) - 1, 1)
+            paint_arrow(draw, way[frame], direction[frame], side * 0.13, mix(colour, PAPER, 0.65 * share))
+        disc(draw, way[0], side * 0.02, PATH)
+    bar, y = metre * scale, top + side * 0.93
+    draw.line([left + side / 2 - bar / 2, y, left + side / 2 + bar / 2, y], fill=FAINT, width=OVERSAMPLING)
+    face = font(text * 0.9)
+    draw.text((left + side / 2, y - text * 0.2), f"{metre:g} m, from above", fill=FAINT, font=face, anchor="mb")
+    for name, share, anchor in ((RIGHT, 0.05, "la"), (LEFT, 0.95, "ra")):
+        draw.text((left + side * share, top + side * 0.04), name, fill=BODIES[0][name], font=face, anchor=anchor)
+
+
+def paint_arrow(
+    draw: ImageDraw.ImageDraw, at: np.ndarray, direction: np.ndarray, length: float, colour: tuple[int, int, int]
+) -> None:
+    """An arrow with its tail on a point."""
+    across = np.array([-direction[1], direction[0]])
+    tip, neck = at + direction * length, at + direction * length * 0.6
+    draw.line([*at, *neck], fill=colour, width=2 * OVERSAMPLING)
+    draw.polygon([tuple(tip), tuple(neck + across * length * 0.22), tuple(neck - across * length * 0.22)], fill=colour)
+    disc(draw, at, length * 0.12, colour)
