@@ -1,0 +1,19 @@
+"""Geometry of motion, no learning: skeletons, joints <-> features, files, pictures."""
+
+from motiongpt3_jax.motion.canonical import canonicalise
+from motiongpt3_jax.motion.features import foot_contacts, joints_to_features
+from motiongpt3_jax.motion.motion import Motion
+from motiongpt3_jax.motion.recover import features_to_joints
+from motiongpt3_jax.motion.skeleton import HUMANML3D, KIT, SKELETONS, Skeleton
+
+__all__ = [
+    "HUMANML3D",
+    "KIT",
+    "SKELETONS",
+    "Motion",
+    "Skeleton",
+    "canonicalise",
+    "features_to_joints",
+    "foot_contacts",
+    "joints_to_features",
+]

@@ -1,0 +1,50 @@
+"""Steps that bring a motion to the model's own skeleton, place and heading; each is a pure function of joints.
+
+Joints have shape (..., frames, joints, 3) with y up; everything computes in the precision of its input.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from motiongpt3_jax.motion import rotations
+from motiongpt3_jax.motion.kinematics import Joints, Offsets, bone_rotations, facing, pose
+from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
+
+
+def canonicalise(joints: Joints, skeleton: Skeleton = HUMANML3D, offsets: Offsets | None = None) -> Joints:
+    """The motion as the model sees it: by the target body, on the floor, from the origin, facing +z at first.
+
+    Args:
+      joints: the motion.
+      skeleton: which joints these are.
+      offsets: bones of the target body, see `Skeleton.offsets`; without them the motion keeps its proportions.
+    """
+    if offsets is not None:
+        joints = uniform_skeleton(joints, offsets, skeleton)
+    return face_forward(to_floor(joints), skeleton)
+
+
+def uniform_skeleton(joints: Joints, offsets: Offsets, skeleton: Skeleton = HUMANML3D) -> Joints:
+    """The same motion by the target body: bones keep their directions, the root's path scales with the legs."""
+    root = joints[..., 0, :] * leg_scale(joints, offsets, skeleton)
+    return pose(bone_rotations(joints, skeleton), root, np.asarray(offsets, joints.dtype), skeleton)
+
+
+def leg_scale(joints: Joints, offsets: Offsets, skeleton: Skeleton = HUMANML3D) -> Float[np.ndarray, "*batch 1 1"]:
+    """How many times longer the target body's leg is than this body's in the first frame."""
+    legs = list(skeleton.legs)
+    ours = np.abs(skeleton.offsets(joints[..., 0, :, :])[..., legs, :]).sum(axis=(-2, -1))
+    theirs = np.abs(np.asarray(offsets, joints.dtype)[legs]).sum()
+    return (theirs / ours)[..., None, None]
+
+
+def to_floor(joints: Joints) -> Joints:
+    """The motion with its lowest point at height 0 and the root of its first frame above the origin."""
+    place = joints[..., 0, 0, :].copy()
+    place[..., 1] = joints[..., 1].min(axis=(-2, -1))
+    return joints - place[..., None, None, :]
+
+
+def face_forward(joints: Joints, skeleton: Skeleton = HUMANML3D) -> Joints:
+    """The motion turned about the vertical through the origin so that its first frame faces +z."""
+    return rotations.rotate(facing(joints[..., :1, :, :], skeleton)[..., None, :], joints)

@@ -1,0 +1,111 @@
+"""Joints to features: the representation of HumanML3D (Guo et al. 2022), one row a frame.
+
+With J joints a row holds
+
+    1          rotation of the root about the vertical to the next frame: half its angle, radians
+    2          displacement of the root to the next frame along x and z
+    1          height of the root
+    3 (J - 1)  places of the other joints from the root's ground point
+    6 (J - 1)  rotations of their bones from the bone before, as two columns of the rotation matrix
+    3 J        displacements of all joints to the next frame
+    4          whether left ankle, left toe, right ankle and right toe touch the ground
+
+where x and z are the body's own: it faces +z in every frame. Joints have shape (..., frames, joints, 3) with y up, in
+the skeleton's unit. All compute in the precision of their input, but `joints_to_features` and
+`canonical_to_features` compute in float64 and return float32.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from motiongpt3_jax.motion import rotations
+from motiongpt3_jax.motion.canonical import canonicalise
+from motiongpt3_jax.motion.kinematics import Headings, Joints, Offsets, bone_rotations
+from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
+
+Features = Float[np.ndarray, "*batch frames features"]
+
+
+def joints_to_features(
+    joints: Joints, skeleton: Skeleton = HUMANML3D, offsets: Offsets | None = None
+) -> Float[np.ndarray, "*batch frames-1 features"]:
+    """The features of a motion, which is first canonicalised: target body, on the floor, facing +z.
+
+    Args:
+      joints: the motion; its last frame only gives velocities.
+      skeleton: which joints these are.
+      offsets: bones of the target body, see `Skeleton.offsets`; without them the motion keeps its proportions.
+
+    Raises:
+      ValueError: wrong shape, or fewer than two frames.
+    """
+    joints = _checked(joints, skeleton)
+    return canonical_to_features(canonicalise(joints, skeleton, offsets), skeleton)
+
+
+def canonical_to_features(
+    joints: Joints, skeleton: Skeleton = HUMANML3D
+) -> Float[np.ndarray, "*batch frames-1 features"]:
+    """The features of a motion that has the right proportions, place and heading already.
+
+    Raises:
+      ValueError: wrong shape, or fewer than two frames.
+    """
+    joints = _checked(joints, skeleton)
+    bones = bone_rotations(joints, skeleton, smooth=True)
+    heading = bones[..., 0, :]
+    row = (*joints.shape[:-3], joints.shape[-3] - 1, -1)
+    parts = (
+        turning(heading),
+        root_velocity(joints, heading),
+        joints[..., :-1, 0, 1:2],
+        relative_joints(joints, heading)[..., :-1, 1:, :].reshape(row),
+        rotations.to_6d(bones[..., :-1, 1:, :]).reshape(row),
+        joint_velocities(joints, heading).reshape(row),
+        foot_contacts(joints, skeleton),
+    )
+    return np.concatenate(parts, axis=-1, dtype=np.float32)
+
+
+def turning(heading: Headings) -> Float[np.ndarray, "*batch frames-1 1"]:
+    """Half the angle by which the heading turns to the next frame, always the shorter way round."""
+    step = rotations.multiply(heading[..., 1:, :], rotations.inverse(heading[..., :-1, :]))
+    # q and -q are one rotation: the one with w >= 0 has the half angle that recovery adds up. HumanML3D takes any
+    # sign, so that a body that turns past its back jumps in what is recovered from its features.
+    sign = np.where(step[..., :1] < 0, -1, 1)
+    return np.arcsin(np.clip(sign * step[..., 2:3], -1, 1))
+
+
+def root_velocity(joints: Joints, heading: Headings) -> Float[np.ndarray, "*batch frames-1 2"]:
+    """Displacement of the root to the next frame along x and z, seen from the heading of the next frame."""
+    moved = joints[..., 1:, 0, :] - joints[..., :-1, 0, :]
+    return rotations.rotate(heading[..., 1:, :], moved)[..., ::2]
+
+
+def relative_joints(joints: Joints, heading: Headings) -> Joints:
+    """Places of the joints from the root's ground point, with the body facing +z in every frame."""
+    ground = joints[..., :1, :] * np.array([1, 0, 1], joints.dtype)
+    return rotations.rotate(heading[..., None, :], joints - ground)
+
+
+def joint_velocities(joints: Joints, heading: Headings) -> Float[np.ndarray, "*batch frames-1 joints 3"]:
+    """Displacements of the joints to the next frame, seen from the heading of their own frame."""
+    return rotations.rotate(heading[..., :-1, None, :], joints[..., 1:, :, :] - joints[..., :-1, :, :])
+
+
+def foot_contacts(joints: Joints, skeleton: Skeleton = HUMANML3D) -> Float[np.ndarray, "*batch frames-1 4"]:
+    """1 where left ankle, left toe, right ankle, right toe hardly move to the next frame, else 0."""
+    feet = joints[..., [joint for foot in skeleton.feet for joint in foot], :]
+    moved = np.sum(np.square(feet[..., 1:, :, :] - feet[..., :-1, :, :]), axis=-1)
+    return (moved < skeleton.contact).astype(joints.dtype)
+
+
+def _checked(joints: Joints, skeleton: Skeleton) -> Joints:
+    joints = np.asarray(joints, np.float64)
+    count = len(skeleton.joints)
+    if joints.ndim < 3 or joints.shape[-2:] != (count, 3) or joints.shape[-3] < 2:
+        raise ValueError(
+            f"joints have shape {joints.shape}; expected (..., frames, {count}, 3) for the skeleton "
+            f"'{skeleton.name}', with at least 2 frames because features hold velocities."
+        )
+    return joints
