@@ -1,0 +1,30 @@
+"""The three mesh axes: `data` and `fsdp` split a batch's rows, `fsdp` and `tensor` split parameters."""
+
+from collections.abc import Sequence
+
+import jax
+from jax.sharding import AxisType, Mesh
+
+AXES = ("data", "fsdp", "tensor")
+
+
+def make_mesh(
+    data: int | None = None, fsdp: int = 1, tensor: int = 1, *, devices: Sequence[jax.Device] | None = None
+) -> Mesh:
+    """A mesh over all devices.
+
+    Args:
+      data: devices along `data`; all that the other axes leave when not given.
+      fsdp: devices along `fsdp`, which splits rows and parameters.
+      tensor: devices along `tensor`, which splits parameters and hidden layers.
+      devices: the devices to use; all of every process when not given.
+
+    Raises:
+      ValueError: the axes do not multiply to the number of devices.
+    """
+    count = len(devices) if devices is not None else jax.device_count()
+    shape = (count // (fsdp * tensor) if data is None else data, fsdp, tensor)
+    if min(shape) < 1 or shape[0] * fsdp * tensor != count:
+        given = " x ".join(f"{name} {size}" for name, size in zip(AXES, shape))
+        raise ValueError(f"mesh {given} does not fill {count} devices; choose sizes whose product is {count}.")
+    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)

@@ -1,0 +1,29 @@
+"""What the loop knows of a stage's data."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from motiongpt3_jax.batch import Batch
+
+
+class Data(Protocol):
+    """Batches of one stage as a pure function of the step: its whole state is that one number.
+
+    Every method answers for this process. Batches are numpy, rows first in every array, and all of one shape; the
+    global batch holds as many rows again from each other process.
+    """
+
+    def batch(self, step: int) -> Batch:
+        """This process's rows of batch `step`, from 0."""
+
+    def batches(self, start_step: int) -> Iterator[Batch]:
+        """`batch(start_step)`, `batch(start_step + 1)` and so on without end, read ahead."""
+
+    def validation(self) -> Iterable[Batch]:
+        """The same validation batches at every call, as many in each process; may be empty."""
+
+    def describe(self, numbers: Sequence[int]) -> list[str]:
+        """Names of samples, given the numbers in `Batch.samples`; negative numbers are empty places."""
+
+    def useful(self, batch: Batch) -> Mapping[str, float]:
+        """`samples` and `tokens` of a batch, and any shares in [0, 1] of what holds something."""

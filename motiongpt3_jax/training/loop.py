@@ -1,0 +1,249 @@
+"""The staged train loop: it runs stages in order, saves as it goes, and continues wherever it was stopped."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array
+
+from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.parallel import make_mesh, put_batch, shardings
+from motiongpt3_jax.systems.interface import System, Tree, Variables
+from motiongpt3_jax.training.checkpoints import Checkpoints, restore_variables, steps_of
+from motiongpt3_jax.training.data import Data
+from motiongpt3_jax.training.interrupts import Interrupts, TrainingInterrupted
+from motiongpt3_jax.training.log import Log, Meter
+from motiongpt3_jax.training.partition import merge
+from motiongpt3_jax.training.program import Program, make_program
+from motiongpt3_jax.training.stage import Stage
+from motiongpt3_jax.training.state import TrainState
+from motiongpt3_jax.training.step import Report, means, weighted
+
+AHEAD = 2
+"""Steps that may be under way while the next is prepared: enough to hide the host, few enough to stop soon."""
+
+
+def show_line(line: str) -> None:
+    """Prints a line at once."""
+    print(line, flush=True)
+
+
+class TrainingDiverged(RuntimeError):
+    """A loss or gradient was not finite."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a caller adds to a run.
+
+    Attributes:
+      samples: called with (stage, step, variables) every `Stage.sample_every` steps, with the moving average where
+        there is one. The arrays are gone after the call.
+      show: where progress lines go.
+      show_every: least seconds between two progress lines.
+    """
+
+    samples: Callable[[Stage, int, Variables], None] | None = None
+    show: Callable[[str], None] = show_line
+    show_every: float = 2.0
+
+
+def run(
+    system: System,
+    stages: Sequence[Stage],
+    data: Callable[[Stage], Data],
+    run_dir: str | Path,
+    *,
+    seed: int = 0,
+    mesh: Mesh | None = None,
+    initial: Callable[[Array], Variables] | None = None,
+    hooks: Hooks | None = None,
+) -> None:
+    """Trains the stages that are not finished yet.
+
+    Args:
+      system: what to train.
+      stages: the stages in order; names are unique.
+      data: gives a stage its data; asked only for stages that still have steps to do.
+      run_dir: holds checkpoints, metrics.jsonl and tensorboard; the same folder continues a run.
+      seed: decides the fresh variables and every draw of the losses.
+      mesh: devices; all of them along `data` when not given.
+      initial: key -> the variables that the first stage starts from; `system.init` when not given.
+      hooks: what the caller adds.
+
+    Raises:
+      TrainingInterrupted: a signal asked for the end; the next call with the same arguments continues.
+      TrainingDiverged: a loss or gradient was not finite.
+      ValueError: the run directory's checkpoints do not fit the stages.
+    """
+    run_dir = Path(run_dir).absolute()
+    mesh, hooks = mesh or make_mesh(), hooks or Hooks()
+    names = [stage.name for stage in stages]
+    done = {name: max(steps_of(run_dir, name), default=None) for name in names}
+    _check_order(stages, done, run_dir)
+    begin = partial(_initial, system, mesh, seed, initial)
+    with jax.set_mesh(mesh), Interrupts() as interrupts:
+        for place, stage in enumerate(stages):
+            if (done[stage.name] or 0) < stage.steps:
+                with Checkpoints(run_dir, stage, place) as checkpoints:
+                    log = Log(run_dir, names, stage, checkpoints.latest() or 0, hooks.show, hooks.show_every)
+                    try:
+                        _Run(system, stage, data(stage), mesh, seed, checkpoints, log, hooks).train(begin, interrupts)
+                    finally:
+                        log.close()
+            begin = partial(_ended, mesh, run_dir, stage.name)
+
+
+class _Run:
+    """One stage under way."""
+
+    def __init__(
+        self,
+        system: System,
+        stage: Stage,
+        data: Data,
+        mesh: Mesh,
+        seed: int,
+        checkpoints: Checkpoints,
+        log: Log,
+        hooks: Hooks,
+    ) -> None:
+        self.system, self.stage, self.data, self.mesh, self.seed = system, stage, data, mesh, seed
+        self.checkpoints, self.log, self.hooks = checkpoints, log, hooks
+        self.under_way: deque[tuple[int, Report, dict[str, float]]] = deque()
+
+    def train(self, begin: Callable[[], Variables], interrupts: Interrupts) -> None:
+        """From the last checkpoint, or from the stage's beginning, to its end."""
+        stage = self.stage
+        program, state, frozen = self.prepare(begin)
+        start = int(state.step)
+        self.meter = Meter(start)
+        for step, batch in enumerate(self.data.batches(start), start + 1):
+            state, report = program.step(state, frozen, put_batch(self.mesh, batch))
+            self.under_way.append((step, report, dict(self.data.useful(batch))))
+            self.settle(AHEAD)
+
+            last = step == stage.steps
+            reason = interrupts.at(step)
+            validation = None
+            if last or _due(step, stage.evaluate_every):
+                validation = self.validate(program, step, state, frozen)
+            if self.hooks.samples and _due(step, stage.sample_every):
+                self.settle()
+                self.hooks.samples(stage, step, Variables(merge(state.ema or state.params, frozen), state.state))
+            best = self.checkpoints.is_best(validation)
+            if last or best or reason or _due(step, stage.checkpoint_every):
+                self.settle()
+                self.checkpoints.save(step, state, frozen, validation)
+            if last or reason:
+                self.checkpoints.wait()
+            if reason:
+                raise TrainingInterrupted(
+                    f"{reason}: stage '{stage.name}' stopped and saved at step {step} of {stage.steps}; "
+                    "the same command continues."
+                )
+            if last:
+                return
+
+    def prepare(self, begin: Callable[[], Variables]) -> tuple[Program, TrainState, Tree]:
+        """The stage's program and the state that it goes on with."""
+        latest = self.checkpoints.latest()
+        example = put_batch(self.mesh, self.data.batch(latest or 0))
+        if latest is None:
+            variables = begin()
+            program = make_program(self.system, self.stage, self.mesh, self.seed, variables, example)
+            return program, *program.start(variables)
+        shapes = jax.eval_shape(self.system.init, jax.random.key(0))
+        program = make_program(self.system, self.stage, self.mesh, self.seed, shapes, example)
+        self.log.say(f"{self.stage.name} continues at step {latest} of {self.stage.steps}")
+        return program, *self.checkpoints.restore(latest, program.state, program.frozen)
+
+    def settle(self, leave: int = 0) -> None:
+        """Waits until at most `leave` steps are under way; looks at what the finished ones reported.
+
+        Raises:
+          TrainingDiverged: at the first step that was not finite; no later state has been saved.
+        """
+        while len(self.under_way) > leave:
+            step, report, useful = self.under_way.popleft()
+            if not report.finite:
+                raise TrainingDiverged(self.divergence(step))
+            self.meter.add(step, useful)
+            if step % self.stage.log_every == 0 or step == self.stage.steps:
+                numbers = means(jax.device_get(report.tally))
+                self.log.train(step, numbers, self.meter.take(self.stage.steps))
+
+    def validate(self, program: Program, step: int, state: TrainState, frozen: Tree) -> dict[str, float] | None:
+        """The loss, its terms and metrics over the validation batches; None when there are none."""
+        self.settle()
+        tally = None
+        for batch in self.data.validation():
+            params = state.ema or state.params
+            more = program.evaluate(params, frozen, state.state, state.key, put_batch(self.mesh, batch))
+            tally = more if tally is None else jax.tree.map(np.add, tally, jax.device_get(more))
+        if tally is None:
+            return None
+        terms = {name.removeprefix("loss/"): pair for name, pair in tally.items() if name.startswith("loss/")}
+        sums, counts = ({name: pair[i] for name, pair in terms.items()} for i in (0, 1))
+        numbers = {"loss": float(weighted(sums, counts, self.stage))} | means(jax.device_get(tally))
+        if self.stage.best not in numbers:
+            raise ValueError(
+                f"stage '{self.stage.name}' goes by '{self.stage.best}'; validation has {sorted(numbers)}."
+            )
+        self.log.validation(step, numbers)
+        return numbers
+
+    def divergence(self, step: int) -> str:
+        """Names the step, its samples and where to go on from."""
+        samples = ", ".join(self.data.describe(_numbers(self.data.batch(step - 1))))
+        self.checkpoints.wait()
+        good = self.checkpoints.last_path()
+        return (
+            f"loss or gradient of stage '{self.stage.name}' is not finite at step {step}, with samples {samples}; "
+            f"last good checkpoint: {good or 'none yet'}. Lower the learning rate, clip gradients or leave samples "
+            "out, then run again."
+        )
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _numbers(batch: Batch) -> list[int]:
+    return [int(number) for number in np.ravel(batch.samples) if number >= 0]
+
+
+def _initial(system: System, mesh: Mesh, seed: int, initial: Callable[[Array], Variables] | None) -> Variables:
+    key = jax.random.key(seed)
+    if initial:
+        return _placed(mesh, initial(key))
+    return jax.jit(system.init, out_shardings=shardings(mesh, jax.eval_shape(system.init, key)))(key)
+
+
+def _ended(mesh: Mesh, run_dir: Path, stage: str) -> Variables:
+    return _placed(mesh, restore_variables(run_dir, stage, ema=False)[2])
+
+
+def _placed(mesh: Mesh, variables: Variables) -> Variables:
+    return jax.device_put(jax.device_get(variables), shardings(mesh, variables))
+
+
+def _check_order(stages: Sequence[Stage], done: dict[str, int | None], run_dir: Path) -> None:
+    """A stage that is not finished has no successor with checkpoints."""
+    if len(done) < len(stages):
+        raise ValueError(f"stage names {[stage.name for stage in stages]} repeat; give each its own.")
+    unfinished = None
+    for stage in stages:
+        if unfinished and done[stage.name] is not None:
+            raise ValueError(
+                f"{run_dir} has checkpoints of stage '{stage.name}' but stage '{unfinished.name}' before it ends at "
+                f"step {unfinished.steps} and got to {done[unfinished.name] or 0}; restore its old number of steps "
+                "or start a new run directory."
+            )
+        if (done[stage.name] or 0) < stage.steps:
+            unfinished = unfinished or stage

@@ -1,0 +1,64 @@
+"""AdamW with clipping, schedules and a learning rate per group of paths, as one Optax transformation."""
+
+import re
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from motiongpt3_jax.parallel.sharding import path_name
+from motiongpt3_jax.systems.interface import Tree
+from motiongpt3_jax.training.stage import OptimizerConfig
+
+Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
+
+
+def learning_rate(config: OptimizerConfig, steps: int) -> Schedule:
+    """Learning rate of update `step`, from 0, in a stage of `steps` updates."""
+    peak, end, warmup = config.learning_rate, config.final_learning_rate, config.warmup_steps
+
+    def rate(step: Int[Array, ""]) -> Float[Array, ""]:
+        rising = jnp.minimum(1.0, (step + 1) / max(warmup, 1))
+        if config.schedule == "constant":
+            return peak * rising
+        done = jnp.clip((step - warmup) / max(steps - 1 - warmup, 1), 0.0, 1.0)
+        return rising * (end + (peak - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * done)))
+
+    return rate
+
+
+def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+    """The update rule of a stage of `steps` updates."""
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
+        optax.scale_by_adam(config.b1, config.b2, config.eps),
+        optax.add_decayed_weights(config.weight_decay) if config.weight_decay else optax.identity(),
+        scale_by_group(config.groups),
+        optax.scale_by_learning_rate(learning_rate(config, steps)),
+    )
+
+
+def scale_by_group(groups: Sequence[tuple[str, float]]) -> optax.GradientTransformation:
+    """Multiplies each update with the factor of the first pattern that matches its whole path.
+
+    Raises:
+      ValueError: from `init`, when a pattern matches no trainable parameter.
+    """
+
+    def factor(path: str) -> float:
+        return next((factor for pattern, factor in groups if re.fullmatch(pattern, path)), 1.0)
+
+    def init(params: Tree) -> optax.EmptyState:
+        paths = [path_name(path) for path, _ in jax.tree.leaves_with_path(params)]
+        for pattern, _ in groups:
+            if not any(re.fullmatch(pattern, path) for path in paths):
+                raise ValueError(f"learning-rate group '{pattern}' matches no trainable parameter; correct it.")
+        return optax.EmptyState()
+
+    def update(updates: Tree, state: optax.EmptyState, params: Tree | None = None) -> tuple[Tree, optax.EmptyState]:
+        del params
+        return jax.tree.map_with_path(lambda path, x: x * factor(path_name(path)), updates), state
+
+    return optax.GradientTransformation(init, update)

@@ -1,0 +1,78 @@
+"""A stage's steps compiled for a mesh, with the sharding of everything that goes in and out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+from jax.sharding import Mesh
+
+from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.parallel import replicated, rows_sharding, shardings
+from motiongpt3_jax.systems.interface import System, Tree, Variables
+from motiongpt3_jax.training.optimizers import make_optimizer
+from motiongpt3_jax.training.partition import split
+from motiongpt3_jax.training.stage import Stage
+from motiongpt3_jax.training.state import TrainState, new_state, stage_key
+from motiongpt3_jax.training.step import EvaluateStep, TrainStep, make_evaluate_step, make_train_step, reported
+
+
+@dataclass(frozen=True)
+class Program:
+    """One stage on one mesh.
+
+    Attributes:
+      start: variables -> (state before the first step, frozen parameters), sharded.
+      step: the train step, jitted; it consumes the state that it is given.
+      evaluate: the validation step, jitted.
+      state: shapes and shardings of the train state.
+      frozen: shapes and shardings of the frozen parameters.
+    """
+
+    start: Callable[[Variables], tuple[TrainState, Tree]]
+    step: TrainStep
+    evaluate: EvaluateStep
+    state: TrainState
+    frozen: Tree
+
+
+def make_program(system: System, stage: Stage, mesh: Mesh, seed: int, variables: Variables, batch: Batch) -> Program:
+    """Prepares a stage; nothing is compiled before it is called.
+
+    Args:
+      system: the system.
+      stage: the stage.
+      mesh: the devices.
+      seed: the run's seed.
+      variables: the system's variables, or their shapes.
+      batch: a global batch, or its shapes.
+    """
+    names = reported(system, stage, variables, batch)
+    optimizer = make_optimizer(stage.optimizer, stage.steps)
+
+    def start(variables: Variables) -> tuple[TrainState, Tree]:
+        trainable, frozen = split(variables.params, stage.trainable)
+        key, ema = stage_key(seed, stage.name), stage.optimizer.ema is not None
+        return new_state(trainable, variables.state, optimizer, ema, key, names), frozen
+
+    shapes = jax.eval_shape(start, variables)
+    state_at, frozen_at = shardings(mesh, shapes)
+    rows, everywhere = rows_sharding(mesh), replicated(mesh)
+    state, frozen = jax.tree.map(
+        lambda x, at: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=at), shapes, (state_at, frozen_at)
+    )
+    return Program(
+        start=jax.jit(start, out_shardings=(state_at, frozen_at)),
+        step=jax.jit(
+            make_train_step(system, stage),
+            in_shardings=(state_at, frozen_at, rows),
+            out_shardings=(state_at, everywhere),
+            donate_argnums=0,
+        ),
+        evaluate=jax.jit(
+            make_evaluate_step(system, stage),
+            in_shardings=(state_at.params, frozen_at, state_at.state, everywhere, rows),
+            out_shardings=everywhere,
+        ),
+        state=state,
+        frozen=frozen,
+    )

@@ -1,0 +1,84 @@
+"""What a stage of training is: a loss, what it trains, how, and for how long."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from motiongpt3_jax.systems.interface import Objective
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW and what surrounds it.
+
+    Attributes:
+      learning_rate: peak rate.
+      groups: (path pattern, factor on the rate); the first pattern that matches a whole path counts, others have 1.
+      b1, b2, eps, weight_decay: AdamW's.
+      clip_norm: longest global gradient norm; None leaves gradients as they are.
+      warmup_steps: steps in which the rate rises linearly; the first step already moves.
+      schedule: "constant", or "cosine" down to `final_learning_rate` at the stage's last step.
+      final_learning_rate: where the cosine ends.
+      accumulate: micro-batches that each batch is computed in; changes memory, not results.
+      ema: decay of the parameters' moving average, which validation and inference then use; None keeps none.
+    """
+
+    learning_rate: float = 1e-4
+    groups: tuple[tuple[str, float], ...] = ()
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    warmup_steps: int = 0
+    schedule: Literal["constant", "cosine"] = "constant"
+    final_learning_rate: float = 0.0
+    accumulate: int = 1
+    ema: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.schedule not in ("constant", "cosine"):
+            raise ValueError(f"unknown schedule '{self.schedule}'; choose 'constant' or 'cosine'.")
+        if self.accumulate < 1:
+            raise ValueError(f"accumulate is {self.accumulate}; it counts micro-batches, so it is at least 1.")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run. It starts with the parameters with which the one before ended.
+
+    Attributes:
+      name: names its folder of checkpoints.
+      loss: key of `System.losses`.
+      objective: weights and switches of the loss; hashable.
+      trainable: path patterns ('decoder/layers/motion/.*'); a parameter trains when one matches its whole path.
+      optimizer: how.
+      steps: parameter updates in all.
+      log_every: steps between reports.
+      evaluate_every: steps between validations; 0 only validates at the end.
+      checkpoint_every: steps between checkpoints; the last step, an interruption and a new best always get one.
+      sample_every: steps between calls of the samples hook; 0 never calls it.
+      keep: how many of the last checkpoints stay, besides the best.
+      keep_every: checkpoints at multiples of this stay for good; 0 keeps none of them.
+      best: validation number whose lowest value marks the best checkpoint.
+    """
+
+    name: str
+    loss: str
+    objective: Objective
+    trainable: tuple[str, ...]
+    steps: int
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    log_every: int = 50
+    evaluate_every: int = 1000
+    checkpoint_every: int = 1000
+    sample_every: int = 0
+    keep: int = 2
+    keep_every: int = 0
+    best: str = "loss"
+
+    def __post_init__(self) -> None:
+        for number in ("steps", "log_every", "checkpoint_every", "keep"):
+            if getattr(self, number) < 1:
+                raise ValueError(f"stage '{self.name}': {number} is {getattr(self, number)}; it must be at least 1.")
+        if "/" in self.name or not self.name:
+            raise ValueError(f"stage name '{self.name}' cannot name a folder; choose one without '/'.")

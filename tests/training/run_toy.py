@@ -1,0 +1,27 @@
+"""Trains the toy: run_toy.py RUN_DIR STEPS SECONDS_PER_STEP. A process of its own, so that tests can kill it."""
+
+import sys
+import time
+from collections.abc import Iterator
+
+from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.training import Hooks, TrainingInterrupted, run
+from tests.training.toy import ToyData, ToySystem, two_stages
+
+
+class SlowData(ToyData):
+    def batches(self, start_step: int) -> Iterator[Batch]:
+        for batch in super().batches(start_step):
+            time.sleep(float(sys.argv[3]))
+            yield batch
+
+
+def main() -> None:
+    try:
+        run(ToySystem(), two_stages(int(sys.argv[2])), lambda stage: SlowData(), sys.argv[1], hooks=Hooks(show_every=0))
+    except TrainingInterrupted as stopped:
+        sys.exit(f"{stopped}")
+
+
+if __name__ == "__main__":
+    main()
