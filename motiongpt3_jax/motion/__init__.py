@@ -2,8 +2,11 @@
 
 from motiongpt3_jax.motion.canonical import canonicalise
 from motiongpt3_jax.motion.features import foot_contacts, joints_to_features
+from motiongpt3_jax.motion.files import load_motion, save_motion
+from motiongpt3_jax.motion.mirror import mirror, mirror_caption
 from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.recover import features_to_joints
+from motiongpt3_jax.motion.resample import resampled
 from motiongpt3_jax.motion.skeleton import HUMANML3D, KIT, SKELETONS, Skeleton
 
 __all__ = [
@@ -16,4 +19,9 @@ __all__ = [
     "features_to_joints",
     "foot_contacts",
     "joints_to_features",
+    "load_motion",
+    "mirror",
+    "mirror_caption",
+    "resampled",
+    "save_motion",
 ]

@@ -35,7 +35,7 @@ def leg_scale(joints: Joints, offsets: Offsets, skeleton: Skeleton = HUMANML3D) 
     legs = list(skeleton.legs)
     ours = np.abs(skeleton.offsets(joints[..., 0, :, :])[..., legs, :]).sum(axis=(-2, -1))
     theirs = np.abs(np.asarray(offsets, joints.dtype)[legs]).sum()
-    return (theirs / ours)[..., None, None]
+    return (theirs / np.where(ours > 0, ours, theirs))[..., None, None]
 
 
 def to_floor(joints: Joints) -> Joints:

@@ -10,9 +10,9 @@ With J joints a row holds
     3 J        displacements of all joints to the next frame
     4          whether left ankle, left toe, right ankle and right toe touch the ground
 
-where x and z are the body's own: it faces +z in every frame. Joints have shape (..., frames, joints, 3) with y up, in
-the skeleton's unit. All compute in the precision of their input, but `joints_to_features` and
-`canonical_to_features` compute in float64 and return float32.
+where x and z are the body's own: it faces +z in every frame. Lengths are in the unit of the skeleton's data set. Joints
+have shape (..., frames, joints, 3), y up, in metres. All compute in the precision of their input, but
+`joints_to_features` and `canonical_to_features` compute in float64 and return float32.
 """
 
 import numpy as np
@@ -52,8 +52,10 @@ def canonical_to_features(
       ValueError: wrong shape, or fewer than two frames.
     """
     joints = _checked(joints, skeleton)
+    contacts = foot_contacts(joints, skeleton)
     bones = bone_rotations(joints, skeleton, smooth=True)
     heading = bones[..., 0, :]
+    joints = joints / skeleton.unit
     row = (*joints.shape[:-3], joints.shape[-3] - 1, -1)
     parts = (
         turning(heading),
@@ -62,7 +64,7 @@ def canonical_to_features(
         relative_joints(joints, heading)[..., :-1, 1:, :].reshape(row),
         rotations.to_6d(bones[..., :-1, 1:, :]).reshape(row),
         joint_velocities(joints, heading).reshape(row),
-        foot_contacts(joints, skeleton),
+        contacts,
     )
     return np.concatenate(parts, axis=-1, dtype=np.float32)
 
@@ -96,8 +98,8 @@ def joint_velocities(joints: Joints, heading: Headings) -> Float[np.ndarray, "*b
 def foot_contacts(joints: Joints, skeleton: Skeleton = HUMANML3D) -> Float[np.ndarray, "*batch frames-1 4"]:
     """1 where left ankle, left toe, right ankle, right toe hardly move to the next frame, else 0."""
     feet = joints[..., [joint for foot in skeleton.feet for joint in foot], :]
-    moved = np.sum(np.square(feet[..., 1:, :, :] - feet[..., :-1, :, :]), axis=-1)
-    return (moved < skeleton.contact).astype(joints.dtype)
+    moved = (feet[..., 1:, :, :] - feet[..., :-1, :, :]) / skeleton.unit
+    return (np.sum(np.square(moved), axis=-1) < skeleton.contact).astype(joints.dtype)
 
 
 def _checked(joints: Joints, skeleton: Skeleton) -> Joints:

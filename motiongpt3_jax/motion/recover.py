@@ -18,7 +18,7 @@ class Root(NamedTuple):
 
     Attributes:
       heading: quaternions (w, x, y, z) that turn the body to face +z.
-      position: the root's path, in the skeleton's unit.
+      position: the root's path, in metres.
     """
 
     heading: Float[Array, "*batch frames 4"]
@@ -28,7 +28,7 @@ class Root(NamedTuple):
 def features_to_joints(
     features: Float[Array, "*batch frames features"], skeleton: Skeleton = HUMANML3D
 ) -> Float[Array, "*batch frames joints 3"]:
-    """The joints that raw (not normalised) features describe, from the origin and facing +z.
+    """The joints, in metres, that raw (not normalised) features describe, from the origin and facing +z.
 
     numpy arrays give numpy arrays, computed in float64 and returned as float32. JAX arrays give JAX arrays in their
     own precision; there the function can be compiled and differentiated.
@@ -42,19 +42,19 @@ def features_to_joints(
             f"for the skeleton '{skeleton.name}'."
         )
     xp, features = _backend(features)
-    angle, position = _root(xp, features)
+    angle, position = _root(xp, features, skeleton)
     others = len(skeleton.joints) - 1
-    relative = features[..., 4 : 4 + 3 * others].reshape(*features.shape[:-1], others, 3)
+    relative = skeleton.unit * features[..., 4 : 4 + 3 * others].reshape(*features.shape[:-1], others, 3)
     x, z = _unturn(xp, angle[..., None], relative[..., 0], relative[..., 2])
     placed = xp.stack([x + position[..., None, 0], relative[..., 1], z + position[..., None, 2]], axis=-1)
     joints = xp.concatenate([position[..., None, :], placed], axis=-2)
     return joints.astype(np.float32) if xp is np else joints
 
 
-def recover_root(features: Float[Array, "*batch frames features"]) -> Root:
+def recover_root(features: Float[Array, "*batch frames features"], skeleton: Skeleton = HUMANML3D) -> Root:
     """Heading and path of the root that raw features describe; arrays as for `features_to_joints`."""
     xp, features = _backend(features)
-    angle, position = _root(xp, features)
+    angle, position = _root(xp, features, skeleton)
     zero = xp.zeros_like(angle)
     return Root(xp.stack([xp.cos(angle), zero, xp.sin(angle), zero], axis=-1), position)
 
@@ -63,12 +63,13 @@ def _backend(features: Array) -> tuple[ModuleType, Array]:
     return (jnp, features) if isinstance(features, jax.Array) else (np, np.asarray(features, np.float64))
 
 
-def _root(xp: ModuleType, features: Any) -> tuple[Any, Any]:
+def _root(xp: ModuleType, features: Any, skeleton: Skeleton) -> tuple[Any, Any]:
     # A frame's velocities lead to the next frame; the first frame is where everything counts from.
     before = xp.concatenate([xp.zeros_like(features[..., :1, :3]), features[..., :-1, :3]], axis=-2)
     angle = xp.cumsum(before[..., 0], axis=-1)
     x, z = _unturn(xp, angle, before[..., 1], before[..., 2])
-    return angle, xp.stack([xp.cumsum(x, axis=-1), features[..., 3], xp.cumsum(z, axis=-1)], axis=-1)
+    path = xp.stack([xp.cumsum(x, axis=-1), features[..., 3], xp.cumsum(z, axis=-1)], axis=-1)
+    return angle, skeleton.unit * path
 
 
 def _unturn(xp: ModuleType, angle: Any, x: Any, z: Any) -> tuple[Any, Any]:

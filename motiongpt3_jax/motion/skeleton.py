@@ -22,9 +22,9 @@ class Skeleton:
       shoulders: (right, left).
       legs: joints at the ends of the two bones whose lengths scale a body to the target skeleton.
       feet: (ankle, toe) of the left and of the right foot, whose rest is a foot contact.
-      contact: squared displacement in a frame, in units squared, below which such a joint touches the ground.
-      fps: frames in a second of the data set's features.
-      unit: what the data set's numbers measure, e.g. "m".
+      contact: squared displacement in a frame, in the data set's unit, below which such a joint touches the ground.
+      fps: frames in a second of the data set.
+      unit: metres in the unit of the data set's files and features.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Skeleton:
     feet: tuple[tuple[int, int], tuple[int, int]]
     contact: float
     fps: float
-    unit: str
+    unit: float
 
     @cached_property
     def parents(self) -> tuple[int, ...]:
@@ -101,7 +101,7 @@ HUMANML3D = Skeleton(
     feet=((7, 10), (8, 11)),
     contact=0.002,
     fps=20.0,
-    unit="m",
+    unit=1.0,
 )
 """The 22 body joints of SMPL as in HumanML3D (Guo et al. 2022): 263 features at 20 fps, metres."""
 
@@ -124,11 +124,12 @@ KIT = Skeleton(
     feet=((19, 20), (14, 15)),
     contact=0.05,
     fps=12.5,
-    unit="mm",
+    unit=0.75 / 480,
 )
-"""The 21 joints of KIT-ML as HumanML3D's authors prepared them: 251 features at 12.5 fps.
+"""The 21 joints of KIT-ML as HumanML3D's authors prepared them: 251 features at 12.5 fps, 640 units to the metre.
 
-Left and right follow their code, which takes joints 5 and 11 for the right ones when it looks where a body faces.
+Left and right follow their code, which takes joints 5 and 11 for the right ones when it asks where a body faces; the
+motion files of KIT-ML call these joints left.
 """
 
 SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in (HUMANML3D, KIT)}

@@ -1,0 +1,180 @@
+"""Motions in files.
+
+`.npy` holds what the data sets of the field hold, told apart by its shape, in the data set's own unit and at its fps:
+
+    (frames, 22, 3)           joints, HumanML3D          (frames, 21, 3)  joints, KIT-ML
+    (persons, frames, 22, 3)  joints of several persons
+    (frames, 263)             features, HumanML3D        (frames, 251)    features, KIT-ML
+
+Features are raw, not normalised: multiply by the data set's std and add its mean first.
+
+`.npz` holds `joints` (persons, frames, joints, 3) or (frames, joints, 3) in metres, `fps`, and the name of the
+`skeleton`; it loses nothing.
+"""
+
+import os
+import uuid
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from motiongpt3_jax.motion.motion import Motion, joints_hint
+from motiongpt3_jax.motion.recover import features_to_joints
+from motiongpt3_jax.motion.resample import resampled
+from motiongpt3_jax.motion.skeleton import HUMANML3D, SKELETONS, Skeleton
+
+EXPECTED = "expected (frames, 22, 3) joints in metres or (frames, 263) features."
+
+
+def load_motion(path: str | os.PathLike[str], fps: float | None = None, file_fps: float | None = None) -> Motion:
+    """Read a motion from `.npy` or `.npz`.
+
+    Args:
+      path: the file.
+      fps: resample to this many frames in a second; by default the motion keeps its own.
+      file_fps: frames in a second of a file that does not say; by default its data set's, 20 for HumanML3D.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: the file holds something else; the message says what and what to do.
+    """
+    path = Path(path)
+    if path.suffix not in READERS:
+        raise ValueError(f"motion '{path}' ends in '{path.suffix}'; expected one of {', '.join(READERS)}.")
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(f"motion '{path}' {what}; give the path of a {' or '.join(READERS)} file.")
+    motion = READERS[path.suffix](_read(path), f"motion '{path}'", file_fps)
+    return motion if fps is None else resampled(motion, fps)
+
+
+def save_motion(path: str | os.PathLike[str], motion: Motion) -> None:
+    """Write a motion as `.npz`, which keeps everything, or as `.npy`, which has no place for another fps.
+
+    The file appears at once or not at all. Folders on the way are made.
+
+    Raises:
+      ValueError: another ending, or an fps that `.npy` cannot hold.
+    """
+    path = Path(path)
+    skeleton = motion.skeleton
+    if path.suffix not in READERS:
+        raise ValueError(f"motion '{path}' ends in '{path.suffix}'; expected one of {', '.join(READERS)}.")
+    if path.suffix == ".npy" and motion.fps != skeleton.fps:
+        raise ValueError(
+            f"motion '{path}' has {motion.fps:g} fps, which .npy cannot hold (readers take {skeleton.fps:g}); "
+            "save it as .npz, or resample it first."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        with open(part, "xb") as file:
+            if path.suffix == ".npy":
+                joints = motion.joints[0] if motion.persons == 1 else motion.joints
+                np.save(file, joints / np.float32(skeleton.unit), allow_pickle=False)
+            else:
+                np.savez_compressed(file, joints=motion.joints, fps=motion.fps, skeleton=skeleton.name)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.lib.npyio.NpzFile):
+            with content:
+                return {name: content[name] for name in content.files}
+        return content
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        if "allow_pickle" in str(error) or "pickled" in str(error):
+            raise ValueError(
+                f"motion '{path}' holds pickled Python objects, which could run code and are never loaded; "
+                "save plain numbers, e.g. numpy.save(path, joints.astype('float32'))."
+            ) from None
+        raise ValueError(f"motion '{path}' is not a readable {path.suffix} file ({error}); write it anew.") from error
+
+
+def _from_npy(content: np.ndarray | Mapping[str, np.ndarray], what: str, file_fps: float | None) -> Motion:
+    if not isinstance(content, np.ndarray):
+        raise ValueError(f"{what} is a .npz archive under the name .npy; rename it.")
+    array = _numbers(content, what)
+    by_features = {skeleton.features: skeleton for skeleton in SKELETONS.values()}
+    by_joints = {len(skeleton.joints): skeleton for skeleton in SKELETONS.values()}
+    if array.ndim == 2 and array.shape[1] in by_features:
+        skeleton = by_features[array.shape[1]]
+        _check_filled(array, what)
+        joints = features_to_joints(array, skeleton)[None]
+    elif array.ndim in (3, 4) and array.shape[-1] == 3 and array.shape[-2] in by_joints:
+        skeleton = by_joints[array.shape[-2]]
+        _check_filled(array, what)
+        joints = (array if array.ndim == 4 else array[None]) * np.float32(skeleton.unit)
+    else:
+        raise ValueError(f"{what} has shape {array.shape}; {EXPECTED}{_shape_hint(array.shape)}")
+    return Motion(joints, skeleton.fps if file_fps is None else file_fps, skeleton)
+
+
+def _from_npz(content: np.ndarray | Mapping[str, np.ndarray], what: str, file_fps: float | None) -> Motion:
+    if isinstance(content, np.ndarray):
+        raise ValueError(f"{what} is a .npy array under the name .npz; rename it.")
+    if "joints" not in content:
+        found = ", ".join(f"'{name}'" for name in content) or "nothing"
+        raise ValueError(
+            f"{what} has no array 'joints', only {found}; expected 'joints' (persons, frames, 22, 3) in metres, "
+            "'fps', and 'skeleton', the skeleton's name."
+        )
+    joints = _numbers(content["joints"], what)
+    name = str(content["skeleton"]) if "skeleton" in content else HUMANML3D.name
+    if name not in SKELETONS:
+        raise ValueError(f"{what} has the skeleton '{name}'; known are {', '.join(SKELETONS)}.")
+    skeleton: Skeleton = SKELETONS[name]
+    _check_filled(joints, what)
+    fps = _one_number(content["fps"], what) if "fps" in content else skeleton.fps if file_fps is None else file_fps
+    if joints.ndim not in (3, 4) or joints.shape[-2:] != (len(skeleton.joints), 3):
+        raise ValueError(
+            f"{what} has joints of shape {joints.shape}; expected (persons, frames, {len(skeleton.joints)}, 3) or "
+            f"(frames, {len(skeleton.joints)}, 3) for the skeleton '{name}'.{_shape_hint(joints.shape)}"
+        )
+    return Motion(joints if joints.ndim == 4 else joints[None], fps, skeleton)
+
+
+READERS = {".npy": _from_npy, ".npz": _from_npz}
+
+
+def _numbers(array: np.ndarray, what: str) -> np.ndarray:
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(f"{what} holds {array.dtype} values; expected floating point numbers.")
+    return array.astype(np.float32)
+
+
+def _one_number(array: np.ndarray, what: str) -> float:
+    if array.size != 1 or not np.issubdtype(array.dtype, np.number):
+        raise ValueError(f"{what} has fps {array!r}; expected one number.")
+    return float(array.reshape(()))
+
+
+def _check_filled(array: np.ndarray, what: str) -> None:
+    if 0 in array.shape:
+        raise ValueError(f"{what} is empty: its shape is {array.shape}; expected at least one frame.")
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        raise ValueError(
+            f"{what} has {len(bad)} values that are not finite (NaN or infinite), the first at index "
+            f"{tuple(int(i) for i in bad[0])} of shape {array.shape}; drop or fill these frames first."
+        )
+
+
+def _shape_hint(shape: tuple[int, ...]) -> str:
+    if shape[:1] in ((263,), (251,)) and len(shape) == 2:
+        return "\nThe axes look exchanged: save array.T."
+    if len(shape) == 2 and shape[1] in (66, 63):
+        return f"\nThese look like flat joints: use array.reshape(-1, {shape[1] // 3}, 3)."
+    if shape in ((22, 3), (21, 3)):
+        return "\nThis looks like one pose: add the axis of the frames with array[None]."
+    if len(shape) == 3 and shape[-1] in (263, 251):
+        return "\nThis looks like a batch of features: save one motion a file."
+    return joints_hint(shape, HUMANML3D)

@@ -1,0 +1,56 @@
+"""Motions at another number of frames in a second."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from motiongpt3_jax.motion.motion import Motion
+
+# Rows weigh the frames before, at, after and two after a moment; columns are powers 0 to 3 of the way from "at" to
+# "after" (Catmull and Rom 1974).
+_CUBIC = np.array([[0, -0.5, 1, -0.5], [1, 0, -2.5, 1.5], [0, 0.5, 2, -1.5], [0, 0, -0.5, 0.5]])
+
+
+def resample(
+    joints: Float[np.ndarray, "*batch frames joints 3"], fps: float, to: float, cubic: bool = True
+) -> Float[np.ndarray, "*batch new_frames joints 3"]:
+    """Joints between the frames; the first frame stays, and no frame lies after the last.
+
+    Args:
+      joints: the motion.
+      fps: its frames in a second.
+      to: the new frames in a second.
+      cubic: draw smooth curves through the frames instead of straight lines.
+    """
+    joints = np.asarray(joints)
+    if fps == to:
+        return joints
+    last = joints.shape[-3] - 1
+    # Rounding must not lose the last frame, so a moment that misses it by a millionth of a frame counts.
+    moments = np.arange(int(last * to / fps + 1e-6) + 1) * (fps / to)
+    at = np.minimum(moments.astype(int), max(last - 1, 0))
+    way = moments - at
+    if cubic and last > 0:
+        weights = np.vander(way, 4, increasing=True) @ _CUBIC.T
+        padded = np.concatenate(
+            [
+                2 * joints[..., :1, :, :] - joints[..., 1:2, :, :],
+                joints,
+                2 * joints[..., -1:, :, :] - joints[..., -2:-1, :, :],
+            ],
+            axis=-3,
+        )
+        frames = [padded[..., at + step, :, :] for step in range(4)]
+    else:
+        weights = np.stack([1 - way, way], axis=-1)
+        frames = [joints[..., np.minimum(at + step, last), :, :] for step in range(2)]
+    weights = weights.astype(joints.dtype)
+    return sum(weights[:, step, None, None] * frame for step, frame in enumerate(frames))
+
+
+def resampled(motion: Motion, fps: float, cubic: bool = True) -> Motion:
+    """The motion at `fps` frames in a second, see `resample`."""
+    if not (np.isfinite(fps) and fps > 0):
+        raise ValueError(f"cannot resample to fps {fps!r}; expected a positive number of frames in a second.")
+    return replace(motion, joints=resample(motion.joints, motion.fps, fps, cubic), fps=fps)
