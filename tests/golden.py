@@ -1,8 +1,8 @@
 """Golden numbers of the official implementation: reading them, filling weights by their rule, comparing with them.
 
 The fixtures lie in the folder that the environment variable MOTION_GOLDEN_DIR names, by default `../shared/golden`
-beside the project; without them the tests that need them are skipped. Every comparison's largest difference is listed
-at the end of a pytest run.
+beside the project; without them the tests that need them are skipped, unless MOTION_GOLDEN_REQUIRED=1 makes such a skip
+a failure. Every comparison's largest difference is listed at the end of a pytest run.
 """
 
 import json
@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 FOLDER = Path(os.environ.get("MOTION_GOLDEN_DIR") or Path(__file__).resolve().parents[2] / "shared" / "golden")
+REQUIRED = os.environ.get("MOTION_GOLDEN_REQUIRED") == "1"
 PROPERTY = "golden_difference"
 
 # (pattern, gain, axis that holds the fan-in): the first pattern found in the key wins.
@@ -140,6 +141,27 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
     finally:
         _running = None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Where golden tests are required, one that is skipped for whatever reason has failed."""
+    report = yield
+    if REQUIRED and report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("golden"):
+        report.outcome = "failed"
+        report.longrepr = f"golden test skipped although MOTION_GOLDEN_REQUIRED=1: {report.longrepr[2]}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """The same for a whole module that skips itself and holds golden tests."""
+    report = yield
+    skipped = REQUIRED and report.skipped and isinstance(collector, pytest.Module)
+    if skipped and "pytest.mark.golden" in collector.path.read_text(encoding="utf-8"):
+        report.outcome = "failed"
+        report.longrepr = f"golden module skipped although MOTION_GOLDEN_REQUIRED=1: {report.longrepr[2]}"
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

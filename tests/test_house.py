@@ -1,0 +1,125 @@
+"""What holds for the code as a whole: who may import whom, and that what is imported is declared."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parents[1]
+PARTS = {"motiongpt3_jax": "motiongpt3_jax", "configs": "motiongpt3_jax/configs"}
+PARTS["data_pipelines"] = "motiongpt3_jax/data_pipelines"
+
+LINT = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
+
+VIOLATIONS = {
+    "the ground imports a system": ("motion/planted.py", "import motiongpt3_jax.systems.interface"),
+    "the ground imports its neighbour": ("diffusion/planted.py", "from motiongpt3_jax import models"),
+    "the batch imports the ground": ("batch.py", "import motiongpt3_jax.motion"),
+    "a system imports training": ("systems/planted.py", "from motiongpt3_jax import training"),
+    "a system imports data": ("systems/planted.py", "from motiongpt3_jax import data_pipelines"),
+    "training imports a command": ("training/planted.py", "from motiongpt3_jax import commands"),
+    "training imports a system": ("training/planted.py", "from motiongpt3_jax.systems import motiongpt3"),
+    "data imports a model": ("data_pipelines/planted.py", "from motiongpt3_jax import models"),
+    "data imports JAX": ("data_pipelines/planted.py", "import jax"),
+    "a config imports training": ("configs/planted.py", "from motiongpt3_jax import training"),
+    "a new folder has no layer": ("planted/__init__.py", ""),
+}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """The package as a wheel lays it out, Python files only."""
+    for source, target in PARTS.items():
+        for file in (HERE / source).rglob("*.py"):
+            copy = tmp_path / target / file.relative_to(HERE / source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
+    shutil.copy(HERE / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def lint_imports(tree):
+    return subprocess.run(
+        [sys.executable, "-c", LINT, "--config", "pyproject.toml", "--no-cache"],
+        cwd=tree,
+        env={"PYTHONPATH": str(tree), "PATH": "", "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_imports_run_one_way(tree):
+    done = lint_imports(tree)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("violation", VIOLATIONS)
+def test_a_planted_violation_is_found(tree, violation):
+    path, line = VIOLATIONS[violation]
+    planted = tree / "motiongpt3_jax" / path
+    planted.parent.mkdir(exist_ok=True)
+    planted.write_text((planted.read_text() if planted.exists() else "") + f"\n{line}\n")
+    done = lint_imports(tree)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "BROKEN" in done.stdout or "planted" in done.stdout, done.stdout
+
+
+def declared():
+    """Distributions of setup.py: what an installation brings, and each extra."""
+    call = next(
+        node
+        for node in ast.walk(ast.parse((HERE / "setup.py").read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setup"
+    )
+    keywords = {keyword.arg: keyword.value for keyword in call.keywords}
+    groups = {"": keywords["install_requires"]} | dict(
+        zip(ast.literal_eval(ast.Tuple(keywords["extras_require"].keys)), keywords["extras_require"].values)
+    )
+    return {name: [normal(line) for line in ast.literal_eval(lines)] for name, lines in groups.items()}
+
+
+def normal(requirement):
+    return re.sub(r"[-_.]+", "-", re.split(r"[<>=\[;~! ]", requirement, maxsplit=1)[0]).lower()
+
+
+def outside_imports(folder):
+    """(file, distributions that could bring it, whether at module level) of every import from outside the house."""
+    known = packages_distributions()
+    for file in sorted((HERE / folder).rglob("*.py")):
+        module = ast.parse(file.read_text(encoding="utf-8"))
+        for node in ast.walk(module):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module]
+            for name in {name.split(".")[0] for name in names}:
+                if name not in sys.stdlib_module_names and name not in ("motiongpt3_jax", "tests"):
+                    yield file.relative_to(HERE), {normal(d) for d in known.get(name, [name])}, node in module.body
+
+
+@pytest.mark.parametrize("folder", PARTS)
+def test_every_import_of_the_package_is_declared(folder):
+    groups = declared()
+    everything = {name for names in groups.values() for name in names}
+    for file, names, at_once in outside_imports(folder):
+        assert names & set(groups[""] if at_once else everything), f"{file} imports {names}: not in setup.py"
+
+
+def test_every_import_of_the_tests_is_declared():
+    groups = declared()
+    everything = {name for names in groups.values() for name in names}
+    for file, names, at_once in outside_imports("tests"):
+        wanted = groups[""] + groups["dev"] if at_once else everything
+        assert names & set(wanted), f"{file} imports {names}: not among the dev extra of setup.py"
+
+
+def test_versions_are_lower_bounds():
+    for line in re.findall(r'^\s+"([\w\[\]-]+[<>=~!].*)",$', (HERE / "setup.py").read_text(), re.M):
+        assert re.fullmatch(r"[\w-]+(\[\w+\])?>=[\d.]+", line), f"setup.py requires {line!r}"
