@@ -85,11 +85,11 @@ def save_motion(path: str | os.PathLike[str], motion: Motion) -> None:
 
 def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.lib.npyio.NpzFile):
-            with content:
-                return {name: content[name] for name in content.files}
-        return content
+        with open(path, "rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return content
+            return {name: content[name] for name in content.files}
     except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         if "allow_pickle" in str(error) or "pickled" in str(error):
             raise ValueError(
@@ -148,7 +148,8 @@ READERS = {".npy": _from_npy, ".npz": _from_npz}
 def _numbers(array: np.ndarray, what: str) -> np.ndarray:
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"{what} holds {array.dtype} values; expected floating point numbers.")
-    return array.astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
+        return array.astype(np.float32)
 
 
 def _one_number(array: np.ndarray, what: str) -> float:

@@ -34,7 +34,7 @@ class Motion:
             raise ValueError(f"motion joints are of type {joints.dtype}; expected floating point numbers in metres.")
         object.__setattr__(self, "joints", joints.astype(np.float32, copy=False))
         check_joints(self.joints, self.skeleton, "motion")
-        if not (np.isscalar(self.fps) and np.isfinite(self.fps) and self.fps > 0):
+        if not positive(self.fps):
             raise ValueError(f"motion has fps {self.fps!r}; expected a positive number of frames in a second.")
         object.__setattr__(self, "fps", float(self.fps))
 
@@ -52,6 +52,11 @@ class Motion:
     def seconds(self) -> float:
         """How long the motion lasts."""
         return self.frames / self.fps
+
+
+def positive(number: object) -> bool:
+    """Whether this is a finite number above 0."""
+    return isinstance(number, int | float | np.number) and bool(np.isfinite(number)) and number > 0
 
 
 def check_joints(joints: np.ndarray, skeleton: Skeleton, what: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from motiongpt3_jax.motion.motion import Motion
+from motiongpt3_jax.motion.motion import Motion, positive
 
 # Rows weigh the frames before, at, after and two after a moment; columns are powers 0 to 3 of the way from "at" to
 # "after" (Catmull and Rom 1974).
@@ -51,6 +51,6 @@ def resample(
 
 def resampled(motion: Motion, fps: float, cubic: bool = True) -> Motion:
     """The motion at `fps` frames in a second, see `resample`."""
-    if not (np.isfinite(fps) and fps > 0):
+    if not positive(fps):
         raise ValueError(f"cannot resample to fps {fps!r}; expected a positive number of frames in a second.")
     return replace(motion, joints=resample(motion.joints, motion.fps, fps, cubic), fps=fps)

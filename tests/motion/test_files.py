@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+
+from motiongpt3_jax.motion import HUMANML3D, KIT, Motion, canonicalise, joints_to_features, load_motion, save_motion
+from tests.motion.samples import dance
+
+
+def motion(**options) -> Motion:
+    skeleton = options.get("skeleton", HUMANML3D)
+    return Motion(dance(skeleton, people=(options.pop("persons", 1),)), **options)
+
+
+def same(a: Motion, b: Motion) -> None:
+    np.testing.assert_array_equal(a.joints, b.joints)
+    assert (a.fps, a.skeleton) == (b.fps, b.skeleton)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"persons": 2}, {"fps": 30.0}, {"skeleton": KIT, "fps": 12.5}], ids=["one", "two", "fps", "kit"]
+)
+def test_npz_loses_nothing(tmp_path, options):
+    ours = motion(**options)
+    save_motion(tmp_path / "deep" / "walk.npz", ours)
+    same(load_motion(tmp_path / "deep" / "walk.npz"), ours)
+
+
+@pytest.mark.parametrize("persons", [1, 2])
+def test_npy_holds_joints(tmp_path, persons):
+    ours = motion(persons=persons)
+    save_motion(tmp_path / "walk.npy", ours)
+    assert np.load(tmp_path / "walk.npy").ndim == (3 if persons == 1 else 4)
+    same(load_motion(tmp_path / "walk.npy"), ours)
+
+
+def test_npy_of_kit_is_in_its_own_unit(tmp_path):
+    ours = motion(skeleton=KIT, fps=12.5)
+    save_motion(tmp_path / "walk.npy", ours)
+    np.testing.assert_allclose(np.load(tmp_path / "walk.npy"), ours.joints[0] * 640, rtol=1e-6)
+    np.testing.assert_allclose(load_motion(tmp_path / "walk.npy").joints, ours.joints, rtol=1e-6)
+
+
+@pytest.mark.parametrize("skeleton", [HUMANML3D, KIT])
+def test_npy_of_features_becomes_joints(tmp_path, skeleton):
+    joints = dance(skeleton)
+    np.save(tmp_path / "walk.npy", joints_to_features(joints, skeleton))
+    ours = load_motion(tmp_path / "walk.npy")
+    assert (ours.skeleton, ours.fps) == (skeleton, skeleton.fps)
+    np.testing.assert_allclose(ours.joints[0], canonicalise(joints, skeleton)[:-1], atol=1e-5)
+
+
+def test_npy_cannot_hold_another_fps(tmp_path):
+    with pytest.raises(ValueError, match=r"30 fps, which .npy cannot hold \(readers take 20\); save it as .npz"):
+        save_motion(tmp_path / "walk.npy", motion(fps=30.0))
+
+
+def test_files_of_another_fps_are_resampled(tmp_path):
+    save_motion(tmp_path / "walk.npy", motion())
+    assert load_motion(tmp_path / "walk.npy", fps=20, file_fps=40).frames == 5
+    save_motion(tmp_path / "walk.npz", motion(fps=10.0))
+    assert load_motion(tmp_path / "walk.npz", fps=20).frames == 17
+
+
+SHAPES = [
+    ((60, 24, 3), r"shape \(60, 24, 3\); expected \(frames, 22, 3\) joints .*\n24 joints look like full SMPL: drop"),
+    ((60, 52, 3), "SMPL-H"),
+    ((60, 66), r"reshape\(-1, 22, 3\)"),
+    ((263, 60), "exchanged"),
+    ((22, 3), "one pose"),
+    ((2, 60, 263), "one motion a file"),
+    ((60,), r"expected \(frames, 22, 3\) joints in metres or \(frames, 263\) features"),
+    ((0, 22, 3), "empty"),
+    ((0, 263), "empty"),
+]
+
+
+@pytest.mark.parametrize(("shape", "message"), SHAPES)
+def test_npy_of_another_shape_is_refused(tmp_path, shape, message):
+    np.save(tmp_path / "walk.npy", np.zeros(shape))
+    with pytest.raises(ValueError, match=message):
+        load_motion(tmp_path / "walk.npy")
+
+
+@pytest.mark.parametrize("shape", [(3, 22, 3), (3, 263)])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_values_that_are_not_finite_are_refused(tmp_path, shape, value):
+    array = np.zeros(shape)
+    array[1, 2] = value
+    np.save(tmp_path / "walk.npy", array)
+    with pytest.raises(ValueError, match=r"walk.npy' has \d+ values that are not finite .* index \(1, 2"):
+        load_motion(tmp_path / "walk.npy")
+
+
+def test_integers_are_refused(tmp_path):
+    np.save(tmp_path / "walk.npy", np.zeros((3, 22, 3), np.int32))
+    with pytest.raises(ValueError, match="int32 values; expected floating point"):
+        load_motion(tmp_path / "walk.npy")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_pickled_objects_are_never_loaded(tmp_path, suffix):
+    path, objects = tmp_path / f"walk{suffix}", np.array([{"joints": 1}], dtype=object)
+    if suffix == ".npy":
+        np.save(path, objects, allow_pickle=True)
+    else:
+        np.savez(path, joints=objects)
+    with pytest.raises(ValueError, match="pickled Python objects, which could run code"):
+        load_motion(path)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+@pytest.mark.parametrize("content", [b"", b"not an array", b"\x93NUMPY\x01\x00", b"PK\x03\x04broken"])
+def test_broken_files_are_refused(tmp_path, suffix, content):
+    path = tmp_path / f"walk{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="walk"):
+        load_motion(path)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"motion '.*walk.npy' does not exist; give the path"):
+        load_motion(tmp_path / "walk.npy")
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(FileNotFoundError, match="is a folder"):
+        load_motion(tmp_path / "folder.npz")
+
+
+def test_other_endings_are_refused(tmp_path):
+    for call in (lambda: load_motion(tmp_path / "walk.txt"), lambda: save_motion(tmp_path / "walk.txt", motion())):
+        with pytest.raises(ValueError, match=r"ends in '.txt'; expected one of .npy, .npz"):
+            call()
+
+
+ARCHIVES = [
+    ({"poses": np.zeros((3, 22, 3))}, "no array 'joints', only 'poses'"),
+    ({"joints": np.zeros((3, 22, 3)), "skeleton": "spider"}, "skeleton 'spider'; known are humanml3d, kit"),
+    ({"joints": np.zeros((3, 24, 3))}, r"shape \(3, 24, 3\); expected \(persons, frames, 22, 3\).*\n24 joints"),
+    ({"joints": np.zeros((3, 22, 3)), "fps": np.zeros(2)}, "expected one number"),
+    ({"joints": np.zeros((3, 22, 3)), "fps": 0.0}, "fps 0.0; expected a positive"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), ARCHIVES)
+def test_npz_that_says_something_else_is_refused(tmp_path, content, message):
+    np.savez(tmp_path / "walk.npz", **content)
+    with pytest.raises(ValueError, match=message):
+        load_motion(tmp_path / "walk.npz")
+
+
+def test_npz_of_one_person_needs_no_axis_for_it(tmp_path):
+    np.savez(tmp_path / "walk.npz", joints=dance())
+    assert load_motion(tmp_path / "walk.npz").persons == 1
+
+
+def test_writing_happens_at_once_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "walk.npz"
+    save_motion(path, motion())
+    before = path.read_bytes()
+
+    def full(file, **arrays):
+        file.write(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(OSError, match="no space left"):
+        save_motion(path, motion(persons=2))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
