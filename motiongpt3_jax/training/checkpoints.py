@@ -6,6 +6,7 @@ read; the next run clears it away.
 
 import json
 import math
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +43,9 @@ class Checkpoints:
         self.stage = stage
         self.place = place
         self.folder = stage_folder(run_dir, stage.name)
+        if jax.process_index() == 0:
+            for half_written in self.folder.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(half_written)
         policies = ocp.checkpoint_managers
         keep = [policies.LatestN(stage.keep), policies.BestN(get_metric_fn=_score, n=1)]
         if stage.keep_every:
@@ -50,7 +54,6 @@ class Checkpoints:
             self.folder,
             options=ocp.CheckpointManagerOptions(
                 create=True,
-                cleanup_tmp_directories=True,
                 best_fn=_score,
                 preservation_policy=policies.AnyPreservationPolicy(keep),
             ),

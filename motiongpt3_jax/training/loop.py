@@ -89,7 +89,9 @@ def run(
     begin = partial(_initial, system, mesh, seed, initial)
     with jax.set_mesh(mesh), Interrupts() as interrupts:
         for place, stage in enumerate(stages):
-            if (done[stage.name] or 0) < stage.steps:
+            if (done[stage.name] or 0) >= stage.steps:
+                hooks.show(f"{stage.name} is finished, at step {done[stage.name]} of {stage.steps}")
+            else:
                 with Checkpoints(run_dir, stage, place) as checkpoints:
                     log = Log(run_dir, names, stage, checkpoints.latest() or 0, hooks.show, hooks.show_every)
                     try:

@@ -44,7 +44,7 @@ def make_train_step(system: System, stage: Stage) -> TrainStep:
     def step(state: TrainState, frozen: Tree, batch: Batch) -> tuple[TrainState, Report]:
         draws = system.draw(jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step), batch, True)
         gradients, terms = _gradients(system, stage, state, frozen, batch, draws)
-        norm = optax.global_norm(gradients)
+        norm = optax.tree.norm(gradients)
         total = weighted(terms.sums, terms.counts, stage)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)

@@ -1,0 +1,63 @@
+"""Trains the toy on one device and on 2 x 2 x 2 of eight, and prints what must agree as JSON."""
+
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from motiongpt3_jax.parallel import constrain, make_mesh, put_batch
+from motiongpt3_jax.training import OptimizerConfig, restore_params, run
+from motiongpt3_jax.training.program import make_program
+from tests.training.toy import ToyData, ToySystem, stage
+
+ROWS = 16
+
+
+def losses(mesh: jax.sharding.Mesh, accumulate: int = 1) -> tuple[list[float], object]:
+    of = stage(optimizer=OptimizerConfig(learning_rate=1e-2, accumulate=accumulate), log_every=1)
+    data, variables = ToyData(rows=ROWS), ToySystem().init(jax.random.key(0))
+    with jax.set_mesh(mesh):
+        program = make_program(ToySystem(), of, mesh, 0, variables, data.batch(0))
+        state, frozen = program.start(variables)
+        found = []
+        for step in range(4):
+            state, report = program.step(state, frozen, put_batch(mesh, data.batch(step)))
+            found.append(float(report.tally["loss"][0]))
+    return found, state
+
+
+def main() -> None:
+    eight = make_mesh(2, 2, 2)
+    one = make_mesh(devices=jax.devices()[:1])
+    found, state = losses(eight)
+
+    def kernel(tree: object) -> jax.Array:
+        return tree["body"]["layers"]["text"]["up"]["kernel"]
+
+    def shard(x: jax.Array) -> list[int]:
+        return list(x.sharding.shard_shape(x.shape))
+
+    settings = {"steps": 4, "checkpoint_every": 2, "evaluate_every": 0}
+    run(ToySystem(), [stage(**settings)], lambda of: ToyData(rows=ROWS), sys.argv[1], mesh=eight)
+    saved = restore_params(sys.argv[1])[2]
+    # The same run ended on eight devices goes on, on one.
+    run(ToySystem(), [stage(**settings | {"steps": 5})], lambda of: ToyData(rows=ROWS), sys.argv[1], mesh=one)
+    with jax.set_mesh(eight):
+        hidden = jax.jit(lambda x: constrain("mlp", x))(jnp.ones((8, 3, 4)))
+    result = {
+        "one": losses(one)[0],
+        "eight": found,
+        "accumulated": losses(eight, accumulate=2)[0],
+        "kernel": shard(kernel(state.params)),
+        "first_moment": shard(kernel(optax.tree_utils.tree_get(state.optimizer, "mu"))),
+        "restored_equal": bool(np.isfinite(kernel(saved)).all() and restore_params(sys.argv[1])[1] == 5),
+        "mlp": str(hidden.sharding.spec),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

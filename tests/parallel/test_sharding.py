@@ -1,0 +1,69 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AbstractMesh
+from jax.sharding import PartitionSpec as P
+
+from motiongpt3_jax.parallel import constrain, make_mesh, put_batch
+from motiongpt3_jax.parallel.sharding import spec
+
+MESH = AbstractMesh((2, 2, 2), ("data", "fsdp", "tensor"))
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("prefix", ["", "params/", "optimizer/1/mu/"])
+def test_optimizer_state_lies_where_its_parameter_lies(prefix):
+    assert spec(MESH, f"{prefix}decoder/layers/text/mlp/up/kernel", (12, 4, 8)) == P(None, "fsdp", "tensor")
+
+
+def test_an_axis_that_does_not_divide_stays_whole():
+    assert spec(MESH, "decoder/layers/text/mlp/down/kernel", (12, 3, 8)) == P(None, None, "fsdp")
+
+
+def test_a_big_array_without_a_rule_is_split_along_its_longest_axis():
+    assert spec(MESH, "head/blocks/kernel", (1024, 3072)) == P(None, "fsdp")
+
+
+def test_the_axis_of_stacked_layers_is_never_split():
+    assert spec(MESH, "vae/layers/anything/kernel", (2**16, 2, 3)) == P(None, "fsdp", None)
+
+
+def test_small_arrays_without_a_rule_are_everywhere():
+    assert spec(MESH, "null_condition", (4, 768)) == P(None, None)
+
+
+def test_rows_that_do_not_divide_over_the_mesh_are_an_error():
+    class TwoShares:
+        shape = {"data": 2, "fsdp": 1, "tensor": 1}  # noqa: RUF012
+
+    with pytest.raises(ValueError, match="3 rows does not divide over data x fsdp = 2 devices"):
+        put_batch(TwoShares(), np.zeros((3, 1)))
+
+
+def test_constrain_changes_nothing_without_a_mesh_or_on_one_device():
+    x = jnp.ones((3, 2, 4))
+    assert constrain("mlp", x) is x
+    with jax.set_mesh(make_mesh(devices=jax.devices()[:1])):
+        assert constrain("mlp", x) is x
+
+
+def test_eight_devices_give_the_losses_of_one(tmp_path):
+    flags = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    command = [sys.executable, "-m", "tests.parallel.eight_devices", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | flags, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    np.testing.assert_allclose(found["eight"], found["one"], rtol=1e-5)
+    np.testing.assert_allclose(found["accumulated"], found["one"], rtol=1e-5)
+    assert (
+        found["kernel"] == found["first_moment"] == [1, 3, 4]
+    )  # of (1, 3, 8): 3 does not divide over fsdp, 8 does over tensor
+    assert found["restored_equal"]
+    assert found["mlp"] == "PartitionSpec(('data', 'fsdp'), None, 'tensor')"

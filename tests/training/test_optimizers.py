@@ -1,0 +1,56 @@
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from motiongpt3_jax.training import OptimizerConfig
+from motiongpt3_jax.training.optimizers import learning_rate, make_optimizer
+
+PARAMS = {"body": {"kernel": jnp.array([1.0, -2.0])}, "head": {"bias": jnp.array([0.5])}}
+
+
+def rates(config: OptimizerConfig, steps: int) -> np.ndarray:
+    return np.array([learning_rate(config, steps)(jnp.int32(step)) for step in range(steps)])
+
+
+def update(config: OptimizerConfig, gradients: dict) -> dict:
+    optimizer = make_optimizer(config, 10)
+    return optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)[0]
+
+
+def test_warm_up_rises_in_equal_parts_and_moves_from_the_first_step():
+    found = rates(OptimizerConfig(learning_rate=1.0, warmup_steps=4), 6)
+    np.testing.assert_allclose(found, [0.25, 0.5, 0.75, 1, 1, 1])
+
+
+def test_cosine_falls_from_the_peak_to_the_final_rate_at_the_last_step():
+    config = OptimizerConfig(learning_rate=1.0, warmup_steps=2, schedule="cosine", final_learning_rate=0.2)
+    np.testing.assert_allclose(rates(config, 7), [0.5, 1.0, 1.0, 0.882843, 0.6, 0.317157, 0.2], atol=1e-6)
+
+
+def test_without_options_it_is_optax_adamw():
+    gradients = {"body": {"kernel": jnp.array([0.3, -5.0])}, "head": {"bias": jnp.array([1e-3])}}
+    expected = optax.adamw(1e-2, 0.9, 0.99, weight_decay=0.1)
+    expected = expected.update(gradients, expected.init(PARAMS), PARAMS)[0]
+    found = update(OptimizerConfig(learning_rate=1e-2, b2=0.99, weight_decay=0.1), gradients)
+    np.testing.assert_allclose(found["body"]["kernel"], expected["body"]["kernel"], rtol=1e-6)
+
+
+def test_a_group_scales_the_rate_of_its_paths():
+    gradients = {"body": {"kernel": jnp.array([1.0, 1.0])}, "head": {"bias": jnp.array([1.0])}}
+    found = update(OptimizerConfig(learning_rate=1e-2, groups=(("head/.*", 2.0), (".*", 1.0))), gradients)
+    np.testing.assert_allclose(found["head"]["bias"], -2e-2, rtol=1e-5)
+    np.testing.assert_allclose(found["body"]["kernel"], -1e-2, rtol=1e-5)
+
+
+def test_a_group_that_matches_no_trainable_parameter_is_an_error():
+    with pytest.raises(ValueError, match=r"'hand/\.\*' matches no trainable parameter"):
+        make_optimizer(OptimizerConfig(groups=(("hand/.*", 2.0),)), 1).init(PARAMS)
+
+
+def test_clipping_bounds_the_norm_of_all_gradients_together():
+    gradients = {"body": {"kernel": jnp.array([3.0, 0.0])}, "head": {"bias": jnp.array([4.0])}}
+    optimizer = make_optimizer(OptimizerConfig(clip_norm=1.0), 1)
+    state = optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)[1]
+    clipped = optax.tree_utils.tree_get(state, "mu")["head"]["bias"] / 0.1
+    np.testing.assert_allclose(clipped, 0.8, rtol=1e-5)
