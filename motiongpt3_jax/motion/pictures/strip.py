@@ -1,5 +1,7 @@
 """Key poses side by side in one picture, for paper, reports and a quick look."""
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,7 @@ from motiongpt3_jax.motion.pictures.saving import whole_file
 PITCH = 0.12  # radians; nearly level, so that all feet stand on one line
 FAR = 60.0  # metres to the eye: no perspective, every pose has the same scale
 GAP = 0.16  # metres between neighbouring poses
+BODY_ROOM = 0.1  # metres from a joint to the outside of the body around it
 GROUP_GAP = 0.5  # and between groups of several persons
 
 
@@ -68,48 +71,84 @@ def write_strip(
     with whole_file(path, ".png") as file:
         figure = as_figure(motion)
         frames = key_frames(figure, poses)
+        axes = view_axes(float(figure.facing()[0, 0]) + view, PITCH)
         large = height * OVERSAMPLING
-        heading = float(figure.facing()[0, 0]) + view
-        axes = view_axes(heading, PITCH)
-        # All persons of a pose stay in their places to each other: the pose is centred as a whole.
-        centres = figure.joints[:, frames, figure.root].mean(0) * [1, 0, 1]
-        seen = (figure.joints[:, frames] - centres[:, None]) @ axes.T
-        left, right = seen[..., 0].min(axis=(0, 2)) - 0.1, seen[..., 0].max(axis=(0, 2)) + 0.1
-        tall = max(float(seen[..., 1].max()) + 0.2, 1.5)
-        low = float(((figure.joints[:, frames] * [1, 0, 1] - centres[:, None]) @ axes.T)[..., 1].min())
-
         face = font(max(height / 17, 9) * OVERSAMPLING, caption or "")
         small = font(max(height / 25, 8) * OVERSAMPLING)
-        floor_to_edge = small.size * 2.9
-        # The caption's lines depend on the width and the scale on the caption's lines: two is what they may take.
-        upper = face.size * (2.9 if caption else 0.6)
-        scale = (large - upper - floor_to_edge) / (tall - low)
-        least = 4.2 * small.size / scale  # room for the label
-        widths = np.maximum(right - left, least) + (GAP if len(figure.joints) == 1 else GROUP_GAP)
-        middle = np.cumsum(widths) - widths / 2
-        chart = large - upper - floor_to_edge
-        edge = large * 0.04
-        total = int(edge * 2 + widths.sum() * scale + chart + edge)
-        image, draw = canvas(-(-total // OVERSAMPLING), height)
-        ground = large - floor_to_edge + low * scale
-
-        draw.line([edge, ground, edge + widths.sum() * scale, ground], fill=GRID, width=2 * OVERSAMPLING)
+        upper, lower = face.size * (2.9 if caption else 0.6), large - small.size * 2.9
+        row = lay_out(figure, frames, axes, (upper, lower), edge=large * 0.04, label=4.2 * small.size)
+        side = lower - upper  # of the map, which is a square
+        image, draw = canvas(math.ceil((row.right + side + row.edge * 2) / OVERSAMPLING), height)
+        draw.line([row.edge, row.ground, row.right, row.ground], fill=GRID, width=2 * OVERSAMPLING)
         for number, frame in enumerate(frames):
-            x = edge + (middle[number] - (left[number] + right[number]) / 2) * scale
-            camera = Camera(centres[number : number + 1], axes, FAR, (x, ground), scale * FAR)
-            shot = take_shot(figure.only(frame), camera)
+            shot = take_shot(figure.only(frame), row.camera(number))
             paint_shadow(draw, shot, 0)
             paint_bodies(draw, shot, 0)
-            labels = [f"{frame / figure.fps:.1f} s", f"frame {frame}"]
-            at = edge + middle[number] * scale
-            draw.line([at, large - small.size * 2.75, at, large - small.size * 2.55], fill=FAINT, width=OVERSAMPLING)
-            write_lines(draw, labels[:1], small, at, large - small.size * 2.5, INK)
-            write_lines(draw, labels[1:], small, at, large - small.size * 1.3, FAINT)
-        paint_map(draw, figure, frames, axes, (image.width - edge - chart, upper, chart), small.size)
-        write_lines(
-            draw, wrap(caption or "", face, image.width - 2 * edge, 2), face, image.width / 2, face.size * 0.4, INK
-        )
+            at = row.middles[number]
+            draw.line([at, lower + small.size * 0.15, at, lower + small.size * 0.35], fill=FAINT, width=OVERSAMPLING)
+            write_lines(draw, [f"{frame / figure.fps:.1f} s"], small, at, lower + small.size * 0.4, INK)
+            write_lines(draw, [f"frame {frame}"], small, at, lower + small.size * 1.6, FAINT)
+        paint_map(draw, figure, frames, axes, (image.width - row.edge - side, upper, side), small.size)
+        rows = wrap(caption or "", face, image.width - 2 * row.edge, lines=2)
+        write_lines(draw, rows, face, image.width / 2, face.size * 0.4, INK)
         image.reduce(OVERSAMPLING).save(file)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Where the poses stand: pixels, unless said otherwise.
+
+    Attributes:
+      edge: room left and right.
+      right: where the floor line ends.
+      ground: height of the floor line.
+      middles: middle of each pose's place.
+      roots: where the point between the persons' roots is, in each place.
+      centres: that point's place on the floor, metres.
+      axes: of the camera.
+      scale: pixels per metre.
+    """
+
+    edge: float
+    right: float
+    ground: float
+    middles: Float[np.ndarray, "poses"]
+    roots: Float[np.ndarray, "poses"]
+    centres: Float[np.ndarray, "poses 3"]
+    axes: Float[np.ndarray, "3 3"]
+    scale: float
+
+    def camera(self, pose: int) -> Camera:
+        """What shows a pose in its place."""
+        place = (float(self.roots[pose]), self.ground)
+        return Camera(self.centres[pose : pose + 1], self.axes, FAR, place, self.scale * FAR)
+
+
+def lay_out(
+    figure: Figure,
+    frames: Int[np.ndarray, "poses"],
+    axes: Float[np.ndarray, "3 3"],
+    span: tuple[float, float],
+    edge: float,
+    label: float,
+) -> Row:
+    """Gives every pose a place as wide as it is, so that none overlap, between the heights `span`.
+
+    Persons of a pose stay where they are to each other. `label` is the width that the words under a pose need.
+    """
+    joints = figure.joints[:, frames]
+    centres = joints[:, :, figure.root].mean(0) * [1, 0, 1]
+    seen = (joints - centres[:, None]) @ axes.T
+    floor = ((joints - centres[:, None]) * [1, 0, 1]) @ axes.T
+    left = np.minimum(seen, floor)[..., 0].min(axis=(0, 2)) - BODY_ROOM
+    right = np.maximum(seen, floor)[..., 0].max(axis=(0, 2)) + BODY_ROOM
+    top, low = max(float(seen[..., 1].max()) + 2 * BODY_ROOM, 1.5), float(floor[..., 1].min())
+    scale = (span[1] - span[0]) / (top - low)
+    gap = GAP if len(joints) == 1 else GROUP_GAP
+    widths = (np.maximum(right - left, label / scale) + gap) * scale
+    middles = edge + np.cumsum(widths) - widths / 2
+    roots = middles - (left + right) / 2 * scale
+    return Row(edge, edge + float(widths.sum()), span[1] + low * scale, middles, roots, centres, axes, scale)
 
 
 def key_frames(figure: Figure, poses: int) -> Int[np.ndarray, "poses"]:
