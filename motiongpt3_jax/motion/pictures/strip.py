@@ -190,8 +190,8 @@ def paint_map(
     facing = figure.facing()
     arrows = np.stack([np.sin(facing), np.zeros_like(facing), np.cos(facing)], axis=-1) @ plane.T
     low, high = ways.min(axis=(0, 1)), ways.max(axis=(0, 1))
-    scale = side * 0.62 / max(float((high - low).max()), 0.8)
-    middle = np.array([left + side / 2, top + side * 0.46])
+    scale = side * 0.56 / max(float((high - low).max()), 0.8)
+    middle = np.array([left + side / 2, top + side * 0.45])
     ways = (ways - (low + high) / 2) * scale + middle
     metre = next(m for m in (5.0, 2.0, 1.0, 0.5, 0.2) if m * scale < side * 0.5 or m == 0.2)
     for person, (way, direction) in enumerate(zip(ways, arrows)):
