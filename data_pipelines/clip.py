@@ -1,4 +1,4 @@
-"""One captioned motion, as every source of data gives it."""
+"""What every source of captioned motions hands on."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,15 +7,15 @@ import numpy as np
 from jaxtyping import Float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Clip:
-    """A captioned clip.
+    """A captioned motion.
 
     Attributes:
-      id: unique in its source.
-      features: raw features (not normalised) at the source's frame rate.
-      captions: sentences that each describe the whole clip.
-      labels: what else is known of it, as plain JSON values.
+      id: name of the clip, unique in its source.
+      features: raw (not normalised) features.
+      captions: sentences that describe the motion.
+      labels: what a measurement can check, e.g. {"actions": [{"action": "walk", "direction": "forward"}]}.
     """
 
     id: str

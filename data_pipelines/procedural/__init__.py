@@ -1,0 +1,35 @@
+"""Procedural captioned motions: the embedded data set, made from parameters, with nothing to download."""
+
+from motiongpt3_jax.data_pipelines.procedural.actions import ACTIONS
+from motiongpt3_jax.data_pipelines.procedural.generate import (
+    CLIPS,
+    SPLITS,
+    Options,
+    Performance,
+    clips,
+    generate,
+    held_out,
+    indices,
+    split_of,
+    split_of_sentence,
+)
+from motiongpt3_jax.data_pipelines.procedural.move import Move
+from motiongpt3_jax.data_pipelines.procedural.perform import perform
+from motiongpt3_jax.data_pipelines.procedural.score import Style
+
+__all__ = [
+    "ACTIONS",
+    "CLIPS",
+    "SPLITS",
+    "Move",
+    "Options",
+    "Performance",
+    "Style",
+    "clips",
+    "generate",
+    "held_out",
+    "indices",
+    "perform",
+    "split_of",
+    "split_of_sentence",
+]

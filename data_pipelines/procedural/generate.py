@@ -1,0 +1,208 @@
+"""Which clip stands behind which number, and which split it belongs to.
+
+Clip `index` is a function of (seed, index, options). Of ten clips in a row eight are for training, one for validation,
+one for testing. Sentences are divided by their text: none that is used in testing or validation occurs in training.
+Testing also uses combinations of parameters (of an action, direction and limb: speed and count; of sequences: the two
+actions) that training never shows, while each action, direction and limb by itself occurs in training.
+"""
+
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count as numbers
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from motiongpt3_jax.data_pipelines.clip import Clip
+from motiongpt3_jax.data_pipelines.procedural.actions import ACTIONS, moves
+from motiongpt3_jax.data_pipelines.procedural.captions import sentence
+from motiongpt3_jax.data_pipelines.procedural.move import Move
+from motiongpt3_jax.data_pipelines.procedural.perform import perform
+from motiongpt3_jax.data_pipelines.procedural.score import Style
+from motiongpt3_jax.motion import HUMANML3D, joints_to_features
+
+CLIPS = 4000
+"""Clips of the data set by default: all splits together."""
+SPLITS = ("train", "val", "test")
+_SPLIT_OF_TEN = ("train",) * 8 + ("val", "test")
+_SENTENCES_OF_TEN = ("train",) * 7 + ("val",) + ("test",) * 2
+CAPTIONS = 3
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the data set holds.
+
+    Attributes:
+      min_frames: of a clip, at 20 fps; shorter performances end with standing (or sitting) still.
+      max_frames: of a clip; parameters that need more are left out.
+      sequences: share of the clips in which one action follows another.
+      actions: names of the actions to choose from.
+    """
+
+    min_frames: int = 40
+    max_frames: int = 196
+    sequences: float = 0.3
+    actions: tuple[str, ...] = tuple(ACTIONS)
+
+
+class Performance(NamedTuple):
+    """A generated clip before its features are made."""
+
+    joints: Float[np.ndarray, "frames 22 3"]
+    captions: tuple[str, ...]
+    labels: dict[str, Any]
+
+
+def split_of(index: int) -> str:
+    """The split of clip `index`."""
+    return _SPLIT_OF_TEN[index % 10]
+
+
+def split_of_sentence(text: str) -> str:
+    """The split in which a sentence may be used."""
+    return _SENTENCES_OF_TEN[_hash(text) % 10]
+
+
+def generate(index: int, seed: int = 0, options: Options | None = None) -> Performance:
+    """Clip `index`: its joints in metres at 20 fps, from the origin, facing +z; its captions; its labels.
+
+    Raises:
+      ValueError: options that leave nothing to choose.
+    """
+    options = options or Options()
+    split = split_of(index)
+    table = _choices(options)
+    rng = np.random.default_rng((seed, index))
+    chosen = _sequence(table, split, options, rng) if rng.random() < options.sequences else None
+    chosen = chosen or [table.draw(split, rng)]
+    frames = _frames(chosen, options, rng)
+    style = Style(*(np.clip(rng.normal(size=3), -2, 2) * [0.05, 0.04, 0.02] + [1.0, 0.0, 0.0]))
+    joints = perform(chosen, frames, style, rest=max(0, options.min_frames - sum(frames)))
+    labels = {"actions": [move.label() for move in chosen]}
+    return Performance(joints, _captions(chosen, split, rng), labels)
+
+
+def clips(split: str, count: int | None = None, seed: int = 0, options: Options | None = None) -> Iterator[Clip]:
+    """The clips of a split in order, with features.
+
+    Args:
+      split: "train", "val" or "test".
+      count: how many; by default the split's part of CLIPS.
+      seed: another seed gives another data set; the sentences and parameters of each split stay the same.
+      options: what the data set holds.
+
+    Raises:
+      ValueError: unknown split, or options that leave nothing to choose.
+    """
+    options = options or Options()
+    for index in indices(split, count):
+        joints, captions, labels = generate(index, seed, options)
+        yield Clip(f"procedural_{seed}_{index:06d}", joints_to_features(joints, HUMANML3D), captions, labels)
+
+
+def indices(split: str, count: int | None = None) -> Iterator[int]:
+    """Numbers of the clips of a split.
+
+    Raises:
+      ValueError: unknown split.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split '{split}' is not known; choose one of {', '.join(SPLITS)}.")
+    count = CLIPS * _SPLIT_OF_TEN.count(split) // 10 if count is None else count
+    return islice((index for index in numbers() if split_of(index) == split), count)
+
+
+def held_out(moves: list[Move], options: Options | None = None) -> bool:
+    """Whether training never shows this combination of parameters."""
+    if len(moves) == 2 and _pair_is_for_testing(moves):
+        return True
+    return any(move in _choices(options or Options()).testing for move in moves)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The moves that fit into a clip, by action and what is shown of it.
+
+    Attributes:
+      groups: for each action, for each (action, direction, side), its moves.
+      testing: the moves that training leaves out.
+    """
+
+    groups: dict[str, list[list[Move]]]
+    testing: frozenset[Move]
+
+    def draw(self, split: str, rng: np.random.Generator) -> Move:
+        """A move for a split: every action equally often, then every direction and side."""
+        group = _pick(self.groups[_pick(list(self.groups), rng)], rng)
+        wanted = [move for move in group if (move in self.testing) == (split == "test")]
+        return _pick(wanted or group, rng)
+
+
+@lru_cache(maxsize=16)
+def _choices(options: Options) -> _Table:
+    if not 24 <= options.min_frames <= options.max_frames or not 0 <= options.sequences <= 1:
+        raise ValueError(
+            f"{options}: expected 24 <= min_frames <= max_frames and a share of sequences between 0 and 1."
+        )
+    shown = defaultdict(list)
+    for move in moves(options.actions):
+        if ACTIONS[move.action].shortest(move) <= options.max_frames:
+            shown[move.shown].append(move)
+    groups, testing = defaultdict(list), set()
+    for (action, *_), group in shown.items():
+        groups[action].append(group)
+        if len(group) >= 3:
+            testing.update(sorted(group, key=lambda move: _hash(repr(move)))[: max(1, len(group) // 5)])
+    if not groups:
+        raise ValueError(f"no action of {options.actions} fits into {options.max_frames} frames; allow longer clips.")
+    return _Table(dict(groups), frozenset(testing))
+
+
+def _sequence(table: _Table, split: str, options: Options, rng: np.random.Generator) -> list[Move] | None:
+    for _ in range(64):
+        # What testing holds out of sequences is which actions follow each other, not how each is done.
+        pair = [table.draw("train", rng), table.draw("train", rng)]
+        first, second = (ACTIONS[move.action] for move in pair)
+        if first is second or first.closes or _pair_is_for_testing(pair) != (split == "test"):
+            continue
+        if first.shortest(pair[0]) + second.shortest(pair[1]) <= options.max_frames:
+            return pair
+    return None
+
+
+def _pair_is_for_testing(pair: list[Move]) -> bool:
+    return _hash(repr([move.shown for move in pair])) % 6 == 0
+
+
+def _frames(chosen: list[Move], options: Options, rng: np.random.Generator) -> list[int]:
+    shortest = [ACTIONS[move.action].shortest(move) for move in chosen]
+    spare, frames = options.max_frames - sum(shortest), []
+    for move, least in zip(chosen, shortest):
+        more = int(rng.integers(max(0, min(ACTIONS[move.action].longest(move) - least, spare)) + 1))
+        frames.append(least + more)
+        spare -= more
+    return frames
+
+
+def _captions(chosen: list[Move], split: str, rng: np.random.Generator) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    while len(found) < CAPTIONS:
+        text = sentence(chosen, rng)
+        if split_of_sentence(text) == split:
+            found[text] = None
+    return tuple(found)
+
+
+def _hash(text: str) -> int:
+    # crc32 alone is linear: similar sentences would fall into related places.
+    return zlib.crc32(f"{text}#{zlib.adler32(text.encode())}".encode()) >> 8
+
+
+def _pick(choices: list, rng: np.random.Generator):
+    return choices[int(rng.integers(len(choices)))]
