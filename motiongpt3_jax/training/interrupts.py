@@ -35,6 +35,8 @@ class Interrupts:
             os.kill(os.getpid(), signal.SIGTERM)  # JAX watches for it and tells the others
         self._received = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Not print: a signal may come in the middle of one.
+        os.write(2, f"{self._received}: finishing the step and saving; Ctrl-C stops at once.\n".encode())
 
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is threading.main_thread():

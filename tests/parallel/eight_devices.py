@@ -54,7 +54,7 @@ def main() -> None:
         "kernel": shard(kernel(state.params)),
         "first_moment": shard(kernel(optax.tree_utils.tree_get(state.optimizer, "mu"))),
         "restored_equal": bool(np.isfinite(kernel(saved)).all() and restore_params(sys.argv[1])[1] == 5),
-        "mlp": str(hidden.sharding.spec),
+        "mlp": shard(hidden),
     }
     print(json.dumps(result))
 

@@ -1,8 +1,13 @@
-"""Trains the toy: run_toy.py RUN_DIR STEPS SECONDS_PER_STEP. A process of its own, so that tests can kill it."""
+"""Trains the toy: run_toy.py RUN_DIR STEPS SECONDS_PER_STEP [PROCESS COUNT PORT].
+
+A process of its own, so that tests can kill it.
+"""
 
 import sys
 import time
 from collections.abc import Iterator
+
+import jax
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.training import Hooks, TrainingInterrupted, run
@@ -17,8 +22,13 @@ class SlowData(ToyData):
 
 
 def main() -> None:
+    process = (0, 1)
+    if len(sys.argv) > 4:
+        process = (int(sys.argv[4]), int(sys.argv[5]))
+        jax.distributed.initialize(f"localhost:{sys.argv[6]}", process[1], process[0])
+    data, stages = SlowData(process=process), two_stages(int(sys.argv[2]))
     try:
-        run(ToySystem(), two_stages(int(sys.argv[2])), lambda stage: SlowData(), sys.argv[1], hooks=Hooks(show_every=0))
+        run(ToySystem(), stages, lambda stage: data, sys.argv[1], hooks=Hooks(show_every=0))
     except TrainingInterrupted as stopped:
         sys.exit(f"{stopped}")
 

@@ -65,10 +65,16 @@ class ToySystem:
 
 @dataclass(frozen=True)
 class ToyData:
-    rows: int = 4
+    rows: int = 4  # of the global batch
     frames: int = 6
+    process: tuple[int, int] = (0, 1)
 
     def batch(self, step: int) -> Batch:
+        index, count = self.process
+        mine = self.rows // count
+        return jax.tree.map(lambda x: x[index * mine : (index + 1) * mine], self.global_batch(step))
+
+    def global_batch(self, step: int) -> Batch:
         draws = np.random.default_rng(step)
         shape = (self.rows, 1)
         numbers = np.arange(step * self.rows, (step + 1) * self.rows).reshape(shape)
@@ -101,7 +107,11 @@ class ToyData:
 
     def useful(self, batch: Batch) -> dict[str, float]:
         frames = float(batch.clip_frames.sum())
-        return {"samples": float(self.rows), "tokens": frames, "frames_used": frames / (self.rows * self.frames)}
+        return {
+            "samples": float(batch.clips[0].shape[0]),
+            "tokens": frames,
+            "frames_used": frames / batch.clips[0][..., 0].size,
+        }
 
 
 def stage(name: str = "first", **changes: object) -> Stage:
