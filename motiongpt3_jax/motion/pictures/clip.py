@@ -1,5 +1,6 @@
 """Moving pictures: GIF and MP4."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,7 +95,10 @@ def write_mp4(
             output_params=["-crf", "20", "-preset", "veryfast", "-movflags", "+faststart"],
             ffmpeg_log_level="error",
         )
-        film.send(None)
+        with warnings.catch_warnings():
+            # JAX warns of forks in general; ffmpeg is another program, which never runs Python again.
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+            film.send(None)
         try:
             for image in paint_frames(figure, caption, size, view):
                 film.send(image.tobytes())
