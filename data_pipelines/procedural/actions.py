@@ -66,7 +66,7 @@ ACTIONS: dict[str, Action] = {
     "raise": Action(gestures.raise_arms, _speeds(40, 30, 22), ("up", "sideways"), TWO, most=70),
     "kick": Action(gestures.kick, _speeds(36, 27, 20), ("forward", "sideways"), ONE, (1, 2, 3)),
     "punch": Action(gestures.punch, _speeds(19, 14, 11), sides=TWO, counts=(1, 2, 3, 4), lead=9),
-    "clap": Action(gestures.clap, _speeds(16, 12, 9), counts=(2, 3, 4, 5), lead=12),
+    "clap": Action(gestures.clap, _speeds(19, 15, 12), counts=(2, 3, 4), lead=12),
     "squat": Action(gestures.squat, _speeds(42, 32, 23), counts=(1, 2, 3)),
     "sit": Action(gestures.sit, _speeds(42, 32, 24), most=80, closes=True),
     "bow": Action(gestures.bow, _speeds(46, 35, 26), counts=(1, 2)),

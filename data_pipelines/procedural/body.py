@@ -22,7 +22,7 @@ THIGH, SHIN = 0.392, 0.428
 LEG = THIGH + SHIN
 SOLE = np.array([0.0, 0.058, -0.131])
 """The ankle, seen from the toes of a flat foot."""
-TOE_HEIGHT = 0.010
+_TOE = np.array([0.0, 0.010, 0.0])
 STANDING = 0.935
 """Height of the pelvis of the standing body: its knees are not quite straight."""
 STANCE = 0.095
@@ -131,12 +131,16 @@ def _limb(swing: Float[np.ndarray, "frames 2"], sign: float) -> Float[np.ndarray
     )
 
 
+def feet(controls: Controls) -> tuple[np.ndarray, np.ndarray]:
+    """Places (frames, 2, 3) of the toes and of the ankles."""
+    toes = controls.toes + _TOE
+    return toes, toes + rotation(controls.heel, controls.foot, np.zeros_like(controls.heel)) @ SOLE
+
+
 def _legs(controls: Controls, joints: np.ndarray) -> None:
     hips = joints[:, 1:3]
     pelvis = controls.heading + controls.hips[:, 1]
-    flat = np.zeros_like(controls.heel)
-    toes = controls.toes + [0.0, TOE_HEIGHT, 0.0]
-    ankles = toes + rotation(controls.heel, controls.foot, flat) @ SOLE
+    toes, ankles = feet(controls)
     reach = ankles - hips
     distance = np.linalg.norm(reach, axis=-1, keepdims=True)
     along = reach / distance

@@ -47,7 +47,13 @@ PHRASES: dict[tuple[str, str | None], tuple[str, ...]] = {
         *("marches in place", "marches on the spot", "is marching in place", "marches in place with high knees"),
         "lifts {their} knees high while marching on the spot",
     ),
-    ("jump", None): ("jumps {way}", "leaps {way}", "is jumping {way}", "does a jump {way}", "jumps {way} with both feet"),
+    ("jump", None): (
+        "jumps {way}",
+        "leaps {way}",
+        "is jumping {way}",
+        "does a jump {way}",
+        "jumps {way} with both feet",
+    ),
     ("jump", "up"): ("jumps up", "jumps in place", "jumps straight up", "leaps up into the air", "is jumping up"),
     ("hop", None): (
         *("hops on {limb} foot", "hops on {limb} leg", "is hopping on {limb} foot", "hops in place on {limb} foot"),
@@ -113,7 +119,7 @@ PACE = {
     "normal": ("at a normal pace", "steadily"),
     "quickly": ("quickly", "fast", "at a fast pace", "rapidly"),
 }
-TIMES = {1: ("once",), 2: ("twice", "two times"), 3: ("three times",), 4: ("four times",), 5: ("five times",)}
+TIMES = {1: ("once",), 2: ("twice", "two times"), 3: ("three times",), 4: ("four times",)}
 SAID = {"slowly": 0.55, "normal": 0.2, "quickly": 0.55}
 """How often a speed is named."""
 COUNTED = 0.6

@@ -29,7 +29,7 @@ def wave(score: Score, move: Move) -> None:
     phase = 2 * np.pi * waves * np.clip((score.t - begin) / (last - 2 * begin), 0, 1)
     beat = 0.68 * score.style.size * np.sin(phase)
     for side in LIMBS[move.side]:
-        score.arm(side, up, (0.25, 1.95 + 0.15 * beat), (0.15, 2.9 + beat))
+        score.arm(side, up, (0.25, 1.82 + 0.15 * beat), (0.15, 2.9 + beat))
     for side in LIMBS[move.side]:
         score.controls.trunk[:, 2] -= 0.05 * body.SIDES[side] * up
 
@@ -80,7 +80,7 @@ def kick(score: Score, move: Move) -> None:
             score.controls.forearm[:, arm, 0] += 0.5 * lean
 
 
-GUARD = ((-0.15, 0.25), (2.05, -0.25))
+GUARD = ((-0.15, 0.30), (2.10, -0.08))
 STRAIGHT = ((1.55, 0.02), (1.55, -0.06))
 
 
@@ -112,9 +112,9 @@ def clap(score: Score, move: Move) -> None:
     shut = np.zeros_like(score.t)
     for number in range(move.count):
         begin = edge + number * span
-        shut += held(score.t, begin, begin + 0.5 * span, begin + 0.5 * span, begin + span)
+        shut += held(score.t, begin, begin + 0.45 * span, begin + 0.58 * span, begin + span)
     for side in (LEFT, RIGHT):
-        open_, closed = 0.55 * score.style.size, -0.62
+        open_, closed = 0.50 * score.style.size, -0.92
         fore = open_ + (closed - open_) * shut
         score.arm(side, ready, (0.55, 0.30), (1.50, fore))
 
@@ -179,5 +179,3 @@ def lunge(score: Score, move: Move) -> None:
         score.controls.trunk[:, 0] += 0.06 * low
         for arm in (LEFT, RIGHT):
             score.arm(arm, low, (-0.15, 0.55), (0.9, -0.75))
-
-

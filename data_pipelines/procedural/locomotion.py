@@ -47,7 +47,7 @@ def _crouch(length: float, frames: float) -> Gait:
 
 
 WALK = {"slowly": Gait(0.42, 14), "normal": Gait(0.58, 11), "quickly": Gait(0.68, 9, arms=0.9, bend=0.3, tilt=0.07)}
-RUN = {"slowly": _run(0.80, 7.2, 0.14), "normal": _run(1.0, 6.5, 0.20), "quickly": _run(1.2, 6.0, 0.28)}
+RUN = {"slowly": _run(0.88, 7.2, 0.14), "normal": _run(1.05, 6.5, 0.20), "quickly": _run(1.2, 6.0, 0.28)}
 CROUCH_WALK = {"slowly": _crouch(0.36, 14), "normal": _crouch(0.46, 11), "quickly": _crouch(0.55, 9)}
 
 
@@ -58,7 +58,7 @@ def walk(score: Score, move: Move) -> None:
 
 def run(score: Score, move: Move) -> None:
     """Runs forward or backward."""
-    _go(score, move, RUN[move.speed], backward=0.8)
+    _go(score, move, RUN[move.speed], backward=0.88)
 
 
 def crouch_walk(score: Score, move: Move) -> None:
@@ -69,9 +69,9 @@ def crouch_walk(score: Score, move: Move) -> None:
 def _go(score: Score, move: Move, gait: Gait, backward: float) -> None:
     sign, length = (1.0, gait.length) if move.direction == "forward" else (-1.0, backward * gait.length)
     low = gait.low > 0.1
-    begin, settle = (6, 6) if low else (1, 2)
+    begin, settle = (4, 4) if low else (1, 2)
     time = score.frames - 1 - begin - settle
-    steps = max(2, round(time / gait.frames))
+    steps = max(3, round(time / gait.frames))
     span = time / steps
     # The last step only closes up, and the first is a short one.
     length *= score.style.size * span / gait.frames
@@ -156,7 +156,7 @@ def march(score: Score, move: Move) -> None:
         score.move_foot(side, 0.16 * up, 0.0 * up, 0.44 * score.style.size * up, 0.45 * up)
         score.shift(left=(0.05 if side == RIGHT else -0.05) * up)
         for arm, sign in ((1 - side, 1.0), (side, -0.5)):
-            score.controls.upper_arm[:, arm, 0] += sign * 0.75 * up
+            score.controls.upper_arm[:, arm, 0] += sign * 0.60 * up
             score.controls.forearm[:, arm, 0] += (1.5 if sign > 0 else 0.2) * up
         side = 1 - side
 
@@ -178,8 +178,10 @@ def jump(score: Score, move: Move) -> None:
         _leap(score, off, land, to, LEAP * size, tuck=0.08)
         score.controls.height += size * curve(
             score.t,
-            [(begin, 0), (begin + 0.27 * span, -0.20), (off, 0.05), (land, 0.0), (land + 0.09 * span, -0.14)]
-            + [(begin + span, 0)],
+            [
+                *((begin, 0), (begin + 0.27 * span, -0.17), (off, 0.05)),
+                *((land, 0.0), (land + 0.09 * span, -0.14), (begin + span, 0)),
+            ],
         )
         crouch = held(score.t, begin, begin + 0.27 * span, begin + 0.27 * span, off)
         absorb = held(score.t, land - 1, land + 0.09 * span, land + 0.09 * span, begin + span)

@@ -1,6 +1,7 @@
 """What an action writes into: the controls of a standing body, its steps, and how the body follows its feet."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -68,7 +69,7 @@ def ease(t: np.ndarray, start: float, end: float) -> np.ndarray:
 def curve(t: np.ndarray, knots: list[tuple[float, float]]) -> np.ndarray:
     """Eases from value to value; `knots` are (time, value) and the curve rests at each."""
     value = np.full(t.shape, float(knots[0][1]))
-    for (t0, v0), (t1, v1) in zip(knots, knots[1:]):
+    for (t0, v0), (t1, v1) in pairwise(knots):
         if v1 != v0:
             value = value + (v1 - v0) * ease(t, t0, t1)
     return value
@@ -209,13 +210,13 @@ class Score:
 
 def within_reach(controls: Controls) -> None:
     """Lowers the pelvis where a leg would be too short, which makes the body rise and fall as it walks."""
-    flat = np.zeros_like(controls.heel)
-    ankles = controls.toes + [0.0, body.TOE_HEIGHT, 0.0] + body.rotation(controls.heel, controls.foot, flat) @ body.SOLE
+    _, ankles = body.feet(controls)
     out = body.turned(body.HIP[0] * body.SIDES, np.zeros(2), controls.heading[:, None])
-    gap = (ankles[..., 0] - controls.ground[:, :1] - out[0]) ** 2 + (
-        ankles[..., 2] - controls.ground[:, 1:] - out[1]
-    ) ** 2
-    top = (ankles[..., 1] + np.sqrt(np.maximum((0.99 * body.LEG) ** 2 - gap, 0.04))).min(axis=1) - body.HIP[1]
+    beside = ankles[..., 0] - controls.ground[:, :1] - out[0]
+    ahead = ankles[..., 2] - controls.ground[:, 1:] - out[1]
+    top = (ankles[..., 1] + np.sqrt(np.maximum((0.99 * body.LEG) ** 2 - beside**2 - ahead**2, 0.04))).min(
+        axis=1
+    ) - body.HIP[1]
     padded = np.concatenate([top[:1], top[:1], top, top[-1:], top[-1:]])
     lowest = np.lib.stride_tricks.sliding_window_view(padded, 5).min(axis=-1)
     controls.height = np.minimum(controls.height, smoothed(lowest, 1.0))

@@ -1,0 +1,127 @@
+"""What is measured of a motion in every frame, whatever its place, heading and size."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+Frames = Float[np.ndarray, "frames"]
+Sides = Float[np.ndarray, "frames 2"]
+FPS = 20.0
+ADULT_LEG = 0.82
+"""Metres from hip to ankle of the body to whose size all lengths are brought."""
+_STANDING = 1.14
+"""Height of a standing body's pelvis, in legs."""
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Measurements; lengths in metres of an average adult, angles in radians, sides are (left, right).
+
+    Attributes:
+      ground: x and z of the pelvis.
+      height: height of the pelvis; 1 stands upright.
+      heading: where the body faces, continuous over full turns.
+      pitch: forward tilt of the line from pelvis to neck.
+      toes: height of the toes above the ground.
+      ankle_up: height of the ankles above the ground.
+      ankle_ahead: how far the ankles are ahead of the pelvis.
+      ankle_out: how far they are beside it, outwards.
+      knee_up: height of the knees over the hips.
+      wrist_up: height of the wrists over the shoulders, in arms.
+      wrist_ahead: how far the wrists are ahead of the shoulders, in arms.
+      wrist_out: how far they are beside them, outwards, in arms.
+      wrist_gap: distance between the wrists.
+    """
+
+    ground: Float[np.ndarray, "frames 2"]
+    height: Frames
+    heading: Frames
+    pitch: Frames
+    toes: Sides
+    ankle_up: Sides
+    ankle_ahead: Sides
+    ankle_out: Sides
+    knee_up: Sides
+    wrist_up: Sides
+    wrist_ahead: Sides
+    wrist_out: Sides
+    wrist_gap: Frames
+
+    def travel(self, start: int, stop: int) -> tuple[float, float]:
+        """Metres ahead and to the left from one frame to another, along the heading between them."""
+        x, z = self.ground[stop] - self.ground[start]
+        yaw = np.median(self.heading[start : stop + 1])
+        return float(x * np.sin(yaw) + z * np.cos(yaw)), float(x * np.cos(yaw) - z * np.sin(yaw))
+
+
+def measure(joints: Float[np.ndarray, "frames 22 3"]) -> Signals:
+    """The signals of a motion in HumanML3D's joints, metres, y up, 20 fps.
+
+    Raises:
+      ValueError: wrong shape.
+    """
+    joints = np.asarray(joints, np.float64)
+    if joints.ndim != 3 or joints.shape[1:] != (22, 3) or len(joints) < 2:
+        raise ValueError(f"joints have shape {joints.shape}; expected (frames, 22, 3) with at least 2 frames.")
+    leg = _length(joints, 1, 4) + _length(joints, 4, 7) + _length(joints, 2, 5) + _length(joints, 5, 8)
+    joints = smooth(joints, 0.8) * (2 * ADULT_LEG / max(leg, 1e-6))
+    arm = (_length(joints, 16, 18) + _length(joints, 18, 20) + _length(joints, 17, 19) + _length(joints, 19, 21)) / 2
+    joints = joints - [0.0, np.percentile(joints[:, [10, 11], 1].min(axis=1), 5), 0.0]
+    heading = _heading(joints)
+    pelvis, neck = joints[:, 0], joints[:, 12]
+    ankles = _seen(joints[:, [7, 8]] - joints[:, :1], heading)
+    wrists = _seen(joints[:, [20, 21]] - joints[:, [16, 17]], heading) / max(arm, 1e-6)
+    trunk = _seen((neck - pelvis)[:, None], heading)[:, 0]
+    outward = np.array([1.0, -1.0])
+    return Signals(
+        ground=pelvis[:, ::2],
+        height=pelvis[:, 1] / (_STANDING * ADULT_LEG),
+        heading=heading,
+        pitch=np.arctan2(trunk[:, 2], trunk[:, 1]),
+        toes=joints[:, [10, 11], 1],
+        ankle_up=joints[:, [7, 8], 1],
+        ankle_ahead=ankles[..., 2],
+        ankle_out=ankles[..., 0] * outward,
+        knee_up=joints[:, [4, 5], 1] - joints[:, [1, 2], 1],
+        wrist_up=wrists[..., 1],
+        wrist_ahead=wrists[..., 2],
+        wrist_out=wrists[..., 0] * outward,
+        wrist_gap=np.linalg.norm(joints[:, 20] - joints[:, 21], axis=-1),
+    )
+
+
+def smooth(values: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian average over frames (the first axis); the ends are held."""
+    radius = int(np.ceil(3 * sigma))
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    padded = np.concatenate([values[:1].repeat(radius, 0), values, values[-1:].repeat(radius, 0)])
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis=0) @ (kernel / kernel.sum())
+
+
+def runs(mask: Bool[np.ndarray, "frames"], shortest: int = 1, bridge: int = 0) -> list[tuple[int, int]]:
+    """(first, last) frames of the stretches where a mask holds; gaps of up to `bridge` frames are closed before."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
+    found: list[list[int]] = []
+    for first, after in edges.reshape(-1, 2):
+        if found and first - found[-1][1] - 1 <= bridge:
+            found[-1][1] = int(after) - 1
+        else:
+            found.append([int(first), int(after) - 1])
+    return [(first, last) for first, last in found if last - first + 1 >= shortest]
+
+
+def _length(joints: np.ndarray, a: int, b: int) -> float:
+    return float(np.median(np.linalg.norm(joints[:, a] - joints[:, b], axis=-1)))
+
+
+def _heading(joints: np.ndarray) -> Frames:
+    across = joints[:, 1] - joints[:, 2] + joints[:, 16] - joints[:, 17]
+    return np.unwrap(np.arctan2(-across[:, 2], across[:, 0]))
+
+
+def _seen(vectors: Float[np.ndarray, "frames n 3"], heading: Frames) -> Float[np.ndarray, "frames n 3"]:
+    """Vectors in the body's own axes: left, up, ahead."""
+    cos, sin = np.cos(heading)[:, None], np.sin(heading)[:, None]
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    return np.stack([x * cos - z * sin, y, z * cos + x * sin], axis=-1)
