@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from motiongpt3_jax.batch import Batch
-from motiongpt3_jax.diffusion import SAMPLERS, guided, respace
+from motiongpt3_jax.diffusion import SAMPLERS, guided
 from motiongpt3_jax.models import Memory, Stream, reserve
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, from_language, streams, to_language
@@ -87,7 +87,7 @@ def sample_latents(
     condition = conditions(hidden["motion"], batch.outputs[:, :1])[:, 0]
     shape = (len(condition), modules.config.vae.latents, modules.config.vae.width)
     eps = _denoiser(modules, params, condition, options.guidance_scale)
-    sampled = SAMPLERS[options.sampler](eps, respace(modules.schedule, options.steps), noise, shape, options)
+    sampled = SAMPLERS[options.sampler](eps, modules.schedule, noise, shape, options)
     return from_language(variables.state, sampled)
 
 

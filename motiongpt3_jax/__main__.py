@@ -1,0 +1,59 @@
+"""The console command: finds the subcommand, and turns a wrong or missing thing into one sentence."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "demo": "everything small, end to end, from nothing",
+    "data": "build, show or check a source of captioned motions",
+    "train": "run the stages of a config; the same command continues an interrupted run",
+    "generate": "motions from sentences",
+    "caption": "sentences from motions",
+    "convert": "a motion file as joints, GIF, MP4, PNG strip or interactive page",
+    "bench": "measure training, generation or captioning",
+}
+
+
+def usage() -> str:
+    """What `motiongpt3 --help` prints."""
+    lines = [f"  {name:<10}{about}" for name, about in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: motiongpt3 COMMAND [options]",
+            "",
+            "Motion and language in one model.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "motiongpt3 COMMAND --help says more, with an example.",
+        ]
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one subcommand; returns the exit status: 2 for wrong or missing input."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        print(f"motiongpt3: there is no command {name!r}; there are: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    command = importlib.import_module(f"motiongpt3_jax.commands.{name}")
+    try:
+        return command.run(command.parser().parse_args(rest)) or 0
+    except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError) as error:
+        if os.environ.get("MOTIONGPT3_TRACEBACK"):
+            raise
+        print(f"motiongpt3 {name}: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

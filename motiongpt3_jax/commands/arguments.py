@@ -1,0 +1,68 @@
+"""Arguments that several commands share."""
+
+import argparse
+from pathlib import Path
+
+from motiongpt3_jax.systems.motiongpt3 import MotionOptions
+
+
+def command_parser(name: str, about: str, example: str) -> argparse.ArgumentParser:
+    """A subcommand's parser, whose help ends with an example."""
+    return argparse.ArgumentParser(
+        prog=f"motiongpt3 {name}",
+        description=about,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The model to use."""
+    parser.add_argument("--model", required=True, metavar="RUN", help="folder of a run, or of an exported model")
+    parser.add_argument("--best", action="store_true", help="take the best checkpoint instead of the last")
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    """How motions are sampled."""
+    group = parser.add_argument_group("sampling")
+    group.add_argument("--sampler", default="dpm++", choices=("dpm++", "ddim", "ancestral", "euler"))
+    group.add_argument("--steps", type=int, default=20, help="denoising steps (default: 20)")
+    group.add_argument("--guidance", type=float, default=3.0, help="guidance scale; 1 is none (default: 3)")
+
+
+def motion_options(arguments: argparse.Namespace, flow: bool) -> MotionOptions:
+    """The sampling that the arguments ask for; a rectified flow has one sampler of its own.
+
+    Raises:
+      ValueError: a number of steps that is not positive, or a sampler for another kind of model.
+    """
+    if arguments.steps < 1:
+        raise ValueError(f"--steps {arguments.steps}: ask for at least one denoising step")
+    if not flow and arguments.sampler == "euler":
+        raise ValueError("--sampler euler is for models trained with rectified flow; choose dpm++, ddim or ancestral")
+    return MotionOptions("euler" if flow else arguments.sampler, arguments.steps, arguments.guidance)
+
+
+def split_overrides(unknown: list[str]) -> list[str]:
+    """`--config.key=value` arguments as `key=value`.
+
+    Raises:
+      ValueError: an argument is none.
+    """
+    for argument in unknown:
+        if not argument.startswith("--config."):
+            raise ValueError(f"unknown argument {argument!r}; values of the config are set as --config.KEY=VALUE")
+    return [argument.removeprefix("--config.") for argument in unknown]
+
+
+def output_folder(path: str) -> Path:
+    """A folder for results, made if need be.
+
+    Raises:
+      NotADirectoryError: a file stands there.
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"--out {path}: a file stands there; give a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

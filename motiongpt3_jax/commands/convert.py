@@ -1,0 +1,45 @@
+"""A motion file as another kind of file."""
+
+import argparse
+from pathlib import Path
+
+from motiongpt3_jax.commands.arguments import command_parser
+from motiongpt3_jax.motion import load_motion, save_motion
+from motiongpt3_jax.motion.pictures import Entry, write_gif, write_mp4, write_page, write_strip
+
+WRITERS = {
+    "npy": lambda path, motion, caption: save_motion(path, motion),
+    "npz": lambda path, motion, caption: save_motion(path, motion),
+    "gif": write_gif,
+    "mp4": write_mp4,
+    "png": write_strip,
+    "html": lambda path, motion, caption: write_page(path, [Entry(caption or path.stem, motion, "")]),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    found = command_parser(
+        "convert",
+        "A motion file as joints (.npy, .npz), a clip (.gif, .mp4), a strip of key poses (.png) or a page (.html).",
+        "motiongpt3 convert --motion motions/motion_000.npy --to mp4",
+    )
+    found.add_argument("--motion", nargs="+", required=True, metavar="FILE", help="motion files (.npy or .npz)")
+    found.add_argument("--to", required=True, choices=tuple(WRITERS), help="kind of file")
+    found.add_argument("--fps", type=float, help="resample to this frame rate")
+    found.add_argument("--file-fps", type=float, help="frame rate of files that do not say")
+    found.add_argument("--caption", help="a sentence to show with the motion")
+    found.add_argument("--out", help="folder for the results (default: beside each file)")
+    return found
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Converts every file; all are read before the first is written."""
+    motions = [(Path(path), load_motion(path, arguments.fps, arguments.file_fps)) for path in arguments.motion]
+    for path, motion in motions:
+        target = (Path(arguments.out) if arguments.out else path.parent) / f"{path.stem}.{arguments.to}"
+        if target.resolve() == path.resolve():
+            raise ValueError(f"{target} would be written over itself; give another folder with --out")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        WRITERS[arguments.to](target, motion, arguments.caption)
+        print(target)

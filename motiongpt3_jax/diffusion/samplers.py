@@ -1,0 +1,161 @@
+"""Samplers: from noise to a latent, as functions of a denoising function.
+
+A denoiser is `eps(x, t)`: the noise in `x` (batch, tokens, latent) at step `t` (batch,) of the full schedule, or, for
+rectified flow, the velocity at time `t` in [0, 1]. Noise comes from one key per request, so that batch mates change
+nothing, or as recorded arrays (start, (steps, ...) in order of use).
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from motiongpt3_jax.diffusion.schedule import Schedule, at_steps, respace
+
+Latents = Float[Array, "batch tokens latent"]
+Denoiser = Callable[[Latents, Float[Array, "batch"]], Latents]
+Noise = Key[Array, "batch"] | tuple[Latents, Float[Array, "steps batch tokens latent"]]
+Shape = tuple[int, int, int]
+
+
+class Options(Protocol):
+    """What samplers read of a caller's options."""
+
+    steps: int
+    temperature: float
+
+
+def guided(conditional: Latents, unconditional: Latents, scale: float) -> Latents:
+    """Classifier-free guidance (arXiv 2207.12598): away from the unconditional guess."""
+    return unconditional + scale * (conditional - unconditional)
+
+
+def start_noise(noise: Noise, shape: Shape) -> Latents:
+    """Where sampling starts."""
+    return noise[0] if isinstance(noise, tuple) else _normals(noise, 0, shape)
+
+
+def step_noise(noise: Noise, step: Array, shape: Shape) -> Latents:
+    """Fresh noise of the given step, in order of use."""
+    return noise[1][step] if isinstance(noise, tuple) else _normals(noise, step + 1, shape)
+
+
+def _normals(keys: Key[Array, "batch"], number: Any, shape: Shape) -> Latents:
+    return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, number), shape[1:]))(keys)
+
+
+def ancestral(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, options: Options) -> Latents:
+    """DDPM's reverse process with the small fixed variance, unclipped, as the official code samples."""
+    few = respace(schedule, options.steps)
+    tables = {
+        "t": few.timesteps,
+        "inverse": np.sqrt(1.0 / few.alphas_cumprod),
+        "inverse_noise": np.sqrt(1.0 / few.alphas_cumprod - 1.0),
+        "clean": few.posterior_mean_coef1,
+        "noisy": few.posterior_mean_coef2,
+        "spread": np.exp(0.5 * few.posterior_log_variance_clipped) * (np.arange(options.steps) > 0),
+    }
+
+    def step(x: Latents, at: dict[str, Array]) -> tuple[Latents, Latents]:
+        clean = at["inverse"] * x - at["inverse_noise"] * eps(x, _everywhere(at["t"], x))
+        fresh = step_noise(noise, at["number"], shape) * options.temperature
+        x = at["clean"] * clean + at["noisy"] * x + at["spread"] * fresh
+        return x, x
+
+    return _run(step, start_noise(noise, shape), tables)
+
+
+def ddim(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, options: Options) -> Latents:
+    """DDIM without fresh noise (arXiv 2010.02502, eta 0)."""
+    few = respace(schedule, options.steps)
+    before = np.append(1.0, few.alphas_cumprod[:-1])
+    tables = {
+        "t": few.timesteps,
+        "signal": np.sqrt(few.alphas_cumprod),
+        "spread": np.sqrt(1.0 - few.alphas_cumprod),
+        "next_signal": np.sqrt(before),
+        "next_spread": np.sqrt(1.0 - before),
+    }
+
+    def step(x: Latents, at: dict[str, Array]) -> tuple[Latents, Latents]:
+        found = eps(x, _everywhere(at["t"], x))
+        x = at["next_signal"] * (x - at["spread"] * found) / at["signal"] + at["next_spread"] * found
+        return x, x
+
+    return _run(step, start_noise(noise, shape), tables)
+
+
+def dpm_solver_pp_2m(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, options: Options) -> Latents:
+    """DPM-Solver++(2M) evenly spaced in log-SNR (arXiv 2211.01095, algorithm 2); the last step is first order."""
+    few = at_steps(schedule, even_log_snr(schedule, options.steps))
+    signal, spread = np.sqrt(few.alphas_cumprod), np.sqrt(1.0 - few.alphas_cumprod)
+    log_snr = np.log(signal / spread)
+    # Index 0 is the last step: it goes to the clean signal, where only the data prediction is left.
+    width = np.append(np.inf, log_snr[:-1] - log_snr[1:])
+    ratio = np.append(width[2:] / width[1:-1], [0.0]) if len(width) > 1 else np.zeros(0)
+    second = np.append(0.0, np.where(ratio > 0, 0.5 / np.where(ratio > 0, ratio, 1.0), 0.0))
+    tables = {
+        "t": few.timesteps,
+        "signal": signal,
+        "spread": spread,
+        "keep": np.append(0.0, spread[:-1] / spread[1:]),
+        "gain": np.append(1.0, signal[:-1] * -np.expm1(-width[1:])),
+        "second": second,
+    }
+
+    def step(carry: tuple[Latents, Latents], at: dict[str, Array]) -> tuple[tuple[Latents, Latents], None]:
+        x, before = carry
+        clean = (x - at["spread"] * eps(x, _everywhere(at["t"], x))) / at["signal"]
+        ahead = clean + at["second"] * (clean - before)
+        return (at["keep"] * x + at["gain"] * ahead, clean), None
+
+    start = start_noise(noise, shape)
+    return _run(step, (start, jnp.zeros_like(start)), tables)[0]
+
+
+def even_log_snr(schedule: Schedule, steps: int) -> np.ndarray:
+    """Steps of the schedule, rising, as evenly spaced in log-SNR as whole steps allow.
+
+    Raises:
+      ValueError: more steps than the schedule has, or none.
+    """
+    total = len(schedule.betas)
+    if not 1 <= steps <= total:
+        raise ValueError(f"{steps} steps cannot be taken from a schedule of {total}; ask for 1 to {total}")
+    log_snr = 0.5 * np.log(schedule.alphas_cumprod / (1.0 - schedule.alphas_cumprod))
+    wanted = np.linspace(log_snr[-1], log_snr[0], steps)
+    kept = np.sort(np.abs(log_snr[None] - wanted[:, None]).argmin(axis=1))
+    # Whole steps are scarce at the clean end: move what collides apart.
+    kept = np.maximum.accumulate(kept - np.arange(steps)) + np.arange(steps)
+    excess = np.minimum(kept, total - steps + np.arange(steps))
+    return excess.astype(int)
+
+
+def euler(velocity: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, options: Options) -> Latents:
+    """Euler steps of a rectified flow from noise (time 0) to data (time 1) (arXiv 2209.03003)."""
+    del schedule
+    tables = {"t": np.arange(options.steps)[::-1] / options.steps}
+
+    def step(x: Latents, at: dict[str, Array]) -> tuple[Latents, Latents]:
+        x = x + velocity(x, _everywhere(at["t"], x)) / options.steps
+        return x, x
+
+    return _run(step, start_noise(noise, shape), tables)
+
+
+SAMPLERS = {"ancestral": ancestral, "ddim": ddim, "dpm++": dpm_solver_pp_2m, "euler": euler}
+"""The samplers by name."""
+
+
+def _everywhere(t: Float[Array, ""], x: Latents) -> Float[Array, "batch"]:
+    return jnp.broadcast_to(t, (len(x),))
+
+
+def _run(step: Callable[..., Any], start: Any, tables: dict[str, np.ndarray]) -> Any:
+    """Runs a step over tables that are indexed by step, from the last to the first."""
+    rows = {name: jnp.asarray(table[::-1].copy(), jnp.float32) for name, table in tables.items()}
+    rows["number"] = jnp.arange(len(tables["t"]))
+    return jax.lax.scan(step, start, rows)[0]

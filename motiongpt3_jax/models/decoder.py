@@ -1,0 +1,319 @@
+"""A decoder-only Transformer over one or several streams that share attention (MotionGPT3, section 3; GPT-2 blocks).
+
+Every stream is dense, with its own norms, projections and MLP. In each layer their queries, keys and values meet in one
+attention over all slots; whether two slots see each other is decided by segment, position and `attended`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from motiongpt3_jax.models.streams import Memory, Stream, visible
+
+Constrain = Callable[[str, Array], Array]
+KeyValues = tuple[Float[Array, "batch slots heads head_width"], Float[Array, "batch slots heads head_width"]]
+INIT = 0.02
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """Sizes of one stream.
+
+    Attributes:
+      name: as in the dictionaries of streams.
+      width: of its hidden states.
+      mlp_width: of its hidden layer.
+    """
+
+    name: str
+    width: int
+    mlp_width: int
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """Sizes and options of a decoder.
+
+    Attributes:
+      streams: the streams; the first one's position table also serves streams of its width.
+      layers, heads, head_width: the same for all streams.
+      max_positions: rows of a position table.
+      shared: per layer, whether streams see each other.
+      dropout: of embeddings, attention weights and residual branches.
+      eps: of the layer norms.
+      scan: whether layers run in one compiled loop; never changes parameters.
+      remat: whether the backward pass recomputes each layer; never changes parameters.
+      dtype: of the computation; parameters are float32, softmax and norms too.
+    """
+
+    streams: tuple[StreamConfig, ...]
+    layers: int
+    heads: int
+    head_width: int
+    max_positions: int
+    shared: tuple[bool, ...]
+    dropout: float = 0.1
+    eps: float = 1e-5
+    scan: bool = True
+    remat: bool = False
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if len(self.shared) != self.layers:
+            raise ValueError(
+                f"{len(self.shared)} entries say which of {self.layers} layers share attention; give one each"
+            )
+
+
+def unconstrained(name: str, x: Array) -> Array:
+    """Leaves an activation's sharding alone."""
+    return x
+
+
+class StreamBlock(nn.Module):
+    """One stream's part of a layer: what comes before the attention, and what comes after it."""
+
+    stream: StreamConfig
+    config: DecoderConfig
+    constrain: Constrain = unconstrained
+
+    def setup(self) -> None:
+        config, inner = self.config, self.config.heads * self.config.head_width
+        dense = {"dtype": config.dtype, "kernel_init": nn.initializers.normal(INIT)}
+        # GPT-2 scales the last projection of each residual branch; here, as officially, only the MLP's.
+        last = {**dense, "kernel_init": nn.initializers.normal(INIT / (2 * config.layers) ** 0.5)}
+        norm = {"epsilon": config.eps, "dtype": jnp.float32}
+        self.attention_norm = nn.LayerNorm(**norm)
+        self.qkv = nn.Dense(3 * inner, **dense)
+        self.attention_out = nn.Dense(self.stream.width, **dense)
+        self.mlp_norm = nn.LayerNorm(**norm)
+        self.mlp_in = nn.Dense(self.stream.mlp_width, **dense)
+        self.mlp_out = nn.Dense(self.stream.width, **last)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def project(self, x: Float[Array, "batch slots width"]) -> Float[Array, "3 batch slots heads head_width"]:
+        """Queries, keys and values."""
+        x = self.qkv(self.attention_norm(x))
+        return jnp.moveaxis(x.reshape(*x.shape[:2], 3, self.config.heads, self.config.head_width), 2, 0)
+
+    def finish(
+        self, x: Float[Array, "batch slots width"], mixed: Float[Array, "batch slots inner"], deterministic: bool
+    ) -> Float[Array, "batch slots width"]:
+        """Adds the attention's and the MLP's result."""
+        x = x + self.dropout(self.attention_out(mixed), deterministic=deterministic)
+        hidden = self.constrain("mlp", nn.gelu(self.mlp_in(self.mlp_norm(x)), approximate=True))
+        x = x + self.dropout(self.mlp_out(hidden), deterministic=deterministic)
+        return self.constrain("residual", x)
+
+
+class Layer(nn.Module):
+    """One layer over all streams, shaped for a scan over layers."""
+
+    config: DecoderConfig
+    deterministic: bool
+    constrain: Constrain = unconstrained
+
+    @nn.compact
+    def __call__(
+        self,
+        hidden: dict[str, Array],
+        shared: Bool[Array, ""],
+        memory: dict[str, KeyValues] | None,
+        masks: tuple[Bool[Array, "batch queries keys"], Bool[Array, "queries keys"]],
+        write_at: Int[Array, ""] | None,
+    ) -> tuple[dict[str, Array], dict[str, KeyValues]]:
+        """(hidden states, keys and values of every stream) after the layer."""
+        blocks = {
+            s.name: StreamBlock(s, self.config, self.constrain, name=s.name)
+            for s in self.config.streams
+            if s.name in hidden
+        }
+        queries, kept = [], dict(memory or {})
+        for name, block in blocks.items():
+            query, key, value = block.project(hidden[name])
+            queries.append(query)
+            if memory is not None:
+                key, value = (
+                    jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), write_at, axis=1)
+                    for old, new in zip(memory[name], (key, value))
+                )
+            kept[name] = (key, value)
+        order = [s.name for s in self.config.streams if s.name in kept]
+        keys, values = (jnp.concatenate([kept[name][i] for name in order], axis=1) for i in (0, 1))
+        seen, own = masks
+        mixed = self._attend(jnp.concatenate(queries, axis=1), keys, values, seen & (shared | own))
+        after, first = {}, 0
+        for name, block in blocks.items():
+            slots = hidden[name].shape[1]
+            after[name] = block.finish(hidden[name], mixed[:, first : first + slots], self.deterministic)
+            first += slots
+        return after, kept
+
+    def _attend(self, queries: Array, keys: Array, values: Array, seen: Array) -> Float[Array, "batch queries inner"]:
+        config = self.config
+        scores = jnp.einsum("bqhd,bkhd->bhqk", queries, keys) * config.head_width**-0.5
+        scores = jnp.where(seen[:, None], scores.astype(jnp.float32), jnp.finfo(jnp.float32).min)
+        weights = jax.nn.softmax(scores, axis=-1).astype(queries.dtype)
+        weights = nn.Dropout(config.dropout)(weights, deterministic=self.deterministic)
+        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, values)
+        return mixed.reshape(*mixed.shape[:2], -1)
+
+
+class Positions(nn.Module):
+    """Learned positions; one table for the streams of the first width, one for each stream of another."""
+
+    config: DecoderConfig
+
+    @nn.compact
+    def __call__(self, streams: Mapping[str, Stream]) -> dict[str, Float[Array, "batch slots width"]]:
+        """The vector of each slot's position."""
+        first = self.config.streams[0]
+        tables = {}
+        for stream in self.config.streams:
+            own = first if stream.width == first.width else stream
+            if own.name not in tables:
+                shape = (self.config.max_positions, own.width)
+                tables[own.name] = self.param(own.name, nn.initializers.normal(INIT), shape)
+            tables[stream.name] = tables[own.name]
+        return {name: jnp.take(tables[name], stream.positions, axis=0) for name, stream in streams.items()}
+
+
+class FinalNorm(nn.Module):
+    """The last layer norm of every stream."""
+
+    config: DecoderConfig
+
+    @nn.compact
+    def __call__(self, hidden: dict[str, Array]) -> dict[str, Array]:
+        """Normalised hidden states."""
+        return {
+            s.name: nn.LayerNorm(epsilon=self.config.eps, dtype=jnp.float32, name=s.name)(hidden[s.name])
+            for s in self.config.streams
+            if s.name in hidden
+        }
+
+
+class Decoder(nn.Module):
+    """The Transformer. Parameters: positions/<stream>, layers/<stream>/... (stacked), final_norm/<stream>.
+
+    Attributes:
+      config: sizes and options.
+      constrain: where a mesh may pin activations: "residual" and "mlp".
+    """
+
+    config: DecoderConfig
+    constrain: Constrain = unconstrained
+
+    @nn.compact
+    def __call__(
+        self,
+        streams: Mapping[str, Stream],
+        *,
+        memory: Mapping[str, Memory] | None = None,
+        write_at: Int[Array, ""] | None = None,
+        return_memory: bool = False,
+        deterministic: bool = True,
+    ) -> Any:
+        """Hidden states of every stream after its final norm.
+
+        Args:
+          streams: what to run; may be some of the config's streams.
+          memory: keys and values of earlier slots; the streams' own are written into it.
+          write_at: slot of the memory where the streams' slots go.
+          return_memory: also return the memory that this call leaves.
+          deterministic: no dropout.
+
+        Returns:
+          {stream: (batch, slots, width)}, with memory also {stream: Memory}.
+        """
+        config = self.config
+        dropout = nn.Dropout(config.dropout)
+        positions = Positions(config, name="positions")(streams)
+        hidden = {
+            name: self.constrain(
+                "residual",
+                dropout((s.embeddings + positions[name]).astype(config.dtype), deterministic=deterministic),
+            )
+            for name, s in streams.items()
+        }
+        places = _places(streams, memory, write_at)
+        arrays = None if memory is None else {name: (m.keys, m.values) for name, m in memory.items()}
+        hidden, kept = self._layers(hidden, arrays, _masks(config, streams, places), write_at, deterministic)
+        hidden = FinalNorm(config, name="final_norm")(hidden)
+        if memory is None and not return_memory:
+            return hidden
+        left = {
+            name: Memory(keys, values, places[name].positions, places[name].segments, places[name].attended)
+            for name, (keys, values) in kept.items()
+        }
+        return hidden, left
+
+    def _layers(self, hidden: Any, memory: Any, masks: Any, write_at: Any, deterministic: bool) -> tuple[Any, Any]:
+        config = self.config
+        layer = nn.remat(Layer, prevent_cse=False) if config.remat else Layer
+        scanned = nn.scan(
+            layer,
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+            in_axes=(0, 0, nn.broadcast, nn.broadcast),
+            length=config.layers,
+            unroll=1 if config.scan else config.layers,
+        )
+        stack = scanned(config, deterministic, self.constrain, name="layers")
+        return stack(hidden, jnp.array(config.shared), memory, masks, write_at)
+
+
+def _places(
+    streams: Mapping[str, Stream], memory: Mapping[str, Memory] | None, write_at: Int[Array, ""] | None
+) -> dict[str, Stream | Memory]:
+    """Positions, segments and visibility of every key."""
+    if memory is None:
+        return dict(streams)
+
+    def written(name: str, field: str) -> Array:
+        old = getattr(memory[name], field)
+        if name not in streams:
+            return old
+        return jax.lax.dynamic_update_slice_in_dim(
+            old, getattr(streams[name], field).astype(old.dtype), write_at, axis=1
+        )
+
+    fields = ("positions", "segments", "attended")
+    return {name: m.replace(**{f: written(name, f) for f in fields}) for name, m in memory.items()}
+
+
+def _masks(
+    config: DecoderConfig, streams: Mapping[str, Stream], places: Mapping[str, Stream | Memory]
+) -> tuple[Bool[Array, "batch queries keys"], Bool[Array, "queries keys"]]:
+    """(which keys each query sees, which keys are of the query's own stream)."""
+    names = [s.name for s in config.streams]
+    rows = [name for name in names if name in streams]
+    columns = [name for name in names if name in places]
+    seen = [jnp.concatenate([visible(streams[q], places[k]) for k in columns], axis=2) for q in rows]
+    own = [
+        jnp.concatenate(
+            [jnp.full((streams[q].positions.shape[1], places[k].positions.shape[1]), q == k) for k in columns], axis=1
+        )
+        for q in rows
+    ]
+    return jnp.concatenate(seen, axis=1), jnp.concatenate(own, axis=0)
+
+
+def reserve(memory: Memory, slots: int) -> Memory:
+    """The memory with room for that many more slots, which nothing sees until they are written."""
+
+    def longer(x: Array, axis: int) -> Array:
+        return jnp.pad(x, [(0, slots if a == axis else 0) for a in range(x.ndim)])
+
+    return Memory(
+        keys=longer(memory.keys, 2),
+        values=longer(memory.values, 2),
+        positions=longer(memory.positions, 1),
+        segments=longer(memory.segments, 1),
+        attended=longer(memory.attended, 1),
+    )

@@ -1,0 +1,145 @@
+"""The diffusion head: a small residual MLP that reads the holders' hidden states (MotionGPT3, section 3.3; MAR)."""
+
+from dataclasses import dataclass
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from motiongpt3_jax.models.attention import PostNormLayer
+
+EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """Sizes of the head.
+
+    Attributes:
+      latent: width of a latent.
+      condition: width of a holder's hidden state.
+      width: of the MLP.
+      depth: residual blocks.
+      heads, pool_mlp: of the layer that pools the holders.
+      time: width of the sinusoidal time embedding.
+      max_positions: rows of the pool's position table.
+      dropout: in the pool.
+      dtype: of the computation.
+    """
+
+    latent: int = 256
+    condition: int = 768
+    width: int = 1024
+    depth: int = 3
+    heads: int = 4
+    pool_mlp: int = 3072
+    time: int = 256
+    max_positions: int = 500
+    dropout: float = 0.1
+    dtype: str = "float32"
+
+
+def linear(features: int, inputs: int, dtype: str, name: str | None = None) -> nn.Dense:
+    """A dense layer that starts as PyTorch's does: uniform in +-1/sqrt(inputs), bias included."""
+    bound = inputs**-0.5
+
+    def uniform(key: Array, shape: tuple[int, ...], kind: jnp.dtype = jnp.float32) -> Array:
+        return nn.initializers.uniform(2 * bound)(key, shape, kind) - bound
+
+    return nn.Dense(features, dtype=dtype, kernel_init=uniform, bias_init=uniform, name=name)
+
+
+class ResidualBlock(nn.Module):
+    """An MLP with adaptive layer norm; shaped for a scan over blocks."""
+
+    config: HeadConfig
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch width"], y: Float[Array, "*batch width"]) -> tuple[Array, Array]:
+        width, dtype = self.config.width, self.config.dtype
+        shift, scale, gate = jnp.split(linear(3 * width, width, dtype, "modulation")(nn.silu(y)), 3, axis=-1)
+        h = nn.LayerNorm(epsilon=EPS, dtype=jnp.float32, name="norm")(x).astype(dtype) * (1 + scale) + shift
+        h = linear(width, width, dtype, "mlp_out")(nn.silu(linear(width, width, dtype, "mlp_in")(h)))
+        x = x + gate * h
+        return x, x
+
+
+class Pool(nn.Module):
+    """Several hidden states to one vector, through a learned token that attends to them."""
+
+    config: HeadConfig
+
+    @nn.compact
+    def __call__(self, c: Float[Array, "batch holders condition"], deterministic: bool) -> Float[Array, "batch width"]:
+        config = self.config
+        token = self.param("token", nn.initializers.normal(1.0), (1, config.condition))
+        positions = self.param("positions", nn.initializers.uniform(1.0), (config.max_positions, config.condition))
+        tokens = jnp.broadcast_to(token, (len(c), 1, config.condition))
+        x = jnp.concatenate([tokens.astype(config.dtype), c.astype(config.dtype)], axis=1)
+        x = x + positions[: x.shape[1]].astype(config.dtype)
+        x = PostNormLayer(config.condition, config.heads, config.pool_mlp, config.dropout, config.dtype, name="layer")(
+            x, deterministic=deterministic
+        )
+        self.sow("intermediates", "attended", x)
+        return linear(config.width, config.condition, config.dtype, "project")(x[:, 0])
+
+
+class DiffusionHead(nn.Module):
+    """Predicts the noise (or the flow) in a latent."""
+
+    config: HeadConfig
+
+    def setup(self) -> None:
+        config = self.config
+        self.pooling = Pool(config)
+        self.time_in = linear(config.width, config.time, config.dtype)
+        self.time_out = linear(config.width, config.width, config.dtype)
+        self.input = linear(config.width, config.latent, config.dtype)
+        blocks = nn.scan(
+            ResidualBlock,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=nn.broadcast,
+            length=config.depth,
+        )
+        self.blocks = blocks(config)
+        self.final_modulation = linear(2 * config.width, config.width, config.dtype)
+        self.final_norm = nn.LayerNorm(epsilon=EPS, use_bias=False, use_scale=False, dtype=jnp.float32)
+        self.final = linear(config.latent, config.width, config.dtype)
+
+    def pool(
+        self, c: Float[Array, "batch holders condition"], deterministic: bool = True
+    ) -> Float[Array, "batch width"]:
+        """The holders' hidden states as one vector."""
+        return self.pooling(c, deterministic)
+
+    def time(self, t: Float[Array, "batch"]) -> Float[Array, "batch width"]:
+        """The noise level (step 0 to 999, or flow time 0 to 1) as a vector."""
+        half = self.config.time // 2
+        frequencies = jnp.asarray(np.exp(-np.log(10_000.0) * np.arange(half) / half), jnp.float32)
+        angles = t.astype(jnp.float32)[:, None] * frequencies
+        wave = jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
+        return self.time_out(nn.silu(self.time_in(wave)))
+
+    def denoise(
+        self, x: Float[Array, "batch tokens latent"], y: Float[Array, "batch width"]
+    ) -> Float[Array, "batch tokens latent"]:
+        """The noise in `x`, given the sum `y` of pooled condition and time."""
+        y = y[:, None]
+        x = self.input(x)
+        self.sow("intermediates", "input", x)
+        x, states = self.blocks(x, y)
+        self.sow("intermediates", "blocks", states)
+        shift, scale = jnp.split(self.final_modulation(nn.silu(y)), 2, axis=-1)
+        return self.final(self.final_norm(x) * (1 + scale) + shift).astype(jnp.float32)
+
+    def __call__(
+        self,
+        x: Float[Array, "batch tokens latent"],
+        t: Float[Array, "batch"],
+        c: Float[Array, "batch holders condition"],
+        deterministic: bool = True,
+    ) -> Float[Array, "batch tokens latent"]:
+        """The noise in `x` at noise level `t` under condition `c`."""
+        return self.denoise(x, self.time(t) + self.pool(c, deterministic))

@@ -1,0 +1,170 @@
+"""The motion VAE: a clip of any length to one Gaussian latent and back (MLD, arXiv 2212.04048, section 3.1)."""
+
+from dataclasses import dataclass
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from motiongpt3_jax.models.attention import EPS, PostNormLayer
+
+
+@dataclass(frozen=True)
+class VaeConfig:
+    """Sizes of the VAE.
+
+    Attributes:
+      features: width of a frame.
+      width: of the hidden states, and of a latent.
+      layers: of the encoder and of the decoder; odd.
+      heads, mlp_width: of each layer.
+      latents: latent vectors of a clip.
+      max_frames: rows of the position tables; the encoder's hold two tokens for each latent besides.
+      dropout: in every layer.
+      dtype: of the computation.
+    """
+
+    features: int = 263
+    width: int = 256
+    layers: int = 9
+    heads: int = 4
+    mlp_width: int = 1024
+    latents: int = 1
+    max_frames: int = 500
+    dropout: float = 0.1
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.layers % 2 == 0:
+            raise ValueError(
+                f"the VAE has {self.layers} layers; it needs an odd number, one in the middle of the skips"
+            )
+        if self.width % self.heads:
+            raise ValueError(f"the VAE's width {self.width} is not a multiple of its {self.heads} heads")
+
+
+class _InputBlock(nn.Module):
+    """A block whose output is also kept for later."""
+
+    config: VaeConfig
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, x: Array, mask: Array, memory: Array | None) -> tuple[Array, Array]:
+        x = _layer(self.config, "block")(x, mask, memory, self.deterministic)
+        return x, x
+
+
+class _OutputBlock(nn.Module):
+    """A block that first joins what an earlier one kept: the current states first."""
+
+    config: VaeConfig
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, x: Array, kept: Array, mask: Array, memory: Array | None) -> tuple[Array, Array]:
+        xavier = nn.initializers.xavier_uniform()
+        joined = jnp.concatenate([x, kept], axis=-1)
+        x = nn.Dense(self.config.width, dtype=self.config.dtype, kernel_init=xavier, name="join")(joined)
+        x = _layer(self.config, "block")(x, mask, memory, self.deterministic)
+        return x, x
+
+
+def _layer(config: VaeConfig, name: str) -> PostNormLayer:
+    return PostNormLayer(config.width, config.heads, config.mlp_width, config.dropout, config.dtype, name=name)
+
+
+class SkipTransformer(nn.Module):
+    """Input blocks, a middle block, and output blocks that each join an input block's result, the last one first.
+
+    Blocks are stored stacked: `inputs/...` and `outputs/...` have a leading axis over blocks.
+    """
+
+    config: VaeConfig
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch slots width"],
+        mask: Bool[Array, "batch slots"],
+        memory: Float[Array, "batch keys width"] | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch slots width"]:
+        """Normalised hidden states."""
+        half = (self.config.layers - 1) // 2
+        rngs = {"params": True, "dropout": True}
+        stacked = {"variable_axes": {"params": 0}, "split_rngs": rngs, "length": half}
+        inputs = nn.scan(_InputBlock, in_axes=nn.broadcast, **stacked)(self.config, deterministic, name="inputs")
+        x, kept = inputs(x, mask, memory)
+        self.sow("intermediates", "input_blocks", kept)
+        x = _layer(self.config, "middle")(x, mask, memory, deterministic)
+        self.sow("intermediates", "middle_block", x)
+        axes = (0, nn.broadcast, nn.broadcast)
+        outputs = nn.scan(_OutputBlock, in_axes=axes, **stacked)(self.config, deterministic, name="outputs")
+        x, made = outputs(x, kept[::-1], mask, memory)
+        self.sow("intermediates", "output_blocks", made)
+        return nn.LayerNorm(epsilon=EPS, dtype=jnp.float32, name="norm")(x).astype(self.config.dtype)
+
+
+class MotionVae(nn.Module):
+    """Clips to latents and back."""
+
+    config: VaeConfig
+
+    def setup(self) -> None:
+        config, uniform = self.config, nn.initializers.uniform(1.0)
+        tokens = (2 * config.latents, config.width)
+        self.latent_tokens = self.param("latent_tokens", nn.initializers.normal(1.0), tokens)
+        self.encoder_positions = self.param("encoder_positions", uniform, (config.max_frames, config.width))
+        self.decoder_positions = self.param("decoder_positions", uniform, (config.max_frames, config.width))
+        self.embed = nn.Dense(config.width, dtype=config.dtype, kernel_init=nn.initializers.xavier_uniform())
+        self.encoder = SkipTransformer(config)
+        self.decoder = SkipTransformer(config)
+        self.final = nn.Dense(config.features, dtype=config.dtype, kernel_init=nn.initializers.xavier_uniform())
+
+    def encode(
+        self, features: Float[Array, "batch frames features"], frames: Int[Array, "batch"], deterministic: bool = True
+    ) -> tuple[Float[Array, "batch latents width"], Float[Array, "batch latents width"]]:
+        """Mean and log-variance of a clip's posterior.
+
+        Args:
+          features: normalised features.
+          frames: how many frames of each clip count.
+          deterministic: no dropout.
+        """
+        batch = len(features)
+        tokens = jnp.broadcast_to(self.latent_tokens, (batch, *self.latent_tokens.shape)).astype(self.config.dtype)
+        x = jnp.concatenate([tokens, self.embed(features)], axis=1)
+        x = x + self.encoder_positions[: x.shape[1]].astype(self.config.dtype)
+        slots = jnp.arange(x.shape[1])
+        mask = slots < tokens.shape[1] + frames[:, None]
+        x = self.encoder(x, mask, None, deterministic).astype(jnp.float32)
+        return x[:, : self.config.latents], x[:, self.config.latents : 2 * self.config.latents]
+
+    def decode(
+        self,
+        latent: Float[Array, "batch latents width"],
+        frames: Int[Array, "batch"],
+        length: int,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch length features"]:
+        """Normalised features, zero beyond each clip's frames.
+
+        Args:
+          latent: one clip's latents a row.
+          frames: how many frames each clip has.
+          length: frames of the result.
+          deterministic: no dropout.
+        """
+        queries = self.decoder_positions[:length].astype(self.config.dtype)
+        queries = jnp.broadcast_to(queries, (len(latent), *queries.shape))
+        mask = jnp.arange(length) < frames[:, None]
+        x = self.decoder(queries, mask, latent.astype(self.config.dtype), deterministic)
+        return jnp.where(mask[..., None], self.final(x).astype(jnp.float32), 0.0)
+
+    def __call__(
+        self, features: Float[Array, "batch frames features"], frames: Int[Array, "batch"]
+    ) -> Float[Array, "batch frames features"]:
+        """A clip through the mean of its posterior and back."""
+        mean, _ = self.encode(features, frames)
+        return self.decode(mean, frames, features.shape[1])

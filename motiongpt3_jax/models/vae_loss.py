@@ -1,0 +1,41 @@
+"""The VAE's loss as sums and counts."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+POSITIONS = slice(4, 67)
+"""Feature columns of the joints' positions (the official code calls this term the velocity)."""
+
+
+def vae_loss(
+    features: Float[Array, "clips frames features"],
+    decoded: Float[Array, "clips frames features"],
+    mean: Float[Array, "clips latents width"],
+    log_variance: Float[Array, "clips latents width"],
+    frames: Int[Array, "clips"],
+    padding: bool,
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Sums and counts of smooth-L1 of features and positions, and of the divergence from a standard normal.
+
+    Args:
+      features: what went in, zero beyond a clip's frames.
+      decoded: what came out, likewise.
+      mean: of the posterior.
+      log_variance: of the posterior.
+      frames: of each clip; 0 marks an empty place, which counts nowhere.
+      padding: whether frames beyond a clip's own count too.
+    """
+    real = (frames > 0).astype(jnp.float32)
+    counted = jnp.where(frames > 0, features.shape[1], 0) if padding else frames
+    difference = jnp.abs(decoded - features)
+    errors = jnp.where(difference < 1, 0.5 * difference**2, difference - 0.5) * real[:, None, None]
+    divergence = 0.5 * (jnp.exp(log_variance) + mean**2 - 1 - log_variance) * real[:, None, None]
+    places = counted.sum().astype(jnp.float32)
+    positions = errors[..., POSITIONS]
+    sums = {"features": errors.sum(), "positions": positions.sum(), "kl": divergence.sum()}
+    counts = {
+        "features": places * features.shape[-1],
+        "positions": places * positions.shape[-1],
+        "kl": real.sum() * mean[0].size,
+    }
+    return sums, counts
