@@ -1,0 +1,126 @@
+"""Ids of texts: GPT-2's where its files are there, a trained tokenizer's anywhere."""
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from motiongpt3_jax.text import load_tokenizer, train_tokenizer
+from tests.golden import FOLDER
+
+GPT2 = Path(os.environ.get("MOTION_GPT2_DIR") or FOLDER.parent / "tokenizer" / "gpt2")
+CAPTIONS = ["a person walks forward.", "a person walks back and waves", "the person runs forward"] * 3
+MOTION = (
+    "<start_of_motion><end_of_motion><masked_motion><pad_motion><motion_latent_holder_output><motion_latent_holder>"
+)
+
+
+@pytest.fixture(scope="module")
+def gpt2():
+    if not (GPT2 / "tokenizer.json").is_file():
+        pytest.skip(f"GPT-2's tokenizer is not at {GPT2}")
+    return load_tokenizer(GPT2)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return train_tokenizer(CAPTIONS, 270)
+
+
+def test_gpt2_ids_of_a_sequence(gpt2):
+    text = '"a man walks forward." \n <start_of_motion>' + "<motion_latent_holder_output>" * 4
+    ids = gpt2.encode(text + "<end_of_motion><|endoftext|>")
+    words = [1, 64, 582, 11114, 2651, 526, 220, 198, 220]
+    assert ids == [*words, 50257, *[50261] * 4, 50258, 50256]
+
+
+def test_gpt2_sizes(gpt2):
+    assert (gpt2.base_vocabulary, gpt2.end, gpt2.text_vocabulary, gpt2.size) == (50257, 50256, 50259, 50263)
+
+
+def test_gpt2_from_vocabulary_and_merges_is_the_same(gpt2, tmp_path):
+    for name in ("vocab.json", "merges.txt", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((GPT2 / name).read_bytes())
+    text = "It's a  test – of\n\ttwo<|endoftext|> <masked_motion>."
+    assert load_tokenizer(tmp_path).encode(text) == gpt2.encode(text)
+
+
+def test_motion_tokens_follow_the_base_vocabulary(trained):
+    base = trained.base_vocabulary
+    assert trained.encode(MOTION) == list(range(base, base + 6))
+    own = (trained.masked_motion, trained.pad_motion, trained.output_holder, trained.input_holder)
+    assert own == tuple(range(trained.text_vocabulary, trained.size))
+
+
+def test_a_special_token_keeps_its_neighbours_spaces(trained):
+    ids = trained.encode("a <start_of_motion> b<|endoftext|>")
+    assert ids[-1] == trained.end
+    assert trained.decode(ids, skip_special=False) == "a <start_of_motion> b<|endoftext|>"
+    assert trained.decode(ids) == "a  b"
+
+
+def test_any_text_comes_back(trained):
+    text = 'Löwe 獅子 🦁 "quoted"\t\n  end'
+    assert trained.decode(trained.encode(text)) == text
+
+
+def test_ends_are_characters_of_the_text(trained):
+    text = "ö a person <masked_motion>. \n b"
+    ((ids, ends),) = trained.encode_spans([text])
+    assert ids.tolist() == trained.encode(text)
+    assert trained.decode(ids[ends <= text.index("<")]) == "ö a person "
+    assert trained.decode(ids[ends > text.index("b") - 1], skip_special=False) in (" b", "b")
+    assert np.all(np.diff(ends) >= 0)
+    assert ends[-1] == len(text)
+
+
+def test_a_batch_is_its_texts(trained):
+    texts = ["a person", "", "waves <pad_motion>"]
+    assert trained.encode_batch(texts) == [trained.encode(text) for text in texts]
+
+
+def test_training_fills_the_size_and_shortens_its_captions(trained):
+    assert trained.base_vocabulary == 270
+    assert len(trained.encode(" person")) < len(" person")
+
+
+def test_training_twice_gives_the_same_ids(trained):
+    again = train_tokenizer(CAPTIONS, 270)
+    assert again.encode(CAPTIONS[1]) == trained.encode(CAPTIONS[1])
+
+
+def test_saving_and_pickling_keep_every_id(trained, tmp_path):
+    trained.save(tmp_path / "new" / "folder")
+    text = CAPTIONS[0] + MOTION + "<|endoftext|>ß"
+    for other in (load_tokenizer(tmp_path / "new" / "folder"), pickle.loads(pickle.dumps(trained))):
+        assert other.encode(text) == trained.encode(text)
+        assert other.size == trained.size
+
+
+def test_too_small_a_vocabulary_is_refused():
+    with pytest.raises(ValueError, match="at least 257 tokens; 256"):
+        train_tokenizer(CAPTIONS, 256)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no tokenizer at '.*nowhere'"):
+        load_tokenizer(tmp_path / "nowhere")
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no tokenizer at"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_broken_file_is_named(tmp_path):
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(ValueError, match=r"tokenizer.json holds no tokenizer"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_tokenizer_without_an_end_is_refused(tmp_path):
+    (tmp_path / "tokenizer.json").write_text('{"version": "1.0", "model": {"type": "BPE", "vocab": {}, "merges": []}}')
+    with pytest.raises(ValueError, match=r"has no <\|endoftext\|> token"):
+        load_tokenizer(tmp_path)
