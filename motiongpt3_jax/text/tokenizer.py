@@ -1,10 +1,10 @@
 """Byte-level BPE as in GPT-2, and the six tokens that stand for motion.
 
-    0 ... base - 2    byte pairs
-    base - 1          <|endoftext|>: begins, ends and pads
-    base, base + 1    <start_of_motion>, <end_of_motion>: words of the text branch
-    base + 2 ...      <masked_motion>, <pad_motion>, <motion_latent_holder_output>, <motion_latent_holder>
-
+0 ... base - 2    byte pairs
+base - 1          <|endoftext|>: begins, ends and pads
+base, base + 1    <start_of_motion>, <end_of_motion>: words of the text branch
+base + 2 ...      <masked_motion>, <pad_motion>, <motion_latent_holder_output>, <motion_latent_holder>
+"""
 
 import os
 from collections.abc import Iterable, Sequence
