@@ -1,0 +1,84 @@
+"""Mean and standard deviation of features, as HumanML3D normalises by them (Guo et al. 2022)."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from motiongpt3_jax.motion import HUMANML3D, Skeleton
+
+CONSTANT = 1e-6
+"""A deviation below this is rounding: such features are divided by 1 instead."""
+
+
+class Statistics(NamedTuple):
+    """What features are normalised by: (features - mean) / std.
+
+    Attributes:
+      mean: of each feature.
+      std: the deviation of each feature, shared by its group; never zero.
+    """
+
+    mean: Float[np.ndarray, "features"]
+    std: Float[np.ndarray, "features"]
+
+
+class Moments:
+    """Count, mean and summed squared deviations of rows that come in pieces; float64 throughout."""
+
+    def __init__(self, features: int) -> None:
+        self.count = 0
+        self.mean = np.zeros(features)
+        self.squares = np.zeros(features)
+
+    def add(self, features: Float[np.ndarray, "frames features"]) -> None:
+        """Take in the frames of a clip (Chan et al. 1979: no cancellation, whatever the mean)."""
+        features = np.asarray(features, np.float64)
+        count = self.count + len(features)
+        if not len(features):
+            return
+        mean = features.mean(0)
+        apart = mean - self.mean
+        self.squares += np.square(features - mean).sum(0) + np.square(apart) * (self.count * len(features) / count)
+        self.mean += apart * (len(features) / count)
+        self.count = count
+
+    def statistics(self, skeleton: Skeleton = HUMANML3D) -> Statistics:
+        """What was taken in so far, with the deviations averaged in each group of features.
+
+        Raises:
+          ValueError: no frame was taken in, or the features are not the skeleton's.
+        """
+        if not self.count:
+            raise ValueError("mean and standard deviation need at least one frame of features; none came.")
+        if len(self.mean) != skeleton.features:
+            raise ValueError(f"there are {len(self.mean)} features; '{skeleton.name}' has {skeleton.features}.")
+        std = np.sqrt(self.squares / self.count)
+        for group in groups(skeleton):
+            std[group] = std[group].mean()
+        std[std < CONSTANT] = 1
+        return Statistics(self.mean.astype(np.float32), std.astype(np.float32))
+
+
+def statistics(clips: Iterable[Float[np.ndarray, "frames features"]], skeleton: Skeleton = HUMANML3D) -> Statistics:
+    """Mean and grouped standard deviation of raw features, in one pass.
+
+    Raises:
+      ValueError: no frame at all, or features of another skeleton.
+    """
+    moments = Moments(skeleton.features)
+    for features in clips:
+        if np.ndim(features) != 2 or np.shape(features)[1] != skeleton.features:
+            raise ValueError(f"features have shape {np.shape(features)}; expected (frames, {skeleton.features}).")
+        moments.add(features)
+    return moments.statistics(skeleton)
+
+
+def groups(skeleton: Skeleton = HUMANML3D) -> Iterator[slice]:
+    """Features that share a deviation: turning, velocity and height of the root; places, rotations, velocities of the
+    joints; contacts."""
+    joints, start = len(skeleton.joints), 0
+    for width in (1, 2, 1, 3 * (joints - 1), 6 * (joints - 1), 3 * joints, 4):
+        yield slice(start, start + width)
+        start += width
