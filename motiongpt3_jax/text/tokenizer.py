@@ -133,7 +133,7 @@ class Tokenizer:
 
 
 def load_tokenizer(name_or_folder: str | Path) -> Tokenizer:
-    """GPT-2's tokenizer by its name on the Hugging Face hub or from a folder, or one that was saved.
+    """GPT-2's tokenizer by its name on the Hugging Face hub or from a folder, or one that was saved; a `Path` is no name.
 
     Raises:
       FileNotFoundError: there is no such folder and no such name.
@@ -146,6 +146,8 @@ def load_tokenizer(name_or_folder: str | Path) -> Tokenizer:
         except Exception as error:  # the reader raises nothing narrower
             raise ValueError(f"{path} holds no tokenizer: {error}") from error
         return _named(encoder, name_or_folder)
+    if isinstance(name_or_folder, Path) and not name_or_folder.is_dir():
+        raise FileNotFoundError(f"no tokenizer at {str(name_or_folder)!r}: there is no such folder")
     # Slow to import, and a saved tokenizer does without.
     from transformers import AutoTokenizer
 
