@@ -23,7 +23,7 @@ LEG = THIGH + SHIN
 SOLE = np.array([0.0, 0.058, -0.131])
 """The ankle, seen from the toes of a flat foot."""
 _TOE = np.array([0.0, 0.010, 0.0])
-STANDING = 0.935
+STANDING = 0.953
 """Height of the pelvis of the standing body: its knees are not quite straight."""
 STANCE = 0.095
 """Half the distance between the feet of the standing body."""

@@ -125,6 +125,15 @@ def held_out(moves: list[Move], options: Options | None = None) -> bool:
     return any(move in _choices(options or Options()).testing for move in moves)
 
 
+def fitting(options: Options | None = None) -> list[Move]:
+    """Every combination of parameters that fits into a clip.
+
+    Raises:
+      ValueError: options that leave nothing to choose.
+    """
+    return [move for action in _choices(options or Options()).groups.values() for group in action for move in group]
+
+
 @dataclass(frozen=True)
 class _Table:
     """The moves that fit into a clip, by action and what is shown of it.

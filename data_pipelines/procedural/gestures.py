@@ -29,7 +29,7 @@ def wave(score: Score, move: Move) -> None:
     phase = 2 * np.pi * waves * np.clip((score.t - begin) / (last - 2 * begin), 0, 1)
     beat = 0.68 * score.style.size * np.sin(phase)
     for side in LIMBS[move.side]:
-        score.arm(side, up, (0.25, 1.82 + 0.15 * beat), (0.15, 2.9 + beat))
+        score.arm(side, up, (0.35, 1.78 + 0.12 * beat), (0.15, 3.02 + beat))
     for side in LIMBS[move.side]:
         score.controls.trunk[:, 2] -= 0.05 * body.SIDES[side] * up
 

@@ -58,7 +58,7 @@ def walk(score: Score, move: Move) -> None:
 
 def run(score: Score, move: Move) -> None:
     """Runs forward or backward."""
-    _go(score, move, RUN[move.speed], backward=0.88)
+    _go(score, move, RUN[move.speed], backward=0.95)
 
 
 def crouch_walk(score: Score, move: Move) -> None:
@@ -94,7 +94,7 @@ def _go(score: Score, move: Move, gait: Gait, backward: float) -> None:
     score.swing_arms(gait.arms, gait.bend, moving)
 
 
-SIDE_STEP = {"slowly": (0.32, 12.0), "normal": (0.40, 9.5), "quickly": (0.46, 7.5)}
+SIDE_STEP = {"slowly": (0.36, 12.0), "normal": (0.42, 9.5), "quickly": (0.47, 7.5)}
 
 
 def side_step(score: Score, move: Move) -> None:

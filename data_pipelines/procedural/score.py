@@ -199,7 +199,7 @@ class Score:
 
     def swing_arms(self, gain: float, bend: float, moving: Frames) -> None:
         """Arms swing against the legs, elbows bend, shoulders turn against the hips, while `moving` is 1."""
-        stride = self.stride()
+        stride = self.stride() * held(self.t, -1, 4, self.frames - 5, self.frames)
         for side, sign in enumerate(body.SIDES):
             forward = gain * sign * stride
             self.controls.upper_arm[:, side, 0] += forward - 0.25 * bend * moving

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from motiongpt3_jax.evaluation.reader.reading import Reading, Shown
-from motiongpt3_jax.evaluation.reader.signals import FPS, Signals, measure, runs, smooth
+from motiongpt3_jax.evaluation.reader.signals import FPS, Signals, is_body, measure, runs, smooth
 
 SIDES = ("left", "right")
 Free = Bool[np.ndarray, "frames"]
@@ -27,6 +27,8 @@ def read(joints: Float[np.ndarray, "frames 22 3"]) -> Reading:
       ValueError: wrong shape.
     """
     signals = measure(joints)
+    if not is_body(joints):
+        return Reading()
     free = np.ones(len(signals.height), bool)
     found: list[Shown] = []
     for rule in RULES:
@@ -93,7 +95,7 @@ def _low(s: Signals, free: Free) -> Iterator[Shown]:
         if s.height[lowest] > 0.77:
             continue
         away = float(np.linalg.norm(s.ground[last] - s.ground[first]))
-        stays = last >= end - 2 and s.height[end] < 0.75
+        stays = last >= end - 2 and s.height[end] < 0.75 and s.knee_up[end].max() > -0.27
         if away > (0.6 if stays else 0.2):
             continue
         gap = s.ankle_ahead[lowest, 0] - s.ankle_ahead[lowest, 1]
@@ -130,8 +132,11 @@ def _marches(s: Signals, free: Free) -> Iterator[Shown]:
             yield Shown("march", start=first, stop=last)
 
 
-RUNNING = 1.72
-"""Metres in a second, between a quick walk and a slow run."""
+RUNNING = 1.60
+"""Metres in a second, more than a quick walk; a runner's feet come up higher, too."""
+
+SOMEWHERE = 0.20
+"""Metres that the body has to go to be read as going."""
 
 
 def _travels(s: Signals, free: Free) -> Iterator[Shown]:
@@ -140,14 +145,15 @@ def _travels(s: Signals, free: Free) -> Iterator[Shown]:
     for first, last in runs(free & (smooth(speed, 3.0) > 0.16), 7):
         for start, stop in _legs_of_the_way(s, speed, first, last):
             ahead, left = s.travel(start, stop)
-            if max(abs(ahead), abs(left)) < 0.21:
+            if max(abs(ahead), abs(left)) < SOMEWHERE:
                 continue
             core = slice(start + (stop - start) // 4, stop - (stop - start) // 4 + 1)
             if abs(left) > abs(ahead):
                 yield Shown("side-step", "left" if left > 0 else "right", start=start, stop=stop)
                 continue
             direction = "forward" if ahead > 0 else "backward"
-            if np.percentile(speed[start : stop + 1], 80) > RUNNING:
+            pace, lift = (np.percentile(x[start : stop + 1], 80) for x in (speed, s.toes.max(axis=1)))
+            if pace > (RUNNING if lift > 0.16 else 1.25 * RUNNING):
                 action = "run"
             else:
                 action = "crouch-walk" if np.median(s.height[core]) < 0.84 else "walk"
@@ -158,14 +164,19 @@ def _legs_of_the_way(s: Signals, speed: np.ndarray, first: int, last: int) -> li
     """Cuts a stretch where the body nearly stops, or goes on in another direction."""
     inner = speed[first : last + 1]
     lows = [i for i in range(3, len(inner) - 3) if inner[i] == inner[max(0, i - 5) : i + 6].min()]
-    cuts = [i for i in lows if inner[i] < 0.5 * min(inner[:i].max(), inner[i:].max())]
+    cuts = [i for i in lows if inner[i] < 0.65 * min(inner[:i].max(), inner[i:].max())]
     x, z = np.gradient(smooth(s.ground, 2.5), axis=0)[first : last + 1].T
     yaw = s.heading[first : last + 1]
     course = np.arctan2(x * np.cos(yaw) - z * np.sin(yaw), x * np.sin(yaw) + z * np.cos(yaw))
     quarter = np.round(course / (np.pi / 2)).astype(int) % 4
     stretches = [run for q in range(4) for run in runs(quarter == q, 5)]
     cuts += [start for start, _ in stretches if start > 3]
-    return list(pairwise(sorted({first, *(first + cut for cut in cuts), last})))
+    kept = [first]
+    for cut in sorted(first + cut for cut in cuts):
+        # Only a cut between two ways that lead somewhere tells them apart.
+        if all(np.linalg.norm(s.ground[cut] - s.ground[end]) > SOMEWHERE for end in (kept[-1], last)):
+            kept.append(cut)
+    return list(pairwise([*kept, last]))
 
 
 def _turns(s: Signals, free: Free) -> Iterator[Shown]:
@@ -189,7 +200,7 @@ def _claps(s: Signals, free: Free) -> Iterator[Shown]:
 
 
 def _thrusts(s: Signals, free: Free) -> Iterator[Shown]:
-    out = (s.wrist_ahead > 0.66) & (np.abs(s.wrist_up) < 0.45) & (np.abs(s.wrist_out) < 0.5)
+    out = (s.wrist_ahead > 0.60) & (np.abs(s.wrist_up) < 0.45) & (np.abs(s.wrist_out) < 0.5)
     yield from _arms(free[:, None] & out, 2, lambda arm, first, last: ("punch", None, 1))
 
 
@@ -204,10 +215,10 @@ def _gesture(s: Signals, arm: int, first: int, last: int) -> tuple[str, str | No
     edge = (last - first) // 5
     core = slice(first + edge, last - edge + 1)
     up, out = s.wrist_up[core, arm], s.wrist_out[core, arm]
-    height, sway = np.median(up), np.std(out)
+    height, sway = np.percentile(up, 70), np.std(out)
     if height < 0.27:
         return ("raise", "sideways", None) if np.median(out) > 0.6 else None
-    waves = height < 0.78 or (height < 0.88 and sway > 0.10)
+    waves = height < 0.74 or (height < 0.86 and sway > 0.13)
     return ("wave", None, None) if waves else ("raise", "up", None)
 
 

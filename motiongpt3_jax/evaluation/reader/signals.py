@@ -10,7 +10,8 @@ Sides = Float[np.ndarray, "frames 2"]
 FPS = 20.0
 ADULT_LEG = 0.82
 """Metres from hip to ankle of the body to whose size all lengths are brought."""
-_STANDING = 1.14
+_LEGS = ((1, 4), (4, 7), (2, 5), (5, 8))
+_STANDING = 1.16
 """Height of a standing body's pelvis, in legs."""
 
 
@@ -64,7 +65,7 @@ def measure(joints: Float[np.ndarray, "frames 22 3"]) -> Signals:
     joints = np.asarray(joints, np.float64)
     if joints.ndim != 3 or joints.shape[1:] != (22, 3) or len(joints) < 2:
         raise ValueError(f"joints have shape {joints.shape}; expected (frames, 22, 3) with at least 2 frames.")
-    leg = _length(joints, 1, 4) + _length(joints, 4, 7) + _length(joints, 2, 5) + _length(joints, 5, 8)
+    leg = sum(_length(joints, a, b) for a, b in _LEGS)
     joints = smooth(joints, 0.8) * (2 * ADULT_LEG / max(leg, 1e-6))
     arm = (_length(joints, 16, 18) + _length(joints, 18, 20) + _length(joints, 17, 19) + _length(joints, 19, 21)) / 2
     joints = joints - [0.0, np.percentile(joints[:, [10, 11], 1].min(axis=1), 5), 0.0]
@@ -89,6 +90,13 @@ def measure(joints: Float[np.ndarray, "frames 22 3"]) -> Signals:
         wrist_out=wrists[..., 0] * outward,
         wrist_gap=np.linalg.norm(joints[:, 20] - joints[:, 21], axis=-1),
     )
+
+
+def is_body(joints: Float[np.ndarray, "frames 22 3"]) -> bool:
+    """Whether the legs keep their lengths, by and large, and carry a trunk: else there is nothing to read."""
+    lengths = np.stack([np.linalg.norm(joints[:, a] - joints[:, b], axis=-1) for a, b in _LEGS])
+    steady = np.std(lengths, axis=-1) < 0.25 * np.median(lengths, axis=-1)
+    return bool(steady.all() and np.mean(joints[:, 12, 1] > joints[:, 0, 1]) > 0.5)
 
 
 def smooth(values: np.ndarray, sigma: float) -> np.ndarray:
