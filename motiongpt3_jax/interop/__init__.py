@@ -1,0 +1,6 @@
+"""Weights of other implementations in and out."""
+
+from motiongpt3_jax.interop.entries import TIED, Entry, entries
+from motiongpt3_jax.interop.official import from_official, to_official
+
+__all__ = ["TIED", "Entry", "entries", "from_official", "to_official"]

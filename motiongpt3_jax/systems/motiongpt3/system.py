@@ -10,8 +10,10 @@ from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.systems.interface import Loss, Variables
-from motiongpt3_jax.systems.motiongpt3 import losses, respond
+from motiongpt3_jax.systems.motiongpt3 import respond
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
+from motiongpt3_jax.systems.motiongpt3.losses import Draws
+from motiongpt3_jax.systems.motiongpt3.losses import Draws, draw, language_terms, vae_terms
 from motiongpt3_jax.systems.motiongpt3.modules import Constrain, Modules, init
 
 
@@ -30,18 +32,18 @@ class MotionGPT3:
     @cached_property
     def losses(self) -> Mapping[str, Loss]:
         """`vae` trains the autoencoder; `language` text and motion; `text` is the same without any clip."""
-        language = partial(losses.language_terms, self.modules)
+        language = partial(language_terms, self.modules)
         return MappingProxyType(
-            {"vae": partial(losses.vae_terms, self.modules), "language": language, "text": language}
+            {"vae": partial(vae_terms, self.modules), "language": language, "text": language}
         )
 
     def init(self, rng: jax.Array) -> Variables:
         """Fresh variables."""
         return init(self.modules, rng)
 
-    def draw(self, key: jax.Array, batch: Batch, train: bool) -> losses.Draws:
+    def draw(self, key: jax.Array, batch: Batch, train: bool) -> Draws:
         """Every random number of a loss on `batch`."""
-        return losses.draw(self.config, key, batch, train)
+        return draw(self.config, key, batch, train)
 
     def respond_motion(
         self,

@@ -1,0 +1,124 @@
+"""Official state dicts to parameters and back, by the name table."""
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from motiongpt3_jax.interop.entries import TIED, Entry, entries
+
+if TYPE_CHECKING:
+    from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
+
+IGNORED = ("metrics.", "_losses.")
+"""Keys that begin so belong to the official evaluation, not to the model."""
+
+
+def from_official(state: Mapping[str, Any], config: "MotionGPT3Config", prefix: str = "") -> dict[str, Any]:
+    """The parameters of an official state dict, float32.
+
+    Args:
+      state: tensors by their official names; anything that numpy can read.
+      config: the model's sizes.
+      prefix: take only the part of the model whose official names begin so ("vae.", "lm.language_model."), and let
+        whatever else the state dict holds alone.
+
+    Returns:
+      A nested dictionary with our parameters of that part.
+
+    Raises:
+      ValueError: names every missing, unexpected and wrongly shaped tensor, and tied tensors that differ.
+    """
+    table = [entry for entry in entries(config) if entry.key.startswith(prefix)]
+    if not table:
+        raise ValueError(f"no official name begins with {prefix!r}; parts are 'vae.', 'lm.' and what lies below them")
+    given = {key: state[key] for key in state if key.startswith(prefix) and not key.startswith(IGNORED)}
+    _check({key: tuple(value.shape) for key, value in given.items()}, table)
+    _check_tied(given)
+    stacks: dict[str, dict[int | None, np.ndarray]] = {}
+    for entry in table:
+        tensor = np.asarray(given[entry.key], np.float32) if entry.key in given else np.zeros(entry.shape, np.float32)
+        stacks.setdefault(entry.path, {})[entry.index] = entry.ours(tensor)
+    params: dict[str, Any] = {}
+    for path, slices in stacks.items():
+        *parents, name = path.split("/")
+        node = params
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = slices[None] if None in slices else np.stack([slices[index] for index in range(len(slices))])
+    return params
+
+
+def to_official(params: Mapping[str, Any], config: "MotionGPT3Config", prefix: str = "") -> dict[str, np.ndarray]:
+    """The official state dict of our parameters, tied tensors under all of their names.
+
+    Args:
+      params: nested parameters; those that `prefix` asks for must be there.
+      config: the model's sizes.
+      prefix: write only the part whose official names begin so.
+
+    Raises:
+      ValueError: a parameter is missing, or has another shape than the sizes say.
+    """
+    parts: dict[str, list[np.ndarray]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for entry in entries(config):
+        if entry.key.startswith(prefix):
+            parts.setdefault(entry.key, []).append(entry.theirs(_leaf(params, entry.path)))
+            shapes[entry.key] = entry.shape
+    state = {key: pieces[0] if len(pieces) == 1 else np.concatenate(pieces) for key, pieces in parts.items()}
+    for key, tensor in state.items():
+        if tensor.shape != shapes[key]:
+            raise ValueError(f"{key} would have shape {tensor.shape}; the config's sizes say {shapes[key]}")
+    state = {key: np.ascontiguousarray(tensor) for key, tensor in state.items()}
+    return state | {copy: state[key] for copy, key in TIED.items() if key in state and copy.startswith(prefix)}
+
+
+def _leaf(params: Mapping[str, Any], path: str) -> np.ndarray:
+    node: Any = params
+    for part in path.split("/"):
+        if part not in node:
+            raise ValueError(f"the parameters have no {path!r}: {part!r} is missing; is this another system's model?")
+        node = node[part]
+    return np.asarray(node)
+
+
+def _check(found: Mapping[str, tuple[int, ...]], table: Collection[Entry]) -> None:
+    """Raises one error about everything that does not fit."""
+    expected = {entry.key: entry.shape for entry in table}
+    needed = {entry.key for entry in table if not entry.optional}
+    known = expected | {copy: expected[key] for copy, key in TIED.items() if key in expected}
+    missing = sorted(needed - found.keys())
+    unexpected = sorted(found.keys() - known.keys())
+    wrong = sorted(key for key in known.keys() & found.keys() if known[key] != found[key])
+    if not missing and not unexpected and not wrong:
+        return
+    free = sorted(known.keys() - found.keys())
+    lines = [f"missing {key} {known[key]}{_near(key, unexpected, found)}" for key in missing]
+    lines += [f"unexpected {key} {found[key]}{_near(key, free, known)}" for key in unexpected]
+    lines += [f"{key} has shape {found[key]}, expected {known[key]}" for key in wrong]
+    raise ValueError(
+        f"the state dict does not fit the model: {len(missing)} missing, {len(unexpected)} unexpected, {len(wrong)} of "
+        "another shape. Compare the config's sizes with the checkpoint's:\n  " + "\n  ".join(lines)
+    )
+
+
+def _near(key: str, candidates: Collection[str], shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """A remark that names the candidate which shares most of its beginning and its end with `key`."""
+
+    def shared(other: str) -> int:
+        return _alike(key, other) + _alike(key[::-1], other[::-1])
+
+    nearest = max(candidates, key=shared, default="")
+    return f"; nearest: {nearest} {shapes[nearest]}" if nearest and shared(nearest) >= len(key) / 2 else ""
+
+
+def _alike(a: str, b: str) -> int:
+    """How many first characters agree."""
+    return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+
+
+def _check_tied(given: Mapping[str, Any]) -> None:
+    for copy, key in TIED.items():
+        if copy in given and key in given and not np.array_equal(np.asarray(given[copy]), np.asarray(given[key])):
+            raise ValueError(f"{copy} differs from {key}; the model shares one table, so they must be equal")
