@@ -137,8 +137,8 @@ def turn(score: Score, move: Move) -> None:
         score.step(side, begin + 0.05 * span, begin + 0.95 * span, to, lift=0.09, roll=0.3, landing=0.1)
         side = 1 - side
     score.follow(0.6 * span, 0.03)
-    look = np.gradient(score.controls.heading)
-    score.controls.trunk[:, 1] += 2.0 * look
+    moving = held(score.t, 0, 5, score.frames - 6, score.frames - 1)
+    score.controls.trunk[:, 1] += 2.0 * np.gradient(score.controls.heading) * moving
 
 
 MARCH = {"slowly": 15.0, "normal": 11.5, "quickly": 9.0}
