@@ -1,0 +1,259 @@
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from motiongpt3_jax.data_pipelines.clip import Clip
+from motiongpt3_jax.data_pipelines.records import build, open_records
+from motiongpt3_jax.data_pipelines.statistics import Statistics, statistics
+from motiongpt3_jax.motion import HUMANML3D, KIT
+
+OFFSETS = np.arange(66, dtype=np.float32).reshape(22, 3)
+
+
+def clips(count: int, prefix: str = "clip", width: int = 263) -> list[Clip]:
+    rng = np.random.default_rng(count)
+    return [
+        Clip(
+            id=f"{prefix}{i}",
+            features=rng.normal(size=(3 + i, width)).astype(np.float32),
+            captions=("she säys 你好", "he walks", "")[: i % 4],
+            labels={"actions": [{"action": "walk", "count": i}]} if i % 2 else {},
+        )
+        for i in range(count)
+    ]
+
+
+def written(folder, **changes):
+    splits = {"train": clips(5), "val": clips(2, "other")}
+    return build(folder, **{"splits": splits, "source": "made up", "offsets": OFFSETS, **changes})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("records") / "deep" / "built"
+    written(path, options={"seed": 3}, skipped=["a.npy: empty"])
+    return path
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A folder that the test may damage."""
+    return written(tmp_path / "built").folder
+
+
+def assert_same(clip: Clip, expected: Clip):
+    np.testing.assert_array_equal(clip.features, expected.features)
+    assert (clip.id, clip.captions, clip.labels) == (expected.id, expected.captions, expected.labels)
+
+
+def test_clips_come_back_as_they_were_in_their_order(folder):
+    source = open_records(folder).split("train").source
+    assert len(source) == 5
+    for i, clip in enumerate(clips(5)):
+        assert_same(source[i], clip)
+
+
+def test_splits_are_kept_apart(folder):
+    assert [clip.id for clip in open_records(folder).split("val").source] == ["other0", "other1"]
+
+
+def test_the_index_says_what_the_records_hold(folder):
+    split = open_records(folder).split("train")
+    assert split.lengths == [len(clip.features) for clip in clips(5)]
+    assert split.captions == [clip.captions for clip in clips(5)]
+    assert split.ids == [clip.id for clip in clips(5)]
+    assert len(split) == 5
+
+
+def test_planning_reads_no_record(own):
+    for file in (own / "captioned_motions").rglob("*array_record*"):
+        file.unlink()
+    assert open_records(own).split("train").lengths == [3, 4, 5, 6, 7]
+
+
+def test_statistics_are_those_of_the_training_clips(folder):
+    expected = statistics(clip.features for clip in clips(5))
+    np.testing.assert_array_equal(open_records(folder).mean, expected.mean)
+    np.testing.assert_array_equal(open_records(folder).std, expected.std)
+
+
+def test_given_statistics_are_kept(tmp_path):
+    given = Statistics(np.full(263, 2, np.float32), np.full(263, 3, np.float32))
+    records = written(tmp_path / "built", statistics=given, splits={"test": clips(1)})
+    np.testing.assert_array_equal(records.mean, given.mean)
+    np.testing.assert_array_equal(records.std, given.std)
+
+
+def test_a_folder_says_what_it_is(folder):
+    records = open_records(folder)
+    assert records.metadata.source == "made up"
+    assert records.metadata.options == {"seed": 3}
+    assert records.metadata.skipped == ["a.npy: empty"]
+    assert records.metadata.clips == {"train": 5, "val": 2}
+    assert (records.skeleton, records.fps, records.splits) == (HUMANML3D, 20.0, ("train", "val"))
+    np.testing.assert_array_equal(records.offsets, OFFSETS)
+
+
+def test_another_skeleton_has_its_own_width_and_fps(tmp_path):
+    records = written(tmp_path / "kit", splits={"train": clips(1, width=251)}, skeleton=KIT)
+    assert (records.skeleton, records.fps, records.mean.shape) == (KIT, 12.5, (251,))
+
+
+def test_a_split_travels_to_other_processes_before_and_after_it_was_read(folder):
+    split = open_records(folder).split("train")
+    assert_same(pickle.loads(pickle.dumps(split)).source[4], clips(5)[4])
+    assert_same(split.source[4], clips(5)[4])
+    assert_same(pickle.loads(pickle.dumps(split)).source[-1], clips(5)[4])
+
+
+def test_an_index_past_the_end_is_an_error(folder):
+    with pytest.raises(IndexError, match="clip 5 of 5"):
+        open_records(folder).split("train").source[5]
+
+
+def test_a_folder_can_be_moved(own, tmp_path):
+    os.rename(own, tmp_path / "elsewhere")
+    assert_same(open_records(tmp_path / "elsewhere").split("train").source[1], clips(5)[1])
+
+
+def test_nothing_but_the_folder_is_left(own):
+    assert os.listdir(own.parent) == ["built"]
+    assert sorted(os.listdir(own)) == sorted(
+        ["captioned_motions", "index_train.json", "index_val.json", "metadata.json", "statistics.npz"]
+    )
+
+
+def test_tensorflow_is_not_needed(folder, tmp_path):
+    code = f"""
+import sys
+from tests.data_pipelines.test_records import clips, written
+from motiongpt3_jax.data_pipelines.records import open_records
+written({str(tmp_path / "new")!r})
+assert open_records({str(folder)!r}).split("train").source[2].id == "clip2"
+assert "tensorflow" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["train", "val"])
+def test_an_interrupted_build_leaves_nothing(tmp_path, name):
+    def torn() -> Iterator[Clip]:
+        yield from clips(2)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        written(tmp_path / "built", splits={"train": clips(5), name: torn()})
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_killed_build_leaves_nothing_that_opens(tmp_path):
+    code = f"""
+import os, signal
+from tests.data_pipelines.test_records import clips, written
+def killed():
+    yield from clips(2)
+    os.kill(os.getpid(), signal.SIGKILL)
+written({str(tmp_path / "built")!r}, splits={{"train": killed()}})
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    for folder in [tmp_path / "built", *tmp_path.iterdir()]:
+        with pytest.raises(FileNotFoundError):
+            open_records(folder)
+    assert_same(written(tmp_path / "built").split("train").source[0], clips(5)[0])
+
+
+def test_a_folder_with_something_in_it_is_not_touched(own):
+    with pytest.raises(FileExistsError, match="exists already; remove it"):
+        written(own)
+    assert len(open_records(own).split("train").source) == 5
+
+
+def test_an_empty_folder_may_be_built_into(tmp_path):
+    assert written(tmp_path).splits == ("train", "val")
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ({"train": []}, "split 'train' has no clips"),
+        ({"train": clips(1), "val": iter(())}, "split 'val' has no clips"),
+        ({"val": clips(1)}, "measured on split 'train', and there is none"),
+        ({"train": clips(1, width=4)}, r"clip 'clip0' of split 'train' has features of shape \(3, 4\)"),
+        ({"train": [Clip("a", np.zeros((0, 263)), ())]}, r"shape \(0, 263\)"),
+        ({"train": [Clip("a", np.full((1, 263), np.nan), ())]}, "not finite"),
+        ({"train": [*clips(1), *clips(1)]}, "comes twice"),
+    ],
+)
+def test_what_is_no_clip_is_an_error_and_leaves_nothing(tmp_path, splits, message):
+    with pytest.raises(ValueError, match=message):
+        written(tmp_path / "built", splits=splits)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_unknown_split_is_an_error_that_names_the_known(folder):
+    with pytest.raises(ValueError, match="has no split 'test'; it has train, val"):
+        open_records(folder).split("test")
+
+
+def test_a_missing_folder_says_how_to_build_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no folder '.*nowhere'; build it with `motiongpt3 data build`"):
+        open_records(tmp_path / "nowhere")
+
+
+def test_a_folder_of_something_else_is_not_opened(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no built clips"):
+        open_records(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("metadata.json", b"{", "metadata.json' cannot be read"),
+        ("metadata.json", b"[]", "has format None; this version reads 1"),
+        ("metadata.json", b'{"format": 9}', "has format 9; this version reads 1"),
+        ("metadata.json", b'{"format": 1}', "is damaged"),
+        ("statistics.npz", b"nothing", "is damaged"),
+        ("index_train.json", b"", "index_train.json' cannot be read"),
+        ("index_train.json", b"{}", "does not list 5 clips"),
+    ],
+)
+def test_a_damaged_file_is_named(own, file, content, message):
+    (own / file).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        open_records(own).split("train")
+
+
+@pytest.mark.parametrize("file", ["statistics.npz", "index_train.json"])
+def test_a_file_that_went_missing_is_an_error(own, file):
+    (own / file).unlink()
+    with pytest.raises(ValueError, match=file):
+        open_records(own).split("train")
+
+
+def test_an_unknown_skeleton_is_an_error(own):
+    content = json.loads((own / "metadata.json").read_text())
+    (own / "metadata.json").write_text(json.dumps({**content, "skeleton": "snake"}))
+    with pytest.raises(ValueError, match="skeleton 'snake'; known are humanml3d, kit"):
+        open_records(own)
+
+
+def test_records_that_went_missing_are_an_error(own):
+    for file in (own / "captioned_motions").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    with pytest.raises(ValueError, match="has no records"):
+        open_records(own).split("train").source[0]
+
+
+def test_records_of_another_build_are_an_error(own, tmp_path):
+    other = written(tmp_path / "other", splits={"train": clips(2), "val": clips(2)}).folder
+    os.rename(own / "captioned_motions", tmp_path / "away")
+    os.rename(other / "captioned_motions", own / "captioned_motions")
+    with pytest.raises(ValueError, match="2 records of split 'train' and an index of 5"):
+        open_records(own).split("train").source[0]
