@@ -61,7 +61,7 @@ ACTIONS: dict[str, Action] = {
     "march": Action(locomotion.march, _speeds(34, 27, 22), most=100),
     "jump": Action(locomotion.jump, {None: 25}, tuple(locomotion.JUMP), counts=(1, 2, 3)),
     "hop": Action(locomotion.hop, {None: 11}, tuple(locomotion.HOPS), ONE, (2, 3, 4), lead=13),
-    "jumping-jack": Action(locomotion.jumping_jack, {None: 19}, counts=(1, 2, 3, 4)),
+    "jumping-jack": Action(locomotion.jumping_jack, {None: 21}, counts=(1, 2, 3, 4)),
     "wave": Action(gestures.wave, _speeds(42, 32, 26), sides=TWO, most=90),
     "raise": Action(gestures.raise_arms, _speeds(40, 30, 22), ("up", "sideways"), TWO, most=70),
     "kick": Action(gestures.kick, _speeds(36, 27, 20), ("forward", "sideways"), ONE, (1, 2, 3)),

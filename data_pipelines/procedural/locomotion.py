@@ -58,7 +58,7 @@ def walk(score: Score, move: Move) -> None:
 
 def run(score: Score, move: Move) -> None:
     """Runs forward or backward."""
-    _go(score, move, RUN[move.speed], backward=0.95)
+    _go(score, move, RUN[move.speed], backward=0.85)
 
 
 def crouch_walk(score: Score, move: Move) -> None:
@@ -241,10 +241,10 @@ def jumping_jack(score: Score, move: Move) -> None:
     span = (score.frames - 1) / move.count
     for number in range(move.count):
         begin = number * span
-        open_, shut = begin + 0.12 * span, begin + 0.56 * span
-        wide = held(score.t, open_, open_ + 0.28 * span, shut, shut + 0.28 * span)
+        open_, shut = begin + 0.10 * span, begin + 0.54 * span
+        wide = held(score.t, open_, open_ + 0.34 * span, shut, shut + 0.34 * span)
         for off in (open_, shut):
-            s = np.clip((score.t - off) / (0.28 * span), 0, 1)
+            s = np.clip((score.t - off) / (0.30 * span), 0, 1)
             flight = 4 * s * (1 - s)
             score.controls.height += 0.12 * flight
             score.controls.toes[..., 1] += 0.10 * flight[:, None]
