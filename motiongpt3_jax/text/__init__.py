@@ -1,22 +1,25 @@
-"""Words: tokens, prompts, and the templates of every sub-task."""
+"""Words: the tokenizer, the tasks, the templates of every sub-task and how they become prompts."""
 
 from motiongpt3_jax.text.prompts import (
     MOTION_INPUT,
     MOTION_OUTPUT,
+    Style,
     caption_prompt,
     compose,
     fill_input,
     fill_output,
     motion_prompt,
 )
-from motiongpt3_jax.text.templates import PIECES, Pieces, Subtask, load_templates
+from motiongpt3_jax.text.subtasks import PIECES, TEMPLATES, Pieces, Subtask, load_templates
 from motiongpt3_jax.text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 
 __all__ = [
     "MOTION_INPUT",
     "MOTION_OUTPUT",
     "PIECES",
+    "TEMPLATES",
     "Pieces",
+    "Style",
     "Subtask",
     "Tokenizer",
     "caption_prompt",

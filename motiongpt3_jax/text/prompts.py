@@ -1,38 +1,38 @@
 """Prompts: placeholders of a template filled in, question and answer joined into one text."""
 
-import re
+from collections.abc import Mapping
+from typing import Literal
 
-from motiongpt3_jax.text.tokenizer import (
-    END,
-    END_OF_MOTION,
-    INPUT_HOLDER,
-    MASKED_MOTION,
-    MOTION_TOKENS,
-    OUTPUT_HOLDER,
-    START_OF_MOTION,
-)
+from motiongpt3_jax.text.subtasks import PLACEHOLDER, PLACEHOLDERS
+from motiongpt3_jax.text.tokenizer import END, SPECIALS
+
+Style = Literal["train", "official_eval", "official_eval_length"]
 
 HOLDERS = 4
-MOTION_INPUT = START_OF_MOTION + INPUT_HOLDER * HOLDERS + END_OF_MOTION
+FPS = 20
+SEPARATOR = " \n "
+
+_START, _STOP, _MASK, _, _OUTPUT, _INPUT = SPECIALS
+MOTION_INPUT = _START + _INPUT * HOLDERS + _STOP
 """A motion that the model reads."""
 
-MOTION_OUTPUT = START_OF_MOTION + OUTPUT_HOLDER * HOLDERS + END_OF_MOTION
+MOTION_OUTPUT = _START + _OUTPUT * HOLDERS + _STOP
 """A motion that the model makes."""
 
-MOTION_MASKED = MOTION_INPUT + MASKED_MOTION * HOLDERS + MOTION_INPUT
+MOTION_MASKED = MOTION_INPUT + _MASK * HOLDERS + MOTION_INPUT
 """A motion's beginning and end, with its middle left out."""
 
-SEPARATOR = " \n "
-FPS = 20
-PLACEHOLDER = re.compile(r"<(?:Caption|Frame|Second|Motion)_Placeholder(?:_s1|_s2|_Masked)?>")
-
-MOTION_PROMPTS = {"train": "<Caption_Placeholder>", "official_eval": "Generate motion: <Caption_Placeholder> \n"}
-CAPTION_PROMPTS = {
+MOTION_PROMPTS: Mapping[str, str] = {
+    "train": "<Caption_Placeholder>",
+    "official_eval": "Generate motion: <Caption_Placeholder> \n",
+}
+CAPTION_PROMPTS: Mapping[str, str] = {
     "train": "<Motion_Placeholder> \n",
     "official_eval": "Generate text: <Motion_Placeholder> \n \n",
     "official_eval_length": "Generate text with <Frame_Placeholder> frames: <Motion_Placeholder> \n \n",
 }
-"""What the model is asked, by style: as it was trained, or as the official evaluation asks, newlines doubled."""
+"""What the model is asked: as in training without instructions, or as the official evaluation asks, which doubles the
+line break. `official_eval_length` tells the length of the motion to be described."""
 
 
 def fill_input(template: str, caption: str, frames: int, coin: float) -> str:
@@ -57,19 +57,19 @@ def compose(question: str, answer: str, end: bool = True) -> str:
     return question + SEPARATOR + answer + (END if end else "")
 
 
-def motion_prompt(sentence: str, style: str = "train") -> str:
+def motion_prompt(sentence: str, style: Style = "train") -> str:
     """The question that asks for a motion of this sentence; `compose` it with `MOTION_OUTPUT`.
 
     Raises:
       ValueError: there is no such style, or the sentence holds a special token.
     """
-    for token in (END, *MOTION_TOKENS):
+    for token in (END, *SPECIALS):
         if token in sentence:
-            raise ValueError(f"the sentence {sentence!r} holds the special token {token}; write it without")
+            raise ValueError(f"the sentence {sentence!r} holds {token}, which has a meaning of its own; leave it out")
     return fill_input(_styled(MOTION_PROMPTS, style), sentence, 0, coin=1.0)
 
 
-def caption_prompt(frames: int, style: str = "train") -> str:
+def caption_prompt(frames: int, style: Style = "train") -> str:
     """The whole text that the model goes on with to describe a motion of so many frames.
 
     It ends before the space of the separator, which belongs to the first word: " a person ...".
@@ -81,19 +81,17 @@ def caption_prompt(frames: int, style: str = "train") -> str:
 
 
 def _fill(template: str, caption: str, frames: int, coin: float, motion: str) -> str:
-    values = {
+    fillings = {placeholder: motion for placeholder, motions in PLACEHOLDERS.items() if motions == 1} | {
+        "<Motion_Placeholder_Masked>": MOTION_MASKED,
         "<Caption_Placeholder>": f'"{caption}"' if coin < 0.5 and '"' not in caption else caption,
         "<Frame_Placeholder>": str(frames),
         "<Second_Placeholder>": f"{frames // FPS:.1f}",
-        "<Motion_Placeholder>": motion,
-        "<Motion_Placeholder_s1>": motion,
-        "<Motion_Placeholder_s2>": motion,
-        "<Motion_Placeholder_Masked>": MOTION_MASKED,
     }
-    return PLACEHOLDER.sub(lambda found: values.get(found[0], found[0]), template)
+    # All at once: what a caption says is never taken for a placeholder.
+    return PLACEHOLDER.sub(lambda found: fillings.get(found[0], found[0]), template)
 
 
-def _styled(prompts: dict[str, str], style: str) -> str:
+def _styled(prompts: Mapping[str, str], style: str) -> str:
     if style not in prompts:
         raise ValueError(f"unknown style {style!r} of prompts; there are: {', '.join(prompts)}")
     return prompts[style]

@@ -1,190 +1,231 @@
-"""Byte-level BPE as in GPT-2, and the six tokens that stand for motion.
+"""Byte-level BPE as GPT-2 has it, with six tokens more: two that mark motion in text, four that stand for motion.
 
-0 ... base - 2    byte pairs
-base - 1          <|endoftext|>: begins, ends and pads
-base, base + 1    <start_of_motion>, <end_of_motion>: words of the text branch
-base + 2 ...      <masked_motion>, <pad_motion>, <motion_latent_holder_output>, <motion_latent_holder>
+Ids, with GPT-2's in brackets:
+
+    0 .. base - 2    pieces of words
+    base - 1         <|endoftext|> (50256): begins, ends and pads texts
+    base             <start_of_motion> (50257)
+    base + 1         <end_of_motion> (50258)
+    base + 2         <masked_motion> (50259): the first id that is no text
+    base + 3         <pad_motion>
+    base + 4         <motion_latent_holder_output>: a place for a chunk of a motion to be generated
+    base + 5         <motion_latent_holder> (50262): a place for a chunk of a given motion
 """
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tokenizers
 from jaxtyping import Int
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors, trainers
-from tokenizers import Tokenizer as Encoder
 
 END = "<|endoftext|>"
-START_OF_MOTION = "<start_of_motion>"
-END_OF_MOTION = "<end_of_motion>"
-MASKED_MOTION = "<masked_motion>"
-PAD_MOTION = "<pad_motion>"
-OUTPUT_HOLDER = "<motion_latent_holder_output>"
-INPUT_HOLDER = "<motion_latent_holder>"
+SPECIALS = (
+    "<start_of_motion>",
+    "<end_of_motion>",
+    "<masked_motion>",
+    "<pad_motion>",
+    "<motion_latent_holder_output>",
+    "<motion_latent_holder>",
+)
+"""The added tokens in the order of their ids, which follow the base vocabulary."""
 
-MOTION_TOKENS = (START_OF_MOTION, END_OF_MOTION, MASKED_MOTION, PAD_MOTION, OUTPUT_HOLDER, INPUT_HOLDER)
-"""In the order of their ids; the first two are words of the text branch."""
-
-FILE = "tokenizer.json"
+SMALLEST = 257
+"""Ids of a vocabulary without any merge: the bytes and the end."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tokenizer:
-    """Text to ids and back; small, and the same after pickling.
+    """Text to ids and back; can be pickled.
 
     Attributes:
-      encoder: byte pairs with `<|endoftext|>` as the last id; the motion tokens are added where they are missing.
-
-    Raises:
-      ValueError: the encoder's ids are not laid out as above.
+      backend: the BPE with all tokens added.
+      base_vocabulary: number of ids before the added ones; the last of them is `end`.
     """
 
-    encoder: Encoder
-
-    def __post_init__(self) -> None:
-        end = self.encoder.token_to_id(END)
-        if end is None:
-            raise ValueError(f"the tokenizer has no {END} token; use a GPT-2 tokenizer or train one from captions")
-        self.encoder.add_special_tokens([AddedToken(token, normalized=False) for token in MOTION_TOKENS])
-        ids = [self.encoder.token_to_id(token) for token in MOTION_TOKENS]
-        if ids != list(range(end + 1, end + 1 + len(ids))) or self.encoder.get_vocab_size() != ids[-1] + 1:
-            raise ValueError(f"the tokenizer's last token is not {END}; remove the tokens that were added behind it")
-        # With trimmed offsets a space would end where its word begins.
-        self.encoder.post_processor = processors.ByteLevel(trim_offsets=False)
-
-    @property
-    def base_vocabulary(self) -> int:
-        """Ids before the motion tokens: 50257 for GPT-2."""
-        return self.end + 1
+    backend: tokenizers.Tokenizer
+    base_vocabulary: int
 
     @property
     def end(self) -> int:
-        """`<|endoftext|>`, which also begins and pads."""
-        return self.encoder.token_to_id(END)
+        """Begins, ends and pads texts."""
+        return self.base_vocabulary - 1
 
     @property
     def start_of_motion(self) -> int:
-        """The word after which a motion's slots stand."""
-        return self.encoder.token_to_id(START_OF_MOTION)
+        """Stands in the text before a motion."""
+        return self.base_vocabulary
 
     @property
     def end_of_motion(self) -> int:
-        """The word that closes a motion's slots."""
-        return self.encoder.token_to_id(END_OF_MOTION)
+        """Stands in the text behind a motion."""
+        return self.base_vocabulary + 1
 
     @property
     def text_vocabulary(self) -> int:
-        """Ids of the text branch; the motion branch's ids follow."""
+        """Number of ids that are text; motion ids count on from here."""
         return self.base_vocabulary + 2
 
     @property
     def masked_motion(self) -> int:
-        """A slot of motion that is left out."""
-        return self.encoder.token_to_id(MASKED_MOTION)
+        """A chunk of motion that is missing."""
+        return self.base_vocabulary + 2
 
     @property
     def pad_motion(self) -> int:
-        """A slot of motion that is none."""
-        return self.encoder.token_to_id(PAD_MOTION)
+        """A place for motion that stays empty."""
+        return self.base_vocabulary + 3
 
     @property
     def output_holder(self) -> int:
-        """A slot whose hidden state conditions the diffusion head."""
-        return self.encoder.token_to_id(OUTPUT_HOLDER)
+        """A chunk of motion to be generated."""
+        return self.base_vocabulary + 4
 
     @property
     def input_holder(self) -> int:
-        """A slot that a clip's latent fills."""
-        return self.encoder.token_to_id(INPUT_HOLDER)
+        """A chunk of motion that is given."""
+        return self.base_vocabulary + 5
 
     @property
     def size(self) -> int:
-        """All ids."""
-        return self.text_vocabulary + len(MOTION_TOKENS) - 2
+        """Number of all ids."""
+        return self.base_vocabulary + len(SPECIALS)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text; special tokens written in it are recognised."""
-        return self.encoder.encode(text, add_special_tokens=False).ids
+        """The ids of a text; nothing is added or stripped."""
+        return self.backend.encode(text, add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text."""
-        return [encoding.ids for encoding in self.encoder.encode_batch_fast(list(texts), add_special_tokens=False)]
+        """The ids of many texts, faster than one by one."""
+        return [encoding.ids for encoding in self.backend.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-    def encode_spans(self, texts: Sequence[str]) -> list[tuple[Int[np.ndarray, "tokens"], Int[np.ndarray, "tokens"]]]:
-        """For each text its ids, and the character at which each id ends."""
+    def encode_spans(self, texts: Sequence[str]) -> list[tuple[Int[np.ndarray, "ids"], Int[np.ndarray, "ids"]]]:
+        """For each text its ids and where, in characters, the text of each id ends."""
+        encodings = self.backend.encode_batch(list(texts), add_special_tokens=False)
         return [
-            (np.array(encoding.ids, np.int32), np.array([stop for _, stop in encoding.offsets], np.int32))
-            for encoding in self.encoder.encode_batch(list(texts), add_special_tokens=False)
+            (np.array(encoding.ids, np.int32), np.array([end for _, end in encoding.offsets], np.int32))
+            for encoding in encodings
         ]
 
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
-        """The text of ids, without the special tokens unless they are asked for."""
-        return self.encoder.decode([int(i) for i in ids], skip_special_tokens=skip_special)
+        """The text of some ids.
+
+        Args:
+          ids: any of the ids.
+          skip_special: leaves out `<|endoftext|>` and the added tokens.
+        """
+        return self.backend.decode([int(i) for i in ids], skip_special_tokens=skip_special)
 
     def save(self, folder: str | Path) -> None:
-        """Writes what `load_tokenizer` reads."""
+        """Writes files that `load_tokenizer` reads, and transformers' AutoTokenizer too."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        fresh = folder / f"{FILE}.new"
-        self.encoder.save(str(fresh))
-        os.replace(fresh, folder / FILE)
+        config = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": END,
+            "eos_token": END,
+            "pad_token": END,
+            "clean_up_tokenization_spaces": False,
+        }
+        _write(folder / "tokenizer_config.json", json.dumps(config, indent=1) + "\n")
+        _write(folder / "tokenizer.json", self.backend.to_str())
 
 
 def load_tokenizer(name_or_folder: str | Path) -> Tokenizer:
-    """GPT-2's tokenizer by its name on the Hugging Face hub or from a folder, or one that was saved; a `Path` is no name.
+    """A tokenizer from a folder (`tokenizer.json`, or GPT-2's `vocab.json` and `merges.txt`) or a hub name like "gpt2".
 
     Raises:
-      FileNotFoundError: there is no such folder and no such name.
-      ValueError: its tokenizer is not laid out as GPT-2's.
+      FileNotFoundError: there is no such tokenizer.
+      ValueError: it cannot be read, or is not of GPT-2's kind.
     """
-    path = Path(name_or_folder) / FILE
-    if path.is_file():
+    folder = Path(name_or_folder).expanduser()
+    if (folder / "tokenizer.json").is_file():
         try:
-            encoder = Encoder.from_file(str(path))
-        except Exception as error:  # the reader raises nothing narrower
-            raise ValueError(f"{path} holds no tokenizer: {error}") from error
-        return _named(encoder, name_or_folder)
-    if isinstance(name_or_folder, Path) and not name_or_folder.is_dir():
-        raise FileNotFoundError(f"no tokenizer at {str(name_or_folder)!r}: there is no such folder")
-    # Slow to import, and a saved tokenizer does without.
+            return _complete(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")), str(folder))
+        except ValueError:
+            raise
+        except Exception as error:  # what the library raises for a damaged file is a bare Exception
+            raise ValueError(f"{folder / 'tokenizer.json'} is no tokenizer's file: {error}") from None
+    if folder.is_dir() and not (folder / "vocab.json").is_file():
+        raise FileNotFoundError(
+            f"no tokenizer in the folder {str(folder)!r}: it has neither tokenizer.json nor vocab.json"
+        )
+    path = isinstance(name_or_folder, Path) or name_or_folder.startswith(("/", ".", "~"))
+    if path and not folder.is_dir():
+        raise FileNotFoundError(f"no tokenizer at {str(folder)!r}: there is no such folder")
+    return _complete(_by_transformers(str(folder) if folder.is_dir() else str(name_or_folder)), str(name_or_folder))
+
+
+def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
+    """A small tokenizer of the same kind for the words of `texts`.
+
+    Args:
+      texts: what it shall encode briefly; it encodes everything else too.
+      size: base vocabulary, `<|endoftext|>` included; fewer when the texts do not give as many pieces.
+
+    Raises:
+      ValueError: `size` has no room for all bytes and the end.
+    """
+    if size < SMALLEST:
+        raise ValueError(
+            f"a tokenizer of {size} ids was asked for; at least {SMALLEST} are needed: all bytes and {END}"
+        )
+    backend = tokenizers.Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size - 1,
+        min_frequency=2,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    backend.train_from_iterator(texts, trainer)
+    backend.add_special_tokens([AddedToken(END, special=True, normalized=False)])
+    return _complete(backend, "the trained tokenizer")
+
+
+def _complete(backend: tokenizers.Tokenizer, name: str) -> Tokenizer:
+    """Adds the six tokens where they are missing; checks that all ids lie where they must."""
+    found = backend.token_to_id(SPECIALS[0])
+    base = backend.get_vocab_size() if found is None else found
+    if backend.token_to_id(END) != base - 1:
+        raise ValueError(
+            f"the tokenizer {name!r} is not of GPT-2's kind: {END} must be the last of its {base} ids; use gpt2, or "
+            "train one"
+        )
+    backend.add_special_tokens(
+        [AddedToken(token, special=True, normalized=False, lstrip=False, rstrip=False) for token in SPECIALS]
+    )
+    wanted = [base + i for i in range(len(SPECIALS))]
+    if [backend.token_to_id(token) for token in SPECIALS] != wanted or backend.get_vocab_size() != wanted[-1] + 1:
+        raise ValueError(f"the tokenizer {name!r} has other tokens where {', '.join(SPECIALS)} must be: {wanted}")
+    # Without trimming, a piece's span includes its leading space: then spans leave no gaps.
+    backend.post_processor = processors.ByteLevel(trim_offsets=False)
+    backend.no_padding()
+    backend.no_truncation()
+    return Tokenizer(backend, base)
+
+
+def _by_transformers(name: str) -> tokenizers.Tokenizer:
+    # Importing transformers takes seconds, and warns on stderr that there is no PyTorch.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from transformers import AutoTokenizer
 
     try:
-        loaded = AutoTokenizer.from_pretrained(str(name_or_folder))
+        return AutoTokenizer.from_pretrained(name).backend_tokenizer
     except (OSError, ValueError) as error:
+        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise FileNotFoundError(
-            f"no tokenizer at {str(name_or_folder)!r}: give a folder with {FILE} (or vocab.json and merges.txt) "
-            "or the name of a GPT-2 model that the Hugging Face hub has"
-        ) from error
-    return _named(loaded.backend_tokenizer, name_or_folder)
+            f"no tokenizer {name!r}: no such folder here, and the hub did not give it ({cause}). Give a folder with "
+            "tokenizer.json, or with vocab.json and merges.txt"
+        ) from None
 
 
-def train_tokenizer(captions: Iterable[str], size: int) -> Tokenizer:
-    """A small byte-level BPE of captions, split into words as GPT-2 does.
-
-    Args:
-      captions: what it shall write shortly; every other text is covered too, byte by byte in the worst case.
-      size: base vocabulary: bytes, merges and `<|endoftext|>`. Captions with too few pairs to merge give less.
-
-    Raises:
-      ValueError: `size` leaves no room for the bytes.
-    """
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    if size <= len(alphabet):
-        raise ValueError(f"a byte-level tokenizer needs at least {len(alphabet) + 1} tokens; {size} were asked for")
-    encoder = Encoder(models.BPE())
-    encoder.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    encoder.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=size - 1, initial_alphabet=alphabet, show_progress=False)
-    encoder.train_from_iterator(captions, trainer)
-    encoder.add_special_tokens([AddedToken(END, normalized=False)])
-    return Tokenizer(encoder)
-
-
-def _named(encoder: Encoder, source: str | Path) -> Tokenizer:
-    try:
-        return Tokenizer(encoder)
-    except ValueError as error:
-        raise ValueError(f"{str(source)!r} cannot be used: {error}") from error
+def _write(path: Path, text: str) -> None:
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text, encoding="utf-8")
+    os.replace(fresh, path)

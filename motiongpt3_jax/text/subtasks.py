@@ -1,0 +1,175 @@
+"""What a model can be asked to do: the tasks, and the instruction templates in which each is put."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+PLACEHOLDERS: Mapping[str, int] = {
+    "<Caption_Placeholder>": 0,
+    "<Frame_Placeholder>": 0,
+    "<Second_Placeholder>": 0,
+    "<Motion_Placeholder>": 1,
+    "<Motion_Placeholder_s1>": 1,
+    "<Motion_Placeholder_s2>": 1,
+    "<Motion_Placeholder_Masked>": 2,
+}
+"""What templates may hold, and how many motions each stands for."""
+
+PLACEHOLDER = re.compile(r"<[^<>]*Placeholder[^<>]*>")
+
+TEMPLATES: Mapping[str, tuple[str, ...]] = {
+    "text": ("text",),
+    "t2m_pretrain": ("t2m_pretrain",),
+    "m2t_pretrain": ("m2t_pretrain",),
+    "pretrain": ("t2m_pretrain", "m2t_pretrain", "m2m_pretrain"),
+    "instructions": ("instructions",),
+    "witht2t_instructions": ("instructions", "t2t_instructions"),
+}
+"""The sets of templates that come with the package, and the files that each is put together from."""
+
+_GROUPS = {"Text-to-Motion": "t2m", "Motion-to-Text": "m2t", "Motion-to-Motion": "", "Text-to-Text": "t2t", "Text": ""}
+_KEYS = {
+    "caption_framelen": "framelen",
+    "caption_seclen": "seclen",
+    "prediction": "pred",
+    "predict": "pred",
+    "in-between": "inbetween",
+}
+
+
+@dataclass(frozen=True)
+class Subtask:
+    """One way to ask for a task.
+
+    Attributes:
+      name: unique among the sub-tasks of a set of templates.
+      task: what is asked for, a key of `PIECES`.
+      inputs: templates of the question, with placeholders.
+      outputs: templates of the answer.
+    """
+
+    name: str
+    task: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Which pieces of its clip a task uses.
+
+    Attributes:
+      inputs: how many of the pieces are given; the others are to be generated.
+      shares: each piece's beginning and end, as shares of the clip.
+    """
+
+    inputs: int
+    shares: tuple[tuple[float, float], ...]
+
+    def ranges(self, frames: int) -> list[tuple[int, int]]:
+        """(start, stop) frames of each piece of a clip of so many frames; rounded down, as the official code does."""
+        return [(int(start * frames), int(stop * frames)) for start, stop in self.shares]
+
+
+_WHOLE = (0.0, 1.0)
+PIECES: Mapping[str, Pieces] = {
+    "t2m": Pieces(0, (_WHOLE,)),
+    "n2m": Pieces(0, (_WHOLE,)),
+    "m2t": Pieces(1, (_WHOLE,)),
+    "predict": Pieces(1, ((0.0, 0.2), (0.2, 1.0))),
+    "inbetween": Pieces(2, ((0.0, 0.25), (0.75, 1.0), _WHOLE)),
+    "t2t": Pieces(0, ()),
+    "n2t": Pieces(0, ()),
+    "text": Pieces(0, ()),
+}
+"""The tasks: t text, m motion, n nothing; `predict` goes on from the first fifth of a motion, `inbetween` joins its
+first and last quarter, `text` is a caption without a question."""
+
+
+def load_templates(name_or_path: str | Path) -> dict[str, Subtask]:
+    """The sub-tasks of a set of templates, by name.
+
+    A file holds groups of sub-tasks, as the official ones do: {"Text-to-Motion": {"caption": {"class": "t2m",
+    "input": ["Show <Caption_Placeholder>"], "output": ["<Motion_Placeholder>"]}}}. A sub-task is called by its group
+    and its key, here t2m_caption; those of "Motion-to-Motion", and keys that are their group's short name, stand alone.
+
+    Args:
+      name_or_path: a set that comes with the package (see `TEMPLATES`), or a JSON file of that structure.
+
+    Raises:
+      FileNotFoundError: no such set or file.
+      ValueError: the file is not as described; says where.
+    """
+    if str(name_or_path) in TEMPLATES:
+        folder = files("motiongpt3_jax.text") / "templates"
+        sources = [(f"{part}.json", (folder / f"{part}.json").read_bytes()) for part in TEMPLATES[str(name_or_path)]]
+    else:
+        path = Path(name_or_path).expanduser()
+        if not path.is_file():
+            known = ", ".join(TEMPLATES)
+            raise FileNotFoundError(f"no templates {str(name_or_path)!r}: give a JSON file, or one of {known}")
+        sources = [(str(path), path.read_bytes())]
+    found: dict[str, Subtask] = {}
+    for source, content in sources:
+        for group, key, entry in _entries(source, content):
+            name = _name(group, key)
+            if name in found:
+                raise ValueError(f"{source} has two sub-tasks called {name!r}; rename one")
+            found[name] = _subtask(name, entry, f"{source}: the sub-task {group!r} / {key!r}")
+    return found
+
+
+def _name(group: str, key: str) -> str:
+    key = _KEYS.get(key, key).lower().replace("-", "_")
+    prefix = _GROUPS.get(group, group.lower().replace("-", "_").replace(" ", "_"))
+    return key if prefix in ("", key) else f"{prefix}_{key}"
+
+
+def _entries(source: str, content: bytes) -> list[tuple[str, str, Any]]:
+    """(group, key, description) of each sub-task in a file."""
+    try:
+        groups = json.loads(content.decode("utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{source} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{source} is not UTF-8 text: byte {error.start} cannot be read") from None
+    if not isinstance(groups, dict) or not all(isinstance(group, dict) for group in groups.values()):
+        raise ValueError(f'{source} must hold groups of sub-tasks: {{"Text-to-Motion": {{"caption": {{...}}}}}}')
+    entries = [(group, key, entry) for group, members in groups.items() for key, entry in members.items()]
+    if not entries:
+        raise ValueError(f"{source} holds no sub-task")
+    return entries
+
+
+def _subtask(name: str, entry: Any, where: str) -> Subtask:
+    if not isinstance(entry, dict) or not {"class", "input", "output"} <= entry.keys():
+        raise ValueError(f'{where} must have "class", "input" and "output"')
+    task = entry["class"]
+    if task not in PIECES:
+        raise ValueError(f"{where} has the class {task!r}; there are {', '.join(PIECES)}")
+    for side in ("input", "output"):
+        lines = entry[side]
+        if not isinstance(lines, list) or not lines or not all(isinstance(line, str) for line in lines):
+            raise ValueError(f"{where}: its {side!r} must be a list of one or more texts")
+    pieces = PIECES[task]
+    for line in entry["input"]:
+        if _motions(line, where) > pieces.inputs:
+            raise ValueError(f"{where} is of class {task}, which is given {pieces.inputs} motions: {line!r} has more")
+    for line in entry["output"]:
+        if _motions(line, where) != len(pieces.shares) - pieces.inputs:
+            wanted = len(pieces.shares) - pieces.inputs
+            raise ValueError(f"{where} is of class {task}, which answers with {wanted} motions, unlike {line!r}")
+    return Subtask(name, task, tuple(entry["input"]), tuple(entry["output"]))
+
+
+def _motions(line: str, where: str) -> int:
+    """How many motions the placeholders of a template stand for."""
+    placeholders = PLACEHOLDER.findall(line)
+    for placeholder in placeholders:
+        if placeholder not in PLACEHOLDERS:
+            raise ValueError(f"{where} has the unknown placeholder {placeholder}; there are {', '.join(PLACEHOLDERS)}")
+    return sum(PLACEHOLDERS[placeholder] for placeholder in placeholders)

@@ -1,0 +1,72 @@
+import pytest
+
+from motiongpt3_jax.text import (
+    MOTION_INPUT,
+    MOTION_OUTPUT,
+    caption_prompt,
+    compose,
+    fill_input,
+    fill_output,
+    motion_prompt,
+)
+
+CAPTION = "<Caption_Placeholder>"
+
+
+@pytest.mark.parametrize(
+    ("caption", "coin", "expected"),
+    [
+        ("a man waves", 0.49, '"a man waves"'),
+        ("a man waves", 0.5, "a man waves"),
+        ('he "waves"', 0.1, 'he "waves"'),
+    ],
+)
+def test_a_low_coin_quotes_a_caption_without_quotes(caption, coin, expected):
+    assert fill_input(CAPTION, caption, 40, coin) == expected
+    assert fill_output(CAPTION, caption, 40, coin) == expected
+
+
+@pytest.mark.parametrize(("frames", "seconds"), [(19, "0.0"), (59, "2.0"), (196, "9.0")])
+def test_lengths_are_frames_and_whole_seconds(frames, seconds):
+    template = "<Frame_Placeholder>/<Second_Placeholder>"
+    assert fill_input(template, "", frames, 1.0) == f"{frames}/{seconds}"
+
+
+@pytest.mark.parametrize("placeholder", ["<Motion_Placeholder>", "<Motion_Placeholder_s1>", "<Motion_Placeholder_s2>"])
+def test_a_motion_is_read_in_the_question_and_made_in_the_answer(placeholder):
+    assert fill_input(placeholder, "", 40, 1.0) == MOTION_INPUT
+    assert fill_output(placeholder, "", 40, 1.0) == MOTION_OUTPUT
+
+
+def test_a_masked_motion_has_four_masks_between_its_ends():
+    filled = fill_input("<Motion_Placeholder_Masked>", "", 40, 1.0)
+    assert filled == MOTION_INPUT + "<masked_motion>" * 4 + MOTION_INPUT
+
+
+def test_a_placeholder_written_in_a_caption_stays():
+    assert fill_input(f"{CAPTION} <Frame_Placeholder>", "<Frame_Placeholder>", 40, 1.0) == "<Frame_Placeholder> 40"
+
+
+def test_an_answer_that_goes_on_has_no_end():
+    assert compose("q", "a") == "q \n a<|endoftext|>"
+    assert compose("q", "", end=False) == "q \n "
+
+
+def test_the_trained_caption_prompt_and_a_word_are_the_trained_sequence():
+    assert caption_prompt(40) + " a man" == compose(MOTION_INPUT, "a man", end=False)
+
+
+def test_the_trained_motion_prompt_is_the_sentence():
+    assert motion_prompt("a man waves") == "a man waves"
+
+
+@pytest.mark.parametrize("token", ["<|endoftext|>", "<motion_latent_holder_output>"])
+def test_a_sentence_with_a_special_token_is_refused(token):
+    with pytest.raises(ValueError, match="has a meaning of its own"):
+        motion_prompt(f"a man {token}")
+
+
+@pytest.mark.parametrize("prompt", [lambda style: motion_prompt("x", style), lambda style: caption_prompt(4, style)])
+def test_an_unknown_style_is_named_with_those_there_are(prompt):
+    with pytest.raises(ValueError, match=r"unknown style 'loud' of prompts; there are: train, official_eval"):
+        prompt("loud")
