@@ -31,13 +31,13 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
 }
 """The sets of templates that come with the package, and the files that each is put together from."""
 
-_GROUPS = {"Text-to-Motion": "t2m", "Motion-to-Text": "m2t", "Motion-to-Motion": "", "Text-to-Text": "t2t", "Text": ""}
+_GROUPS = {"Text-to-Motion": "t2m", "Motion-to-Text": "m2t", "Text-to-Text": "t2t"}
 _KEYS = {
     "caption_framelen": "framelen",
     "caption_seclen": "seclen",
     "prediction": "pred",
-    "predict": "pred",
-    "in-between": "inbetween",
+    "motion_prediction": "pred",
+    "motion_inbetween": "inbetween",
 }
 
 
@@ -94,8 +94,9 @@ def load_templates(name_or_path: str | Path) -> dict[str, Subtask]:
     """The sub-tasks of a set of templates, by name.
 
     A file holds groups of sub-tasks, as the official ones do: {"Text-to-Motion": {"caption": {"class": "t2m",
-    "input": ["Show <Caption_Placeholder>"], "output": ["<Motion_Placeholder>"]}}}. A sub-task is called by its group
-    and its key, here t2m_caption; those of "Motion-to-Motion", and keys that are their group's short name, stand alone.
+    "input": ["Show <Caption_Placeholder>"], "output": ["<Motion_Placeholder>"]}}}. In "Text-to-Motion",
+    "Motion-to-Text" and "Text-to-Text" a sub-task is called by its group and its key, here t2m_caption, unless the key
+    is the group's short name already; in other groups by its key.
 
     Args:
       name_or_path: a set that comes with the package (see `TEMPLATES`), or a JSON file of that structure.
@@ -118,14 +119,14 @@ def load_templates(name_or_path: str | Path) -> dict[str, Subtask]:
         for group, key, entry in _entries(source, content):
             name = _name(group, key)
             if name in found:
-                raise ValueError(f"{source} has two sub-tasks called {name!r}; rename one")
+                raise ValueError(f"{source}: there are two sub-tasks called {name!r}; rename one")
             found[name] = _subtask(name, entry, f"{source}: the sub-task {group!r} / {key!r}")
     return found
 
 
 def _name(group: str, key: str) -> str:
-    key = _KEYS.get(key, key).lower().replace("-", "_")
-    prefix = _GROUPS.get(group, group.lower().replace("-", "_").replace(" ", "_"))
+    prefix = _GROUPS.get(group, "")
+    key = _KEYS.get(key, key).replace("-", "_")
     return key if prefix in ("", key) else f"{prefix}_{key}"
 
 

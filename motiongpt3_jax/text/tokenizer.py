@@ -145,11 +145,10 @@ def load_tokenizer(name_or_folder: str | Path) -> Tokenizer:
     folder = Path(name_or_folder).expanduser()
     if (folder / "tokenizer.json").is_file():
         try:
-            return _complete(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")), str(folder))
-        except ValueError:
-            raise
-        except Exception as error:  # what the library raises for a damaged file is a bare Exception
+            backend = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # the library raises nothing narrower
             raise ValueError(f"{folder / 'tokenizer.json'} is no tokenizer's file: {error}") from None
+        return _complete(backend, str(folder))
     if folder.is_dir() and not (folder / "vocab.json").is_file():
         raise FileNotFoundError(
             f"no tokenizer in the folder {str(folder)!r}: it has neither tokenizer.json nor vocab.json"
@@ -160,12 +159,12 @@ def load_tokenizer(name_or_folder: str | Path) -> Tokenizer:
     return _complete(_by_transformers(str(folder) if folder.is_dir() else str(name_or_folder)), str(name_or_folder))
 
 
-def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
-    """A small tokenizer of the same kind for the words of `texts`.
+def train_tokenizer(captions: Iterable[str], size: int) -> Tokenizer:
+    """A small tokenizer of the same kind for the words of some captions.
 
     Args:
-      texts: what it shall encode briefly; it encodes everything else too.
-      size: base vocabulary, `<|endoftext|>` included; fewer when the texts do not give as many pieces.
+      captions: what it shall encode briefly; it encodes everything else too.
+      size: base vocabulary, `<|endoftext|>` included; fewer when the captions do not give as many pieces.
 
     Raises:
       ValueError: `size` has no room for all bytes and the end.
@@ -183,7 +182,7 @@ def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    backend.train_from_iterator(texts, trainer)
+    backend.train_from_iterator(captions, trainer)
     backend.add_special_tokens([AddedToken(END, special=True, normalized=False)])
     return _complete(backend, "the trained tokenizer")
 

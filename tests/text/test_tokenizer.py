@@ -88,6 +88,15 @@ def test_saving_and_pickling_keep_every_id(trained, tmp_path):
         assert other.size == trained.size
 
 
+def test_transformers_reads_a_saved_tokenizer(trained, tmp_path):
+    from transformers import AutoTokenizer
+
+    trained.save(tmp_path)
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    assert theirs(CAPTIONS[0] + MOTION).input_ids == trained.encode(CAPTIONS[0] + MOTION)
+    assert (theirs.eos_token_id, len(theirs)) == (trained.end, trained.size)
+
+
 def test_too_small_a_vocabulary_is_refused():
     with pytest.raises(ValueError, match="256 ids was asked for; at least 257"):
         train_tokenizer(CAPTIONS, 256)
