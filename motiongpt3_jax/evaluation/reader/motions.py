@@ -132,8 +132,8 @@ def _marches(s: Signals, free: Free) -> Iterator[Shown]:
             yield Shown("march", start=first, stop=last)
 
 
-RUNNING = 1.60
-"""Metres in a second, more than a quick walk; a runner's feet come up higher, too."""
+RUNNING = 1.35
+"""Metres in a second from which on a body whose feet come up high runs; others run from half as much again."""
 
 SOMEWHERE = 0.20
 """Metres that the body has to go to be read as going."""
@@ -153,7 +153,7 @@ def _travels(s: Signals, free: Free) -> Iterator[Shown]:
                 continue
             direction = "forward" if ahead > 0 else "backward"
             pace, lift = (np.percentile(x[start : stop + 1], 80) for x in (speed, s.toes.max(axis=1)))
-            if pace > (RUNNING if lift > 0.16 else 1.25 * RUNNING):
+            if pace > (RUNNING if lift > 0.16 else 1.5 * RUNNING):
                 action = "run"
             else:
                 action = "crouch-walk" if np.median(s.height[core]) < 0.84 else "walk"
