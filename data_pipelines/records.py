@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -202,7 +203,7 @@ def build(
         that came before.
     """
     folder = Path(folder)
-    _check_free(folder)
+    require_free(folder)
     if statistics is None and "train" not in splits:
         raise ValueError(f"cannot build '{folder}': mean and std are measured on split 'train', and there is none.")
     moments = Moments(skeleton.features) if statistics is None else None
@@ -227,7 +228,7 @@ def build(
             skipped=list(skipped),
         )
         _write_json(part / METADATA, asdict(metadata), indent=1)
-        _check_free(folder)
+        require_free(folder)
         os.replace(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -252,13 +253,23 @@ def open_records(folder: str | os.PathLike[str]) -> Records:
         raise ValueError(f"'{folder}' has format {found!r}; this version reads {FORMAT}: {BUILD_IT} anew.")
     try:
         metadata = Metadata(**content)
+    except TypeError as error:
+        raise ValueError(f"'{folder / METADATA}' is damaged ({error}); {BUILD_IT} anew.") from error
+    try:
         with np.load(folder / STATISTICS, allow_pickle=False) as arrays:
             mean, std, offsets = (arrays[name] for name in ("mean", "std", "offsets"))
-    except (TypeError, KeyError, ValueError, OSError, EOFError) as error:
-        raise ValueError(f"'{folder}' is damaged ({error}); {BUILD_IT} anew.") from error
+    except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
+        raise ValueError(f"'{folder / STATISTICS}' is damaged ({error}); {BUILD_IT} anew.") from error
     if metadata.skeleton not in SKELETONS:
         raise ValueError(f"'{folder}' has skeleton '{metadata.skeleton}'; known are {', '.join(SKELETONS)}.")
     return Records(folder, metadata, mean, std, offsets)
+
+
+def require_free(folder: str | os.PathLike[str]) -> None:
+    """Raise FileExistsError unless `build` may write this folder: it does not exist, or is empty."""
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"'{folder}' exists already; remove it, or choose another folder to build into.")
 
 
 class CaptionedMotions(tfds.core.GeneratorBasedBuilder):
@@ -352,11 +363,6 @@ def _write(folder: Path, splits: Mapping[str, Iterable[Clip]], features: int) ->
     config = tfds.download.DownloadConfig(try_download_gcs=False, register_checksums=False)
     builder.download_and_prepare(download_dir=downloads, download_config=config)
     shutil.rmtree(downloads, ignore_errors=True)
-
-
-def _check_free(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"'{folder}' exists already; remove it, or choose another folder to build into.")
 
 
 def _json(path: Path) -> Any:

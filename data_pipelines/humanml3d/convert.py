@@ -1,0 +1,123 @@
+"""Clips from a HumanML3D folder."""
+
+import os
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from motiongpt3_jax.data_pipelines import records
+from motiongpt3_jax.data_pipelines.clip import Clip
+from motiongpt3_jax.data_pipelines.humanml3d.folder import Folder, open_folder, read_statistics
+from motiongpt3_jax.data_pipelines.humanml3d.recordings import Limits, read_recording
+from motiongpt3_jax.data_pipelines.humanml3d.survey import survey
+from motiongpt3_jax.data_pipelines.problem import summary
+from motiongpt3_jax.data_pipelines.statistics import Statistics
+
+OnBad = Literal["stop", "skip"]
+_ANY = Limits(1, 10**9)
+
+
+def clips(
+    path: str | os.PathLike[str],
+    split: str,
+    *,
+    min_frames: int = 40,
+    max_frames: int = 199,
+    on_bad: OnBad = "stop",
+    offsets: Float[np.ndarray, "joints 3"] | None = None,
+    target: str | None = None,
+) -> Iterator[Clip]:
+    """The clips of a split, in the order of its list.
+
+    Clips that are too short or too long are left out; `data_pipelines.check` says which.
+
+    Args:
+      path: a HumanML3D folder, with `new_joint_vecs/` (features) or `new_joints/` (joints in metres at 20 fps).
+      split: "train", "val" or "test".
+      min_frames: least frames of features; the field's value is 40, that of MotionGPT3's code 20.
+      max_frames: most frames, included.
+      on_bad: "stop" at broken files and lines, or "skip" them.
+      offsets: bones of the target body, metres; see `Skeleton.offsets`. Features have their body already.
+      target: name of the recording whose body is the target; by default the first training recording with a clip.
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+      ValueError: the folder is no HumanML3D folder, has no such split or no such target; or something in it is broken
+        and `on_bad` is "stop".
+    """
+    folder, limits = open_folder(path), Limits(min_frames, max_frames)
+    if split not in folder.splits:
+        raise ValueError(f"'{folder.root}' has no {split}.txt; it has lists for {', '.join(folder.splits)}.")
+    bones = np.asarray(offsets) if offsets is not None or folder.has_features else _target(folder, limits, target)
+    for name in folder.names(split):
+        recording, problems = read_recording(folder, name, limits)
+        if on_bad == "stop" and any(problem.bad for problem in problems):
+            raise ValueError(summary([problem for problem in problems if problem.bad], folder.root))
+        if recording:
+            features = recording.features(bones)
+            for cut in recording.cuts:
+                yield Clip(cut.id, features[cut.start : cut.stop], cut.captions)
+
+
+def build(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    min_frames: int = 40,
+    max_frames: int = 199,
+    on_bad: OnBad = "stop",
+    offsets: Float[np.ndarray, "joints 3"] | None = None,
+    target: str | None = None,
+) -> records.Records:
+    """Builds every split of a HumanML3D folder; `metadata.json` lists what was left out.
+
+    Mean and deviation are those of `Mean.npy` and `Std.npy` where these belong to the features, else they are measured
+    on the training split. See `clips` for the arguments.
+
+    Raises:
+      FileExistsError: there is something in `out`.
+      FileNotFoundError: there is no such folder.
+      ValueError: as `clips` does, after looking at everything: the message says how many problems there are.
+    """
+    if on_bad not in ("stop", "skip"):
+        raise ValueError(f"on_bad '{on_bad}' is not known; choose stop or skip.")
+    records.require_free(out)
+    folder, limits = open_folder(path), Limits(min_frames, max_frames)
+    found = survey(folder, limits)
+    if found.bad and on_bad == "stop":
+        raise ValueError(f"{summary(found.bad, folder.root)}\nRepair them, or leave them out with on_bad 'skip'.")
+    if not found.first:
+        raise ValueError(f"{summary(found.problems, folder.root)}\nNo training clip is left.")
+    bones = _target(folder, limits, target or found.first) if offsets is None else np.asarray(offsets)
+    wanted = {"min_frames": min_frames, "max_frames": max_frames, "on_bad": on_bad}
+    given = {"offsets": "given"} if offsets is not None else {"target": target or found.first}
+    statistics = read_statistics(folder)
+    return records.build(
+        out,
+        {
+            split: clips(folder.root, split, offsets=bones, **{**wanted, "on_bad": "skip"})
+            for split, count in found.clips.items()
+            if count
+        },
+        source="humanml3d",
+        offsets=bones,
+        skipped=[str(problem) for problem in found.problems],
+        options={**wanted, **given, "motions": folder.motions},
+        statistics=statistics if isinstance(statistics, Statistics) else None,
+    )
+
+
+def _target(folder: Folder, limits: Limits, name: str | None) -> Float[np.ndarray, "joints 3"]:
+    """The bones of a recording, by default of the first of the training split that gives a clip."""
+    if name is None:
+        read = (read_recording(folder, name, limits)[0] for name in folder.names("train"))
+        recording = next((found for found in read if found), None)
+        if recording is None:
+            raise ValueError(f"'{folder.root}' has no training clip to take the target body from; give offsets.")
+    else:
+        recording, problems = read_recording(folder, name, _ANY)
+        if recording is None:
+            raise ValueError(f"target '{name}' cannot be used: {'; '.join(str(problem) for problem in problems)}.")
+    return recording.offsets()

@@ -1,0 +1,114 @@
+"""A recording with the clips that are cut out of it."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from motiongpt3_jax.data_pipelines.humanml3d.folder import Folder, read_motion
+from motiongpt3_jax.data_pipelines.humanml3d.texts import Caption, read_captions
+from motiongpt3_jax.data_pipelines.problem import Problem
+from motiongpt3_jax.motion import HUMANML3D, features_to_joints, joints_to_features
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many frames of features a clip may have, both ends included.
+
+    Attributes:
+      min_frames: the field's 40; the official code of MotionGPT3 takes 20.
+      max_frames: 199, the most that ten seconds of joints give.
+
+    Raises:
+      ValueError: no length lies between them.
+    """
+
+    min_frames: int = 40
+    max_frames: int = 199
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_frames <= self.max_frames:
+            raise ValueError(
+                f"clips of {self.min_frames} to {self.max_frames} frames: expected 1 <= min_frames <= max_frames."
+            )
+
+    def hold(self, frames: int) -> bool:
+        """Whether a clip may be this long."""
+        return self.min_frames <= frames <= self.max_frames
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A part of a recording that is a clip of its own.
+
+    Attributes:
+      id: the recording's name, with start and end in seconds unless it is the whole.
+      start: first frame.
+      stop: frame after the last.
+      captions: what is said about it.
+    """
+
+    id: str
+    start: int
+    stop: int
+    captions: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A motion file with its clips.
+
+    Attributes:
+      name: as in the lists.
+      motion: features (frames, 263), or joints (frames, 22, 3) in metres.
+      cuts: its clips, at least one.
+    """
+
+    name: str
+    motion: np.ndarray
+    cuts: tuple[Cut, ...]
+
+    def features(self, offsets: Float[np.ndarray, "joints 3"]) -> Float[np.ndarray, "frames features"]:
+        """Its features; joints first take on the target body of these offsets."""
+        return self.motion if self.motion.ndim == 2 else joints_to_features(self.motion, HUMANML3D, offsets)
+
+    def offsets(self) -> Float[np.ndarray, "joints 3"]:
+        """The bones of its body in the first frame, metres."""
+        joints = features_to_joints(self.motion[:1]) if self.motion.ndim == 2 else self.motion
+        return HUMANML3D.offsets(joints[0])
+
+
+def read_recording(folder: Folder, name: str, limits: Limits) -> tuple[Recording | None, list[Problem]]:
+    """A recording with its clips, None when none is left; and everything that was left out."""
+    captions, problems = read_captions(folder, name)
+    motion = read_motion(folder, name)
+    if isinstance(motion, Problem):
+        return None, [motion, *problems]
+    frames = len(motion) if folder.has_features else len(motion) - 1
+    cuts, left_out = _cuts(folder, name, frames, captions, limits)
+    return Recording(name, motion, tuple(cuts)) if cuts else None, problems + left_out
+
+
+def _cuts(
+    folder: Folder, name: str, frames: int, captions: list[Caption], limits: Limits
+) -> tuple[list[Cut], list[Problem]]:
+    parts = defaultdict(list)
+    for caption in captions:
+        parts[caption.start, caption.end].append(caption)
+    cuts, problems = [], []
+    for (start, end), said in parts.items():
+        whole = end == 0
+        first, stop = (0, frames) if whole else (int(start * HUMANML3D.fps), min(int(end * HUMANML3D.fps), frames))
+        file, line = (folder.motion_file(name), None) if whole else (folder.text_file(name), said[0].line)
+        if first >= frames:
+            what = f"is about {start:g} to {end:g} s of a recording of {frames / HUMANML3D.fps:g} s"
+            problems.append(Problem(file, line, what, "correct its times, or take the line out"))
+        elif not limits.hold(stop - first):
+            what = f"is {stop - first} frames long" if whole else f"is about {stop - first} frames"
+            advice = f"clips have {limits.min_frames} to {limits.max_frames}: left out"
+            problems.append(Problem(file, line, what, advice, "note"))
+        else:
+            id = name if whole else f"{name}_{start:f}_{end:f}"  # as the data set's own code names them
+            cuts.append(Cut(id, first, stop, tuple(caption.text for caption in said)))
+    return cuts, problems
