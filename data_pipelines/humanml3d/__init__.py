@@ -1,8 +1,19 @@
 """Captioned motions of HumanML3D (Guo et al. 2022), or of any folder laid out like it."""
 
-from motiongpt3_jax.data_pipelines.humanml3d.convert import OnBad, build, clips
+from motiongpt3_jax.data_pipelines.humanml3d.convert import OnBad, build, clips, target_offsets
 from motiongpt3_jax.data_pipelines.humanml3d.folder import Folder, open_folder
-from motiongpt3_jax.data_pipelines.humanml3d.recordings import Limits
+from motiongpt3_jax.data_pipelines.humanml3d.recordings import Limits, read_recording
 from motiongpt3_jax.data_pipelines.humanml3d.survey import Survey, survey
 
-__all__ = ["Folder", "Limits", "OnBad", "Survey", "build", "clips", "open_folder", "survey"]
+__all__ = [
+    "Folder",
+    "Limits",
+    "OnBad",
+    "Survey",
+    "build",
+    "clips",
+    "open_folder",
+    "read_recording",
+    "survey",
+    "target_offsets",
+]

@@ -50,15 +50,15 @@ def clips(
     folder, limits = open_folder(path), Limits(min_frames, max_frames)
     if split not in folder.splits:
         raise ValueError(f"'{folder.root}' has no {split}.txt; it has lists for {', '.join(folder.splits)}.")
-    bones = np.asarray(offsets) if offsets is not None or folder.has_features else _target(folder, limits, target)
+    bones = (
+        np.asarray(offsets) if offsets is not None or folder.has_features else target_offsets(folder, limits, target)
+    )
     for name in folder.names(split):
         recording, problems = read_recording(folder, name, limits)
         if on_bad == "stop" and any(problem.bad for problem in problems):
             raise ValueError(summary([problem for problem in problems if problem.bad], folder.root))
         if recording:
-            features = recording.features(bones)
-            for cut in recording.cuts:
-                yield Clip(cut.id, features[cut.start : cut.stop], cut.captions)
+            yield from recording.clips(bones)
 
 
 def build(
@@ -90,7 +90,7 @@ def build(
         raise ValueError(f"{summary(found.bad, folder.root)}\nRepair them, or leave them out with on_bad 'skip'.")
     if not found.first:
         raise ValueError(f"{summary(found.problems, folder.root)}\nNo training clip is left.")
-    bones = _target(folder, limits, target or found.first) if offsets is None else np.asarray(offsets)
+    bones = target_offsets(folder, limits, target or found.first) if offsets is None else np.asarray(offsets)
     wanted = {"min_frames": min_frames, "max_frames": max_frames, "on_bad": on_bad}
     given = {"offsets": "given"} if offsets is not None else {"target": target or found.first}
     statistics = read_statistics(folder)
@@ -98,8 +98,8 @@ def build(
         out,
         {
             split: clips(folder.root, split, offsets=bones, **{**wanted, "on_bad": "skip"})
-            for split, count in found.clips.items()
-            if count
+            for split, cuts in found.cuts.items()
+            if cuts
         },
         source="humanml3d",
         offsets=bones,
@@ -109,7 +109,7 @@ def build(
     )
 
 
-def _target(folder: Folder, limits: Limits, name: str | None) -> Float[np.ndarray, "joints 3"]:
+def target_offsets(folder: Folder, limits: Limits, name: str | None) -> Float[np.ndarray, "joints 3"]:
     """The bones of a recording, by default of the first of the training split that gives a clip."""
     if name is None:
         read = (read_recording(folder, name, limits)[0] for name in folder.names("train"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.humanml3d.folder import Folder, read_motion
 from motiongpt3_jax.data_pipelines.humanml3d.texts import Caption, read_captions
 from motiongpt3_jax.data_pipelines.problem import Problem
@@ -69,9 +70,10 @@ class Recording:
     motion: np.ndarray
     cuts: tuple[Cut, ...]
 
-    def features(self, offsets: Float[np.ndarray, "joints 3"]) -> Float[np.ndarray, "frames features"]:
-        """Its features; joints first take on the target body of these offsets."""
-        return self.motion if self.motion.ndim == 2 else joints_to_features(self.motion, HUMANML3D, offsets)
+    def clips(self, offsets: Float[np.ndarray, "joints 3"]) -> list[Clip]:
+        """Its clips; joints first take on the target body of these offsets, features have theirs already."""
+        whole = self.motion if self.motion.ndim == 2 else joints_to_features(self.motion, HUMANML3D, offsets)
+        return [Clip(cut.id, whole[cut.start : cut.stop], cut.captions) for cut in self.cuts]
 
     def offsets(self) -> Float[np.ndarray, "joints 3"]:
         """The bones of its body in the first frame, metres."""

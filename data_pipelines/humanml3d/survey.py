@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from motiongpt3_jax.data_pipelines.humanml3d.folder import SPLITS, Folder, read_statistics
-from motiongpt3_jax.data_pipelines.humanml3d.recordings import Limits, Recording, read_recording
+from motiongpt3_jax.data_pipelines.humanml3d.recordings import Cut, Limits, Recording, read_recording
 from motiongpt3_jax.data_pipelines.problem import Problem
 from motiongpt3_jax.motion import HUMANML3D
 
@@ -21,12 +21,12 @@ class Survey:
 
     Attributes:
       problems: everything that is left out, and why.
-      clips: how many clips every split gives.
+      cuts: every clip of every split, with the name of its recording.
       first: the first recording of the training split that gives one; None when none does.
     """
 
     problems: list[Problem]
-    clips: dict[str, int]
+    cuts: dict[str, list[tuple[str, Cut]]]
     first: str | None
 
     @property
@@ -39,29 +39,29 @@ def survey(folder: Folder, limits: Limits) -> Survey:
     """Reads every motion and caption of a folder once."""
     statistics = read_statistics(folder)
     problems = statistics if isinstance(statistics, list) else []
-    clips, first, lying, seen = {}, None, [], {}
+    cuts, first, lying, seen = {}, None, [], {}
     for split in SPLITS:
         if split not in folder.splits:
             advice = f"nothing is built for split '{split}'"
             problems.append(Problem(f"{split}.txt", None, "does not exist", advice, "note"))
             continue
         problems += _check_names(folder, split, seen)
-        clips[split] = 0
+        cuts[split] = []
         for name in folder.names(split):
             recording, found = read_recording(folder, name, limits)
             problems += found
             if recording:
-                clips[split] += len(recording.cuts)
+                cuts[split] += [(name, cut) for cut in recording.cuts]
                 first = first or (name if split == "train" else None)
                 lying.append(_lies(recording))
-        if not clips[split]:
+        if not cuts[split]:
             problems.append(
                 Problem(f"{split}.txt", None, "gives no clip", "list names of usable motions, or remove it")
             )
     if len(lying) > 1 and np.mean(lying) > LYING:
         what = f"has {sum(lying)} bodies with a level spine among {len(lying)}"
         problems.append(Problem(folder.motions, None, what, "y must be up: turn the joints if z is"))
-    return Survey(problems, clips, first)
+    return Survey(problems, cuts, first)
 
 
 def _check_names(folder: Folder, split: str, seen: dict[str, str]) -> Iterator[Problem]:

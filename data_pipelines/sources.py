@@ -1,0 +1,161 @@
+"""The sources of captioned motions by name: what they hold, and how to build them."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from motiongpt3_jax.data_pipelines import humanml3d, procedural, records
+from motiongpt3_jax.data_pipelines.clip import Clip
+from motiongpt3_jax.motion import HUMANML3D, Skeleton
+
+BUILT = "built"
+"""What a folder is called that `build_source` wrote."""
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What a source is asked for; each takes what concerns it.
+
+    Attributes:
+      path: folder that `humanml3d` reads.
+      min_frames: least frames of a clip, as features.
+      max_frames: most frames, included.
+      on_bad: whether `humanml3d` stops at what is broken ("stop"), or leaves it out and records that ("skip").
+      clips: how many `procedural` makes, all splits together.
+      seed: another seed gives another `procedural` data set.
+      sequences: share of `procedural` clips in which one action follows another.
+    """
+
+    path: str = ""
+    min_frames: int = 40
+    max_frames: int = 199
+    on_bad: humanml3d.OnBad = "stop"
+    clips: int = procedural.CLIPS
+    seed: int = 0
+    sequences: float = 0.3
+
+
+@dataclass(frozen=True)
+class Overview:
+    """One split of a source, for people.
+
+    Attributes:
+      split: its name.
+      lengths: frames of every clip.
+      captions: how many captions every clip has.
+      examples: a few clips from all over the split.
+      skeleton: which joints their features describe.
+    """
+
+    split: str
+    lengths: list[int]
+    captions: list[int]
+    examples: list[Clip]
+    skeleton: Skeleton = HUMANML3D
+
+
+def build_source(source: str, out: str | os.PathLike[str], options: SourceOptions | None = None) -> records.Records:
+    """Builds a source into a new folder.
+
+    Raises:
+      FileExistsError: there is something in `out`.
+      FileNotFoundError: the source's folder does not exist.
+      ValueError: unknown source, or options that it cannot meet.
+    """
+    return _of(source, _BUILD)(out, options or SourceOptions())
+
+
+def overviews(source: str, options: SourceOptions, examples: int) -> list[Overview]:
+    """What a source, or a built folder (source "built"), holds in every split, with some of its clips.
+
+    Raises:
+      FileNotFoundError: its folder does not exist.
+      ValueError: unknown source, or options that it cannot meet.
+    """
+    return list(_of(source, _SHOW)(options, examples))
+
+
+def _of(source: str, table: dict[str, Callable]) -> Callable:
+    if source not in table:
+        raise ValueError(f"source '{source}' is not known; choose one of {', '.join(table)}.")
+    return table[source]
+
+
+def _build_procedural(out: str | os.PathLike[str], options: SourceOptions) -> records.Records:
+    kinds, counts = _procedural(options)
+    return records.build(
+        out,
+        {split: procedural.clips(split, count, options.seed, kinds) for split, count in counts.items()},
+        source="procedural",
+        offsets=HUMANML3D.offsets(procedural.generate(0, options.seed, kinds).joints[0]),
+        options={**asdict(kinds), "clips": options.clips, "seed": options.seed},
+    )
+
+
+def _build_humanml3d(out: str | os.PathLike[str], options: SourceOptions) -> records.Records:
+    limits = {"min_frames": options.min_frames, "max_frames": options.max_frames}
+    return humanml3d.build(_path("humanml3d", options), out, on_bad=options.on_bad, **limits)
+
+
+def _show_procedural(options: SourceOptions, examples: int) -> Iterator[Overview]:
+    kinds, counts = _procedural(options)
+    for split, count in counts.items():
+        overview = Overview(split, [], [], [])
+        chosen = _spread(count, examples)
+        for number, clip in enumerate(procedural.clips(split, count, options.seed, kinds)):
+            overview.lengths.append(len(clip.features))
+            overview.captions.append(len(clip.captions))
+            if number in chosen:
+                overview.examples.append(clip)
+        yield overview
+
+
+def _show_humanml3d(options: SourceOptions, examples: int) -> Iterator[Overview]:
+    folder = humanml3d.open_folder(_path("humanml3d", options))
+    limits = humanml3d.Limits(options.min_frames, options.max_frames)
+    found = humanml3d.survey(folder, limits)
+    bones = humanml3d.target_offsets(folder, limits, found.first)
+    for split, cuts in found.cuts.items():
+        overview = Overview(
+            split, [cut.stop - cut.start for _, cut in cuts], [len(cut.captions) for _, cut in cuts], []
+        )
+        for name, cut in (cuts[i] for i in _spread(len(cuts), examples)):
+            recording, _ = humanml3d.read_recording(folder, name, limits)
+            overview.examples.extend(clip for clip in recording.clips(bones) if clip.id == cut.id)
+        yield overview
+
+
+def _show_built(options: SourceOptions, examples: int) -> Iterator[Overview]:
+    built = records.open_records(_path(BUILT, options))
+    for name in built.splits:
+        split = built.split(name)
+        counts = [len(captions) for captions in split.captions]
+        shown = [split.source[i] for i in _spread(len(split), examples)]
+        yield Overview(name, split.lengths, counts, shown, built.skeleton)
+
+
+_BUILD = {"procedural": _build_procedural, "humanml3d": _build_humanml3d}
+_SHOW = {"procedural": _show_procedural, "humanml3d": _show_humanml3d, BUILT: _show_built}
+SOURCES = tuple(_BUILD)
+
+
+def _procedural(options: SourceOptions) -> tuple[procedural.Options, dict[str, int]]:
+    if options.clips < 1:
+        raise ValueError(f"{options.clips} clips of source 'procedural': ask for at least one.")
+    # Its frames are those of joints, of which features lose one.
+    kinds = procedural.Options(options.min_frames + 1, options.max_frames + 1, options.sequences)
+    splits = [procedural.split_of(index) for index in range(options.clips)]
+    return kinds, {split: splits.count(split) for split in procedural.SPLITS if split in splits}
+
+
+def _path(source: str, options: SourceOptions) -> str:
+    if not options.path:
+        raise ValueError(f"source '{source}' is read from a folder; give its path.")
+    return os.path.expanduser(options.path)
+
+
+def _spread(count: int, examples: int) -> list[int]:
+    """Some of `count` numbers, from all over."""
+    return np.unique(np.linspace(0, count - 1, min(examples, count)).astype(int)).tolist()

@@ -1,0 +1,117 @@
+"""Sources of captioned motions: build them for training, look at them, find what is wrong with them."""
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from motiongpt3_jax.commands.arguments import command_parser, output_folder
+from motiongpt3_jax.data_pipelines.check import check
+from motiongpt3_jax.data_pipelines.clip import Clip
+from motiongpt3_jax.data_pipelines.sources import BUILT, SOURCES, Overview, SourceOptions, build_source, overviews
+from motiongpt3_jax.motion import Motion, Skeleton, features_to_joints
+from motiongpt3_jax.motion.pictures import Entry, write_page, write_strip
+
+EXAMPLES = """motiongpt3 data check humanml3d --path ~/HumanML3D
+  motiongpt3 data build humanml3d --path ~/HumanML3D --out data/humanml3d
+  motiongpt3 data show built --path data/humanml3d --out pictures"""
+BOTH = ("min_frames", "max_frames")
+OPTIONS = {"procedural": (*BOTH, "clips", "seed"), "humanml3d": ("path", *BOTH, "on_bad"), BUILT: ("path",)}
+"""Which options concern which source."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    found = command_parser(
+        "data",
+        "Captioned motions: build a source into a folder to train on, show what it holds, or check it.\n"
+        "Sources: procedural (made here), humanml3d (a folder laid out like HumanML3D), built (what build wrote).",
+        EXAMPLES,
+    )
+    default = SourceOptions()
+    found.add_argument("action", choices=tuple(ACTIONS))
+    found.add_argument("source", choices=tuple(OPTIONS))
+    found.add_argument("--path", metavar="DIR", help="folder of the source")
+    found.add_argument("--out", metavar="DIR", help="folder to build into, or for pictures of some clips")
+    found.add_argument("--on-bad", choices=("stop", "skip"), help="at broken files or lines (default: stop)")
+    found.add_argument("--min-frames", type=int, help=f"least frames of a clip (default: {default.min_frames})")
+    found.add_argument("--max-frames", type=int, help=f"most frames of a clip (default: {default.max_frames})")
+    found.add_argument("--clips", type=int, help=f"how many to make, of procedural (default: {default.clips})")
+    found.add_argument("--seed", type=int, help=f"of procedural (default: {default.seed})")
+    found.add_argument("--examples", type=int, default=3, help="clips of each split to show (default: 3)")
+    return found
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Does it; 2 when a check found something broken."""
+    given = {f.name: getattr(arguments, f.name, None) for f in fields(SourceOptions)}
+    given = {name: value for name, value in given.items() if value is not None}
+    for name in given:
+        if name not in OPTIONS[arguments.source]:
+            raise ValueError(f"--{name.replace('_', '-')} does not concern the source '{arguments.source}'")
+    if "path" in OPTIONS[arguments.source] and not arguments.path:
+        raise ValueError(f"the source '{arguments.source}' is read from a folder; give it with --path")
+    return ACTIONS[arguments.action](arguments, SourceOptions(**given))
+
+
+def _build(arguments: argparse.Namespace, options: SourceOptions) -> int:
+    if arguments.source not in SOURCES:
+        raise ValueError(f"'{arguments.path}' is built already; build {' or '.join(SOURCES)}")
+    if not arguments.out:
+        raise ValueError("give a folder to build into with --out")
+    metadata = build_source(arguments.source, arguments.out, options).metadata
+    counts = ", ".join(f"{count} {split}" for split, count in metadata.clips.items())
+    print(f"{arguments.out}: {counts}")
+    if metadata.skipped:
+        print(f"left out, as metadata.json lists: {len(metadata.skipped)}; the first: {metadata.skipped[0]}")
+    return 0
+
+
+def _check(arguments: argparse.Namespace, options: SourceOptions) -> int:
+    if "path" not in OPTIONS[arguments.source]:
+        raise ValueError(f"the source '{arguments.source}' is made and not read; there is nothing to check")
+    problems = check(options.path, options.min_frames, options.max_frames)
+    for problem in problems:
+        print(f"{problem.severity:<5}{problem}")
+    bad = sum(problem.bad for problem in problems)
+    print(f"{options.path}: {bad} bad, {len(problems) - bad} noted")
+    return 2 if bad else 0
+
+
+def _show(arguments: argparse.Namespace, options: SourceOptions) -> int:
+    if arguments.examples < 0:
+        raise ValueError(f"--examples {arguments.examples}: ask for none or more")
+    found = overviews(arguments.source, options, arguments.examples)
+    print(f"{'split':<8}{'clips':>8}{'captions':>10}{'hours':>8}   frames: least, median, most")
+    for overview in found:
+        frames = [int(q) for q in np.quantile(overview.lengths, (0, 0.5, 1))] if overview.lengths else "-"
+        hours = sum(overview.lengths) / overview.skeleton.fps / 3600
+        sizes = f"{len(overview.lengths):>8}{sum(overview.captions):>10}{hours:>8.2f}"
+        print(f"{overview.split:<8}{sizes}   {', '.join(map(str, frames))}")
+    for overview in found:
+        for clip in overview.examples:
+            print(f"\n{overview.split} {clip.id}, {len(clip.features)} frames", *clip.captions, sep="\n  ")
+    if arguments.out:
+        _draw(output_folder(arguments.out), found)
+    return 0
+
+
+def _draw(folder: Path, found: list[Overview]) -> None:
+    entries = []
+    for overview in found:
+        for clip in overview.examples:
+            motion, caption = _motion(clip, overview.skeleton), " / ".join(clip.captions)
+            entries.append(Entry(caption, motion, f"{overview.split} {clip.id}"))
+            write_strip(folder / f"{overview.split}_{clip.id.replace('/', '_')}.png", motion, caption)
+    if not entries:
+        raise ValueError("there is no clip to draw; ask for some with --examples")
+    write_page(folder / "clips.html", entries, "Clips")
+    print(f"\n{folder / 'clips.html'}")
+
+
+def _motion(clip: Clip, skeleton: Skeleton) -> Motion:
+    return Motion(features_to_joints(clip.features, skeleton)[None], skeleton.fps, skeleton)
+
+
+ACTIONS = {"build": _build, "show": _show, "check": _check}

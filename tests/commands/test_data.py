@@ -1,0 +1,108 @@
+import shutil
+
+import pytest
+
+from motiongpt3_jax.__main__ import main
+from motiongpt3_jax.data_pipelines.records import open_records
+from tests.data_pipelines.samples import humanml3d
+
+LIMITS = ("--min-frames", "5", "--max-frames", "20")
+
+
+@pytest.fixture
+def raw(tmp_path):
+    return humanml3d(tmp_path / "raw")
+
+
+def data(*arguments: object) -> int:
+    return main(["data", *map(str, arguments)])
+
+
+def test_a_folder_is_built(raw, tmp_path, capsys):
+    assert data("build", "humanml3d", "--path", raw, "--out", tmp_path / "built", *LIMITS) == 0
+    assert "2 train, 1 val, 1 test" in capsys.readouterr().out
+    assert open_records(tmp_path / "built").metadata.options["min_frames"] == 5
+
+
+def test_procedural_clips_are_built_from_a_seed(tmp_path):
+    assert data("build", "procedural", "--clips", 2, "--seed", 7, "--out", tmp_path / "built") == 0
+    assert open_records(tmp_path / "built").split("train").ids == ["procedural_7_000000", "procedural_7_000001"]
+
+
+def test_building_says_what_was_left_out(raw, tmp_path, capsys):
+    (raw / "texts" / "b.txt").unlink()
+    assert data("build", "humanml3d", "--path", raw, "--on-bad", "skip", "--out", tmp_path / "built", *LIMITS) == 0
+    assert "left out, as metadata.json lists: 1; the first: texts/b.txt: does not exist" in (capsys.readouterr().out)
+
+
+def test_building_from_something_broken_stops(raw, tmp_path, capsys):
+    (raw / "texts" / "b.txt").unlink()
+    assert data("build", "humanml3d", "--path", raw, "--out", tmp_path / "built", *LIMITS) == 2
+    assert "texts/b.txt: does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "built").exists()
+
+
+def test_a_sound_folder_passes_the_check(raw, capsys):
+    assert data("check", "humanml3d", "--path", raw, *LIMITS) == 0
+    assert f"{raw}: 0 bad, 0 noted" in capsys.readouterr().out
+
+
+def test_notes_pass_the_check_and_are_printed(raw, capsys):
+    (raw / "val.txt").unlink()
+    assert data("check", "humanml3d", "--path", raw, *LIMITS) == 0
+    assert "note val.txt: does not exist" in capsys.readouterr().out
+
+
+def test_something_broken_does_not_pass_the_check(raw, capsys):
+    (raw / "texts" / "b.txt").write_text("goes")
+    assert data("check", "humanml3d", "--path", raw, *LIMITS) == 2
+    assert "bad  texts/b.txt:1: has 1 fields" in capsys.readouterr().out
+
+
+def test_a_built_folder_can_be_checked(raw, tmp_path):
+    built = tmp_path / "built"
+    data("build", "humanml3d", "--path", raw, "--out", built, *LIMITS)
+    assert data("check", "built", "--path", built) == 0
+    shutil.rmtree(built / "captioned_motions")
+    assert data("check", "built", "--path", built) == 2
+
+
+def test_show_prints_counts_lengths_and_captions(raw, capsys):
+    assert data("show", "humanml3d", "--path", raw, *LIMITS) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["train", "2", "4", "0.00", "9,", "10,", "12"]
+    assert lines[lines.index("val c, 8 frames") + 1 :][:2] == ["  c walks", "  it goes"]
+
+
+def test_show_draws_its_examples(raw, tmp_path):
+    assert data("show", "humanml3d", "--path", raw, "--examples", 1, "--out", tmp_path / "pictures", *LIMITS) == 0
+    drawn = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert drawn == ["clips.html", "test_d.png", "train_a.png", "val_c.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("build", "procedural"), "give a folder to build into with --out"),
+        (("build", "humanml3d", "--out", "x"), "is read from a folder; give it with --path"),
+        (("build", "built", "--path", "x", "--out", "y"), "'x' is built already; build procedural or humanml3d"),
+        (("build", "procedural", "--on-bad", "skip"), "--on-bad does not concern the source 'procedural'"),
+        (("show", "built", "--path", "nowhere"), "there is no folder 'nowhere'"),
+        (("show", "procedural", "--clips", 1, "--examples", -1), "--examples -1: ask for none or more"),
+        (("check", "procedural"), "nothing to check"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(capsys, arguments, message):
+    assert data(*arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_checking_what_is_not_there_is_a_problem(tmp_path, capsys):
+    assert data("check", "humanml3d", "--path", tmp_path / "nowhere") == 2
+    assert "there is no folder" in capsys.readouterr().out
+
+
+def test_help_ends_with_an_example(capsys):
+    with pytest.raises(SystemExit):
+        data("--help")
+    assert "motiongpt3 data check humanml3d --path" in capsys.readouterr().out
