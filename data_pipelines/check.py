@@ -31,7 +31,8 @@ def check(folder: str | os.PathLike[str], min_frames: int = 40, max_frames: int 
         return survey(open_folder(folder), limits).problems
     except (FileNotFoundError, ValueError) as error:
         what, _, advice = str(error).partition(". ")
-        return [Problem(".", None, what, advice or "give the path of a HumanML3D folder, or of a built one")]
+        advice = advice[:1].lower() + advice[1:] or "give the path of a HumanML3D folder, or of a built one"
+        return [Problem(".", None, what, advice)]
 
 
 def _check_built(folder: Path) -> list[Problem]:

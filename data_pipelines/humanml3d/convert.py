@@ -87,7 +87,9 @@ def build(
     folder, limits = open_folder(path), Limits(min_frames, max_frames)
     found = survey(folder, limits)
     if found.bad and on_bad == "stop":
-        raise ValueError(f"{summary(found.bad, folder.root)}\nRepair them, or leave them out with on_bad 'skip'.")
+        raise ValueError(
+            f"{summary(found.bad, folder.root)}\nRepair them, or leave them out: on_bad 'skip', on the command line --on-bad skip."
+        )
     if not found.first:
         raise ValueError(f"{summary(found.problems, folder.root)}\nNo training clip is left.")
     bones = target_offsets(folder, limits, target or found.first) if offsets is None else np.asarray(offsets)
