@@ -30,9 +30,7 @@ def check(folder: str | os.PathLike[str], min_frames: int = 40, max_frames: int 
     try:
         return survey(open_folder(folder), limits).problems
     except (FileNotFoundError, ValueError) as error:
-        what, _, advice = str(error).partition(". ")
-        advice = advice[:1].lower() + advice[1:] or "give the path of a HumanML3D folder, or of a built one"
-        return [Problem(".", None, what, advice)]
+        return [Problem(".", None, str(error).rstrip("."), "a built folder can be checked as well")]
 
 
 def _check_built(folder: Path) -> list[Problem]:

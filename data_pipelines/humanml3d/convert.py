@@ -88,7 +88,8 @@ def build(
     found = survey(folder, limits)
     if found.bad and on_bad == "stop":
         raise ValueError(
-            f"{summary(found.bad, folder.root)}\nRepair them, or leave them out: on_bad 'skip', on the command line --on-bad skip."
+            f"{summary(found.bad, folder.root)}\n"
+            "Repair them, or leave them out: on_bad 'skip', on the command line --on-bad skip."
         )
     if not found.first:
         raise ValueError(f"{summary(found.problems, folder.root)}\nNo training clip is left.")
