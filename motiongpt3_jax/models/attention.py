@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from motiongpt3_jax.models.dense import linear
+
 EPS = 1e-5
 
 
@@ -15,12 +17,14 @@ class MultiHeadAttention(nn.Module):
       width: of inputs and outputs.
       heads: how many share it.
       dropout: of the attention weights.
+      xavier: whether the output projection starts with Xavier's uniform, as the packed one does.
       dtype: of the computation; softmax is float32.
     """
 
     width: int
     heads: int
     dropout: float = 0.0
+    xavier: bool = True
     dtype: str = "float32"
 
     @nn.compact
@@ -40,15 +44,21 @@ class MultiHeadAttention(nn.Module):
         else:
             q = queries @ kernel[:, : self.width] + bias[: self.width]
             k, v = jnp.split(keys @ kernel[:, self.width :] + bias[self.width :], 2, axis=-1)
+        init = (
+            nn.initializers.xavier_uniform() if self.xavier else linear(self.width, self.width, self.dtype).kernel_init
+        )
+        out = nn.Dense(self.width, dtype=self.dtype, kernel_init=init, name="out")
+        if keys.shape[1] == 1 and mask is None and (deterministic or not self.dropout):
+            # A single key has all the weight, whatever the queries are.
+            return jnp.broadcast_to(out(v), queries.shape)
         q, k, v = (x.reshape(*x.shape[:2], self.heads, -1) for x in (q, k, v))
-        scores = jnp.einsum("bqhd,bkhd->bhqk", q, k) * q.shape[-1] ** -0.5
-        scores = scores.astype(jnp.float32)
+        scores = jnp.einsum("bqhd,bkhd->bhqk", q, k, preferred_element_type=jnp.float32) * q.shape[-1] ** -0.5
         if mask is not None:
             scores = jnp.where(mask[:, None, None, :], scores, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(scores, axis=-1).astype(self.dtype)
         weights = nn.Dropout(self.dropout)(weights, deterministic=deterministic)
         mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, v).reshape(*queries.shape[:2], self.width)
-        return nn.Dense(self.width, dtype=self.dtype, kernel_init=xavier, name="out")(mixed)
+        return out(mixed)
 
 
 class PostNormLayer(nn.Module):
@@ -59,6 +69,7 @@ class PostNormLayer(nn.Module):
       heads: of the attentions.
       mlp_width: of the hidden layer (exact GELU).
       dropout: of every branch.
+      xavier: whether all kernels start with Xavier's uniform, or only the packed projection.
       dtype: of the computation.
     """
 
@@ -66,6 +77,7 @@ class PostNormLayer(nn.Module):
     heads: int
     mlp_width: int
     dropout: float = 0.1
+    xavier: bool = True
     dtype: str = "float32"
 
     @nn.compact
@@ -77,8 +89,13 @@ class PostNormLayer(nn.Module):
         deterministic: bool = True,
     ) -> Float[Array, "batch slots width"]:
         """Hidden states after the layer; slots outside `mask` are no keys."""
-        attention = {"width": self.width, "heads": self.heads, "dropout": self.dropout, "dtype": self.dtype}
-        xavier = nn.initializers.xavier_uniform()
+        attention = {
+            "width": self.width,
+            "heads": self.heads,
+            "dropout": self.dropout,
+            "xavier": self.xavier,
+            "dtype": self.dtype,
+        }
 
         def added(x: Array, branch: Array, name: str) -> Array:
             branch = nn.Dropout(self.dropout)(branch, deterministic=deterministic)
@@ -89,7 +106,7 @@ class PostNormLayer(nn.Module):
         if memory is not None:
             attended = MultiHeadAttention(**attention, name="cross_attention")(x, memory, None, deterministic)
             x = added(x, attended, "cross_norm")
-        hidden = nn.Dense(self.mlp_width, dtype=self.dtype, kernel_init=xavier, name="mlp_in")(x)
+        hidden = linear(self.mlp_width, self.width, self.dtype, "mlp_in", self.xavier)(x)
         hidden = nn.Dropout(self.dropout)(nn.gelu(hidden, approximate=False), deterministic=deterministic)
-        hidden = nn.Dense(self.width, dtype=self.dtype, kernel_init=xavier, name="mlp_out")(hidden)
+        hidden = linear(self.width, self.mlp_width, self.dtype, "mlp_out", self.xavier)(hidden)
         return added(x, hidden, "mlp_norm")

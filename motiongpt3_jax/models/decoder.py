@@ -4,13 +4,14 @@ Every stream is dense, with its own norms, projections and MLP. In each layer th
 attention over all slots; whether two slots see each other is decided by segment, position and `attended`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.models.streams import Memory, Stream, visible
@@ -68,6 +69,9 @@ class DecoderConfig:
             raise ValueError(
                 f"{len(self.shared)} entries say which of {self.layers} layers share attention; give one each"
             )
+        names = [stream.name for stream in self.streams]
+        if len(set(names)) != len(names) or not names:
+            raise ValueError(f"the decoder's streams are named {names}; give at least one, each another name")
 
 
 def unconstrained(name: str, x: Array) -> Array:
@@ -123,44 +127,44 @@ class Layer(nn.Module):
         self,
         hidden: dict[str, Array],
         shared: Bool[Array, ""],
-        memory: dict[str, KeyValues] | None,
+        memory: dict[str, KeyValues],
         masks: tuple[Bool[Array, "batch queries keys"], Bool[Array, "queries keys"]],
-        write_at: Int[Array, ""] | None,
     ) -> tuple[dict[str, Array], dict[str, KeyValues]]:
-        """(hidden states, keys and values of every stream) after the layer."""
+        """(hidden states after the layer, the slots' own keys and values)."""
         blocks = {
             s.name: StreamBlock(s, self.config, self.constrain, name=s.name)
             for s in self.config.streams
             if s.name in hidden
         }
-        queries, kept = [], dict(memory or {})
-        for name, block in blocks.items():
-            query, key, value = block.project(hidden[name])
-            queries.append(query)
-            if memory is not None:
-                key, value = (
-                    jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), write_at, axis=1)
-                    for old, new in zip(memory[name], (key, value))
-                )
-            kept[name] = (key, value)
-        order = [s.name for s in self.config.streams if s.name in kept]
-        keys, values = (jnp.concatenate([kept[name][i] for name in order], axis=1) for i in (0, 1))
-        seen, own = masks
-        mixed = self._attend(jnp.concatenate(queries, axis=1), keys, values, seen & (shared | own))
+        projected = {name: block.project(hidden[name]) for name, block in blocks.items()}
+        own = {name: (key, value) for name, (_, key, value) in projected.items()}
+        queries = jnp.concatenate([query for query, _, _ in projected.values()], axis=1)
+        fresh = tuple(jnp.concatenate(parts, axis=1) for parts in zip(*own.values()))
+        # The order of the masks' columns; a dictionary forgets it on its way through a scan.
+        earlier = [memory[s.name] for s in self.config.streams if s.name in memory]
+        mixed = self._attend(queries, [*earlier, fresh], masks[0] & (shared | masks[1]))
         after, first = {}, 0
         for name, block in blocks.items():
             slots = hidden[name].shape[1]
             after[name] = block.finish(hidden[name], mixed[:, first : first + slots], self.deterministic)
             first += slots
-        return after, kept
+        return after, own
 
-    def _attend(self, queries: Array, keys: Array, values: Array, seen: Array) -> Float[Array, "batch queries inner"]:
-        config = self.config
-        scores = jnp.einsum("bqhd,bkhd->bhqk", queries, keys) * config.head_width**-0.5
-        scores = jnp.where(seen[:, None], scores.astype(jnp.float32), jnp.finfo(jnp.float32).min)
+    def _attend(
+        self,
+        queries: Float[Array, "batch queries heads head_width"],
+        sources: Sequence[KeyValues],
+        seen: Bool[Array, "batch queries keys"],
+    ) -> Float[Array, "batch queries inner"]:
+        """One softmax over the keys of all sources; they are not joined, as that would copy a memory in every step."""
+        scores = [jnp.einsum("bqhd,bkhd->bhqk", queries, k, preferred_element_type=jnp.float32) for k, _ in sources]
+        scores = jnp.concatenate(scores, axis=-1) * self.config.head_width**-0.5
+        scores = jnp.where(seen[:, None], scores, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(scores, axis=-1).astype(queries.dtype)
-        weights = nn.Dropout(config.dropout)(weights, deterministic=self.deterministic)
-        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, values)
+        weights = nn.Dropout(self.config.dropout)(weights, deterministic=self.deterministic)
+        ends = np.cumsum([k.shape[1] for k, _ in sources])[:-1]
+        parts = zip(jnp.split(weights, ends, axis=-1), sources)
+        mixed = sum(jnp.einsum("bhqk,bkhd->bqhd", part, v) for part, (_, v) in parts)
         return mixed.reshape(*mixed.shape[:2], -1)
 
 
@@ -232,6 +236,7 @@ class Decoder(nn.Module):
           {stream: (batch, slots, width)}, with memory also {stream: Memory}.
         """
         config = self.config
+        _check(config, streams, memory, write_at)
         dropout = nn.Dropout(config.dropout)
         positions = Positions(config, name="positions")(streams)
         hidden = {
@@ -241,67 +246,86 @@ class Decoder(nn.Module):
             )
             for name, s in streams.items()
         }
-        places = _places(streams, memory, write_at)
-        arrays = None if memory is None else {name: (m.keys, m.values) for name, m in memory.items()}
-        hidden, kept = self._layers(hidden, arrays, _masks(config, streams, places), write_at, deterministic)
+        memory = {} if memory is None else {s.name: memory[s.name] for s in config.streams if s.name in memory}
+        hidden, own = self._layers(hidden, memory, _masks(config, streams, memory, write_at), deterministic)
         hidden = FinalNorm(config, name="final_norm")(hidden)
-        if memory is None and not return_memory:
+        if not memory and not return_memory:
             return hidden
-        left = {
-            name: Memory(keys, values, places[name].positions, places[name].segments, places[name].attended)
-            for name, (keys, values) in kept.items()
-        }
-        return hidden, left
+        left = {n: Memory(*own[n], s.positions, s.segments, s.attended) for n, s in streams.items()}
+        return hidden, {**memory, **(_written(memory, left, write_at) if memory else left)}
 
-    def _layers(self, hidden: Any, memory: Any, masks: Any, write_at: Any, deterministic: bool) -> tuple[Any, Any]:
+    def _layers(
+        self, hidden: dict[str, Array], memory: dict[str, Memory], masks: tuple[Array, Array], deterministic: bool
+    ) -> tuple[dict[str, Array], dict[str, KeyValues]]:
         config = self.config
         layer = nn.remat(Layer, prevent_cse=False) if config.remat else Layer
         scanned = nn.scan(
             layer,
-            variable_axes={"params": 0},
+            variable_axes={"params": 0, "intermediates": 0},
             split_rngs={"params": True, "dropout": True},
-            in_axes=(0, 0, nn.broadcast, nn.broadcast),
+            in_axes=(0, 0, nn.broadcast),
             length=config.layers,
             unroll=1 if config.scan else config.layers,
         )
         stack = scanned(config, deterministic, self.constrain, name="layers")
-        return stack(hidden, jnp.array(config.shared), memory, masks, write_at)
+        return stack(hidden, jnp.array(config.shared), {n: (m.keys, m.values) for n, m in memory.items()}, masks)
 
 
-def _places(
-    streams: Mapping[str, Stream], memory: Mapping[str, Memory] | None, write_at: Int[Array, ""] | None
-) -> dict[str, Stream | Memory]:
-    """Positions, segments and visibility of every key."""
-    if memory is None:
-        return dict(streams)
-
-    def written(name: str, field: str) -> Array:
-        old = getattr(memory[name], field)
-        if name not in streams:
-            return old
-        return jax.lax.dynamic_update_slice_in_dim(
-            old, getattr(streams[name], field).astype(old.dtype), write_at, axis=1
+def _check(
+    config: DecoderConfig,
+    streams: Mapping[str, Stream],
+    memory: Mapping[str, Memory] | None,
+    write_at: Int[Array, ""] | None,
+) -> None:
+    known = {stream.name: stream.width for stream in config.streams}
+    if not streams or not streams.keys() <= known.keys():
+        raise ValueError(f"the decoder was given the streams {sorted(streams)}; it has {sorted(known)}")
+    for name, stream in streams.items():
+        if stream.embeddings.shape[-1] != known[name]:
+            raise ValueError(
+                f"stream {name!r} is {stream.embeddings.shape[-1]} wide; the decoder's is {known[name]} wide"
+            )
+    if memory is not None and (write_at is None or not streams.keys() <= memory.keys()):
+        raise ValueError(
+            f"a memory of {sorted(memory)} was given with streams {sorted(streams)} and write_at={write_at}; "
+            "each stream needs its memory, and write_at the slot where the stream's slots go"
         )
 
-    fields = ("positions", "segments", "attended")
-    return {name: m.replace(**{f: written(name, f) for f in fields}) for name, m in memory.items()}
+
+def _written(memory: Mapping[str, Memory], new: Mapping[str, Memory], write_at: Int[Array, ""]) -> dict[str, Memory]:
+    """The memories of the streams with their new slots in place."""
+
+    def write(name: str, field: str, axis: int) -> Array:
+        old = getattr(memory[name], field)
+        return jax.lax.dynamic_update_slice_in_dim(old, getattr(new[name], field).astype(old.dtype), write_at, axis)
+
+    axes = {"keys": 2, "values": 2, "positions": 1, "segments": 1, "attended": 1}
+    return {name: Memory(**{field: write(name, field, axis) for field, axis in axes.items()}) for name in new}
 
 
 def _masks(
-    config: DecoderConfig, streams: Mapping[str, Stream], places: Mapping[str, Stream | Memory]
+    config: DecoderConfig,
+    streams: Mapping[str, Stream],
+    memory: Mapping[str, Memory],
+    write_at: Int[Array, ""] | None,
 ) -> tuple[Bool[Array, "batch queries keys"], Bool[Array, "queries keys"]]:
-    """(which keys each query sees, which keys are of the query's own stream)."""
-    names = [s.name for s in config.streams]
-    rows = [name for name in names if name in streams]
-    columns = [name for name in names if name in places]
-    seen = [jnp.concatenate([visible(streams[q], places[k]) for k in columns], axis=2) for q in rows]
-    own = [
-        jnp.concatenate(
-            [jnp.full((streams[q].positions.shape[1], places[k].positions.shape[1]), q == k) for k in columns], axis=1
-        )
-        for q in rows
-    ]
-    return jnp.concatenate(seen, axis=1), jnp.concatenate(own, axis=0)
+    """(which keys each query sees, which keys are of the query's own stream); keys are the memories', then new ones."""
+    rows = [s.name for s in config.streams if s.name in streams]
+    keys = [(name, _without(m, streams.get(name), write_at)) for name, m in memory.items()]
+    keys += [(name, streams[name]) for name in rows]
+    seen = [jnp.concatenate([visible(streams[row], key) for _, key in keys], axis=2) for row in rows]
+    slots = {row: streams[row].positions.shape[1] for row in rows}
+    same = [np.concatenate([np.full((slots[row], k.positions.shape[1]), row == n) for n, k in keys], 1) for row in rows]
+    return jnp.concatenate(seen, axis=1), jnp.asarray(np.concatenate(same))
+
+
+def _without(memory: Memory, stream: Stream | None, write_at: Int[Array, ""] | None) -> Memory:
+    """The memory, blind to what it holds where the stream is about to be written."""
+    if stream is None:
+        return memory
+    slots = jnp.arange(memory.attended.shape[1])
+    replaced = (slots >= write_at) & (slots < write_at + stream.attended.shape[1])
+    return memory.replace(attended=memory.attended & ~replaced)
 
 
 def reserve(memory: Memory, slots: int) -> Memory:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from motiongpt3_jax.models.attention import PostNormLayer
+from motiongpt3_jax.models.dense import linear
 
 EPS = 1e-6
 
@@ -40,29 +41,18 @@ class HeadConfig:
     dtype: str = "float32"
 
 
-def linear(features: int, inputs: int, dtype: str, name: str | None = None) -> nn.Dense:
-    """A dense layer that starts as PyTorch's does: uniform in +-1/sqrt(inputs), bias included."""
-    bound = inputs**-0.5
-
-    def uniform(key: Array, shape: tuple[int, ...], kind: jnp.dtype = jnp.float32) -> Array:
-        return nn.initializers.uniform(2 * bound)(key, shape, kind) - bound
-
-    return nn.Dense(features, dtype=dtype, kernel_init=uniform, bias_init=uniform, name=name)
-
-
 class ResidualBlock(nn.Module):
     """An MLP with adaptive layer norm; shaped for a scan over blocks."""
 
     config: HeadConfig
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*batch width"], y: Float[Array, "*batch width"]) -> tuple[Array, Array]:
+    def __call__(self, x: Float[Array, "*batch width"], y: Float[Array, "*batch width"]) -> tuple[Array, None]:
         width, dtype = self.config.width, self.config.dtype
         shift, scale, gate = jnp.split(linear(3 * width, width, dtype, "modulation")(nn.silu(y)), 3, axis=-1)
         h = nn.LayerNorm(epsilon=EPS, dtype=jnp.float32, name="norm")(x).astype(dtype) * (1 + scale) + shift
         h = linear(width, width, dtype, "mlp_out")(nn.silu(linear(width, width, dtype, "mlp_in")(h)))
-        x = x + gate * h
-        return x, x
+        return x + gate * h, None
 
 
 class Pool(nn.Module):
@@ -78,10 +68,10 @@ class Pool(nn.Module):
         tokens = jnp.broadcast_to(token, (len(c), 1, config.condition))
         x = jnp.concatenate([tokens.astype(config.dtype), c.astype(config.dtype)], axis=1)
         x = x + positions[: x.shape[1]].astype(config.dtype)
-        x = PostNormLayer(config.condition, config.heads, config.pool_mlp, config.dropout, config.dtype, name="layer")(
-            x, deterministic=deterministic
+        layer = PostNormLayer(
+            config.condition, config.heads, config.pool_mlp, config.dropout, False, config.dtype, name="layer"
         )
-        self.sow("intermediates", "attended", x)
+        x = layer(x, deterministic=deterministic)
         return linear(config.width, config.condition, config.dtype, "project")(x[:, 0])
 
 
@@ -98,7 +88,7 @@ class DiffusionHead(nn.Module):
         self.input = linear(config.width, config.latent, config.dtype)
         blocks = nn.scan(
             ResidualBlock,
-            variable_axes={"params": 0},
+            variable_axes={"params": 0, "intermediates": 0},
             split_rngs={"params": True},
             in_axes=nn.broadcast,
             length=config.depth,
@@ -127,10 +117,7 @@ class DiffusionHead(nn.Module):
     ) -> Float[Array, "batch tokens latent"]:
         """The noise in `x`, given the sum `y` of pooled condition and time."""
         y = y[:, None]
-        x = self.input(x)
-        self.sow("intermediates", "input", x)
-        x, states = self.blocks(x, y)
-        self.sow("intermediates", "blocks", states)
+        x, _ = self.blocks(self.input(x), y)
         shift, scale = jnp.split(self.final_modulation(nn.silu(y)), 2, axis=-1)
         return self.final(self.final_norm(x) * (1 + scale) + shift).astype(jnp.float32)
 

@@ -1,6 +1,7 @@
 """Token embeddings, tied to the logits; new ids have a table of their own."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -29,20 +30,27 @@ class Vocabulary(nn.Module):
         if self.new:
             self.new_table = self.param("new", normal, (self.new, self.width))
 
-    def _rows(self) -> Float[Array, "ids width"]:
-        rows = jnp.concatenate([self.table, self.new_table]) if self.new else self.table
-        return rows.astype(self.dtype)
-
     def embed(self, ids: Int[Array, "*batch"]) -> Float[Array, "*batch width"]:
-        """The vector of each id."""
-        return jnp.take(self._rows(), ids, axis=0)
+        """The vector of each id; nan for ids beyond the last."""
+        if not self.new:
+            return jnp.take(self.table, ids, axis=0).astype(self.dtype)
+        base = jnp.take(self.table, jnp.minimum(ids, self.size - 1), axis=0)
+        new = jnp.take(self.new_table, jnp.maximum(ids - self.size, 0), axis=0)
+        return jnp.where((ids < self.size)[..., None], base, new).astype(self.dtype)
 
     def logits(self, hidden: Float[Array, "*batch width"]) -> Float[Array, "*batch padded"]:
         """A score for each id, -inf beyond the last."""
-        rows = self._rows()
-        padding = -len(rows) % LANES
-        scores = hidden.astype(self.dtype) @ jnp.pad(rows, ((0, padding), (0, 0))).T
-        return jnp.where(jnp.arange(len(rows) + padding) < len(rows), scores, -jnp.inf)
+        hidden, ids = hidden.astype(self.dtype), self.size + self.new
+        rows = [self.table]
+        if self.new:
+            rows.append(jax.lax.stop_gradient(self.new_table))
+        rows = jnp.concatenate([*rows, jnp.zeros((-ids % LANES, self.width))]).astype(self.dtype)
+        scores = hidden @ rows.T
+        if self.new:
+            # Adds nothing but the new rows' gradient: while they alone train, the table needs no backward pass.
+            moved = self.new_table - jax.lax.stop_gradient(self.new_table)
+            scores = scores.at[..., self.size : ids].add(jax.lax.stop_gradient(hidden) @ moved.T.astype(self.dtype))
+        return jnp.where(jnp.arange(len(rows)) < ids, scores, -jnp.inf)
 
     def __call__(self, ids: Int[Array, "*batch"]) -> Float[Array, "*batch width"]:
         """Same as `embed`."""

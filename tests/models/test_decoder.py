@@ -1,0 +1,245 @@
+"""The decoder's own promises: what sees what, memories, packing, and that options change no parameter."""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from motiongpt3_jax.models import Decoder, DecoderConfig, Stream, StreamConfig, reserve
+
+CONFIG = DecoderConfig(
+    streams=(StreamConfig("text", 8, 12), StreamConfig("motion", 8, 12)),
+    layers=2,
+    heads=2,
+    head_width=4,
+    max_positions=16,
+    shared=(True, True),
+)
+NARROW = replace(CONFIG, streams=(StreamConfig("text", 8, 12), StreamConfig("motion", 4, 6)))
+PLACES = {"text": [0, 1, 4, 5], "motion": [2, 3]}
+"""Text, then two motion slots, then text."""
+
+
+def stream(seed, positions, width=8, segments=None, attended=None):
+    positions = jnp.atleast_2d(jnp.asarray(positions))
+    return Stream(
+        embeddings=jax.random.normal(jax.random.key(seed), (*positions.shape, width)),
+        positions=positions,
+        segments=jnp.ones_like(positions) if segments is None else jnp.atleast_2d(jnp.asarray(segments)),
+        attended=jnp.ones(positions.shape, bool) if attended is None else jnp.atleast_2d(jnp.asarray(attended)),
+    )
+
+
+def sequence(seed=0, config=CONFIG, places=None):
+    places = places or PLACES
+    widths = {s.name: s.width for s in config.streams}
+    return {name: stream(seed + i, at, widths[name]) for i, (name, at) in enumerate(places.items())}
+
+
+def parameters(config=CONFIG, seed=0):
+    """Weights large enough that attention is far from even."""
+    shapes = jax.eval_shape(lambda k: Decoder(config).init(k, sequence(config=config)), jax.random.key(0))["params"]
+    keys = jax.random.split(jax.random.key(seed), len(jax.tree.leaves(shapes)))
+    leaves = [jax.random.normal(k, x.shape) * 0.4 for k, x in zip(keys, jax.tree.leaves(shapes))]
+    return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+
+
+PARAMS = parameters()
+
+
+@partial(jax.jit, static_argnames=("config", "return_memory"))
+def run(streams, config=CONFIG, params=None, **options):
+    return Decoder(config).apply({"params": PARAMS if params is None else params}, streams, **options)
+
+
+@partial(jax.jit, static_argnums=0)
+def gradients(config, params, streams, place):
+    """Of a weighted sum of the outputs at `place`, by the inputs; a plain sum would vanish behind the norm."""
+
+    def probe(inputs):
+        hidden = run({n: s.replace(embeddings=inputs[n]) for n, s in streams.items()}, config, params)
+        here = {n: streams[n].positions == place for n in hidden}
+        return sum(
+            jnp.sum(x[..., :1] ** 3 * here[n][..., None] + 2 * x[..., 1:2] * here[n][..., None])
+            for n, x in hidden.items()
+        )
+
+    return jax.grad(probe)({n: s.embeddings for n, s in streams.items()})
+
+
+def influence(config, place):
+    """{position: how much its input moves the output at `place`}, over both streams."""
+    found = gradients(config, PARAMS, sequence(), place)
+    return {p: float(jnp.abs(found[n][0, i]).max()) for n in PLACES for i, p in enumerate(PLACES[n])}
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_a_place_depends_on_itself_and_what_came_before_in_both_streams_alone(place):
+    found = influence(CONFIG, place)
+    assert all(found[p] > 1e-6 for p in range(place + 1)), found
+    assert all(found[p] == 0 for p in range(place + 1, 6)), found
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_layers_that_share_nothing_see_their_own_streams_places_alone(place):
+    found = influence(replace(CONFIG, shared=(False, False)), place)
+    mine = PLACES["text"] if place in PLACES["text"] else PLACES["motion"]
+    assert all(found[p] > 1e-6 for p in mine if p <= place), found
+    assert all(found[p] == 0 for p in range(6) if p not in mine or p > place), found
+
+
+def test_streams_that_share_nothing_give_what_each_gives_alone():
+    config, streams = replace(CONFIG, shared=(False, False)), sequence()
+    together = run(streams, config)
+    for name in streams:
+        np.testing.assert_allclose(run({name: streams[name]}, config)[name], together[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("shared", [(True, False), (False, True)])
+def test_one_shared_layer_is_enough_to_see_the_other_stream(shared):
+    assert influence(replace(CONFIG, shared=shared), 5)[2] > 1e-6
+
+
+@pytest.mark.parametrize("config", [CONFIG, NARROW, replace(CONFIG, shared=(True, False))], ids=["", "narrow", "apart"])
+def test_samples_packed_in_a_row_give_what_they_give_alone(config):
+    params, one = parameters(config), sequence(0, config)
+    two = sequence(7, config, {"text": [1, 2], "motion": [0, 3]})
+
+    def join(a, b):
+        parts = [
+            jnp.concatenate([x, y], axis=1)
+            for x, y in (
+                (a.embeddings, b.embeddings),
+                (a.positions, b.positions),
+                (a.segments, 2 * b.segments),
+                (a.attended, b.attended),
+            )
+        ]
+        return Stream(*parts)
+
+    packed = run({n: join(one[n], two[n]) for n in one}, config, params)
+    for name in one:
+        slots = one[name].positions.shape[1]
+        np.testing.assert_allclose(packed[name][:, :slots], run(one, config, params)[name], atol=1e-5)
+        np.testing.assert_allclose(packed[name][:, slots:], run(two, config, params)[name], atol=1e-5)
+
+
+def test_a_slot_that_is_not_attended_moves_no_other():
+    streams = sequence()
+    hidden = streams["text"].replace(attended=jnp.array([[True, False, True, True]]))
+    moved = hidden.replace(embeddings=hidden.embeddings.at[0, 1].multiply(-1.0))
+    before, after = (run({**streams, "text": s})["text"] for s in (hidden, moved))
+    np.testing.assert_array_equal(before[0, [0, 2, 3]], after[0, [0, 2, 3]])
+    assert jnp.abs(before[0, 1] - after[0, 1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("config", [CONFIG, NARROW, replace(CONFIG, shared=(False, True))], ids=["", "narrow", "apart"])
+def test_slot_by_slot_with_a_memory_equals_one_pass(config):
+    params = parameters(config)
+    streams = sequence(3, config, {"text": [0, 1, 4, 5, 6], "motion": [2, 3]})
+    whole = run(streams, config, params)["text"]
+    prefix = jax.tree.map(lambda x: x[:, :2], streams["text"])
+    first, memory = run({**streams, "text": prefix}, config, params, return_memory=True)
+    np.testing.assert_allclose(first["text"], whole[:, :2], atol=1e-5)
+    memory = {**memory, "text": reserve(memory["text"], 4)}
+    for slot in range(2, 5):
+        one = jax.tree.map(lambda x, slot=slot: x[:, slot : slot + 1], streams["text"])
+        hidden, memory = run({"text": one}, config, params, memory=memory, write_at=slot)
+        np.testing.assert_allclose(hidden["text"], whole[:, slot : slot + 1], atol=1e-5)
+    np.testing.assert_array_equal(memory["text"].attended, [[True] * 5 + [False]])
+    np.testing.assert_array_equal(memory["motion"].positions, streams["motion"].positions)
+
+
+def test_what_is_written_replaces_what_the_memory_held_there():
+    streams = {"text": stream(0, [0, 1, 2])}
+    _, memory = run(streams, return_memory=True)
+    last = jax.tree.map(lambda x: x[:, 2:], streams["text"])
+    other = last.replace(embeddings=-last.embeddings)
+    once, _ = run({"text": other}, memory=memory, write_at=2)
+    _, overwritten = run({"text": last}, memory=memory, write_at=2)
+    again, _ = run({"text": other}, memory=overwritten, write_at=2)
+    whole = run({"text": streams["text"].replace(embeddings=streams["text"].embeddings.at[:, 2].multiply(-1))})
+    np.testing.assert_allclose(once["text"], whole["text"][:, 2:], atol=1e-5)
+    np.testing.assert_allclose(again["text"], once["text"], atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"scan": False}, {"remat": True}], ids=str)
+def test_scan_and_remat_change_neither_parameters_nor_results(options):
+    config = replace(CONFIG, **options)
+    init = jax.jit(lambda c: Decoder(c).init(jax.random.key(0), sequence())["params"], static_argnums=0)
+    jax.tree.map(np.testing.assert_array_equal, init(config), init(CONFIG))
+
+    def loss(params, config):
+        return sum(jnp.sum(h**3) for h in run(sequence(), config, params).values())
+
+    found = jax.jit(jax.value_and_grad(loss), static_argnums=1)
+    for ours, wanted in zip(found(PARAMS, config), found(PARAMS, CONFIG)):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), ours, wanted)
+
+
+def test_bfloat16_computes_near_float32_over_float32_parameters():
+    config = replace(CONFIG, dtype="bfloat16")
+    init = jax.eval_shape(lambda k: Decoder(config).init(k, sequence()), jax.random.key(0))["params"]
+    assert {x.dtype for x in jax.tree.leaves(init)} == {jnp.dtype("float32")}
+    for name, hidden in run(sequence(), config).items():
+        assert hidden.dtype == jnp.float32
+        assert float(jnp.abs(hidden - run(sequence())[name]).max()) < 0.2
+
+
+def test_dropout_acts_only_when_asked():
+    streams, key = sequence(), jax.random.key(5)
+    apply = Decoder(CONFIG).apply
+    first, second = (
+        apply({"params": PARAMS}, streams, deterministic=False, rngs={"dropout": k})["text"]
+        for k in jax.random.split(key)
+    )
+    assert float(jnp.abs(first - second).max()) > 1e-3
+    none = replace(CONFIG, dropout=0.0)
+    np.testing.assert_allclose(
+        Decoder(none).apply({"params": PARAMS}, streams, deterministic=False)["text"], run(streams)["text"], atol=1e-6
+    )
+
+
+def test_streams_of_one_width_share_positions_and_another_width_has_its_own():
+    assert set(PARAMS["positions"]) == {"text"}
+    assert {n: x.shape for n, x in parameters(NARROW)["positions"].items()} == {"text": (16, 8), "motion": (16, 4)}
+
+
+def test_weights_start_as_gpt2s():
+    config = replace(
+        CONFIG, streams=(StreamConfig("text", 64, 256), StreamConfig("motion", 64, 256)), heads=4, head_width=16
+    )
+    init = jax.jit(lambda k: Decoder(config).init(k, sequence(config=config)))(jax.random.key(0))["params"]
+    for block in init["layers"].values():
+        found = {name: float(block[name]["kernel"].std()) for name in ("qkv", "attention_out", "mlp_in", "mlp_out")}
+        wanted = {"qkv": 0.02, "attention_out": 0.02, "mlp_in": 0.02, "mlp_out": 0.02 / (2 * config.layers) ** 0.5}
+        assert found == pytest.approx(wanted, rel=0.05)
+        assert not any(block[name]["bias"].any() for name in block)
+    assert float(init["positions"]["text"].std()) == pytest.approx(0.02, rel=0.1)
+
+
+def test_a_mesh_can_pin_the_residual_stream_and_the_mlp():
+    seen = set()
+
+    def constrain(name, x):
+        seen.add((name, x.ndim))
+        return x
+
+    Decoder(CONFIG, constrain).apply({"params": PARAMS}, sequence())
+    assert seen == {("residual", 3), ("mlp", 3)}
+
+
+def test_what_does_not_fit_is_refused_in_one_sentence():
+    with pytest.raises(ValueError, match=r"given the streams \['speech'\]; it has \['motion', 'text'\]"):
+        run({"speech": stream(0, [0])})
+    with pytest.raises(ValueError, match="'text' is 5 wide; the decoder's is 8 wide"):
+        run({"text": stream(0, [0], 5)})
+    with pytest.raises(ValueError, match="each stream needs its memory, and write_at the slot"):
+        run({"text": stream(0, [0])}, memory={})
+    with pytest.raises(ValueError, match="3 entries say which of 2 layers"):
+        replace(CONFIG, shared=(True,) * 3)
+    with pytest.raises(ValueError, match="each another name"):
+        replace(CONFIG, streams=CONFIG.streams[:1] * 2)

@@ -1,0 +1,68 @@
+"""Ids to vectors and back to scores, with new ids in a table of their own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from motiongpt3_jax.models import Vocabulary
+
+SIZE, NEW, WIDTH = 5, 2, 3
+VOCABULARY = Vocabulary(SIZE, NEW, WIDTH)
+PARAMS = VOCABULARY.init(jax.random.key(0), jnp.zeros(1, int))["params"]
+ROWS = np.concatenate([PARAMS["table"], PARAMS["new"]])
+HIDDEN = jax.random.normal(jax.random.key(1), (2, 4, WIDTH))
+
+
+def apply(method, x, params=PARAMS):
+    return VOCABULARY.apply({"params": params}, x, method=method)
+
+
+def test_new_ids_follow_the_base_ids():
+    ids = jnp.arange(SIZE + NEW)
+    np.testing.assert_array_equal(apply("embed", ids), ROWS)
+
+
+def test_an_id_beyond_the_last_gives_nan():
+    assert np.isnan(apply("embed", jnp.array([SIZE + NEW]))).all()
+
+
+def test_scores_are_products_with_the_rows_and_minus_infinity_up_to_a_multiple_of_128():
+    scores = apply("logits", HIDDEN)
+    assert scores.shape == (2, 4, 128)
+    np.testing.assert_allclose(scores[..., : SIZE + NEW], HIDDEN @ ROWS.T, atol=1e-6)
+    assert (scores[..., SIZE + NEW :] == -jnp.inf).all()
+
+
+def test_a_full_table_needs_no_padding():
+    vocabulary = Vocabulary(128, 0, WIDTH)
+    params = vocabulary.init(jax.random.key(0), jnp.zeros(1, int))
+    assert set(params["params"]) == {"table"}
+    scores = vocabulary.apply(params, HIDDEN, method="logits")
+    assert scores.shape == (2, 4, 128)
+    assert jnp.isfinite(scores).all()
+
+
+def test_gradients_are_those_of_the_joined_table():
+    ids = jnp.array([[0, 1, 5, 6], [6, 2, 2, 4]])
+
+    def ours(params, hidden):
+        scores = apply("logits", hidden * apply("embed", ids, params), params)
+        return jnp.sum(jax.nn.logsumexp(scores, axis=-1) ** 2)
+
+    def plain(params, hidden):
+        rows = jnp.concatenate([params["table"], params["new"]])
+        return jnp.sum(jax.nn.logsumexp((hidden * rows[ids]) @ rows.T, axis=-1) ** 2)
+
+    found, wanted = (jax.grad(f, argnums=(0, 1))(PARAMS, HIDDEN) for f in (ours, plain))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, wanted)
+
+
+def test_while_only_new_ids_train_no_gradient_of_the_base_table_is_computed():
+    def loss(new):
+        return jnp.sum(jax.nn.logsumexp(apply("logits", HIDDEN, {**PARAMS, "new": new}), axis=-1))
+
+    program = str(jax.make_jaxpr(jax.grad(loss))(PARAMS["new"]))
+    rows = f"f32[128,{WIDTH}]"
+    products = [line for line in program.splitlines() if "dot_general" in line]
+    assert products
+    assert not any(line.split("=")[0].strip().endswith(rows.removeprefix("f32")) for line in products)
