@@ -54,7 +54,15 @@ def base() -> ConfigDict:
             "system": "motiongpt3",
             "seed": 0,
             "model": {
-                "vae": {"width": 256, "layers": 9, "heads": 4, "mlp_width": 1024, "latents": 1, "max_frames": 500},
+                "vae": {
+                    "width": 256,
+                    "layers": 9,
+                    "heads": 4,
+                    "mlp_width": 1024,
+                    "latents": 1,
+                    "max_frames": 500,
+                    "waves": False,
+                },
                 "decoder": {
                     "width": 768,
                     "layers": 12,
@@ -182,7 +190,7 @@ def stage(
     """
     outputs = samples if motion_slots else 0
     weights = {
-        "vae": {"features": 1.0, "positions": 0.5, "kl": 1e-5, "padding": False, "dropout": True},
+        "vae": {"features": 1.0, "positions": 0.5, "drift": 0.0, "kl": 1e-5, "padding": False, "dropout": True},
         "text": {"text": 1.0, "diffusion": 0.0, "condition_dropout": 0.1, "vae_dropout": False, "dropout": True},
         "language": {"text": 1.0, "diffusion": 1.0, "condition_dropout": 0.1, "vae_dropout": False, "dropout": True},
     }[loss]
@@ -214,6 +222,7 @@ def stage(
         },
         "templates": templates,
         "subtasks": subtasks,
+        "log_every": min(50, steps),
         "evaluate_every": max(steps // 20, 1),
         "checkpoint_every": max(steps // 50, 1),
         "keep_every": 0,
@@ -348,6 +357,8 @@ def test() -> ConfigDict:
     for part in config.stages.values():
         part.steps = 2
         part.batch.rows = 2
-        part.update({"evaluate_every": 2, "checkpoint_every": 2, "sample_every": 0, "validation_batches": 1})
+        part.update(
+            {"log_every": 1, "evaluate_every": 2, "checkpoint_every": 2, "sample_every": 0, "validation_batches": 1}
+        )
         part.optimizer.warmup_steps = 0
     return config

@@ -209,6 +209,8 @@ class _Row:
 
     def _slots(self, example: Example, segment: int, clips: list[int]) -> None:
         for name, slots in example.streams.items():
+            if not len(slots.ids):
+                continue
             here = slice(self.used[name], self.used[name] + len(slots.ids))
             stream = self.batch.streams[name]
             stream.ids[self.row, here] = slots.ids

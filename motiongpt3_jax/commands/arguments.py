@@ -6,9 +6,11 @@ from pathlib import Path
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions
 
 
-def command_parser(name: str, about: str, example: str) -> argparse.ArgumentParser:
+def command_parser(
+    name: str, about: str, example: str, kind: type[argparse.ArgumentParser] = argparse.ArgumentParser
+) -> argparse.ArgumentParser:
     """A subcommand's parser, whose help ends with an example."""
-    return argparse.ArgumentParser(
+    return kind(
         prog=f"motiongpt3 {name}",
         description=about,
         epilog=f"example:\n  {example}",

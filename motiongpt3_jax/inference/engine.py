@@ -22,7 +22,8 @@ from motiongpt3_jax.motion import Motion, canonicalise, features_to_joints, join
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, MotionOptions, TextOptions, sequence_example
 from motiongpt3_jax.systems.motiongpt3.build import build_config
-from motiongpt3_jax.text import MOTION_OUTPUT, caption_prompt, compose, motion_prompt
+from motiongpt3_jax.systems.motiongpt3.modules import Constrain
+from motiongpt3_jax.text import MOTION_OUTPUT, Style, caption_prompt, compose, motion_prompt
 from motiongpt3_jax.training.checkpoints import restore_variables
 
 ROWS = (1, 4, 16, 64)
@@ -30,7 +31,6 @@ ROWS = (1, 4, 16, 64)
 
 SLOT_STEP = 32
 FRAME_STEP = 32
-Style = Literal["train", "official_eval"]
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,24 @@ class Engine:
             sentences += [self._sentence(tokens[row]) for row in range(len(chunk))]
         return sentences
 
+    def reconstruct(
+        self, clips: Sequence[Float[np.ndarray, "frames features"]]
+    ) -> list[Float[np.ndarray, "frames joints 3"]]:
+        """Joints of clips of raw features that went through the VAE and back."""
+        body, limit = self.folder.body, self.system.config.vae.max_frames - 2
+        joints = []
+        for chunk in _chunks(len(clips)):
+            rows = next(size for size in ROWS if size >= len(chunk))
+            length = _up(max(len(clips[i]) for i in chunk), FRAME_STEP, limit)
+            features = np.zeros((rows, length, len(body.mean)), np.float32)
+            for row, i in enumerate(chunk):
+                features[row, : len(clips[i])] = (clips[i] - body.mean) / body.std
+            run = self._jit("reconstruct", self.system.reconstruct)
+            decoded = run(self.variables, features, _filled([len(clips[i]) for i in chunk], rows))
+            places = features_to_joints(np.asarray(decoded) * body.std + body.mean, body.skeleton)
+            joints += [places[row, : len(clips[i])] for row, i in enumerate(chunk)]
+        return joints
+
     def features_of(self, motion: Motion) -> Float[np.ndarray, "frames features"]:
         """Raw features of a motion's first person, by the model's own body and at its frame rate.
 
@@ -179,7 +197,7 @@ class Engine:
         return self._compiled[key]
 
 
-def make_system(folder: ModelFolder) -> MotionGPT3:
+def make_system(folder: ModelFolder, constrain: Constrain | None = None) -> MotionGPT3:
     """The system that a folder's config describes.
 
     Raises:
@@ -189,7 +207,7 @@ def make_system(folder: ModelFolder) -> MotionGPT3:
     if name != "motiongpt3":
         raise ValueError(f"{folder.path}: unknown system {name!r}; there is motiongpt3")
     sizes = {"features": len(folder.body.mean), "vocabulary": folder.tokenizer.base_vocabulary}
-    return MotionGPT3(build_config(folder.config["model"], **sizes))
+    return MotionGPT3(build_config(folder.config["model"], **sizes), constrain)
 
 
 def _chunks(count: int) -> list[range]:

@@ -16,10 +16,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from motiongpt3_jax.motion import HUMANML3D, KIT, Skeleton
+from motiongpt3_jax.motion import HUMANML3D, SKELETONS, Skeleton
 from motiongpt3_jax.text import Tokenizer, load_tokenizer
-
-SKELETONS = {skeleton.name: skeleton for skeleton in (HUMANML3D, KIT)}
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class ModelFolder:
     body: Body
 
 
-def write_folder(path: str | Path, config: Mapping[str, Any], tokenizer: Tokenizer, body: Body) -> None:
+def make_folder(path: str | Path, config: Mapping[str, Any], tokenizer: Tokenizer, body: Body) -> ModelFolder:
     """Writes a model's folder; `config.json` last, so that a folder that has it is complete."""
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
@@ -69,6 +67,7 @@ def write_folder(path: str | Path, config: Mapping[str, Any], tokenizer: Tokeniz
     fresh = path / "config.json.new"
     fresh.write_text(text + "\n", encoding="utf-8")
     os.replace(fresh, path / "config.json")
+    return ModelFolder(path, config, tokenizer, body)
 
 
 def read_folder(path: str | Path) -> ModelFolder:

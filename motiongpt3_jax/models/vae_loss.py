@@ -5,6 +5,8 @@ from jaxtyping import Array, Float, Int
 
 POSITIONS = slice(4, 67)
 """Feature columns of the joints' positions (the official code calls this term the velocity)."""
+ROOT = slice(0, 3)
+"""Feature columns of the root's velocities: about the vertical, and along the floor."""
 
 
 def vae_loss(
@@ -15,7 +17,9 @@ def vae_loss(
     frames: Int[Array, "clips"],
     padding: bool,
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Sums and counts of smooth-L1 of features and positions, and of the divergence from a standard normal.
+    """Sums and counts of smooth-L1 of features, positions and drift, and of the divergence from a standard normal.
+
+    Drift is the running sum of the errors in the root's velocities: how far heading and place are off by each frame.
 
     Args:
       features: what went in, zero beyond a clip's frames.
@@ -27,15 +31,23 @@ def vae_loss(
     """
     real = (frames > 0).astype(jnp.float32)
     counted = jnp.where(frames > 0, features.shape[1], 0) if padding else frames
-    difference = jnp.abs(decoded - features)
-    errors = jnp.where(difference < 1, 0.5 * difference**2, difference - 0.5) * real[:, None, None]
+    difference = (decoded - features) * real[:, None, None]
+    errors, drift = smooth_l1(difference), smooth_l1(jnp.cumsum(difference[..., ROOT], axis=1))
+    drift *= jnp.arange(features.shape[1])[:, None] < frames[:, None, None]
     divergence = 0.5 * (jnp.exp(log_variance) + mean**2 - 1 - log_variance) * real[:, None, None]
     places = counted.sum().astype(jnp.float32)
     positions = errors[..., POSITIONS]
-    sums = {"features": errors.sum(), "positions": positions.sum(), "kl": divergence.sum()}
+    sums = {"features": errors.sum(), "positions": positions.sum(), "drift": drift.sum(), "kl": divergence.sum()}
     counts = {
         "features": places * features.shape[-1],
         "positions": places * positions.shape[-1],
+        "drift": places * drift.shape[-1],
         "kl": real.sum() * mean[0].size,
     }
     return sums, counts
+
+
+def smooth_l1(difference: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Half the square below 1, the distance minus a half beyond."""
+    distance = jnp.abs(difference)
+    return jnp.where(distance < 1, 0.5 * distance**2, distance - 0.5)

@@ -15,9 +15,6 @@ from motiongpt3_jax.text import PIECES, Subtask, Tokenizer, compose, fill_input,
 HOLDERS = 4
 """Motion slots that stand for one clip."""
 
-TEXT_ONLY = Subtask("text", "text", ("",), ("<Caption_Placeholder>",))
-"""Plain captions, for the stage that pretrains the text branch."""
-
 
 @dataclass(frozen=True)
 class LayoutOptions:
@@ -99,8 +96,6 @@ class SequenceLayout:
         )
 
     def _subtask(self, name: str) -> Subtask:
-        if name == TEXT_ONLY.name:
-            return TEXT_ONLY
         if name not in self.subtasks:
             raise ValueError(f"no templates for the sub-task {name!r}; there are: {', '.join(sorted(self.subtasks))}")
         return self.subtasks[name]

@@ -12,7 +12,6 @@ from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.systems.interface import Loss, Variables
 from motiongpt3_jax.systems.motiongpt3 import respond
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
-from motiongpt3_jax.systems.motiongpt3.losses import Draws
 from motiongpt3_jax.systems.motiongpt3.losses import Draws, draw, language_terms, vae_terms
 from motiongpt3_jax.systems.motiongpt3.modules import Constrain, Modules, init
 
@@ -33,9 +32,7 @@ class MotionGPT3:
     def losses(self) -> Mapping[str, Loss]:
         """`vae` trains the autoencoder; `language` text and motion; `text` is the same without any clip."""
         language = partial(language_terms, self.modules)
-        return MappingProxyType(
-            {"vae": partial(vae_terms, self.modules), "language": language, "text": language}
-        )
+        return MappingProxyType({"vae": partial(vae_terms, self.modules), "language": language, "text": language})
 
     def init(self, rng: jax.Array) -> Variables:
         """Fresh variables."""

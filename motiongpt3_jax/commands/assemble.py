@@ -1,0 +1,161 @@
+"""From a config to the objects of a run; the only place that knows both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions, StageData
+from motiongpt3_jax.data_pipelines.packing import RowShape
+from motiongpt3_jax.data_pipelines.records import Records, open_records
+from motiongpt3_jax.data_pipelines.sources import SourceOptions, build_source
+from motiongpt3_jax.inference.folder import Body, ModelFolder, make_folder, plain, read_folder
+from motiongpt3_jax.systems.motiongpt3 import LayoutOptions, SequenceLayout, clip_layout
+from motiongpt3_jax.systems.motiongpt3.build import build_objective
+from motiongpt3_jax.text import Tokenizer, load_templates, load_tokenizer, train_tokenizer
+from motiongpt3_jax.training import OptimizerConfig, Stage
+
+FIXED = ("system", "seed", "model", "tokenizer", "pretrained", "data", "layout")
+"""Sections of the config that a run keeps from its first start to its end."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is made of.
+
+    Attributes:
+      config: plain values, every list a tuple.
+      folder: the model's folder, which is the run's.
+      records: the clips.
+    """
+
+    config: Mapping[str, Any]
+    folder: ModelFolder
+    records: Records
+
+    def stages(self) -> list[Stage]:
+        """The stages that the config asks for, in order."""
+        return [make_stage(name, self.config["stages"]) for name in self.config["run"]]
+
+    def data(self, stage: Stage) -> StageData:
+        """Training and validation batches of a stage."""
+        train = self.loader(stage.name, "train")
+        held_out = self.loader(stage.name, "val") if "val" in self.records.splits else None
+        return StageData(train, held_out, self.config["stages"][stage.name]["validation_batches"])
+
+    def loader(self, stage: str, split: str) -> Loader:
+        """Batches of one split, as a stage lays them out."""
+        said, data = self.config["stages"][stage], self.config["data"]
+        clips = self.records.split(split)
+        subtasks = load_templates(said["templates"]) if said["templates"] else {"clip": None}
+        chosen = said["subtasks"] or tuple((name, 1.0) for name in subtasks)
+        layout = clip_layout
+        if said["templates"]:
+            layout = SequenceLayout(self.folder.tokenizer, subtasks, LayoutOptions(**self.config["layout"]))
+        batch = said["batch"]
+        slots = tuple((name, batch[f"{name}_slots"]) for name in ("text", "motion") if batch[f"{name}_slots"])
+        options = LoaderOptions(
+            seed=self.config["seed"],
+            rows=batch["rows"],
+            shape=RowShape(slots, batch["clips"], batch["outputs"], batch["samples"]),
+            subtasks=chosen,
+            shuffle=data["shuffle"],
+            crop=data["crop"],
+            workers=data["workers"],
+        )
+        process = (jax.process_index(), jax.process_count())
+        return Loader(
+            clips.source,
+            clips.lengths,
+            clips.captions,
+            self.folder.body.mean,
+            self.folder.body.std,
+            layout,
+            options,
+            process,
+        )
+
+
+def make_run(config: ConfigDict, workdir: str | Path) -> Run:
+    """Prepares a run's folder, or opens it again: data, tokenizer, statistics, config.
+
+    Raises:
+      ValueError: the folder was made with another model, tokenizer, data or layout; says which.
+    """
+    workdir = Path(workdir)
+    wanted = plain(config.to_dict())
+    if workdir.exists() and not workdir.is_dir():
+        raise NotADirectoryError(f"--workdir {workdir}: a file stands there; give a folder")
+    if (workdir / "config.json").is_file():
+        folder = read_folder(workdir)
+        check_same(folder.config, wanted, workdir)
+    records = prepare_data(wanted, workdir)
+    tokenizer = make_tokenizer(wanted["tokenizer"], records, workdir)
+    body = Body(records.mean, records.std, records.offsets, records.skeleton, records.fps)
+    return Run(wanted, make_folder(workdir, wanted, tokenizer, body), records)
+
+
+def prepare_data(config: Mapping[str, Any], workdir: Path) -> Records:
+    """The run's clips: built before, or built now into the run's folder."""
+    data = config["data"]
+    if data["path"] and (Path(data["path"]) / "metadata.json").is_file():
+        return open_records(data["path"])
+    out = workdir / "data"
+    if (out / "metadata.json").is_file():
+        return open_records(out)
+    print(f"building {data['source']} clips into {out}", flush=True)
+    names = ("path", "min_frames", "max_frames", "on_bad", "clips", "sequences")
+    options = SourceOptions(seed=config["seed"], **{name: data[name] for name in names})
+    return build_source(data["source"], out, options)
+
+
+def make_tokenizer(name: str, records: Records, workdir: Path) -> Tokenizer:
+    """The run's tokenizer: as it has one already, trained on the captions (`train:SIZE`), or a named one."""
+    if (workdir / "tokenizer").is_dir() and (workdir / "config.json").is_file():
+        return load_tokenizer(workdir / "tokenizer")
+    kind, _, size = name.partition(":")
+    if kind == "train" and size.isdigit():
+        captions = [caption for captions in records.split("train").captions for caption in captions]
+        return train_tokenizer(captions, int(size))
+    return load_tokenizer(name)
+
+
+def make_stage(name: str, stages: Mapping[str, Any]) -> Stage:
+    """A stage of the config.
+
+    Raises:
+      ValueError: the config names a stage that it does not describe.
+    """
+    if name not in stages:
+        raise ValueError(f"config.run names a stage {name!r}; config.stages has: {', '.join(stages)}")
+    said = stages[name]
+    return Stage(
+        name=name,
+        loss=said["loss"],
+        objective=build_objective(said["loss"], said["objective"]),
+        trainable=said["trainable"],
+        steps=said["steps"],
+        optimizer=OptimizerConfig(**said["optimizer"]),
+        log_every=said["log_every"],
+        evaluate_every=said["evaluate_every"],
+        checkpoint_every=said["checkpoint_every"],
+        sample_every=said["sample_every"],
+        keep_every=said["keep_every"],
+    )
+
+
+def check_same(before: Mapping[str, Any], now: Mapping[str, Any], workdir: Path) -> None:
+    """Raises ValueError when a section that a run keeps has changed; names the first value that differs."""
+    for section in FIXED:
+        difference = _difference(section, before[section], now[section])
+        if difference:
+            raise ValueError(f"{workdir} was begun with {difference}; keep the old value or take a new --workdir")
+
+
+def _difference(path: str, before: Any, now: Any) -> str | None:
+    if isinstance(before, dict) and isinstance(now, dict) and before.keys() == now.keys():
+        return next(filter(None, (_difference(f"{path}.{key}", before[key], now[key]) for key in before)), None)
+    return None if before == now else f"{path}={before!r}, and is now asked for {now!r}"

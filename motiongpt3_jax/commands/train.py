@@ -1,0 +1,105 @@
+"""Runs the stages of a config."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from motiongpt3_jax.commands.arguments import command_parser, split_overrides
+from motiongpt3_jax.commands.assemble import Run, make_run
+from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.inference.engine import Engine, make_system
+from motiongpt3_jax.motion import Motion, features_to_joints
+from motiongpt3_jax.motion.pictures import Entry, write_page
+from motiongpt3_jax.parallel import constrain, make_mesh
+from motiongpt3_jax.systems.interface import Variables
+from motiongpt3_jax.systems.motiongpt3 import MotionOptions
+from motiongpt3_jax.training import Hooks, Stage, TrainingDiverged, TrainingInterrupted
+from motiongpt3_jax.training import run as run_stages
+
+SAMPLES = 4
+"""Motions rendered at a time during training."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Takes `--config.key=value` beside its own arguments."""
+
+    def parse_args(self, arguments: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:
+        known, unknown = self.parse_known_args(arguments, namespace)
+        known.overrides = split_overrides(unknown)
+        return known
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    found = command_parser(
+        "train",
+        "Runs the stages of a config. The same command continues an interrupted run; finished stages are left alone.",
+        "motiongpt3 train --config motiongpt3:tiny --workdir runs/tiny --config.stages.vae.steps=5000",
+        _Parser,
+    )
+    found.add_argument("--config", required=True, help="motiongpt3:base, :tiny, :demo, or a path to a config file")
+    found.add_argument("--workdir", required=True, metavar="RUN", help="folder of the run")
+    found.add_argument(
+        "--config.KEY=VALUE", dest="never", action="store_true", help="another value for a key of the config"
+    )
+    return found
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trains; exit status 1 when interrupted or diverged."""
+    config = load_config(arguments.config, arguments.overrides)
+    try:
+        train(config, arguments.workdir)
+    except (TrainingInterrupted, TrainingDiverged) as stopped:
+        print(f"motiongpt3 train: {stopped}", file=sys.stderr)
+        return 1
+    print(f'trained; next: motiongpt3 generate --model {arguments.workdir} --text "a person walks" --out motions')
+    return 0
+
+
+def train(config: ConfigDict, workdir: str | Path, show: Callable[[str], None] = print) -> Run:
+    """Prepares the run's folder and trains what is not trained yet."""
+    made = make_run(config, workdir)
+    mesh = made.config["mesh"]
+    system = make_system(made.folder, constrain if jax.device_count() > 1 else None)
+    run_stages(
+        system,
+        made.stages(),
+        made.data,
+        workdir,
+        seed=made.config["seed"],
+        mesh=make_mesh(None if mesh["data"] < 0 else mesh["data"], mesh["fsdp"], mesh["tensor"]),
+        hooks=Hooks(samples=partial(render, made), show=show),
+    )
+    return made
+
+
+def render(made: Run, stage: Stage, step: int, variables: Variables) -> None:
+    """Writes a page of motions of the validation split: generated from its sentences, or through the VAE and back."""
+    if jax.process_index() or "val" not in made.records.splits:
+        return
+    split, body = made.records.split("val"), made.folder.body
+    engine = Engine(make_system(made.folder), variables, made.folder, (stage.name, step))
+    picked = range(min(SAMPLES, len(split)))
+    sentences = [split.captions[i][0] for i in picked]
+    real = [split.source[i].features for i in picked]
+    if stage.loss == "vae":
+        joints = engine.reconstruct(real)
+    elif stage.objective.diffusion:
+        sampler = "euler" if engine.system.config.flow else "dpm++"
+        joints = engine.generate(sentences, [len(x) for x in real], list(picked), MotionOptions(sampler))
+    else:
+        return
+    entries = []
+    for sentence, places, features in zip(sentences, joints, real):
+        entries.append(Entry(sentence, Motion(places[None], body.fps, body.skeleton), f"{stage.name} {step}"))
+        recorded = features_to_joints(features, body.skeleton)
+        entries.append(Entry(sentence, Motion(recorded[None], body.fps, body.skeleton), "recorded"))
+    folder = made.folder.path / "samples"
+    folder.mkdir(exist_ok=True)
+    write_page(folder / f"{stage.name}_{step:07d}.html", entries, f"{stage.name}, step {step}")
