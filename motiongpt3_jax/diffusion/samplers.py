@@ -59,31 +59,35 @@ def ancestral(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, opt
         "spread": np.exp(0.5 * few.posterior_log_variance_clipped) * (np.arange(options.steps) > 0),
     }
 
-    def step(x: Latents, at: dict[str, Array]) -> tuple[Latents, Latents]:
+    def step(x: Latents, at: dict[str, Array]) -> tuple[Latents, None]:
         clean = at["inverse"] * x - at["inverse_noise"] * eps(x, _everywhere(at["t"], x))
         fresh = step_noise(noise, at["number"], shape) * options.temperature
-        x = at["clean"] * clean + at["noisy"] * x + at["spread"] * fresh
-        return x, x
+        return at["clean"] * clean + at["noisy"] * x + at["spread"] * fresh, None
 
     return _run(step, start_noise(noise, shape), tables)
 
 
-def ddim(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, options: Options) -> Latents:
-    """DDIM without fresh noise (arXiv 2010.02502, eta 0)."""
+def ddim(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, options: Options, eta: float = 0.0) -> Latents:
+    """DDIM (arXiv 2010.02502, equation 12): `eta` 0 adds no fresh noise, `eta` 1 as much as the ancestral sampler."""
     few = respace(schedule, options.steps)
     before = np.append(1.0, few.alphas_cumprod[:-1])
+    variance = eta**2 * few.posterior_variance
     tables = {
         "t": few.timesteps,
         "signal": np.sqrt(few.alphas_cumprod),
         "spread": np.sqrt(1.0 - few.alphas_cumprod),
         "next_signal": np.sqrt(before),
-        "next_spread": np.sqrt(1.0 - before),
+        "next_spread": np.sqrt(1.0 - before - variance),
+        "fresh": np.sqrt(variance),
     }
 
-    def step(x: Latents, at: dict[str, Array]) -> tuple[Latents, Latents]:
+    def step(x: Latents, at: dict[str, Array]) -> tuple[Latents, None]:
         found = eps(x, _everywhere(at["t"], x))
-        x = at["next_signal"] * (x - at["spread"] * found) / at["signal"] + at["next_spread"] * found
-        return x, x
+        clean = (x - at["spread"] * found) / at["signal"]
+        x = at["next_signal"] * clean + at["next_spread"] * found
+        if eta:
+            x = x + at["fresh"] * options.temperature * step_noise(noise, at["number"], shape)
+        return x, None
 
     return _run(step, start_noise(noise, shape), tables)
 
@@ -139,9 +143,8 @@ def euler(velocity: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, op
     del schedule
     tables = {"t": np.arange(options.steps)[::-1] / options.steps}
 
-    def step(x: Latents, at: dict[str, Array]) -> tuple[Latents, Latents]:
-        x = x + velocity(x, _everywhere(at["t"], x)) / options.steps
-        return x, x
+    def step(x: Latents, at: dict[str, Array]) -> tuple[Latents, None]:
+        return x + velocity(x, _everywhere(at["t"], x)) / options.steps, None
 
     return _run(step, start_noise(noise, shape), tables)
 

@@ -127,6 +127,13 @@ def test_requests_with_different_keys_differ():
     assert float(jnp.abs(found[0] - found[1]).min()) > 0
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_ddim_with_all_its_noise_is_the_ancestral_sampler(temperature):
+    noise = start(), jax.random.normal(jax.random.key(8), (10, *SHAPE))
+    run = jax.jit(lambda noise: SAMPLERS["ddim"](gaussian_eps, SCHEDULE, noise, SHAPE, options(10, temperature), 1.0))
+    np.testing.assert_allclose(run(noise), sample("ancestral", noise, 10, temperature), atol=1e-4)
+
+
 def test_without_temperature_an_ancestral_sample_depends_on_its_start_alone():
     zeros = sample("ancestral", recorded(10), 10)
     np.testing.assert_allclose(sample("ancestral", (start(), start()[None].repeat(10, 0)), 10, 0.0), zeros, rtol=1e-5)
