@@ -166,7 +166,7 @@ def diffusion_terms(
     real = batch.output_clip >= 0
     place = jnp.maximum(batch.output_clip, 0)[..., None, None]
     clean = jnp.take_along_axis(latents, place, axis=1)[:, :, None]
-    noisy, time, target = _noised(modules, clean, draws)
+    noisy, time, target = noised(modules, clean, draws)
 
     def head(method: str, *args: Array) -> Array:
         return modules.head.apply(
@@ -188,7 +188,7 @@ def diffusion_terms(
     )
 
 
-def _noised(modules: Modules, clean: Array, draws: Draws) -> tuple[Array, Array, Array]:
+def noised(modules: Modules, clean: Array, draws: Draws) -> tuple[Array, Array, Array]:
     """Noisy latents, the time that the head is told, and what it is to predict."""
     if modules.config.flow:
         time = draws.time[..., None, None]

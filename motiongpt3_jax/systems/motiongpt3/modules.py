@@ -81,10 +81,10 @@ def init(modules: Modules, rng: jax.Array) -> Variables:
         },
         "motion_head": {"kernel": 0.01 * jax.random.normal(keys["motion_head"], (width, config.motion_ids))},
         "understand": {
-            "kernel": jax.random.uniform(
-                keys["understand"], (latents * channels, config.holders * width), minval=-bound, maxval=bound
-            ),
-            "bias": jnp.zeros(config.holders * width),
+            name: jax.random.uniform(key, (*inputs, config.holders * width), minval=-bound, maxval=bound)
+            for (name, inputs), key in zip(
+                {"kernel": (latents * channels,), "bias": ()}.items(), jax.random.split(keys["understand"])
+            )
         },
         "null_condition": jnp.zeros((config.holders, width)),
         "head": modules.head.init(

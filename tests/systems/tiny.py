@@ -1,0 +1,76 @@
+"""A MotionGPT3 of a few thousand parameters, and three samples for it."""
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from motiongpt3_jax.batch import Batch, Example
+from motiongpt3_jax.data_pipelines.packing import RowShape, build
+from motiongpt3_jax.models import DecoderConfig, HeadConfig, StreamConfig, VaeConfig
+from motiongpt3_jax.systems.interface import Variables
+from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, MotionGPT3Config, sequence_example
+from motiongpt3_jax.systems.motiongpt3.modules import latent_state
+
+CONFIG = MotionGPT3Config(
+    vae=VaeConfig(features=9, width=8, layers=3, heads=2, mlp_width=12, max_frames=20),
+    decoder=DecoderConfig(
+        streams=(StreamConfig("text", 8, 16), StreamConfig("motion", 8, 16)),
+        layers=2,
+        heads=2,
+        head_width=4,
+        max_positions=32,
+        shared=(True, True),
+    ),
+    head=HeadConfig(latent=8, condition=8, width=12, depth=2, heads=2, pool_mlp=12, time=8, max_positions=8),
+    vocabulary=20,
+    new_ids=2,
+)
+
+
+@dataclass(frozen=True)
+class Ids:
+    """Special ids that follow eighteen words."""
+
+    end: int = 19
+    start_of_motion: int = 20
+    end_of_motion: int = 21
+    text_vocabulary: int = 22
+    output_holder: int = 24
+    input_holder: int = 25
+
+
+IDS = Ids()
+MADE = [IDS.start_of_motion, *[IDS.output_holder] * 4, IDS.end_of_motion]
+GIVEN = [IDS.start_of_motion, *[IDS.input_holder] * 4, IDS.end_of_motion]
+SHAPE = RowShape(slots=(("text", 24), ("motion", 16)), clips=((16, 4),), outputs=3, samples=3)
+
+
+def variables(config: MotionGPT3Config = CONFIG, seed: int = 0) -> Variables:
+    """Weights large enough that everything matters to everything it may matter to."""
+    made = jax.eval_shape(MotionGPT3(config).init, jax.random.key(0))
+    rng = np.random.default_rng(seed)
+    params = jax.tree.map(lambda x: rng.normal(size=x.shape, scale=0.4).astype(np.float32), made.params)
+    return Variables(params, latent_state(config))
+
+
+def features(number: int) -> np.ndarray:
+    """Sixteen frames of a sample's clip."""
+    return np.random.default_rng(number).normal(size=(16, CONFIG.vae.features)).astype(np.float32)
+
+
+def example(number: int, ids: list[int], clips: tuple[tuple[int, int], ...], inputs: int) -> Example:
+    """A sample of these ids, every text id a target."""
+    whole = np.ones(len(ids), bool)
+    return sequence_example(number, np.array(ids), whole, whole, IDS, clips, inputs=inputs)
+
+
+GENERATION = example(3, [5, 7, 2, *MADE, IDS.end], ((0, 12),), inputs=0)
+CAPTIONING = example(4, [*GIVEN, 9, 8, 11, IDS.end], ((2, 16),), inputs=1)
+CONTINUATION = example(6, [13, *GIVEN, 4, *MADE, IDS.end], ((0, 5), (5, 16)), inputs=1)
+EXAMPLES = (GENERATION, CAPTIONING, CONTINUATION)
+
+
+def rows(*examples: list[Example]) -> Batch:
+    """Rows of examples."""
+    return build(examples, features, SHAPE, CONFIG.vae.features)
