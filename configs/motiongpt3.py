@@ -61,7 +61,6 @@ def base() -> ConfigDict:
                     "mlp_width": 1024,
                     "latents": 1,
                     "max_frames": 500,
-                    "waves": False,
                 },
                 "decoder": {
                     "width": 768,
@@ -315,22 +314,23 @@ def tiny() -> ConfigDict:
 
 
 def demo() -> ConfigDict:
-    """Single actions of two to three seconds: minutes on two cores."""
-    config = small(tiny(), width=128, layers=3, vae_width=96, vae_layers=5, head_width=256)
-    config.data.update({"min_frames": 40, "max_frames": 56, "sequences": 0.0, "clips": 6000, "crop": False})
-    config.model.dropout = 0.0
+    """Single actions of 2.4 seconds: minutes on two cores."""
+    config = small(tiny(), width=128, layers=3, vae_width=64, vae_layers=3, head_width=256)
+    config.model.vae.mlp_width = 256
+    config.model.update({"dropout": 0.0, "repeats": 8})
+    config.data.update({"min_frames": 47, "max_frames": 47, "sequences": 0.0, "clips": 6000, "crop": False})
     config.tokenizer = "train:512"
     config.run = ("vae", "text", "generate", "align_bare")
-    clips = {"clips": ((56, 8),), "samples": 8}
+    clips = {"clips": ((48, 8),), "samples": 8}
     joint = (*MOTION, *TEXT)
     rows = {"rows": 8, "text_slots": 256, "motion_slots": 32, **clips}
     config.stages = ConfigDict(
         {
-            "vae": stage("vae", ("vae/.*",), 2000, rate=1e-3, rows=8, **clips),
+            "vae": stage("vae", ("vae/.*",), 3000, rate=2e-3, rows=4, drift=0.01, **clips),
             "text": stage(
                 "text",
                 TEXT,
-                300,
+                200,
                 rate=2e-3,
                 templates="text",
                 subtasks=(("text", 1.0),),
@@ -339,13 +339,29 @@ def demo() -> ConfigDict:
                 samples=16,
             ),
             "generate": stage(
-                "language", joint, 1500, rate=1e-3, text=0.0, templates="t2m_pretrain", subtasks=(("t2m", 1.0),), **rows
+                "language",
+                joint,
+                1500,
+                rate=1e-3,
+                text=0.0,
+                templates="t2m_pretrain",
+                subtasks=(("t2m", 1.0),),
+                **rows,
             ),
             "align_bare": stage(
-                "language", joint, 1000, rate=1e-3, templates="pretrain", subtasks=(("t2m", 1.0), ("m2t", 1.0)), **rows
+                "language",
+                joint,
+                800,
+                rate=1e-3,
+                templates="pretrain",
+                subtasks=(("t2m", 1.0), ("m2t", 1.0)),
+                **rows,
             ),
         }
     )
+    for part in config.stages.values():
+        part.update({"evaluate_every": 500, "checkpoint_every": 500, "sample_every": 0})
+    config.stages.vae.optimizer.update({"warmup_steps": 50, "final_learning_rate": 1e-4})
     return config
 
 

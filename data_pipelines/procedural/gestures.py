@@ -57,7 +57,7 @@ def kick(score: Score, move: Move) -> None:
     outward, size = body.SIDES[side], score.style.size
     ahead, out = KICKS[move.direction]
     for begin, span in _repeats(score, move):
-        load, hit, back, end = (begin + share * span for share in (0.28, 0.50, 0.62, 0.96))
+        load, hit, back, end = (begin + share * span for share in (0.18, 0.40, 0.70, 0.97))
         swing = held(score.t, load, hit, back, end)
         draw = held(score.t, begin, load, load, hit)
         lean = held(score.t, begin, load, back, end)

@@ -1,21 +1,34 @@
 """Arguments that several commands share."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions
 
 
-def command_parser(
-    name: str, about: str, example: str, kind: type[argparse.ArgumentParser] = argparse.ArgumentParser
-) -> argparse.ArgumentParser:
-    """A subcommand's parser, whose help ends with an example."""
-    return kind(
+class _OverridingParser(argparse.ArgumentParser):
+    """Takes `--config.key=value` beside its own arguments."""
+
+    def parse_args(self, arguments: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:
+        known, unknown = self.parse_known_args(arguments, namespace)
+        known.overrides = split_overrides(unknown)
+        return known
+
+
+def command_parser(name: str, about: str, example: str, overrides: bool = False) -> argparse.ArgumentParser:
+    """A subcommand's parser, whose help ends with an example; `overrides` lets it take `--config.key=value`."""
+    found = (_OverridingParser if overrides else argparse.ArgumentParser)(
         prog=f"motiongpt3 {name}",
         description=about,
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
+    if overrides:
+        # Shown in the help; the values themselves are taken from what the parser does not know.
+        found.add_argument("--config.KEY=VALUE", dest="_", action="store_true", help="another value of the config")
+    return found
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

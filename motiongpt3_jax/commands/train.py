@@ -2,14 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+import time
 from functools import partial
 from pathlib import Path
 
 import jax
 from ml_collections import ConfigDict
 
-from motiongpt3_jax.commands.arguments import command_parser, split_overrides
+from motiongpt3_jax.commands.arguments import command_parser
 from motiongpt3_jax.commands.assemble import Run, make_run
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.inference.engine import Engine, make_system
@@ -25,28 +25,16 @@ SAMPLES = 4
 """Motions rendered at a time during training."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Takes `--config.key=value` beside its own arguments."""
-
-    def parse_args(self, arguments: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:
-        known, unknown = self.parse_known_args(arguments, namespace)
-        known.overrides = split_overrides(unknown)
-        return known
-
-
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     found = command_parser(
         "train",
         "Runs the stages of a config. The same command continues an interrupted run; finished stages are left alone.",
         "motiongpt3 train --config motiongpt3:tiny --workdir runs/tiny --config.stages.vae.steps=5000",
-        _Parser,
+        overrides=True,
     )
     found.add_argument("--config", required=True, help="motiongpt3:base, :tiny, :demo, or a path to a config file")
     found.add_argument("--workdir", required=True, metavar="RUN", help="folder of the run")
-    found.add_argument(
-        "--config.KEY=VALUE", dest="never", action="store_true", help="another value for a key of the config"
-    )
     return found
 
 
@@ -62,21 +50,36 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def train(config: ConfigDict, workdir: str | Path, show: Callable[[str], None] = print) -> Run:
-    """Prepares the run's folder and trains what is not trained yet."""
+def train(config: ConfigDict, workdir: str | Path, minutes: dict[str, float] | None = None) -> Run:
+    """Prepares the run's folder and trains what is not trained yet; `minutes` receives the time of each part."""
+    clock = _Clock({} if minutes is None else minutes)
     made = make_run(config, workdir)
     mesh = made.config["mesh"]
     system = make_system(made.folder, constrain if jax.device_count() > 1 else None)
     run_stages(
         system,
         made.stages(),
-        made.data,
+        lambda stage: clock.begin(stage.name) or made.data(stage),
         workdir,
         seed=made.config["seed"],
         mesh=make_mesh(None if mesh["data"] < 0 else mesh["data"], mesh["fsdp"], mesh["tensor"]),
-        hooks=Hooks(samples=partial(render, made), show=show),
+        hooks=Hooks(samples=partial(render, made)),
     )
+    clock.begin("")
     return made
+
+
+class _Clock:
+    """Minutes of each part of a run."""
+
+    def __init__(self, minutes: dict[str, float]) -> None:
+        self.minutes, self.name, self.since = minutes, "data", time.monotonic()
+
+    def begin(self, name: str) -> None:
+        """Ends the part before and begins the next."""
+        now = time.monotonic()
+        self.minutes[self.name] = (now - self.since) / 60
+        self.name, self.since = name, now
 
 
 def render(made: Run, stage: Stage, step: int, variables: Variables) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from motiongpt3_jax.batch import Batch, Example
-from motiongpt3_jax.data_pipelines.packing import RowShape, build
+from motiongpt3_jax.data_pipelines.packing import RowShape, build, useful
 from motiongpt3_jax.inference.folder import ModelFolder, read_folder
 from motiongpt3_jax.motion import Motion, canonicalise, features_to_joints, joints_to_features, resampled
 from motiongpt3_jax.systems.interface import Variables
@@ -49,6 +49,7 @@ class Engine:
     folder: ModelFolder
     trained: tuple[str, int]
     _compiled: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False)
+    _shares: dict[str, float] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, path: str | Path, which: Literal["last", "best"] = "last") -> "Engine":
@@ -151,6 +152,10 @@ class Engine:
             joints += [places[row, : len(clips[i])] for row, i in enumerate(chunk)]
         return joints
 
+    def useful_shares(self) -> dict[str, float]:
+        """Shares of slots and frames that held something in the last batch."""
+        return dict(self._shares)
+
     def features_of(self, motion: Motion) -> Float[np.ndarray, "frames features"]:
         """Raw features of a motion's first person, by the model's own body and at its frame rate.
 
@@ -189,7 +194,9 @@ class Engine:
         shape = RowShape(
             slots=(("text", _up(text, SLOT_STEP)), ("motion", motion)), clips=buckets, outputs=1, samples=1
         )
-        return build([[e] for e in examples], lambda n: (clips[n] - body.mean) / body.std, shape, len(body.mean))
+        batch = build([[e] for e in examples], lambda n: (clips[n] - body.mean) / body.std, shape, len(body.mean))
+        self._shares.update({name: share for name, share in useful(batch).items() if name.endswith("_used")})
+        return batch
 
     def _jit(self, key: Any, function: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
         if key not in self._compiled:

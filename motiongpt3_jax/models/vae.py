@@ -22,8 +22,6 @@ class VaeConfig:
       latents: latent vectors of a clip.
       max_frames: rows of the position tables; the encoder's hold two tokens for each latent besides.
       dropout: in every layer.
-      waves: start the position tables as sinusoids instead of uniform numbers; neighbouring frames then begin alike,
-        and small models learn in a fraction of the steps.
       dtype: of the computation.
     """
 
@@ -35,7 +33,6 @@ class VaeConfig:
     latents: int = 1
     max_frames: int = 500
     dropout: float = 0.1
-    waves: bool = False
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
@@ -105,15 +102,6 @@ class SkipTransformer(nn.Module):
         return nn.LayerNorm(epsilon=EPS, dtype=jnp.float32, name="norm")(x).astype(self.config.dtype)
 
 
-def waves(key: Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> Float[Array, "frames width"]:
-    """Sines and cosines of falling frequency: a quarter of a turn a frame at first, one in 1,000 frames at last."""
-    del key
-    half = shape[1] // 2
-    periods = 4.0 * 250.0 ** (jnp.arange(half) / max(half - 1, 1))
-    angles = 2 * jnp.pi * jnp.arange(shape[0])[:, None] / periods
-    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=1, dtype=dtype)
-
-
 class MotionVae(nn.Module):
     """Clips to latents and back."""
 
@@ -121,7 +109,7 @@ class MotionVae(nn.Module):
 
     def setup(self) -> None:
         config = self.config
-        positions = waves if config.waves else nn.initializers.uniform(1.0)
+        positions = nn.initializers.uniform(1.0)
         tokens = (2 * config.latents, config.width)
         self.latent_tokens = self.param("latent_tokens", nn.initializers.normal(1.0), tokens)
         self.encoder_positions = self.param("encoder_positions", positions, (config.max_frames, config.width))

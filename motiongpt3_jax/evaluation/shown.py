@@ -1,0 +1,70 @@
+"""What share of motions and captions show or say what was asked: measured by the rule-based reader.
+
+Procedural captions come from parameters, so what a motion should show is known exactly.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from motiongpt3_jax.evaluation.reader import matches, read, read_caption
+
+Joints = Float[np.ndarray, "frames joints 3"]
+Labels = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of some answers are right.
+
+    Attributes:
+      right: whether each one is.
+      actions: the (first) action that each one should show.
+    """
+
+    right: tuple[bool, ...]
+    actions: tuple[str, ...]
+
+    @property
+    def share_right(self) -> float:
+        """Share of the right ones."""
+        return sum(self.right) / max(len(self.right), 1)
+
+    def report(self) -> dict[str, Any]:
+        """The share, the count, and the share of each action, for a report."""
+        found: dict[str, list[bool]] = {}
+        for action, right in sorted(zip(self.actions, self.right)):
+            found.setdefault(action, []).append(right)
+        by_action = {action: round(sum(rights) / len(rights), 3) for action, rights in found.items()}
+        return {"share_right": round(self.share_right, 4), "count": len(self.right), "by_action": by_action}
+
+
+def motions_shown(joints: Sequence[Joints], labels: Sequence[Labels]) -> Share:
+    """Whether each motion shows the asked actions in order, with their directions and sides."""
+    right = tuple(bool(matches(read(motion), asked)) for motion, asked in zip(joints, labels))
+    return Share(right, _actions(labels))
+
+
+def captions_right(captions: Sequence[str], labels: Sequence[Labels]) -> Share:
+    """Whether each caption names the shown actions, in order; directions and sides are not asked for."""
+    right = tuple(
+        [shown.action for shown in read_caption(caption).actions] == [asked["action"] for asked in label["actions"]]
+        for caption, label in zip(captions, labels)
+    )
+    return Share(right, _actions(labels))
+
+
+def _actions(labels: Sequence[Labels]) -> tuple[str, ...]:
+    return tuple(label["actions"][0]["action"] for label in labels)
+
+
+def table(shares: dict[str, Share], describe: Callable[[str], str] = str) -> str:
+    """The shares as lines of text."""
+    width = max(len(describe(name)) for name in shares)
+    return "\n".join(
+        f"{describe(name):<{width}}  {100 * share.share_right:5.1f} % of {len(share.right)}"
+        for name, share in shares.items()
+    )
