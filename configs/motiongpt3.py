@@ -323,7 +323,7 @@ def demo() -> ConfigDict:
     config.run = ("vae", "text", "generate", "align_bare")
     clips = {"clips": ((48, 8),), "samples": 8}
     joint = (*MOTION, *TEXT)
-    rows = {"rows": 8, "text_slots": 256, "motion_slots": 32, **clips}
+    rows = {"rows": 4, "text_slots": 144, "motion_slots": 32, **clips}
     config.stages = ConfigDict(
         {
             "vae": stage("vae", ("vae/.*",), 3000, rate=2e-3, rows=4, drift=0.01, **clips),
@@ -341,7 +341,7 @@ def demo() -> ConfigDict:
             "generate": stage(
                 "language",
                 joint,
-                1500,
+                2400,
                 rate=1e-3,
                 text=0.0,
                 templates="t2m_pretrain",
@@ -351,7 +351,7 @@ def demo() -> ConfigDict:
             "align_bare": stage(
                 "language",
                 joint,
-                800,
+                1500,
                 rate=1e-3,
                 templates="pretrain",
                 subtasks=(("t2m", 1.0), ("m2t", 1.0)),

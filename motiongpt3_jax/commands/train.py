@@ -38,33 +38,35 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Trains; exit status 1 when interrupted or diverged."""
-    config = load_config(arguments.config, arguments.overrides)
-    try:
-        train(config, arguments.workdir)
-    except (TrainingInterrupted, TrainingDiverged) as stopped:
-        print(f"motiongpt3 train: {stopped}", file=sys.stderr)
-        return 1
+def run(arguments: argparse.Namespace) -> None:
+    """Trains."""
+    train(load_config(arguments.config, arguments.overrides), arguments.workdir)
     print(f'trained; next: motiongpt3 generate --model {arguments.workdir} --text "a person walks" --out motions')
-    return 0
 
 
 def train(config: ConfigDict, workdir: str | Path, minutes: dict[str, float] | None = None) -> Run:
-    """Prepares the run's folder and trains what is not trained yet; `minutes` receives the time of each part."""
+    """Prepares the run's folder and trains what is not trained yet; `minutes` receives the time of each part.
+
+    Raises:
+      SystemExit: a signal stopped the run, or a loss was not finite.
+    """
     clock = _Clock({} if minutes is None else minutes)
     made = make_run(config, workdir)
     mesh = made.config["mesh"]
     system = make_system(made.folder, constrain if jax.device_count() > 1 else None)
-    run_stages(
-        system,
-        made.stages(),
-        lambda stage: clock.begin(stage.name) or made.data(stage),
-        workdir,
-        seed=made.config["seed"],
-        mesh=make_mesh(None if mesh["data"] < 0 else mesh["data"], mesh["fsdp"], mesh["tensor"]),
-        hooks=Hooks(samples=partial(render, made)),
-    )
+    try:
+        run_stages(
+            system,
+            made.stages(),
+            lambda stage: clock.begin(stage.name) or made.data(stage),
+            workdir,
+            seed=made.config["seed"],
+            mesh=make_mesh(None if mesh["data"] < 0 else mesh["data"], mesh["fsdp"], mesh["tensor"]),
+            hooks=Hooks(samples=partial(render, made)),
+        )
+    except (TrainingInterrupted, TrainingDiverged) as stopped:
+        # Leaves with status 1 and this sentence alone.
+        sys.exit(f"motiongpt3: {stopped}")
     clock.begin("")
     return made
 

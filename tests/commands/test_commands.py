@@ -1,0 +1,150 @@
+"""The commands as a user calls them, on a run of the smallest config."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from motiongpt3_jax.__main__ import COMMANDS
+from tests.commands.conftest import call
+
+pytestmark = pytest.mark.xdist_group("commands")
+
+
+def test_help_lists_every_command_and_each_command_shows_an_example():
+    status, out, _ = call("--help")
+    assert status == 0
+    for name in COMMANDS:
+        assert f"  {name}" in out
+        with pytest.raises(SystemExit, match="0"):
+            call(name, "--help")
+
+
+def test_an_unknown_command_is_an_error():
+    status, _, error = call("fly")
+    assert status == 2
+    assert "there is no command 'fly'" in error
+
+
+def test_generate_writes_joints_pictures_a_page_and_a_manifest(trained, tmp_path):
+    sentences = tmp_path / "prompts.txt"
+    sentences.write_text("a person jumps\n\n", encoding="utf-8")
+    asked = ("--text", "a man walks", "--file", sentences, "--samples", "2", "--frames", "24", "--steps", "2")
+    status, out, error = call("generate", "--model", trained, *asked, "--seed", "5", "--out", tmp_path / "made")
+    assert status == 0, error
+    assert "4 motions" in out
+    manifest = json.loads((tmp_path / "made" / "manifest.json").read_text())
+    assert [m["text"] for m in manifest["motions"]] == ["a man walks"] * 2 + ["a person jumps"] * 2
+    assert [m["seed"] for m in manifest["motions"]] == [5, 6, 7, 8]
+    for motion in manifest["motions"]:
+        joints = np.load(tmp_path / "made" / motion["joints"], allow_pickle=False)
+        assert joints.shape == (24, 22, 3)
+        assert np.isfinite(joints).all()
+        assert (tmp_path / "made" / motion["picture"]).read_bytes()[:3] == b"GIF"
+    assert "a person jumps" in (tmp_path / "made" / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_motion_depends_on_its_own_seed_and_not_on_batch_mates(trained, tmp_path):
+    fast = ("--frames", "24", "--steps", "2", "--format", "none")
+    call("generate", "--model", trained, "--text", "a man walks", "--seed", "3", *fast, "--out", tmp_path / "alone")
+    several = ("--text", "a woman jumps", "--text", "a man walks", "--seed", "2")
+    call("generate", "--model", trained, *several, *fast, "--out", tmp_path / "several")
+    alone = np.load(tmp_path / "alone" / "motion_000.npy")
+    beside = np.load(tmp_path / "several" / "motion_001.npy")
+    np.testing.assert_allclose(alone, beside, atol=1e-4)
+
+
+def test_caption_reads_joints_and_prints_a_line_each(trained, tmp_path):
+    rng = np.random.default_rng(0)
+    pose = np.load(trained.parent / "pose.npy") if (trained.parent / "pose.npy").exists() else _pose()
+    paths = []
+    for number, frames in enumerate((30, 41)):
+        paths.append(tmp_path / f"walk{number}.npy")
+        np.save(paths[-1], (pose[None] + 0.002 * rng.normal(size=(frames, 22, 3))).astype(np.float32))
+    status, out, error = call("caption", "--model", trained, "--motion", *paths, "--json", tmp_path / "said.json")
+    assert status == 0, error
+    assert len(out.strip().splitlines()) == 2
+    assert set(json.loads((tmp_path / "said.json").read_text())) == {str(path) for path in paths}
+
+
+def _pose():
+    from motiongpt3_jax.data_pipelines.procedural import generate
+
+    return generate(0).joints[0]
+
+
+def test_convert_writes_every_kind_of_file(tmp_path):
+    np.save(tmp_path / "stand.npy", np.repeat(_pose()[None], 12, axis=0).astype(np.float32))
+    for kind in ("npz", "gif", "mp4", "png", "html"):
+        status, out, error = call("convert", "--motion", tmp_path / "stand.npy", "--to", kind)
+        assert status == 0, error
+        assert (tmp_path / f"stand.{kind}").stat().st_size > 100
+        assert out.strip().endswith(f"stand.{kind}")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("generate", "--model", "nowhere", "--text", "a", "--out", "x"), "no model at 'nowhere'"),
+        (("caption", "--model", "RUN", "--motion", "nothing.npy"), "'nothing.npy' does not exist"),
+        (("generate", "--model", "RUN", "--out", "x"), "no sentence was given"),
+        (("generate", "--model", "RUN", "--file", "none.txt", "--out", "x"), "there is no such file"),
+        (("generate", "--model", "RUN", "--text", "a", "--frames", "3", "--out", "x"), "--frames 3 is out of range"),
+        (
+            ("generate", "--model", "RUN", "--text", "a", "--seconds", "60", "--out", "x"),
+            "--seconds 60 is out of range",
+        ),
+        (("generate", "--model", "RUN", "--text", "a", "--steps", "0", "--out", "x"), "at least one denoising step"),
+        (("train", "--config", "motiongpt3:none", "--workdir", "x"), "no config motiongpt3:none"),
+        (("train", "--config", "motiongpt3:test", "--workdir", "x", "--speed"), "unknown argument '--speed'"),
+        (("train", "--config", "motiongpt3:test", "--workdir", "RUN", "--config.seed=9"), "was begun with seed=0"),
+        (("bench", "train", "--config", "motiongpt3:test", "--stage", "none"), "the config runs vae"),
+        (("bench", "train", "--config", "motiongpt3:test", "--repeats", "0"), "ask for at least 1"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence_with_status_2(asked, said, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, _, error = call(*(str(trained) if argument == "RUN" else argument for argument in asked))
+    assert status == 2
+    assert said in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_a_finished_run_is_not_trained_again(trained):
+    before = sorted((trained / "checkpoints").rglob("*"))
+    status, out, _ = call("train", "--config", "motiongpt3:test", "--workdir", trained)
+    assert status == 0
+    assert "loss" not in out
+    assert sorted((trained / "checkpoints").rglob("*")) == before
+
+
+def test_a_run_continues_with_more_steps_of_its_last_stage(trained, tmp_path):
+    folder = tmp_path / "longer"
+    shutil.copytree(trained, folder)
+    longer = "--config.stages.align_bare.steps=3"
+    status, out, error = call("train", "--config", "motiongpt3:test", "--workdir", folder, longer)
+    assert status == 0, error
+    assert "align_bare continues at step 2 of 3" in out
+
+
+def test_a_model_reads_and_writes_without_its_data(trained, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("data"))
+    fast = ("--frames", "24", "--steps", "2", "--format", "none")
+    status, _, error = call("generate", "--model", folder, "--text", "a man walks", *fast, "--out", tmp_path / "made")
+    assert status == 0, error
+
+
+@pytest.mark.parametrize("what", ["train", "generate", "caption"])
+def test_bench_prints_and_writes_medians(what, tmp_path):
+    small = ("--requests", "2", "--frames", "40", "--tokens", "3", "--steps", "2", "--repeats", "2")
+    path = tmp_path / "numbers.json"
+    status, out, error = call("bench", what, "--config", "motiongpt3:test", *small, "--json", path)
+    assert status == 0, error
+    measured = json.loads(path.read_text())
+    assert measured["median_seconds"] > 0
+    assert measured["samples_per_second"] > 0
+    assert measured["tokens_per_second"] > 0
+    assert all(0 < share <= 1 for share in measured["shares"].values())
+    assert "samples/s" in out

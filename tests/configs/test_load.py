@@ -1,0 +1,62 @@
+import pytest
+
+from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.configs.motiongpt3 import get_config
+
+
+@pytest.mark.parametrize("variant", ["base", "tiny", "demo", "test"])
+@pytest.mark.parametrize("deviations", ["", "official"])
+def test_every_stage_that_a_config_runs_is_described(variant, deviations):
+    config = get_config(variant, deviations)
+    assert set(config.run) <= set(config.stages)
+
+
+def test_overrides_replace_values_of_nested_keys():
+    config = load_config("motiongpt3:tiny", ["stages.vae.steps=7", "data.path=/some/where", "run=('vae',)"])
+    assert config.stages.vae.steps == 7
+    assert config.data.path == "/some/where"
+    assert config.run == ("vae",)
+
+
+def test_a_whole_number_does_for_a_real_one():
+    assert load_config("motiongpt3:tiny", ["seed=3", "stages.vae.optimizer.weight_decay=1"]).seed == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "said"),
+    [
+        ("nothing:base", [], "no config 'nothing'; there are: motiongpt3"),
+        ("motiongpt3:huge", [], "motiongpt3:base"),
+        ("missing.py", [], "config file 'missing.py' does not exist"),
+        ("motiongpt3:tiny", ["stages.vae.step=7"], "the config has no 'stages.vae.step'"),
+        ("motiongpt3:tiny", ["seed.x=7"], "the config has no 'seed.x'"),
+        ("motiongpt3:tiny", ["seed=often"], "seed is int"),
+        ("motiongpt3:tiny", ["seed"], "has no value"),
+    ],
+)
+def test_what_is_wrong_with_a_config_is_said(name, overrides, said):
+    with pytest.raises(ValueError, match=said):
+        load_config(name, overrides)
+
+
+def test_a_file_is_a_config_too(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("from motiongpt3_jax.configs.motiongpt3 import tiny\n\ndef get_config():\n    return tiny()\n")
+    assert load_config(str(path), ["seed=5"]).seed == 5
+
+
+def test_official_switches_every_deviation_off():
+    config = get_config("base", "official")
+    layout = config.layout
+    assert layout.prompt_loss
+    assert layout.pad_loss
+    assert layout.blind
+    assert layout.interleave
+    assert not config.data.shuffle
+    assert config.model.latent_scale == 0.8457
+    for name in ("generate", "align_bare", "tune"):
+        stage = config.stages[name]
+        assert stage.batch.samples == 1
+        assert stage.batch.text_slots == 192
+        assert stage.objective.vae_dropout
+        assert stage.objective.condition_dropout == (0.1 if name == "generate" else 0.0)
