@@ -106,7 +106,6 @@ def test_logits_and_loss_equal_the_official_ones(name):
     compare(f"{name}/lm_loss", lm_loss(data, rows, logits[..., :ids]), data["lm_loss"], atol=3e-6, rtol=0)
 
 
-@pytest.mark.xdist_group("full-size")
 def test_the_full_size_decoders_states_equal_the_official_ones():
     data, config, params, rows, streams, hidden, captured = run("mot_gpt2", FULL_HEADS, "input_ids")
     real = rows.real("text")
@@ -130,7 +129,6 @@ def probes(data):
     return [(sample, position) for row in data["probe_pos"] for sample, position in enumerate(row)]
 
 
-@pytest.mark.xdist_group("full-size")
 def test_the_full_size_decoders_logits_and_loss_equal_the_official_ones():
     data, config, params, rows, _, hidden, _ = run("mot_gpt2", FULL_HEADS, "input_ids")
     logits = np.asarray(text_logits(config, params, hidden["text"]))

@@ -1,6 +1,7 @@
 """The diffusion head's own promises."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +15,9 @@ C = jax.random.normal(jax.random.key(2), (2, 4, 8))
 PARAMS = jax.jit(lambda k: DiffusionHead(CONFIG).init(k, X, T, C))(jax.random.key(0))["params"]
 
 
-def apply(*args, config=CONFIG, **options):
-    return DiffusionHead(config).apply({"params": PARAMS}, *args, **options)
+@partial(jax.jit, static_argnames=("config", "method", "deterministic"))
+def apply(*args, config=CONFIG, method=None, **options):
+    return DiffusionHead(config).apply({"params": PARAMS}, *args, method=method, **options)
 
 
 def test_pooling_and_time_can_be_computed_once_outside_a_loop():

@@ -1,5 +1,7 @@
 """Ids to vectors and back to scores, with new ids in a table of their own."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,7 @@ ROWS = np.concatenate([PARAMS["table"], PARAMS["new"]])
 HIDDEN = jax.random.normal(jax.random.key(1), (2, 4, WIDTH))
 
 
+@partial(jax.jit, static_argnums=0)
 def apply(method, x, params=PARAMS):
     return VOCABULARY.apply({"params": params}, x, method=method)
 
@@ -53,7 +56,7 @@ def test_gradients_are_those_of_the_joined_table():
         rows = jnp.concatenate([params["table"], params["new"]])
         return jnp.sum(jax.nn.logsumexp((hidden * rows[ids]) @ rows.T, axis=-1) ** 2)
 
-    found, wanted = (jax.grad(f, argnums=(0, 1))(PARAMS, HIDDEN) for f in (ours, plain))
+    found, wanted = (jax.jit(jax.grad(f, argnums=(0, 1)))(PARAMS, HIDDEN) for f in (ours, plain))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, wanted)
 
 
