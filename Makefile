@@ -22,10 +22,10 @@ demo: install
 	$(RUN) motiongpt3_jax demo --out runs/demo
 
 test: lint-style
-	$(RUN) pytest -n $(WORKERS) -m "not slow" --durations=10 $(PYTEST_ARGS)
+	$(RUN) pytest -n $(WORKERS) --dist loadfile -m "not slow" --durations=10 $(PYTEST_ARGS)
 
 test-all: lint-style
-	$(RUN) pytest -n $(WORKERS) --durations=20 $(PYTEST_ARGS)
+	$(RUN) pytest -n $(WORKERS) --dist loadfile --durations=20 $(PYTEST_ARGS)
 
 lint: lint-style
 	$(RUN) pytest -q tests/test_house.py

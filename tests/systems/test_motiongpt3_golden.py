@@ -29,7 +29,7 @@ from tests.systems.official import (
     recorded_latent_noise,
 )
 
-pytestmark = [pytest.mark.golden, pytest.mark.xdist_group("full-size")]
+pytestmark = pytest.mark.golden
 
 TRAINABLE = (
     "decoder/.+/motion(/.*)?",
