@@ -41,6 +41,7 @@ setup(
         "ml-collections>=1.0",
         "numpy>=2.0",
         "jaxtyping>=0.3",
+        "huggingface-hub>=0.34",
         "safetensors>=0.5",
         "tensorboardX>=2.6",
         "imageio-ffmpeg>=0.6",

@@ -4,7 +4,8 @@
 
 Variants:
   base   the published sizes: GPT-2 small on the text branch, a motion branch as wide, a VAE with one latent of 256.
-         Loads GPT-2 when `config.tokenizer` and `config.pretrained` name it; else the text branch is pretrained first.
+         `--config.tokenizer=openai-community/gpt2 --config.pretrained=openai-community/gpt2` (or a local folder) takes
+         GPT-2 as the text branch; else the stage `text` pretrains one.
   tiny   the same system at a hundredth of the size, on the embedded data: a first look on a laptop.
   demo   what `motiongpt3 demo` trains within minutes on two cores.
   test   the smallest that runs; for tests.
@@ -326,7 +327,7 @@ def demo() -> ConfigDict:
     rows = {"rows": 4, "text_slots": 144, "motion_slots": 32, **clips}
     config.stages = ConfigDict(
         {
-            "vae": stage("vae", ("vae/.*",), 3000, rate=2e-3, rows=4, drift=0.01, **clips),
+            "vae": stage("vae", ("vae/.*",), 2600, rate=2e-3, rows=4, drift=0.01, **clips),
             "text": stage(
                 "text",
                 TEXT,
@@ -341,7 +342,7 @@ def demo() -> ConfigDict:
             "generate": stage(
                 "language",
                 joint,
-                2400,
+                1500,
                 rate=1e-3,
                 text=0.0,
                 templates="t2m_pretrain",
@@ -351,7 +352,7 @@ def demo() -> ConfigDict:
             "align_bare": stage(
                 "language",
                 joint,
-                1500,
+                1200,
                 rate=1e-3,
                 templates="pretrain",
                 subtasks=(("t2m", 1.0), ("m2t", 1.0)),

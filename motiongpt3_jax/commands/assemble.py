@@ -37,8 +37,9 @@ class Run:
     records: Records
 
     def stages(self) -> list[Stage]:
-        """The stages that the config asks for, in order."""
-        return [make_stage(name, self.config["stages"]) for name in self.config["run"]]
+        """The stages that the config asks for, in order; a pretrained text branch is not pretrained again."""
+        names = [name for name in self.config["run"] if name != "text" or not self.config["pretrained"]]
+        return [make_stage(name, self.config["stages"]) for name in names]
 
     def data(self, stage: Stage) -> StageData:
         """Training and validation batches of a stage."""

@@ -33,8 +33,13 @@ def from_official(state: Mapping[str, Any], config: "MotionGPT3Config", prefix: 
     if not table:
         raise ValueError(f"no official name begins with {prefix!r}; parts are 'vae.', 'lm.' and what lies below them")
     given = {key: state[key] for key in state if key.startswith(prefix) and not key.startswith(IGNORED)}
-    _check({key: tuple(value.shape) for key, value in given.items()}, table)
+    check_fit({key: tuple(value.shape) for key, value in given.items()}, table)
     _check_tied(given)
+    return assembled(table, given)
+
+
+def assembled(table: Collection[Entry], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested parameters, float32, from tensors that fit the table; what is optional and absent is zero."""
     stacks: dict[str, dict[int | None, np.ndarray]] = {}
     for entry in table:
         tensor = np.asarray(given[entry.key], np.float32) if entry.key in given else np.zeros(entry.shape, np.float32)
@@ -83,7 +88,7 @@ def _leaf(params: Mapping[str, Any], path: str) -> np.ndarray:
     return np.asarray(node)
 
 
-def _check(found: Mapping[str, tuple[int, ...]], table: Collection[Entry]) -> None:
+def check_fit(found: Mapping[str, tuple[int, ...]], table: Collection[Entry]) -> None:
     """Raises one error about everything that does not fit."""
     expected = {entry.key: entry.shape for entry in table}
     needed = {entry.key for entry in table if not entry.optional}
