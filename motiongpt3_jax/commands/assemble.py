@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.experimental.multihost_utils import sync_global_devices
 from ml_collections import ConfigDict
 
 from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions, StageData
@@ -83,6 +84,8 @@ class Run:
 def make_run(config: ConfigDict, workdir: str | Path) -> Run:
     """Prepares a run's folder, or opens it again: data, tokenizer, statistics, config.
 
+    Of several processes the first prepares it; they share a file system.
+
     Raises:
       ValueError: the folder was made with another model, tokenizer, data or layout; says which.
     """
@@ -93,10 +96,16 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
     if (workdir / "config.json").is_file():
         folder = read_folder(workdir)
         check_same(folder.config, wanted, workdir)
+    if jax.process_index():
+        sync_global_devices("the run's folder is ready")
+        return Run(wanted, read_folder(workdir), prepare_data(wanted, workdir))
     records = prepare_data(wanted, workdir)
     tokenizer = make_tokenizer(wanted["tokenizer"], records, workdir)
     body = Body(records.mean, records.std, records.offsets, records.skeleton, records.fps)
-    return Run(wanted, make_folder(workdir, wanted, tokenizer, body), records)
+    folder = make_folder(workdir, wanted, tokenizer, body)
+    if jax.process_count() > 1:
+        sync_global_devices("the run's folder is ready")
+    return Run(wanted, folder, records)
 
 
 def prepare_data(config: Mapping[str, Any], workdir: Path) -> Records:

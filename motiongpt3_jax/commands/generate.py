@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from motiongpt3_jax.commands.arguments import add_model, add_sampling, command_parser, motion_options, output_folder
@@ -44,6 +45,10 @@ def run(arguments: argparse.Namespace) -> None:
     engine = Engine.load(arguments.model, "best" if arguments.best else "last")
     options = motion_options(arguments, engine.system.config.flow)
     frames = asked_frames(arguments, engine)
+    trained = [engine.folder.config["data"][name] for name in ("min_frames", "max_frames")]
+    if not trained[0] <= frames <= trained[1]:
+        seconds = " to ".join(dict.fromkeys(f"{count / engine.folder.body.fps:.1f}" for count in trained))
+        print(f"note: this model saw motions of {seconds} s in training; others may look wrong", file=sys.stderr)
     folder = output_folder(arguments.out)
     wanted = [sentence for sentence in sentences for _ in range(arguments.samples)]
     seeds = [arguments.seed + n for n in range(len(wanted))]

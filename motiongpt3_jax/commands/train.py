@@ -36,11 +36,18 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--config", required=True, help="motiongpt3:base, :tiny, :demo, or a path to a config file")
     found.add_argument("--workdir", required=True, metavar="RUN", help="folder of the run")
+    found.add_argument(
+        "--distributed",
+        action="store_true",
+        help="one of several processes, as on a TPU pod or under Slurm; all see the same RUN",
+    )
     return found
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains."""
+    if arguments.distributed:
+        jax.distributed.initialize()
     train(load_config(arguments.config, arguments.overrides), arguments.workdir)
     print(f'trained; next: motiongpt3 generate --model {arguments.workdir} --text "a person walks" --out motions')
 

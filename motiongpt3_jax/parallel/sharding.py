@@ -16,8 +16,8 @@ ROWS = P(("data", "fsdp"))
 
 TABLE: tuple[tuple[str, P], ...] = (
     # Layers are stacked: axis 0 is the layer, which a scan walks and nothing splits.
-    (r"layers/.*/(qkv|query|key|value|up|gate)/kernel", P(None, "fsdp", "tensor")),
-    (r"layers/.*/(out|down)/kernel", P(None, "tensor", "fsdp")),
+    (r"layers/.*/(qkv|mlp_in)/kernel", P(None, "fsdp", "tensor")),
+    (r"layers/.*/(attention_out|mlp_out)/kernel", P(None, "tensor", "fsdp")),
     (r"vocabulary/.*/table", P("tensor", "fsdp")),
 )
 """(pattern of a path's end, how the array is split); the first match counts. Optimizer state has the same ends."""

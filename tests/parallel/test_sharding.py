@@ -20,11 +20,11 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("prefix", ["", "params/", "optimizer/1/mu/"])
 def test_optimizer_state_lies_where_its_parameter_lies(prefix):
-    assert spec(MESH, f"{prefix}decoder/layers/text/mlp/up/kernel", (12, 4, 8)) == P(None, "fsdp", "tensor")
+    assert spec(MESH, f"{prefix}decoder/layers/text/mlp_in/kernel", (12, 4, 8)) == P(None, "fsdp", "tensor")
 
 
 def test_an_axis_that_does_not_divide_stays_whole():
-    assert spec(MESH, "decoder/layers/text/mlp/down/kernel", (12, 3, 8)) == P(None, None, "fsdp")
+    assert spec(MESH, "decoder/layers/text/mlp_out/kernel", (12, 3, 8)) == P(None, None, "fsdp")
 
 
 def test_a_big_array_without_a_rule_is_split_along_its_longest_axis():

@@ -42,12 +42,14 @@ class Modules:
     @cached_property
     def text(self) -> Vocabulary:
         """Text embeddings, tied to the text logits."""
-        return Vocabulary(self.config.vocabulary, self.config.new_ids, self.config.decoder.streams[0].width)
+        config = self.config
+        return Vocabulary(config.vocabulary, config.new_ids, config.decoder.streams[0].width, config.decoder.dtype)
 
     @cached_property
     def motion(self) -> Vocabulary:
         """Motion embeddings; their logits are never used."""
-        return Vocabulary(self.config.motion_ids, 0, self.config.decoder.streams[1].width)
+        config = self.config
+        return Vocabulary(config.motion_ids, 0, config.decoder.streams[1].width, config.decoder.dtype)
 
     @cached_property
     def head(self) -> DiffusionHead:
