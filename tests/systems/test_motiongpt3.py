@@ -21,18 +21,21 @@ SYSTEM = MotionGPT3(CONFIG)
 VARIABLES = variables()
 KEY = jax.random.key(11)
 MEASURED = replace(CONFIG, latent_scale=None)
-PACKED, APART = rows(EXAMPLES), rows(*([e] for e in EXAMPLES))
+# Of one shape, so that one program serves both.
+PACKED, APART = rows(EXAMPLES, [], []), rows(*([e] for e in EXAMPLES))
 
 
 class Found(NamedTuple):
     """What one batch gives.
 
     Attributes:
+      posterior: mean and log-variance of every clip.
       hidden: final hidden states; input clips stand for the means of their posteriors.
       language, vae: the losses' terms; the VAE's with measured moments.
       gradients: of the mean diffusion loss, by every parameter.
     """
 
+    posterior: tuple[jax.Array, jax.Array]
     hidden: dict[str, jax.Array]
     language: Terms
     vae: Terms
@@ -50,10 +53,11 @@ def run(batch, draws, chance):
         return found.sums["diffusion"] / found.counts["diffusion"], found
 
     (_, language), gradients = jax.value_and_grad(diffusion, has_aux=True)(params)
-    entering = streams(modules, params, batch, to_language(state, encode_clips(modules, params, batch)[0]))
+    posterior = encode_clips(modules, params, batch)
+    entering = streams(modules, params, batch, to_language(state, posterior[0]))
     hidden = modules.decoder.apply({"params": params["decoder"]}, entering)
     vae = MotionGPT3(MEASURED).losses["vae"](variables(MEASURED), batch, draws, VaeObjective())
-    return Found(hidden, language, vae, gradients)
+    return Found(posterior, hidden, language, vae, gradients)
 
 
 @pytest.fixture(scope="module")
@@ -152,8 +156,7 @@ def test_the_diffusion_loss_trains_neither_the_vae_nor_the_motion_logits(packed)
 
 
 def test_the_latents_moments_move_towards_the_batchs(packed):
-    start = latent_state(MEASURED)
-    mean, log_variance = encode_clips(SYSTEM.modules, VARIABLES.params, PACKED)
+    start, (mean, log_variance) = latent_state(MEASURED), packed.posterior
     latents = (mean + jnp.exp(0.5 * log_variance) * draws(PACKED).latent)[PACKED.clip_frames > 0]
     for name, power in (("latent_mean", 1), ("latent_square", 2)):
         wanted = MOMENT_DECAY * start[name] + (1 - MOMENT_DECAY) * (latents**power).mean(0)
@@ -188,16 +191,16 @@ def test_text_alone_needs_no_clip():
 
 
 def test_blind_targets_count_as_the_uniform_guess():
-    words = jnp.zeros((1, 24, 8))
+    words = jnp.zeros((3, 24, 8))
     plain, blind = (
-        text_terms(SYSTEM.modules, VARIABLES.params, words, PACKED.replace(blind=np.array([n]))) for n in (0, 2)
+        text_terms(SYSTEM.modules, VARIABLES.params, words, PACKED.replace(blind=np.array([n, 0, 0]))) for n in (0, 2)
     )
     assert blind.counts["text"] == plain.counts["text"] + 2
     np.testing.assert_allclose(blind.sums["text"] - plain.sums["text"], 2 * np.log(22), rtol=1e-4)
 
 
 def test_rectified_flow_predicts_the_way_from_noise_to_data():
-    drawn, clean = draws(PACKED), jnp.ones((1, 3, 1, 1, CONFIG.vae.width))
+    drawn, clean = draws(PACKED), jnp.ones((3, 3, 1, 1, CONFIG.vae.width))
     noisy, time, way = noised(Modules(replace(CONFIG, flow=True)), clean, drawn)
     time = time[..., None, None]
     np.testing.assert_allclose(noisy + (1 - time) * way, jnp.broadcast_to(clean, noisy.shape), atol=1e-6)
