@@ -39,6 +39,7 @@ setup(
         "tokenizers>=0.22",
         "tensorflow-datasets>=4.9.8",
         "ml-collections>=1.0",
+        "absl-py>=2.1",
         "numpy>=2.0",
         "jaxtyping>=0.3",
         "huggingface-hub>=0.34",

@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 
 import grain
 import numpy as np
+from absl import flags
 from jaxtyping import Float
 
 from motiongpt3_jax.batch import Batch, Example, Layout, Sample
@@ -130,6 +131,9 @@ class Loader:
         read = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
         ahead = steps.to_iter_dataset(read)
         if self.options.workers:
+            if not flags.FLAGS.is_parsed():
+                # Grain's workers read absl's flags, which only absl's own programs parse.
+                flags.FLAGS.mark_as_parsed()
             ahead = ahead.mp_prefetch(grain.MultiprocessingOptions(num_workers=self.options.workers))
         return iter(ahead)
 

@@ -110,3 +110,11 @@ def test_validation_is_the_same_every_time_and_no_longer_than_the_split():
     assert len(list(data.validation())) == data.held_out.steps_per_epoch
     for a, b in zip(data.validation(), data.validation()):
         assert_equal(a, b)
+
+
+@pytest.mark.slow
+def test_worker_processes_give_the_same_batches():
+    data = loader(workers=1)
+    ahead = data.batches(5)
+    for step in (5, 6):
+        assert_equal(next(ahead), data.batch(step))

@@ -48,7 +48,7 @@ def test_a_motion_to_read_fills_its_holders_with_the_chunks_of_its_clip(tokenize
 
 def test_only_the_answer_is_a_target_unless_asked_otherwise(tokenizer):
     assert text_of(tokenizer, lay_out(tokenizer, "m2t"), weighted=True) == f" {CAPTION}<|endoftext|>"
-    assert text_of(tokenizer, lay_out(tokenizer, "t2m"), weighted=True) == "<start_of_motion><|endoftext|>"
+    assert text_of(tokenizer, lay_out(tokenizer, "t2m"), weighted=True) == " <start_of_motion><|endoftext|>"
     whole = text_of(tokenizer, lay_out(tokenizer, "t2m", prompt_loss=True), weighted=True)
     assert whole == f"{CAPTION} \n <start_of_motion><|endoftext|>"[1:]
 

@@ -29,14 +29,15 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
     Raises:
       ValueError: for an unknown attention mode, or widths that heads do not divide.
     """
-    decoder, head, dropout = model["decoder"], model["head"], model["dropout"]
+    decoder, head = model["decoder"], model["head"]
+    common = {"dropout": model["dropout"], "dtype": model["dtype"]}
     mode = decoder["attention_mode"]
     if mode not in SHARING:
         raise ValueError(f"model.decoder.attention_mode is {mode!r}; choose one of {', '.join(SHARING)}")
     width, motion = decoder["width"], round(decoder["width"] * decoder["motion_factor"])
     if width % decoder["heads"]:
         raise ValueError(f"model.decoder.width {width} is not a multiple of its {decoder['heads']} heads")
-    vae = VaeConfig(features=features, dropout=dropout, **model["vae"])
+    vae = VaeConfig(features=features, **common, **model["vae"])
     return MotionGPT3Config(
         vae=vae,
         decoder=DecoderConfig(
@@ -46,10 +47,9 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
             head_width=width // decoder["heads"],
             max_positions=decoder["max_positions"],
             shared=tuple(SHARING[mode](layer, decoder["layers"]) for layer in range(decoder["layers"])),
-            dropout=dropout,
             scan=decoder["scan"],
             remat=decoder["remat"],
-            dtype=decoder["dtype"],
+            **common,
         ),
         head=HeadConfig(
             latent=vae.width,
@@ -59,7 +59,7 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
             heads=head["heads"],
             pool_mlp=4 * motion,
             time=head["time"],
-            dropout=dropout,
+            **common,
         ),
         vocabulary=vocabulary,
         latent_scale=model["latent_scale"],

@@ -101,14 +101,14 @@ class SequenceLayout:
         return self.subtasks[name]
 
     def _prompt(self, sample: Sample) -> tuple[str, int]:
-        """The sequence as text, and the character at which the answer begins."""
+        """The sequence as text, and the character at which the answer begins: the space before its first word."""
         subtask = self._subtask(sample.subtask)
         question = subtask.inputs[int(sample.picks[0] * len(subtask.inputs))]
         answer = subtask.outputs[int(sample.picks[1] * len(subtask.outputs))]
         question = fill_input(question, sample.caption, sample.frames, sample.coins[0])
         answer = fill_output(answer, sample.caption, sample.frames, sample.coins[1])
         text = compose(question, answer)
-        return text, len(compose(question, "", end=False))
+        return text, len(compose(question, "", end=False)) - 1
 
     def _cut(self, ids: np.ndarray, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Shortens a sequence to `slots`: officially at its end, else by words of its longest stretch of text."""
