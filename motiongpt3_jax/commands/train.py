@@ -71,7 +71,7 @@ def train(config: ConfigDict, workdir: str | Path, minutes: dict[str, float] | N
             seed=made.config["seed"],
             initial=partial(pretrained, system, made.config["pretrained"]) if made.config["pretrained"] else None,
             mesh=make_mesh(None if mesh["data"] < 0 else mesh["data"], mesh["fsdp"], mesh["tensor"]),
-            hooks=Hooks(samples=partial(render, made)),
+            hooks=Hooks(samples=partial(render, made, {})),
         )
     except (TrainingInterrupted, TrainingDiverged) as stopped:
         # Leaves with status 1 and this sentence alone.
@@ -108,12 +108,15 @@ class _Clock:
         self.name, self.since = name, now
 
 
-def render(made: Run, stage: Stage, step: int, variables: Variables) -> None:
-    """Writes a page of motions of the validation split: generated from its sentences, or through the VAE and back."""
+def render(made: Run, compiled: dict, stage: Stage, step: int, variables: Variables) -> None:
+    """Writes a page of motions of the validation split: generated from its sentences, or through the VAE and back.
+
+    `compiled` keeps the programs from one call to the next.
+    """
     if jax.process_index() or "val" not in made.records.splits:
         return
     split, body = made.records.split("val"), made.folder.body
-    engine = Engine(make_system(made.folder), variables, made.folder, (stage.name, step))
+    engine = Engine(make_system(made.folder), variables, made.folder, (stage.name, step), compiled)
     picked = range(min(SAMPLES, len(split)))
     sentences = [split.captions[i][0] for i in picked]
     real = [split.source[i].features for i in picked]

@@ -42,13 +42,14 @@ class Engine:
       variables: its arrays.
       folder: its tokenizer, body and config.
       trained: the stage and step that the arrays come from.
+      compiled: programs by what they do; share it between engines of one model.
     """
 
     system: MotionGPT3
     variables: Variables
     folder: ModelFolder
     trained: tuple[str, int]
-    _compiled: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False)
+    compiled: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False)
     _shares: dict[str, float] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -199,9 +200,9 @@ class Engine:
         return batch
 
     def _jit(self, key: Any, function: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
-        if key not in self._compiled:
-            self._compiled[key] = jax.jit(partial(function, **fixed))
-        return self._compiled[key]
+        if key not in self.compiled:
+            self.compiled[key] = jax.jit(partial(function, **fixed))
+        return self.compiled[key]
 
 
 def make_system(folder: ModelFolder, constrain: Constrain | None = None) -> MotionGPT3:

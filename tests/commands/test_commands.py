@@ -111,6 +111,18 @@ def test_what_is_wrong_is_said_in_one_sentence_with_status_2(asked, said, traine
     assert len(error.strip().splitlines()) == 1
 
 
+def test_training_leaves_samples_metrics_and_checkpoints(trained):
+    assert {path.name for path in (trained / "samples").iterdir()} == {
+        "vae_0000002.html",
+        "generate_0000002.html",
+        "align_bare_0000002.html",
+    }
+    lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert {line["stage"] for line in lines} == {"vae", "text", "generate", "align_bare"}
+    assert all(np.isfinite(line["loss"]) for line in lines)
+    assert (trained / "checkpoints" / "align_bare" / "2").is_dir()
+
+
 def test_a_finished_run_is_not_trained_again(trained):
     before = sorted((trained / "checkpoints").rglob("*"))
     status, out, _ = call("train", "--config", "motiongpt3:test", "--workdir", trained)
