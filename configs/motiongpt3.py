@@ -265,7 +265,7 @@ def small(
 ) -> ConfigDict:
     """Shrinks every part of the model."""
     config.model.vae.update({"width": vae_width, "layers": vae_layers, "heads": 4, "mlp_width": 2 * vae_width})
-    config.model.vae.max_frames = 200
+    config.model.vae.max_frames = 208
     config.model.decoder.update({"width": width, "layers": layers, "heads": 4, "max_positions": 256})
     config.model.head.update({"width": head_width, "depth": 3, "time": 64})
     return config

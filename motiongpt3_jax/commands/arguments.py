@@ -42,6 +42,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sampling")
     group.add_argument("--sampler", default="dpm++", choices=("dpm++", "ddim", "ancestral", "euler"))
     group.add_argument("--steps", type=int, default=20, help="denoising steps (default: 20)")
+    group.add_argument("--eta", type=float, default=0.0, help="fresh noise of ddim steps, 0 to 1 (default: 0)")
     group.add_argument("--guidance", type=float, default=3.0, help="guidance scale; 1 is none (default: 3)")
 
 
@@ -55,7 +56,10 @@ def motion_options(arguments: argparse.Namespace, flow: bool) -> MotionOptions:
         raise ValueError(f"--steps {arguments.steps}: ask for at least one denoising step")
     if not flow and arguments.sampler == "euler":
         raise ValueError("--sampler euler is for models trained with rectified flow; choose dpm++, ddim or ancestral")
-    return MotionOptions("euler" if flow else arguments.sampler, arguments.steps, arguments.guidance)
+    if not 0 <= arguments.eta <= 1:
+        raise ValueError(f"--eta {arguments.eta:g}: choose a share from 0 to 1")
+    sampler = "euler" if flow else arguments.sampler
+    return MotionOptions(sampler, arguments.steps, arguments.guidance, eta=arguments.eta)
 
 
 def split_overrides(unknown: list[str]) -> list[str]:

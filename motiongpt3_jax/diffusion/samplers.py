@@ -26,6 +26,7 @@ class Options(Protocol):
 
     steps: int
     temperature: float
+    eta: float
 
 
 def guided(conditional: Latents, unconditional: Latents, scale: float) -> Latents:
@@ -67,11 +68,11 @@ def ancestral(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, opt
     return _run(step, start_noise(noise, shape), tables)
 
 
-def ddim(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, options: Options, eta: float = 0.0) -> Latents:
-    """DDIM (arXiv 2010.02502, equation 12): `eta` 0 adds no fresh noise, `eta` 1 as much as the ancestral sampler."""
+def ddim(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, options: Options) -> Latents:
+    """DDIM (arXiv 2010.02502, equation 12): `eta` 0 adds no fresh noise, 1 as much as the ancestral sampler."""
     few = respace(schedule, options.steps)
     before = np.append(1.0, few.alphas_cumprod[:-1])
-    variance = eta**2 * few.posterior_variance
+    variance = options.eta**2 * few.posterior_variance
     tables = {
         "t": few.timesteps,
         "signal": np.sqrt(few.alphas_cumprod),
@@ -85,7 +86,7 @@ def ddim(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, options:
         found = eps(x, _everywhere(at["t"], x))
         clean = (x - at["spread"] * found) / at["signal"]
         x = at["next_signal"] * clean + at["next_spread"] * found
-        if eta:
+        if options.eta:
             x = x + at["fresh"] * options.temperature * step_noise(noise, at["number"], shape)
         return x, None
 

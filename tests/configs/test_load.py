@@ -9,6 +9,10 @@ from motiongpt3_jax.configs.motiongpt3 import get_config
 def test_every_stage_that_a_config_runs_is_described(variant, deviations):
     config = get_config(variant, deviations)
     assert set(config.run) <= set(config.stages)
+    for stage in config.stages.values():
+        for frames, _ in stage.batch.clips:
+            assert frames <= config.model.vae.max_frames - 2 * config.model.vae.latents
+            assert frames >= config.data.max_frames or frames < max(longest for longest, _ in stage.batch.clips)
 
 
 def test_overrides_replace_values_of_nested_keys():

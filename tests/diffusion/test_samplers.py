@@ -17,8 +17,8 @@ SHAPE = (64, 1, 64)
 LEFT = jnp.asarray(SCHEDULE.alphas_cumprod, jnp.float32)
 
 
-def options(steps, temperature=1.0):
-    return SimpleNamespace(steps=steps, temperature=temperature)
+def options(steps, temperature=1.0, eta=0.0):
+    return SimpleNamespace(steps=steps, temperature=temperature, eta=eta)
 
 
 def gaussian_eps(x, t):
@@ -130,7 +130,7 @@ def test_requests_with_different_keys_differ():
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_ddim_with_all_its_noise_is_the_ancestral_sampler(temperature):
     noise = start(), jax.random.normal(jax.random.key(8), (10, *SHAPE))
-    run = jax.jit(lambda noise: SAMPLERS["ddim"](gaussian_eps, SCHEDULE, noise, SHAPE, options(10, temperature), 1.0))
+    run = jax.jit(lambda noise: SAMPLERS["ddim"](gaussian_eps, SCHEDULE, noise, SHAPE, options(10, temperature, 1.0)))
     np.testing.assert_allclose(run(noise), sample("ancestral", noise, 10, temperature), atol=1e-4)
 
 

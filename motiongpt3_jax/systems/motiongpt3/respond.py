@@ -26,12 +26,14 @@ class MotionOptions:
       steps: denoising steps (official: 100).
       guidance_scale: 1 switches guidance off (official: 3.0 for the first stage, 7.5 in its demo).
       temperature: factor of the noise of an ancestral step.
+      eta: share of fresh noise in a DDIM step; 0 has none, 1 as much as an ancestral step.
     """
 
     sampler: str = "dpm++"
     steps: int = 20
     guidance_scale: float = 3.0
     temperature: float = 1.0
+    eta: float = 0.0
 
 
 @dataclass(frozen=True)
