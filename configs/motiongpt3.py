@@ -327,7 +327,7 @@ def demo() -> ConfigDict:
     rows = {"rows": 4, "text_slots": 144, "motion_slots": 32, **clips}
     config.stages = ConfigDict(
         {
-            "vae": stage("vae", ("vae/.*",), 2600, rate=2e-3, rows=4, drift=0.01, **clips),
+            "vae": stage("vae", ("vae/.*",), 2400, rate=2e-3, rows=4, drift=0.01, **clips),
             "text": stage(
                 "text",
                 TEXT,
@@ -342,7 +342,7 @@ def demo() -> ConfigDict:
             "generate": stage(
                 "language",
                 joint,
-                1500,
+                1200,
                 rate=1e-3,
                 text=0.0,
                 templates="t2m_pretrain",
@@ -352,7 +352,7 @@ def demo() -> ConfigDict:
             "align_bare": stage(
                 "language",
                 joint,
-                1200,
+                1000,
                 rate=1e-3,
                 templates="pretrain",
                 subtasks=(("t2m", 1.0), ("m2t", 1.0)),

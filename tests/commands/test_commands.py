@@ -9,8 +9,6 @@ import pytest
 from motiongpt3_jax.__main__ import COMMANDS
 from tests.commands.conftest import call
 
-pytestmark = pytest.mark.xdist_group("commands")
-
 
 def test_help_lists_every_command_and_each_command_shows_an_example():
     status, out, _ = call("--help")

@@ -12,7 +12,7 @@ import pytest
 
 from motiongpt3_jax.training import restore_variables
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("commands")]
+pytestmark = pytest.mark.slow
 
 COMMAND = (
     *(sys.executable, "-m", "motiongpt3_jax", "train", "--config", "motiongpt3:test"),
