@@ -327,7 +327,7 @@ def demo() -> ConfigDict:
     rows = {"rows": 4, "text_slots": 144, "motion_slots": 32, **clips}
     config.stages = ConfigDict(
         {
-            "vae": stage("vae", ("vae/.*",), 2400, rate=2e-3, rows=4, drift=0.01, **clips),
+            "vae": stage("vae", ("vae/.*",), 2600, rate=2e-3, rows=4, drift=0.01, **clips),
             "text": stage(
                 "text",
                 TEXT,
@@ -336,7 +336,7 @@ def demo() -> ConfigDict:
                 templates="text",
                 subtasks=(("text", 1.0),),
                 text_slots=256,
-                rows=8,
+                rows=4,
                 samples=16,
             ),
             "generate": stage(
