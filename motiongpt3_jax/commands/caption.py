@@ -19,7 +19,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--motion", nargs="+", required=True, metavar="FILE", help="motion files")
     found.add_argument("--fps", type=float, help="frames a second of files that do not say (default: the data set's)")
     found.add_argument("--max-tokens", type=int, default=40, help="longest caption, in tokens (default: 40)")
-    found.add_argument("--style", default="train", choices=("train", "official_eval"), help="how the model is prompted")
+    styles = ("train", "official_eval", "official_eval_length")
+    found.add_argument("--style", default="train", choices=styles, help="how the model is prompted")
     found.add_argument("--json", metavar="FILE", help="also write the captions to this file")
     return found
 

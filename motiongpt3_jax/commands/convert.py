@@ -1,10 +1,11 @@
 """A motion file as another kind of file."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from motiongpt3_jax.commands.arguments import command_parser
-from motiongpt3_jax.motion import load_motion, save_motion
+from motiongpt3_jax.motion import load_motion, mirror, mirror_caption, save_motion
 from motiongpt3_jax.motion.pictures import Entry, write_gif, write_mp4, write_page, write_strip
 
 WRITERS = {
@@ -28,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--to", required=True, choices=tuple(WRITERS), help="kind of file")
     found.add_argument("--fps", type=float, help="resample to this frame rate")
     found.add_argument("--file-fps", type=float, help="frame rate of files that do not say")
+    found.add_argument("--mirror", action="store_true", help="swap left and right, in the caption too")
     found.add_argument("--caption", help="a sentence to show with the motion")
     found.add_argument("--out", help="folder for the results (default: beside each file)")
     return found
@@ -36,10 +38,14 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Converts every file; all are read before the first is written."""
     motions = [(Path(path), load_motion(path, arguments.fps, arguments.file_fps)) for path in arguments.motion]
+    caption = arguments.caption
+    if arguments.mirror:
+        motions = [(path, replace(motion, joints=mirror(motion.joints, motion.skeleton))) for path, motion in motions]
+        caption = caption and mirror_caption(caption)
     for path, motion in motions:
         target = (Path(arguments.out) if arguments.out else path.parent) / f"{path.stem}.{arguments.to}"
         if target.resolve() == path.resolve():
             raise ValueError(f"{target} would be written over itself; give another folder with --out")
         target.parent.mkdir(parents=True, exist_ok=True)
-        WRITERS[arguments.to](target, motion, arguments.caption)
+        WRITERS[arguments.to](target, motion, caption)
         print(target)

@@ -81,6 +81,17 @@ def test_convert_writes_every_kind_of_file(tmp_path):
         assert out.strip().endswith(f"stand.{kind}")
 
 
+def test_convert_mirrors_left_and_right(tmp_path):
+    pose = _pose().astype(np.float32)
+    np.save(tmp_path / "stand.npy", np.repeat(pose[None], 3, axis=0))
+    status, _, error = call(
+        "convert", "--motion", tmp_path / "stand.npy", "--to", "npy", "--mirror", "--out", tmp_path / "m"
+    )
+    assert status == 0, error
+    mirrored = np.load(tmp_path / "m" / "stand.npy")
+    np.testing.assert_allclose(mirrored[0, 16], pose[17] * [-1, 1, 1], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
