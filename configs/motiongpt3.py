@@ -186,7 +186,8 @@ def stage(
 ) -> dict:
     """One stage: its loss, what it trains, its optimizer, its batch and its tasks.
 
-    No `subtasks` means every sub-task of the templates, one visit each per clip and epoch.
+    No `subtasks` means every sub-task of the templates, one visit each per clip and epoch. No `warmup_steps` means a
+    twentieth of the steps, and at most 1,000.
     """
     outputs = samples if motion_slots else 0
     weights = {
@@ -206,7 +207,7 @@ def stage(
             "b2": 0.99,
             "weight_decay": 0.0,
             "clip_norm": 1.0,
-            "warmup_steps": min(1000, steps // 20),
+            "warmup_steps": None,
             "schedule": "cosine",
             "final_learning_rate": 0.1 * rate,
             "accumulate": 1,
@@ -239,7 +240,8 @@ def official(config: ConfigDict) -> ConfigDict:
         config.model.latent_scale = 0.8457
     longest = config.data.max_frames + 1
     for name, part in config.stages.items():
-        part.optimizer.update({"clip_norm": None, "warmup_steps": 0, "schedule": "constant"})
+        with config.ignore_type():
+            part.optimizer.update({"clip_norm": None, "warmup_steps": 0, "schedule": "constant"})
         part.objective.dropout = True
         if part.loss == "vae":
             part.objective.padding = True
@@ -362,7 +364,8 @@ def demo() -> ConfigDict:
     )
     for part in config.stages.values():
         part.update({"evaluate_every": 500, "checkpoint_every": 500, "sample_every": 0})
-    config.stages.vae.optimizer.update({"warmup_steps": 50, "final_learning_rate": 1e-4})
+    with config.ignore_type():
+        config.stages.vae.optimizer.update({"warmup_steps": 50, "final_learning_rate": 1e-4})
     return config
 
 

@@ -142,13 +142,16 @@ def make_stage(name: str, stages: Mapping[str, Any]) -> Stage:
     if name not in stages:
         raise ValueError(f"config.run names a stage {name!r}; config.stages has: {', '.join(stages)}")
     said = stages[name]
+    optimizer = dict(said["optimizer"])
+    if optimizer["warmup_steps"] is None:
+        optimizer["warmup_steps"] = min(1000, said["steps"] // 20)
     return Stage(
         name=name,
         loss=said["loss"],
         objective=build_objective(said["loss"], said["objective"]),
         trainable=said["trainable"],
         steps=said["steps"],
-        optimizer=OptimizerConfig(**said["optimizer"]),
+        optimizer=OptimizerConfig(**optimizer),
         log_every=said["log_every"],
         evaluate_every=said["evaluate_every"],
         checkpoint_every=said["checkpoint_every"],
