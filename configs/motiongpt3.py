@@ -235,7 +235,9 @@ def stage(
 def official(config: ConfigDict) -> ConfigDict:
     """Every deviation from the published code switched off: one unpadded sample becomes one row of 192 slots."""
     config.layout.update({"prompt_loss": True, "pad_loss": True, "blind": True, "interleave": True, "start": 0})
-    config.data.update({"shuffle": False, "min_frames": 20})
+    config.data.shuffle = False
+    if config.data.source == "humanml3d":
+        config.data.min_frames = 20
     with config.ignore_type():
         config.model.latent_scale = 0.8457
     longest = config.data.max_frames + 1

@@ -64,3 +64,8 @@ def test_official_switches_every_deviation_off():
         assert stage.batch.text_slots == 192
         assert stage.objective.vae_dropout
         assert stage.objective.condition_dropout == (0.1 if name == "generate" else 0.0)
+
+
+def test_official_asks_the_embedded_data_for_clips_that_it_can_make():
+    assert get_config("tiny", "official").data.min_frames == get_config("tiny").data.min_frames
+    assert get_config("base", "official").data.min_frames == 20
