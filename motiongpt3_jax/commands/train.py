@@ -38,18 +38,33 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--workdir", required=True, metavar="RUN", help="folder of the run")
     found.add_argument(
         "--distributed",
-        action="store_true",
-        help="one of several processes, as on a TPU pod or under Slurm; all see the same RUN",
+        nargs="*",
+        metavar="WORD",
+        help="one of several processes that see the same RUN; alone on a TPU pod or under Slurm, elsewhere followed by "
+        "HOST:PORT COUNT INDEX",
     )
     return found
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains."""
-    if arguments.distributed:
-        jax.distributed.initialize()
+    if arguments.distributed is not None:
+        join_processes(arguments.distributed)
     train(load_config(arguments.config, arguments.overrides), arguments.workdir)
     print(f'trained; next: motiongpt3 generate --model {arguments.workdir} --text "a person walks" --out motions')
+
+
+def join_processes(words: list[str]) -> None:
+    """Joins the other processes of a run: found by themselves, or as HOST:PORT COUNT INDEX.
+
+    Raises:
+      ValueError: other words.
+    """
+    if not words:
+        return jax.distributed.initialize()
+    if len(words) != 3 or not all(word.isdigit() for word in words[1:]):
+        raise ValueError(f"--distributed {' '.join(words)}: give nothing, or HOST:PORT COUNT INDEX")
+    return jax.distributed.initialize(words[0], int(words[1]), int(words[2]))
 
 
 def train(config: ConfigDict, workdir: str | Path, minutes: dict[str, float] | None = None) -> Run:

@@ -108,6 +108,10 @@ def test_convert_mirrors_left_and_right(tmp_path):
         (("train", "--config", "motiongpt3:none", "--workdir", "x"), "no config motiongpt3:none"),
         (("train", "--config", "motiongpt3:test", "--workdir", "x", "--speed"), "unknown argument '--speed'"),
         (("train", "--config", "motiongpt3:test", "--workdir", "RUN", "--config.seed=9"), "was begun with seed=0"),
+        (
+            ("train", "--distributed", "x", "--config", "motiongpt3:test", "--workdir", "x"),
+            "give nothing, or HOST:PORT",
+        ),
         (("bench", "train", "--config", "motiongpt3:test", "--stage", "none"), "the config runs vae"),
         (("bench", "train", "--config", "motiongpt3:test", "--repeats", "0"), "ask for at least 1"),
     ],
