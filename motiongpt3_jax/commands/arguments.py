@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from motiongpt3_jax.inference.engine import Engine
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions
 
 
@@ -40,25 +41,30 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     """How motions are sampled."""
     group = parser.add_argument_group("sampling")
-    group.add_argument("--sampler", default="dpm++", choices=("dpm++", "ddim", "ancestral", "euler"))
+    group.add_argument(
+        "--sampler",
+        choices=("dpm++", "ddim", "ancestral", "euler"),
+        help="default: dpm++, or euler for a model trained as a rectified flow",
+    )
     group.add_argument("--steps", type=int, default=20, help="denoising steps (default: 20)")
     group.add_argument("--eta", type=float, default=0.0, help="fresh noise of ddim steps, 0 to 1 (default: 0)")
     group.add_argument("--guidance", type=float, default=3.0, help="guidance scale; 1 is none (default: 3)")
 
 
-def motion_options(arguments: argparse.Namespace, flow: bool) -> MotionOptions:
-    """The sampling that the arguments ask for; a rectified flow has one sampler of its own.
+def motion_options(arguments: argparse.Namespace, engine: Engine) -> MotionOptions:
+    """The sampling that the arguments ask for; rectified flow and the Euler sampler go together.
 
     Raises:
       ValueError: a number of steps that is not positive, or a sampler for another kind of model.
     """
     if arguments.steps < 1:
         raise ValueError(f"--steps {arguments.steps}: ask for at least one denoising step")
-    if not flow and arguments.sampler == "euler":
-        raise ValueError("--sampler euler is for models trained with rectified flow; choose dpm++, ddim or ancestral")
+    sampler = arguments.sampler or engine.sampler
+    if (sampler == "euler") != engine.system.config.flow:
+        kind = "a rectified flow" if engine.system.config.flow else "diffusion"
+        raise ValueError(f"--sampler {sampler} does not fit this model, which was trained as {kind}: leave it out")
     if not 0 <= arguments.eta <= 1:
         raise ValueError(f"--eta {arguments.eta:g}: choose a share from 0 to 1")
-    sampler = "euler" if flow else arguments.sampler
     return MotionOptions(sampler, arguments.steps, arguments.guidance, eta=arguments.eta)
 
 

@@ -7,14 +7,17 @@ from typing import Any
 
 import jax
 from jax.experimental.multihost_utils import sync_global_devices
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions, StageData
 from motiongpt3_jax.data_pipelines.packing import RowShape
 from motiongpt3_jax.data_pipelines.records import Records, open_records
 from motiongpt3_jax.data_pipelines.sources import SourceOptions, build_source
+from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import Body, ModelFolder, make_folder, plain, read_folder
-from motiongpt3_jax.systems.motiongpt3 import LayoutOptions, SequenceLayout, clip_layout
+from motiongpt3_jax.parallel import constrain, make_mesh
+from motiongpt3_jax.systems.motiongpt3 import LayoutOptions, MotionGPT3, SequenceLayout, clip_layout
 from motiongpt3_jax.systems.motiongpt3.build import build_objective
 from motiongpt3_jax.text import Tokenizer, load_templates, load_tokenizer, train_tokenizer
 from motiongpt3_jax.training import OptimizerConfig, Stage
@@ -41,6 +44,15 @@ class Run:
         """The stages that the config asks for, in order; a pretrained text branch is not pretrained again."""
         names = [name for name in self.config["run"] if name != "text" or not self.config["pretrained"]]
         return [make_stage(name, self.config["stages"]) for name in names]
+
+    def system(self) -> MotionGPT3:
+        """The model's functions, pinned to the mesh where there are several devices."""
+        return make_system(self.folder, constrain if jax.device_count() > 1 else None)
+
+    def mesh(self) -> Mesh:
+        """All devices, along the axes that the config asks for."""
+        said = self.config["mesh"]
+        return make_mesh(None if said["data"] < 0 else said["data"], said["fsdp"], said["tensor"])
 
     def data(self, stage: Stage) -> StageData:
         """Training and validation batches of a stage."""
@@ -94,8 +106,7 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
     if workdir.exists() and not workdir.is_dir():
         raise NotADirectoryError(f"--workdir {workdir}: a file stands there; give a folder")
     if (workdir / "config.json").is_file():
-        folder = read_folder(workdir)
-        check_same(folder.config, wanted, workdir)
+        check_same(read_folder(workdir).config, wanted, workdir)
     if jax.process_index():
         sync_global_devices("the run's folder is ready")
         return Run(wanted, read_folder(workdir), prepare_data(wanted, workdir))
@@ -111,8 +122,9 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
 def prepare_data(config: Mapping[str, Any], workdir: Path) -> Records:
     """The run's clips: built before, or built now into the run's folder."""
     data = config["data"]
-    if data["path"] and (Path(data["path"]) / "metadata.json").is_file():
-        return open_records(data["path"])
+    given = Path(data["path"]).expanduser()
+    if data["path"] and (given / "metadata.json").is_file():
+        return open_records(given)
     out = workdir / "data"
     if (out / "metadata.json").is_file():
         return open_records(out)

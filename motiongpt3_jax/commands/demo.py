@@ -49,8 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     engine = Engine.load(arguments.out)
     split = made.records.split("test")
     clips = [split.source[i] for i in range(min(arguments.count, len(split)))]
-    sampler = "euler" if engine.system.config.flow else "dpm++"
-    options = MotionOptions(sampler, arguments.steps, arguments.guidance)
+    options = MotionOptions(engine.sampler, arguments.steps, arguments.guidance)
     shares, generated, captions = measure(engine, clips, options)
     print(f"\n{table(shares, NAMES.__getitem__)}\n")
     show(Path(arguments.out) / "index.html", engine, clips, generated, captions, shares)

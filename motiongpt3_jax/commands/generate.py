@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     found = command_parser(
         "generate",
         "Motions from sentences: joints as .npy, a GIF or MP4 each, one page with all of them, and a manifest.",
-        'motiongpt3 generate --model runs/demo --text "a person walks forward" --seconds 3 --out motions',
+        'motiongpt3 generate --model runs/demo --text "a person walks forward" --guidance 2 --out motions',
     )
     add_model(found)
     found.add_argument("--text", action="append", default=[], help="a sentence; may be given several times")
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.samples < 1:
         raise ValueError(f"--samples {arguments.samples}: ask for at least one motion a sentence")
     engine = Engine.load(arguments.model, "best" if arguments.best else "last")
-    options = motion_options(arguments, engine.system.config.flow)
+    options = motion_options(arguments, engine)
     frames = asked_frames(arguments, engine)
     trained = [engine.folder.config["data"][name] for name in ("min_frames", "max_frames")]
     if not trained[0] <= frames <= trained[1]:

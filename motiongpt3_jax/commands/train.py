@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import jax
+from jax.experimental.multihost_utils import process_allgather
 from ml_collections import ConfigDict
 
 from motiongpt3_jax.commands.arguments import command_parser
@@ -16,7 +17,6 @@ from motiongpt3_jax.inference.engine import Engine, make_system
 from motiongpt3_jax.interop import from_gpt2, read_gpt2
 from motiongpt3_jax.motion import Motion, features_to_joints
 from motiongpt3_jax.motion.pictures import Entry, write_page
-from motiongpt3_jax.parallel import constrain, make_mesh
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, MotionOptions
 from motiongpt3_jax.training import Hooks, Stage, TrainingDiverged, TrainingInterrupted
@@ -75,8 +75,7 @@ def train(config: ConfigDict, workdir: str | Path, minutes: dict[str, float] | N
     """
     clock = _Clock({} if minutes is None else minutes)
     made = make_run(config, workdir)
-    mesh = made.config["mesh"]
-    system = make_system(made.folder, constrain if jax.device_count() > 1 else None)
+    system = made.system()
     try:
         run_stages(
             system,
@@ -85,7 +84,7 @@ def train(config: ConfigDict, workdir: str | Path, minutes: dict[str, float] | N
             workdir,
             seed=made.config["seed"],
             initial=partial(pretrained, system, made.config["pretrained"]) if made.config["pretrained"] else None,
-            mesh=make_mesh(None if mesh["data"] < 0 else mesh["data"], mesh["fsdp"], mesh["tensor"]),
+            mesh=made.mesh(),
             hooks=Hooks(samples=partial(render, made, {})),
         )
     except (TrainingInterrupted, TrainingDiverged) as stopped:
@@ -128,7 +127,12 @@ def render(made: Run, compiled: dict, stage: Stage, step: int, variables: Variab
 
     `compiled` keeps the programs from one call to the next.
     """
-    if jax.process_index() or "val" not in made.records.splits:
+    if "val" not in made.records.splits:
+        return
+    if jax.process_count() > 1:
+        # Every process has its part of the arrays; the first one draws.
+        variables = process_allgather(variables, tiled=True)
+    if jax.process_index():
         return
     split, body = made.records.split("val"), made.folder.body
     engine = Engine(make_system(made.folder), variables, made.folder, (stage.name, step), compiled)
@@ -138,8 +142,7 @@ def render(made: Run, compiled: dict, stage: Stage, step: int, variables: Variab
     if stage.loss == "vae":
         joints = engine.reconstruct(real)
     elif stage.objective.diffusion:
-        sampler = "euler" if engine.system.config.flow else "dpm++"
-        joints = engine.generate(sentences, [len(x) for x in real], list(picked), MotionOptions(sampler))
+        joints = engine.generate(sentences, [len(x) for x in real], list(picked), MotionOptions(engine.sampler))
     else:
         return
     entries = []

@@ -68,6 +68,11 @@ class Engine:
         """Shortest and longest motion that can be asked for."""
         return max(1, round(0.5 * self.folder.body.fps)), min(196, self.system.config.vae.max_frames)
 
+    @property
+    def sampler(self) -> str:
+        """The sampler to take unless another is asked for; a rectified flow has this one alone."""
+        return "euler" if self.system.config.flow else "dpm++"
+
     def generate(
         self,
         sentences: Sequence[str],
@@ -115,7 +120,7 @@ class Engine:
         Raises:
           ValueError: a clip is longer than the model reads.
         """
-        limit = self.system.config.vae.max_frames - 2
+        limit = self.system.config.vae.longest_read
         for clip in clips:
             if len(clip) > limit:
                 raise ValueError(f"a motion has {len(clip)} frames; this model reads up to {limit} at once")
@@ -139,7 +144,7 @@ class Engine:
         self, clips: Sequence[Float[np.ndarray, "frames features"]]
     ) -> list[Float[np.ndarray, "frames joints 3"]]:
         """Joints of clips of raw features that went through the VAE and back."""
-        body, limit = self.folder.body, self.system.config.vae.max_frames - 2
+        body, limit = self.folder.body, self.system.config.vae.longest_read
         joints = []
         for chunk in _chunks(len(clips)):
             rows = next(size for size in ROWS if size >= len(chunk))
@@ -191,7 +196,7 @@ class Engine:
         buckets = ()
         if examples[0].clips:
             longest = max(stop for e in examples for _, stop in e.clips)
-            buckets = ((_up(longest, FRAME_STEP, self.system.config.vae.max_frames - 2), 1),)
+            buckets = ((_up(longest, FRAME_STEP, self.system.config.vae.longest_read), 1),)
         shape = RowShape(
             slots=(("text", _up(text, SLOT_STEP)), ("motion", motion)), clips=buckets, outputs=1, samples=1
         )

@@ -35,6 +35,11 @@ class VaeConfig:
     dropout: float = 0.1
     dtype: str = "float32"
 
+    @property
+    def longest_read(self) -> int:
+        """Frames of the longest clip that the encoder takes; the decoder makes up to `max_frames`."""
+        return self.max_frames - 2 * self.latents
+
     def __post_init__(self) -> None:
         if self.layers % 2 == 0:
             raise ValueError(
@@ -133,7 +138,7 @@ class MotionVae(nn.Module):
           ValueError: the clips are longer than the position table allows.
         """
         batch, length = features.shape[:2]
-        self._check(length, self.config.max_frames - 2 * self.config.latents)
+        self._check(length, self.config.longest_read)
         tokens = jnp.broadcast_to(self.latent_tokens, (batch, *self.latent_tokens.shape)).astype(self.config.dtype)
         x = jnp.concatenate([tokens, self.embed(features)], axis=1)
         x = x + self.encoder_positions[: x.shape[1]].astype(self.config.dtype)

@@ -9,10 +9,16 @@ from motiongpt3_jax.configs.motiongpt3 import get_config
 def test_every_stage_that_a_config_runs_is_described(variant, deviations):
     config = get_config(variant, deviations)
     assert set(config.run) <= set(config.stages)
+
+
+@pytest.mark.parametrize("variant", ["base", "tiny", "demo", "test"])
+@pytest.mark.parametrize("deviations", ["", "official"])
+def test_the_longest_clip_fits_into_a_bucket_and_every_bucket_into_the_vae(variant, deviations):
+    config = get_config(variant, deviations)
     for stage in config.stages.values():
-        for frames, _ in stage.batch.clips:
-            assert frames <= config.model.vae.max_frames - 2 * config.model.vae.latents
-            assert frames >= config.data.max_frames or frames < max(longest for longest, _ in stage.batch.clips)
+        buckets = [frames for frames, _ in stage.batch.clips]
+        assert not buckets or config.data.max_frames <= max(buckets)
+        assert max(buckets, default=0) <= config.model.vae.max_frames - 2 * config.model.vae.latents
 
 
 def test_overrides_replace_values_of_nested_keys():

@@ -36,11 +36,6 @@ class LayoutOptions:
     interleave: bool = False
     start: int = 16
 
-    @classmethod
-    def official(cls) -> "LayoutOptions":
-        """Every option as the official code has it."""
-        return cls(slots=192, prompt_loss=True, pad_loss=True, blind=True, interleave=True, start=0)
-
 
 @dataclass(frozen=True)
 class SequenceLayout:

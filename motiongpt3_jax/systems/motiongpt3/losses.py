@@ -1,5 +1,6 @@
 """The losses of MotionGPT3's stages, as sums and counts, and the random numbers that they use."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -168,19 +169,13 @@ def diffusion_terms(
     clean = jnp.take_along_axis(latents, place, axis=1)[:, :, None]
     noisy, time, target = noised(modules, clean, draws)
 
-    def head(method: str, *args: Array) -> Array:
-        return modules.head.apply(
-            {"params": params["head"]}, *args, method=method, deterministic=rngs is None, rngs=rngs
-        )
-
-    pooled = head("pool", found.reshape(rows * outputs, *found.shape[2:])).reshape(rows, outputs, 1, -1)
+    head = partial(modules.head.apply, {"params": params["head"]})
+    pool = partial(head, method="pool", deterministic=rngs is None, rngs=rngs)
+    pooled = pool(found.reshape(rows * outputs, *found.shape[2:])).reshape(rows, outputs, 1, -1)
     dropped = (draws.drop < objective.condition_dropout)[..., None]
-    pooled = jnp.where(dropped, head("pool", params["null_condition"][None])[0], pooled)
-    level = modules.head.apply({"params": params["head"]}, time.reshape(-1), method="time")
-    condition = pooled.reshape(rows * outputs * repeats, -1) + level
-    guess = modules.head.apply(
-        {"params": params["head"]}, noisy.reshape(-1, *noisy.shape[3:]), condition, method="denoise"
-    )
+    pooled = jnp.where(dropped, pool(params["null_condition"][None])[0], pooled)
+    condition = pooled.reshape(rows * outputs * repeats, -1) + head(time.reshape(-1), method="time")
+    guess = head(noisy.reshape(-1, *noisy.shape[3:]), condition, method="denoise")
     errors = jnp.mean((guess.reshape(target.shape) - target) ** 2, axis=(-2, -1))
     return Terms(
         sums={"diffusion": jnp.where(real[..., None], errors, 0.0).sum()},
