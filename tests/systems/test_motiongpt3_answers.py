@@ -25,7 +25,8 @@ ALSO_SHOWN = example(4, [6, 12, *GIVEN, 4, 2], ((3, 16),), inputs=1)
 
 @partial(jax.jit, static_argnames="options")
 def move(batch, seeds, frames, options=OPTIONS):
-    return SYSTEM.respond_motion(VARIABLES, batch, seeds, frames, 12, options)
+    latents = SYSTEM.latents(VARIABLES, SYSTEM.conditions(VARIABLES, batch), seeds, options)
+    return SYSTEM.features(VARIABLES, latents, frames, 12)
 
 
 @jax.jit

@@ -12,7 +12,7 @@ from motiongpt3_jax.motion import features_to_joints
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import LanguageObjective, MotionOptions, TextOptions
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, streams, to_language
-from motiongpt3_jax.systems.motiongpt3.respond import decode_latents, sample_latents, write_text
+from motiongpt3_jax.systems.motiongpt3.respond import decode_latents, read_conditions, sample_latents, write_text
 from motiongpt3_jax.training.partition import merge, split
 from tests.golden import compare, golden
 from tests.systems.official import (
@@ -77,7 +77,8 @@ def gradients(trainable, frozen, state, batch, draws, weights):
 
 @partial(jax.jit, static_argnames="options")
 def sample(variables, batch, noise, clip_noise, options):
-    return sample_latents(model()[0].modules, variables, batch, noise, options, clip_noise)
+    modules = model()[0].modules
+    return sample_latents(modules, variables, read_conditions(modules, variables, batch, clip_noise), noise, options)
 
 
 @partial(jax.jit, static_argnames="length")

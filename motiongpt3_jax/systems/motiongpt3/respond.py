@@ -65,30 +65,44 @@ def understand(
     return to_language(variables.state, mean)
 
 
-def sample_latents(
+def read_conditions(
     modules: Modules,
     variables: Variables,
     batch: Batch,
-    noise: Any,
-    options: MotionOptions,
     clip_noise: Float[Array, "rows clips latents width"] | None = None,
-) -> Float[Array, "rows latents width"]:
-    """One latent a row, on the VAE's scale, from the row's first output.
+) -> Float[Array, "rows holders width"]:
+    """Hidden states at the holders of every row's first output: what its motion is made from.
 
     Args:
       modules: the model's parts.
       variables: its arrays.
       batch: one request a row.
-      noise: one key a request, or recorded noise (start, one per step).
-      options: how to sample.
       clip_noise: standard normals of the input clips' posteriors; None takes the means.
     """
-    params = variables.params
     latents = understand(modules, variables, batch, clip_noise)
-    hidden = modules.decoder.apply({"params": params["decoder"]}, streams(modules, params, batch, latents))
-    condition = conditions(hidden["motion"], batch.outputs[:, :1])[:, 0]
+    entering = streams(modules, variables.params, batch, latents)
+    hidden = modules.decoder.apply({"params": variables.params["decoder"]}, entering)
+    return conditions(hidden["motion"], batch.outputs[:, :1])[:, 0]
+
+
+def sample_latents(
+    modules: Modules,
+    variables: Variables,
+    condition: Float[Array, "rows holders width"],
+    noise: Any,
+    options: MotionOptions,
+) -> Float[Array, "rows latents width"]:
+    """One latent a row, on the VAE's scale.
+
+    Args:
+      modules: the model's parts.
+      variables: its arrays.
+      condition: see `read_conditions`.
+      noise: one key a request, or recorded noise (start, one per step).
+      options: how to sample.
+    """
     shape = (len(condition), modules.config.vae.latents, modules.config.vae.width)
-    eps = _denoiser(modules, params, condition, options.guidance_scale)
+    eps = _denoiser(modules, variables.params, condition, options.guidance_scale)
     sampled = SAMPLERS[options.sampler](eps, modules.schedule, noise, shape, options)
     return from_language(variables.state, sampled)
 
@@ -102,12 +116,12 @@ def _denoiser(modules: Modules, params: Tree, condition: Float[Array, "rows hold
     pooled = head(condition, method="pool")
     if scale == 1.0:
         return lambda x, t: head(x, pooled + head(t[:1], method="time"), method="denoise")
-    null = jnp.broadcast_to(head(params["null_condition"][None], method="pool"), pooled.shape)
-    both = jnp.concatenate([pooled, null])
+    # One row, which every request shares: its modulations are computed once a step.
+    null = head(params["null_condition"][None], method="pool")
 
     def eps(x: Array, t: Array) -> Array:
-        found = head(jnp.concatenate([x, x]), both + head(t[:1], method="time"), method="denoise")
-        return guided(*jnp.split(found, 2), scale)
+        time = head(t[:1], method="time")
+        return guided(head(x, pooled + time, method="denoise"), head(x, null + time, method="denoise"), scale)
 
     return eps
 

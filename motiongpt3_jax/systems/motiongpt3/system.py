@@ -15,6 +15,9 @@ from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
 from motiongpt3_jax.systems.motiongpt3.losses import Draws, draw, language_terms, vae_terms
 from motiongpt3_jax.systems.motiongpt3.modules import Constrain, Modules, init
 
+CLIPS = 2**31
+"""What is folded into a request's key for the noise of its input clips."""
+
 
 class MotionGPT3:
     """Losses and answers of a MotionGPT3 as pure functions of arrays.
@@ -42,18 +45,30 @@ class MotionGPT3:
         """Every random number of a loss on `batch`."""
         return draw(self.config, key, batch, train)
 
-    def respond_motion(
+    def conditions(
+        self, variables: Variables, batch: Batch, seeds: Int[Array, "rows"] | None = None
+    ) -> Float[Array, "rows holders width"]:
+        """What each row's motion is made from; `seeds` draw the input clips' latents, which else are their means."""
+        return respond.read_conditions(self.modules, variables, batch, self._clip_noise(batch, seeds))
+
+    def latents(
         self,
         variables: Variables,
-        batch: Batch,
+        conditions: Float[Array, "rows holders width"],
         seeds: Int[Array, "rows"],
+        options: respond.MotionOptions,
+    ) -> Float[Array, "rows latents width"]:
+        """One latent a row; each depends on its own condition and seed alone."""
+        return respond.sample_latents(self.modules, variables, conditions, respond.keys_for(seeds), options)
+
+    def features(
+        self,
+        variables: Variables,
+        latents: Float[Array, "rows latents width"],
         frames: Int[Array, "rows"],
         length: int,
-        options: respond.MotionOptions,
     ) -> Float[Array, "rows length features"]:
-        """Normalised features of one motion a row, `frames` long; each depends on its own row and seed alone."""
-        noise = respond.keys_for(seeds)
-        latents = respond.sample_latents(self.modules, variables, batch, noise, options)
+        """Normalised features of each latent, `frames` of them, zero beyond."""
         return respond.decode_latents(self.modules, variables, latents, frames, length)
 
     def respond_text(
@@ -69,3 +84,12 @@ class MotionGPT3:
         vae, params = self.modules.vae, {"params": variables.params["vae"]}
         mean, _ = vae.apply(params, features, frames, method="encode")
         return vae.apply(params, mean, frames, features.shape[1], method="decode")
+
+    def _clip_noise(
+        self, batch: Batch, seeds: Int[Array, "rows"] | None
+    ) -> Float[Array, "rows clips latents width"] | None:
+        if seeds is None or not batch.clips:
+            return None
+        shape = (batch.clip_frames.shape[1], self.config.vae.latents, self.config.vae.width)
+        # A stream of its own, beside the one that the motion is sampled with.
+        return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, CLIPS), shape))(respond.keys_for(seeds))
