@@ -11,6 +11,7 @@ COMMANDS = {
     "train": "run the stages of a config; the same command continues an interrupted run",
     "generate": "motions from sentences",
     "caption": "sentences from motions",
+    "export": "a model as a folder to share, or as a checkpoint of the official code",
     "convert": "a motion file as joints, GIF, MP4, PNG strip or interactive page",
     "bench": "measure training, generation or captioning",
 }

@@ -17,14 +17,14 @@ from jaxtyping import Float
 
 from motiongpt3_jax.batch import Batch, Example
 from motiongpt3_jax.data_pipelines.packing import RowShape, build, useful
-from motiongpt3_jax.inference.folder import ModelFolder, read_folder
+from motiongpt3_jax.inference.folder import ModelFolder, read_folder, resolve_model
+from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.motion import Motion, canonicalise, features_to_joints, joints_to_features, resampled
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, MotionOptions, TextOptions, sequence_example
 from motiongpt3_jax.systems.motiongpt3.build import build_config
 from motiongpt3_jax.systems.motiongpt3.modules import Constrain
 from motiongpt3_jax.text import MOTION_OUTPUT, Style, caption_prompt, compose, motion_prompt
-from motiongpt3_jax.training.checkpoints import restore_variables
 
 ROWS = (1, 4, 16, 64)
 """Requests that are answered at once; more are cut into the largest."""
@@ -54,14 +54,17 @@ class Engine:
 
     @classmethod
     def load(cls, path: str | Path, which: Literal["last", "best"] = "last") -> "Engine":
-        """The model in a folder, as its newest stage left it.
+        """The model in a run's folder as its newest stage left it, or an exported one: its folder, or its hub name.
 
         Raises:
           FileNotFoundError: the folder is no model's, or has no checkpoint yet.
+          ValueError: its weights do not fit its config, or are not all trained.
         """
-        folder = read_folder(path)
-        stage, step, variables = restore_variables(path, which=which)
-        return cls(make_system(folder), jax.tree.map(jnp.asarray, variables), folder, (stage, step))
+        folder = read_folder(resolve_model(path))
+        folder.require_trained()
+        system = make_system(folder)
+        stage, step, variables = read_variables(folder, system.config, which)
+        return cls(system, jax.tree.map(jnp.asarray, variables), folder, (stage, step))
 
     @property
     def frames(self) -> tuple[int, int]:

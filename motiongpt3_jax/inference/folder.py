@@ -4,10 +4,12 @@ config.json       the config that made the model, and the sizes that its data fi
 tokenizer/        the tokenizer's files
 statistics.npz    mean and std of the features; offsets of the body that they were made with
 checkpoints/      Orbax checkpoints, in a run's folder
+model.safetensors the weights, in an exported model's folder
 """
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,15 +49,52 @@ class ModelFolder:
       config: the whole config as plain values.
       tokenizer: text to ids.
       body: features to joints.
+      untrained: parts of the model that are as fresh as at the start of training: "vae", "text", "motion".
     """
 
     path: Path
     config: Mapping[str, Any]
     tokenizer: Tokenizer
     body: Body
+    untrained: tuple[str, ...] = ()
+
+    def require_trained(self) -> None:
+        """Raises ValueError when the model cannot answer yet, because parts of it are untrained."""
+        if self.untrained:
+            raise ValueError(
+                f"'{self.path}' cannot answer yet: {' and '.join(self.untrained)} are not trained. Train from it: "
+                f"motiongpt3 train --config.start={self.path} --config CONFIG --workdir RUN"
+            )
 
 
-def make_folder(path: str | Path, config: Mapping[str, Any], tokenizer: Tokenizer, body: Body) -> ModelFolder:
+HUB_FILES = ("config.json", "statistics.npz", "tokenizer/*", "model.safetensors", "README.md")
+"""What an exported model is made of."""
+
+
+def resolve_model(name_or_path: str | Path) -> Path:
+    """The folder of a model: a local one, or the local copy of one on the Hugging Face hub (`user/name`).
+
+    Raises:
+      FileNotFoundError: there is neither.
+    """
+    path = Path(name_or_path).expanduser()
+    name = str(name_or_path)
+    # Where the first part is a folder here, a wrong path is likelier than a name on the hub.
+    if path.exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) or path.parent.exists():
+        return path
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
+    except Exception as error:  # the library, and the network below it, raise many kinds
+        raise FileNotFoundError(
+            f"no model at {name!r}: there is no such folder, and the hub did not give it ({type(error).__name__})"
+        ) from error
+
+
+def make_folder(
+    path: str | Path, config: Mapping[str, Any], tokenizer: Tokenizer, body: Body, untrained: tuple[str, ...] = ()
+) -> ModelFolder:
     """Writes a model's folder; `config.json` last, so that a folder that has it is complete."""
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
@@ -63,11 +102,12 @@ def make_folder(path: str | Path, config: Mapping[str, Any], tokenizer: Tokenize
     fresh = path / "statistics.new.npz"
     np.savez(fresh, mean=body.mean, std=body.std, offsets=body.offsets)
     os.replace(fresh, path / "statistics.npz")
-    text = json.dumps({"config": config, "skeleton": body.skeleton.name, "fps": body.fps}, indent=1)
+    said = {"config": config, "skeleton": body.skeleton.name, "fps": body.fps}
+    text = json.dumps(said | ({"untrained": untrained} if untrained else {}), indent=1)
     fresh = path / "config.json.new"
     fresh.write_text(text + "\n", encoding="utf-8")
     os.replace(fresh, path / "config.json")
-    return ModelFolder(path, config, tokenizer, body)
+    return ModelFolder(path, config, tokenizer, body, untrained)
 
 
 def read_folder(path: str | Path) -> ModelFolder:
@@ -78,14 +118,17 @@ def read_folder(path: str | Path) -> ModelFolder:
     """
     path = Path(path)
     if not path.is_dir():
-        raise FileNotFoundError(f"no model at {str(path)!r}: give the folder of a run (`motiongpt3 train --workdir`)")
+        raise FileNotFoundError(
+            f"no model at {str(path)!r}: give the folder of a run or of an exported model, or a hub name"
+        )
     if not (path / "config.json").is_file():
         raise FileNotFoundError(f"{str(path)!r} is no model's folder: it has no config.json")
     said = json.loads((path / "config.json").read_text(encoding="utf-8"))
     with np.load(path / "statistics.npz", allow_pickle=False) as file:
         arrays = {name: file[name] for name in ("mean", "std", "offsets")}
     body = Body(**arrays, skeleton=SKELETONS[said["skeleton"]], fps=said["fps"])
-    return ModelFolder(path, plain(said["config"]), load_tokenizer(path / "tokenizer"), body)
+    tokenizer = load_tokenizer(path / "tokenizer")
+    return ModelFolder(path, plain(said["config"]), tokenizer, body, plain(said.get("untrained", [])))
 
 
 def plain(value: Any) -> Any:

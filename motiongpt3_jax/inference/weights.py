@@ -1,0 +1,90 @@
+"""A model's arrays: from the checkpoints of a run, or from the `model.safetensors` of an exported model.
+
+That file holds the parameters under their official names and in PyTorch's layout, float32, each tensor once, and our
+state as `state.latent_mean` and `state.latent_square`. Its metadata say the version of this format, and the stage and
+step that the arrays come from.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import jax
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from motiongpt3_jax.inference.folder import ModelFolder
+from motiongpt3_jax.interop import TIED, from_official
+from motiongpt3_jax.systems.interface import Variables
+from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
+from motiongpt3_jax.systems.motiongpt3.modules import latent_state
+from motiongpt3_jax.training.checkpoints import restore_variables
+
+WEIGHTS = "model.safetensors"
+FORMAT = "1"
+STATE = "state."
+
+
+def read_variables(
+    folder: ModelFolder, config: MotionGPT3Config, which: Literal["last", "best"] = "last"
+) -> tuple[str, int, Variables]:
+    """(stage, step, variables) of a run's newest stage, or of an exported model, as numpy arrays.
+
+    Raises:
+      FileNotFoundError: there is no such checkpoint.
+      ValueError: an exported model's weights are damaged, or do not fit its config.
+    """
+    path = folder.path / WEIGHTS
+    if not path.is_file() or (folder.path / "checkpoints").is_dir():
+        return restore_variables(folder.path, which=which)
+    if which == "best":
+        raise FileNotFoundError(f"'{folder.path}' is an exported model, which has one set of weights: leave --best out")
+    return read_weights(path, config)
+
+
+def read_weights(path: Path, config: MotionGPT3Config) -> tuple[str, int, Variables]:
+    """(stage, step, variables) of an exported model's weights.
+
+    Raises:
+      ValueError: the file is damaged, is none of ours, or does not fit the config; says which.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            said = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dictionary)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"'{path}' is damaged ({error}); export or download it anew") from None
+    if said.get("format_version") != FORMAT:
+        raise ValueError(
+            f"'{path}' has format {said.get('format_version')!r} where {FORMAT!r} is read: if it is another program's, "
+            "use `motiongpt3 import`; if it is newer, update this one"
+        )
+    state = {name: tensors.pop(STATE + name, None) for name in jax.eval_shape(lambda: latent_state(config))}
+    missing = [STATE + name for name, array in state.items() if array is None]
+    if missing:
+        raise ValueError(f"'{path}' has no {' and no '.join(missing)}; export the model anew")
+    return said["stage"], int(said["step"]), Variables(from_official(tensors, config), state)
+
+
+def write_weights(
+    path: Path, tensors: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray], trained: tuple[str, int]
+) -> None:
+    """Writes the weights of an exported model; they appear whole or not at all.
+
+    Args:
+      path: the file.
+      tensors: by their official names; tied copies are left out.
+      state: the system's state.
+      trained: the stage and step that the arrays come from.
+    """
+    named = {name: tensor for name, tensor in tensors.items() if name not in TIED}
+    named |= {STATE + name: array for name, array in state.items()}
+    fresh = path.with_name(path.name + ".new")
+    save_file(
+        {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in named.items()},
+        fresh,
+        metadata={"format": "pt", "format_version": FORMAT, "stage": trained[0], "step": str(trained[1])},
+    )
+    os.replace(fresh, path)

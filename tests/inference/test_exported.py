@@ -1,0 +1,187 @@
+"""Exported models: written, read back, and said to be what they are."""
+
+import json
+
+import huggingface_hub
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from motiongpt3_jax.inference.engine import Engine, make_system
+from motiongpt3_jax.inference.exported import shareable, write_exported
+from motiongpt3_jax.inference.folder import read_folder, resolve_model
+from motiongpt3_jax.inference.weights import read_variables
+from motiongpt3_jax.interop import TIED, to_official
+from tests.inference.models import exported_model, model_folder, random_variables
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """(folder, variables) of an exported model."""
+    return exported_model(tmp_path_factory.mktemp("exported") / "model")
+
+
+def edited(folder, tmp_path, change):
+    """A copy of an exported model's weights after `change(tensors, metadata)`, in a folder like it."""
+    copy = tmp_path / "edited"
+    copy.mkdir()
+    for path in folder.path.iterdir():
+        if path.name != "model.safetensors":
+            (copy / path.name).symlink_to(path)
+    tensors, metadata = load_file(folder.path / "model.safetensors"), {"format_version": "1", "stage": "a", "step": "1"}
+    change(tensors, metadata)
+    save_file(tensors, copy / "model.safetensors", metadata=metadata)
+    return copy
+
+
+def test_what_is_written_is_read_back_bit_by_bit(exported):
+    folder, variables = exported
+    engine = Engine.load(folder.path)
+    assert engine.trained == ("tune", 7)
+    jax.tree.map(np.testing.assert_array_equal, engine.variables, variables)
+    for name in ("mean", "std", "offsets"):
+        np.testing.assert_array_equal(getattr(engine.folder.body, name), getattr(folder.body, name))
+    assert engine.folder.config == folder.config
+    assert engine.folder.tokenizer.encode("a person") == folder.tokenizer.encode("a person")
+
+
+def test_the_weights_have_official_names_in_pytorchs_layout_each_once(exported):
+    folder, variables = exported
+    config = make_system(folder).config
+    tensors = load_file(folder.path / "model.safetensors")
+    official = to_official(variables.params, config)
+    assert tensors.keys() == official.keys() - TIED.keys() | {"state.latent_mean", "state.latent_square"}
+    np.testing.assert_array_equal(tensors["vae.skel_embedding.weight"], variables.params["vae"]["embed"]["kernel"].T)
+
+
+def test_the_card_can_be_pushed_and_says_how_to_use_the_model(exported):
+    folder, _ = exported
+    front = huggingface_hub.metadata_load(folder.path / "README.md")
+    assert front["library_name"] == "motiongpt3_jax"
+    assert "text-to-motion" in front["tags"]
+    card = (folder.path / "README.md").read_text()
+    assert "motiongpt3 generate --model" in card
+    assert "stage `tune` at\nstep 7" in card
+    assert "Not trained yet" not in card
+
+
+def test_no_folder_of_the_machine_goes_into_an_exported_config(tmp_path):
+    (tmp_path / "own").mkdir()
+    config = model_folder().config
+    config = {**config, "data": {**config["data"], "path": "/home/me/data"}, "pretrained": "org/gpt2"}
+    shared = shareable({**config, "tokenizer": str(tmp_path / "own")})
+    assert (shared["data"]["path"], shared["tokenizer"], shared["pretrained"]) == ("", "own", "org/gpt2")
+    assert str(tmp_path) not in json.dumps(shared)
+
+
+def test_an_export_replaces_an_export_and_nothing_else(tmp_path):
+    exported_model(tmp_path / "model")
+    exported_model(tmp_path / "model")
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.tex").touch()
+    with pytest.raises(FileExistsError, match="holds something else than an exported model"):
+        exported_model(full)
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError, match="a file stands there"):
+        exported_model(tmp_path / "file")
+
+
+def test_a_run_is_not_written_over(tmp_path):
+    exported_model(tmp_path / "run")
+    (tmp_path / "run" / "checkpoints").mkdir()
+    with pytest.raises(FileExistsError, match="holds something else"):
+        exported_model(tmp_path / "run")
+
+
+def test_an_export_that_fails_leaves_no_model(tmp_path):
+    folder = model_folder()
+    config, variables = random_variables(folder)
+    tensors = to_official(variables.params, config)
+    write_exported(tmp_path / "model", folder, tensors, variables.state, ("tune", 1))
+    broken = tensors | {"vae.final_layer.bias": np.array(["words"])}
+    with pytest.raises(ValueError, match="could not convert"):
+        write_exported(tmp_path / "model", folder, broken, variables.state, ("tune", 2))
+    with pytest.raises(FileNotFoundError, match=r"no config\.json"):
+        read_folder(tmp_path / "model")
+
+
+def test_the_best_of_an_exported_model_is_refused(exported):
+    with pytest.raises(FileNotFoundError, match="one set of weights: leave --best out"):
+        Engine.load(exported[0].path, "best")
+
+
+def test_a_model_whose_parts_are_untrained_does_not_answer(tmp_path):
+    folder, _ = exported_model(tmp_path / "model", untrained=("vae", "motion"))
+    assert read_folder(folder.path).untrained == ("vae", "motion")
+    assert "Not trained yet: vae, motion" in (folder.path / "README.md").read_text()
+    with pytest.raises(ValueError, match=r"vae and motion are not trained.*--config\.start="):
+        Engine.load(folder.path)
+
+
+def drop_state(tensors, metadata):
+    del tensors["state.latent_mean"]
+
+
+def drop_version(tensors, metadata):
+    del metadata["format_version"]
+
+
+def drop_tensor(tensors, metadata):
+    del tensors["vae.final_layer.bias"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (drop_state, r"has no state\.latent_mean"),
+        (drop_version, "has format None where '1' is read"),
+        (drop_tensor, r"missing vae\.final_layer\.bias"),
+    ],
+)
+def test_weights_of_another_kind_are_refused(exported, tmp_path, change, said):
+    with pytest.raises(ValueError, match=said):
+        Engine.load(edited(exported[0], tmp_path, change))
+
+
+def test_damaged_weights_are_said(exported, tmp_path):
+    copy = edited(exported[0], tmp_path, lambda *_: None)
+    content = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(content[:1000])
+    with pytest.raises(ValueError, match="is damaged"):
+        Engine.load(copy)
+
+
+def test_a_name_on_the_hub_is_downloaded(exported, monkeypatch):
+    asked = []
+
+    def snapshot_download(name, allow_patterns):
+        asked.append(name)
+        assert "model.safetensors" in allow_patterns
+        return str(exported[0].path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    assert resolve_model("some-body/a.model") == exported[0].path
+    folder = read_folder(resolve_model("some-body/a.model"))
+    assert read_variables(folder, make_system(folder).config)[:2] == ("tune", 7)
+    assert asked == ["some-body/a.model"] * 2
+
+
+def test_what_is_here_or_looks_like_a_path_is_not_looked_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    for name in ("runs", "runs/demo", "nowhere", "./a/b", "/a/b", "a/b/c"):
+        assert str(resolve_model(name)) == name.removeprefix("./")
+
+
+def test_a_name_that_the_hub_does_not_give_is_said_in_one_sentence(monkeypatch):
+    def snapshot_download(name, allow_patterns):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    with pytest.raises(
+        FileNotFoundError, match=r"no model at 'some/body'.*the hub did not give it \(ConnectionError\)"
+    ):
+        resolve_model("some/body")
