@@ -1,0 +1,226 @@
+import json
+
+import numpy as np
+import pytest
+
+from motiongpt3_jax.motion import HUMANML3D
+from motiongpt3_jax.motion.bvh_reader import read_bvh
+from tests.motion.bvh_files import standing, still, tree_of, write
+
+CMU = {
+    **{"pelvis": "Hips", "spine1": "Spine", "spine2": "Spine1", "spine3": "Spine2", "neck": "Neck", "head": "Head"},
+    **{f"{side}_{ours}": f"{side.title()}{theirs}" for side in ("left", "right") for ours, theirs in (
+        *(("hip", "UpLeg"), ("knee", "Leg"), ("ankle", "Foot"), ("foot", "ToeBase")),
+        *(("collar", "Shoulder"), ("shoulder", "Arm"), ("elbow", "ForeArm"), ("wrist", "Hand")),
+    )},
+}  # fmt: skip
+
+
+def sided(pattern, parts, middle):
+    """Names of a dialect: its pattern of side and part, its parts by ours, and its joints of the middle."""
+    sides = {"left": ("Left", "L", "l"), "right": ("Right", "R", "r")}
+    return middle | {
+        f"{side}_{ours}": pattern.format(*words, part=part)
+        for side, words in sides.items()
+        for ours, part in parts.items()
+    }
+
+
+ARMS = {"collar": "Collar", "shoulder": "Shoulder", "elbow": "Elbow", "wrist": "Wrist"}
+MIDDLE = {k: CMU[k] for k in ("pelvis", "spine1", "spine2", "spine3", "neck", "head")}
+DIALECTS = {
+    "mixamo": {ours: f"mixamorig:{name}" for ours, name in CMU.items()},
+    "prefixed": {ours: f"Actor_{name}" for ours, name in CMU.items()},
+    "lafan1": CMU | {"left_foot": "LeftToe", "right_foot": "RightToe"},
+    "xsens": sided(
+        "{0}{part}",
+        {"hip": "Hip", "knee": "Knee", "ankle": "Ankle", "foot": "Toe"} | ARMS,
+        MIDDLE | {"spine1": "Chest", "spine2": "Chest2", "spine3": "Chest3"},
+    ),
+    "bandai": sided(
+        "{part}_{1}",
+        {"hip": "UpperLeg", "knee": "LowerLeg", "ankle": "Foot", "foot": "Toes"}
+        | {"collar": "Shoulder", "shoulder": "UpperArm", "elbow": "LowerArm", "wrist": "Hand"},
+        MIDDLE,
+    ),
+    "biped": sided(
+        "Bip01 {1} {part}",
+        {"hip": "Thigh", "knee": "Calf", "ankle": "Foot", "foot": "Toe0"}
+        | {"collar": "Clavicle", "shoulder": "UpperArm", "elbow": "Forearm", "wrist": "Hand"},
+        {ours: f"Bip01 {name}" for ours, name in MIDDLE.items()} | {"pelvis": "Bip01 Pelvis"},
+    ),
+    "rokoko": sided(
+        "{0}{part}",
+        {"hip": "Thigh", "knee": "Shin", "ankle": "Foot", "foot": "Toe"}
+        | {"collar": "Shoulder", "shoulder": "Arm", "elbow": "ForeArm", "wrist": "Hand"},
+        MIDDLE,
+    ),
+    "poser": sided(
+        "{2}{part}",
+        {"hip": "Thigh", "knee": "Shin", "ankle": "Foot", "foot": "Toe"}
+        | {"collar": "Collar", "shoulder": "Shldr", "elbow": "ForeArm", "wrist": "Hand"},
+        {"pelvis": "hip", "spine1": "abdomen", "spine2": "waist", "spine3": "chest", "neck": "neck", "head": "head"},
+    ),
+    "unreal": sided(
+        "{part}_{2}",
+        {"hip": "thigh", "knee": "calf", "ankle": "foot", "foot": "ball"}
+        | {"collar": "clavicle", "shoulder": "upperarm", "elbow": "lowerarm", "wrist": "hand"},
+        {"pelvis": "pelvis", "spine1": "spine_01", "spine2": "spine_02", "spine3": "spine_03"}
+        | {"neck": "neck_01", "head": "head"},
+    ),
+    "blender": sided(
+        "{part}.{1}",
+        {"hip": "thigh", "knee": "shin", "ankle": "foot", "foot": "toe"}
+        | {"collar": "shoulder", "shoulder": "upper_arm", "elbow": "forearm", "wrist": "hand"},
+        {"pelvis": "hips", "spine1": "spine", "spine2": "spine.001", "spine3": "chest", "neck": "neck", "head": "head"},
+    ),
+    "smpl": sided(
+        "{1}_{part}",
+        {"hip": "Hip", "knee": "Knee", "ankle": "Ankle", "foot": "Foot"} | ARMS,
+        {
+            "pelvis": "Pelvis",
+            "spine1": "Spine1",
+            "spine2": "Spine2",
+            "spine3": "Spine3",
+            "neck": "Neck",
+            "head": "Head",
+        },
+    ),
+    "asf": sided(
+        "{2}{part}",
+        {"hip": "femur", "knee": "tibia", "ankle": "foot", "foot": "toes"}
+        | {"collar": "clavicle", "shoulder": "humerus", "elbow": "radius", "wrist": "wrist"},
+        {"pelvis": "root", "spine1": "lowerback", "spine2": "upperback", "spine3": "thorax"}
+        | {"neck": "lowerneck", "head": "head"},
+    ),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_names_of_usual_skeletons_are_ours(tmp_path, dialect):
+    joints = tree_of(DIALECTS[dialect].__getitem__)
+    hands = [("LeftHandIndex1", 20, (0.1, 0, 0)), ("RightHandThumb1", 21, (-0.1, 0, 0)), ("HeadTop", 15, (0, 0.2, 0))]
+    motion, notes = read_bvh(write(tmp_path / "a.bvh", [*joints, *hands], [still([*joints, *hands])]))
+    np.testing.assert_allclose(motion.joints[0, 0], standing(), atol=1e-5)
+    assert len(notes) == 1
+
+
+def cmu(scale=1.0) -> list[tuple]:
+    """The skeleton of CMU's files: hip joints, lower back, neck and shoulders that lie where their parents do."""
+    zero, parts = (0, 0, 0), [("Hips", -1, (0, 0, 0))]
+    for side, sign in (("Left", 1), ("Right", -1)):
+        start = len(parts)
+        legs = [("UpLeg", (sign * 0.1, -0.1, 0)), ("Leg", (0, -0.4, 0)), ("Foot", (0, -0.42, 0))]
+        legs += [("ToeBase", (0, -0.03, 0.13))]
+        parts.append((f"{side[0]}HipJoint", 0, zero))
+        parts += [(f"{side}{name}", start + n, offset) for n, (name, offset) in enumerate(legs)]
+        parts.append((None, start + len(legs), (0, 0, 0.07)))
+    start = len(parts)
+    back = [
+        ("LowerBack", zero),
+        ("Spine", (0, 0.2, 0)),
+        ("Spine1", (0, 0.2, 0)),
+        ("Neck", zero),
+        ("Neck1", (0, 0.1, 0)),
+    ]
+    parts += [
+        (name, start + n - 1 if n else 0, offset) for n, (name, offset) in enumerate([*back, ("Head", (0, 0.1, 0))])
+    ]
+    spine1 = start + 2
+    for side, sign in (("Left", 1), ("Right", -1)):
+        start = len(parts)
+        arm = [("Arm", (sign * 0.2, 0.06, 0)), ("ForeArm", (sign * 0.28, 0, 0)), ("Hand", (sign * 0.2, 0, 0))]
+        parts.append((f"{side}Shoulder", spine1, zero))
+        parts += [(f"{side}{name}", start + n, offset) for n, (name, offset) in enumerate(arm)]
+    return [(name, parent, tuple(scale * value for value in offset)) for name, parent, offset in parts]
+
+
+def test_cmus_bones_without_length_are_placed_between_others(tmp_path):
+    joints = cmu()
+    motion, notes = read_bvh(write(tmp_path / "a.bvh", joints, [still(joints, (0, 0, 0))], unit=0.0254 / 0.45))
+    place = dict(zip(HUMANML3D.joints, motion.joints[0, 0]))
+    np.testing.assert_allclose(place["left_hip"], (0.1, -0.1, 0), atol=1e-5)
+    np.testing.assert_allclose(place["neck"], (0, 0.5, 0), atol=1e-5)
+    np.testing.assert_allclose([place[f"spine{n}"][1] for n in (1, 2, 3)], [0.12, 0.25, 0.31], atol=1e-5)
+    np.testing.assert_allclose(place["right_collar"], (-0.1, (0.31 + 0.46) / 2, 0), atol=1e-5)
+    assert notes == (
+        "spine1, spine2, spine3 placed along the file's spine",
+        "collars placed midway between spine3 and shoulders",
+        "lengths are read as CMU's units of 5.64 cm, from legs of 14.5",
+    )
+
+
+def test_ends_of_bones_are_toes_and_head_where_these_are_missing(tmp_path):
+    names = {**DIALECTS["xsens"], "left_foot": None, "right_foot": None, "head": None}
+    joints = tree_of(names.__getitem__)
+    motion, notes = read_bvh(write(tmp_path / "a.bvh", joints, [still(joints)]))
+    np.testing.assert_allclose(motion.joints[0, 0], standing(), atol=1e-5)
+    assert "left_foot is the end of the bone 'LeftAnkle'" in notes
+    assert "head is the end of the bone 'Neck'" in notes
+
+
+def odd():
+    """Names that say nothing, with two spine joints."""
+    joints = tree_of(lambda joint: f"Bone.{HUMANML3D.joints.index(joint):03}")
+    return joints, {ours: name for ours, (name, _, _) in zip(HUMANML3D.joints, joints)}
+
+
+def test_a_mapping_names_what_no_name_tells(tmp_path):
+    joints, mapping = odd()
+    mapping["spine2"] = [mapping["spine1"], mapping["spine3"]]
+    (tmp_path / "names.json").write_text(json.dumps(mapping))
+    motion, _ = read_bvh(write(tmp_path / "a.bvh", joints, [still(joints)]), tmp_path / "names.json")
+    expected = standing()
+    expected[6] = (expected[3] + expected[9]) / 2
+    np.testing.assert_allclose(motion.joints[0, 0], expected, atol=1e-5)
+
+
+def test_spine_joints_that_a_mapping_leaves_out_lie_between_those_it_has(tmp_path):
+    joints, mapping = odd()
+    del mapping["spine1"], mapping["spine2"]
+    motion, notes = read_bvh(write(tmp_path / "a.bvh", joints, [still(joints)]), mapping)
+    up = motion.joints[0, 0, [0, 3, 6, 9], 1]
+    np.testing.assert_allclose((up - up[0]) / (up[3] - up[0]), [0, 0.24 / 0.62, 0.5 / 0.62, 1], atol=1e-5)
+    assert "spine1, spine2 placed along the file's spine" in notes
+
+
+def test_joints_without_a_partner_are_all_named_and_the_way_out_is_said(tmp_path):
+    joints, mapping = odd()
+    path = write(tmp_path / "a.bvh", joints, [still(joints)])
+    del mapping["left_knee"], mapping["head"], mapping["spine1"]
+    message = (
+        r"no joint that looks like left_knee, head; its joints are Bone.000, .*Bone.021.*\n"
+        r'Write a mapping file such as {"left_knee": "...", "head": "..."} .* give it with --mapping FILE'
+    )
+    with pytest.raises(ValueError, match=message):
+        read_bvh(path, mapping)
+
+
+MAPPINGS = [
+    ({"left_kne": "x"}, r"names 'left_kne', which is no joint of ours \(did you mean 'left_knee'\?\): pelvis, "),
+    (
+        {"left_knee": "Bone.0004"},
+        r"no joint 'Bone.0004', which the mapping gives for left_knee \(did you mean 'Bone.004'\?\)",
+    ),
+    ({"left_knee": ["a", "b", "c"]}, r"\['a', 'b', 'c'\] for 'left_knee'; expected a name or two names"),
+    ({"unit": -1}, "-1 for 'unit'"),
+    ({"up": "x"}, "'x' for 'up'"),
+    (["pelvis"], "holds a list; expected one object"),
+]
+
+
+@pytest.mark.parametrize(("mapping", "message"), MAPPINGS)
+def test_mappings_that_say_something_else_are_refused(tmp_path, mapping, message):
+    joints, _ = odd()
+    (tmp_path / "names.json").write_text(json.dumps(mapping))
+    with pytest.raises(ValueError, match=message):
+        read_bvh(write(tmp_path / "a.bvh", joints, [still(joints)]), tmp_path / "names.json")
+
+
+def test_a_mapping_that_is_not_there_or_not_json_is_named(tmp_path):
+    path = write(tmp_path / "a.bvh", tree_of(), [still(tree_of())])
+    with pytest.raises(FileNotFoundError, match=r"names.json' does not exist"):
+        read_bvh(path, tmp_path / "names.json")
+    (tmp_path / "names.json").write_text("{pelvis: Hips}")
+    with pytest.raises(ValueError, match=r"names.json' is not readable JSON"):
+        read_bvh(path, tmp_path / "names.json")
