@@ -1,7 +1,8 @@
 """Flax modules: arrays in, arrays out."""
 
-from motiongpt3_jax.models.decoder import Decoder, DecoderConfig, StreamConfig, reserve
+from motiongpt3_jax.models.decoder import Decoder, DecoderConfig, StreamConfig
 from motiongpt3_jax.models.head import DiffusionHead, HeadConfig
+from motiongpt3_jax.models.memory import reserve, taken
 from motiongpt3_jax.models.streams import Memory, Stream, visible
 from motiongpt3_jax.models.vae import MotionVae, VaeConfig
 from motiongpt3_jax.models.vae_loss import vae_loss
@@ -19,6 +20,7 @@ __all__ = [
     "VaeConfig",
     "Vocabulary",
     "reserve",
+    "taken",
     "vae_loss",
     "visible",
 ]

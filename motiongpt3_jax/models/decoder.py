@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from motiongpt3_jax.models.memory import without, written
 from motiongpt3_jax.models.streams import Memory, Stream, visible
 
 Constrain = Callable[[str, Array], Array]
@@ -252,7 +253,9 @@ class Decoder(nn.Module):
         if not memory and not return_memory:
             return hidden
         left = {n: Memory(*own[n], s.positions, s.segments, s.attended) for n, s in streams.items()}
-        return hidden, {**memory, **(_written(memory, left, write_at) if memory else left)}
+        if memory:
+            left = {n: written(memory[n], new, write_at) for n, new in left.items()}
+        return hidden, {**memory, **left}
 
     def _layers(
         self, hidden: dict[str, Array], memory: dict[str, Memory], masks: tuple[Array, Array], deterministic: bool
@@ -292,17 +295,6 @@ def _check(
         )
 
 
-def _written(memory: Mapping[str, Memory], new: Mapping[str, Memory], write_at: Int[Array, ""]) -> dict[str, Memory]:
-    """The memories of the streams with their new slots in place."""
-
-    def write(name: str, field: str, axis: int) -> Array:
-        old = getattr(memory[name], field)
-        return jax.lax.dynamic_update_slice_in_dim(old, getattr(new[name], field).astype(old.dtype), write_at, axis)
-
-    axes = {"keys": 2, "values": 2, "positions": 1, "segments": 1, "attended": 1}
-    return {name: Memory(**{field: write(name, field, axis) for field, axis in axes.items()}) for name in new}
-
-
 def _masks(
     config: DecoderConfig,
     streams: Mapping[str, Stream],
@@ -311,33 +303,9 @@ def _masks(
 ) -> tuple[Bool[Array, "batch queries keys"], Bool[Array, "queries keys"]]:
     """(which keys each query sees, which keys are of the query's own stream); keys are the memories', then new ones."""
     rows = [s.name for s in config.streams if s.name in streams]
-    keys = [(name, _without(m, streams.get(name), write_at)) for name, m in memory.items()]
+    slots = {row: streams[row].positions.shape[1] for row in rows}
+    keys = [(name, without(m, slots[name], write_at) if name in slots else m) for name, m in memory.items()]
     keys += [(name, streams[name]) for name in rows]
     seen = [jnp.concatenate([visible(streams[row], key) for _, key in keys], axis=2) for row in rows]
-    slots = {row: streams[row].positions.shape[1] for row in rows}
     same = [np.concatenate([np.full((slots[row], k.positions.shape[1]), row == n) for n, k in keys], 1) for row in rows]
     return jnp.concatenate(seen, axis=1), jnp.asarray(np.concatenate(same))
-
-
-def _without(memory: Memory, stream: Stream | None, write_at: Int[Array, ""] | None) -> Memory:
-    """The memory, blind to what it holds where the stream is about to be written."""
-    if stream is None:
-        return memory
-    slots = jnp.arange(memory.attended.shape[1])
-    replaced = (slots >= write_at) & (slots < write_at + stream.attended.shape[1])
-    return memory.replace(attended=memory.attended & ~replaced)
-
-
-def reserve(memory: Memory, slots: int) -> Memory:
-    """The memory with room for that many more slots, which nothing sees until they are written."""
-
-    def longer(x: Array, axis: int) -> Array:
-        return jnp.pad(x, [(0, slots if a == axis else 0) for a in range(x.ndim)])
-
-    return Memory(
-        keys=longer(memory.keys, 2),
-        values=longer(memory.values, 2),
-        positions=longer(memory.positions, 1),
-        segments=longer(memory.segments, 1),
-        attended=longer(memory.attended, 1),
-    )

@@ -12,7 +12,8 @@ from motiongpt3_jax.motion import features_to_joints
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import LanguageObjective, MotionOptions, TextOptions
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, streams, to_language
-from motiongpt3_jax.systems.motiongpt3.respond import decode_latents, read_conditions, sample_latents, write_text
+from motiongpt3_jax.systems.motiongpt3.respond import decode_latents, read_conditions, sample_latents
+from motiongpt3_jax.systems.motiongpt3.writing import write_text
 from motiongpt3_jax.training.partition import merge, split
 from tests.golden import compare, golden
 from tests.systems.official import (
@@ -88,7 +89,7 @@ def decode(variables, latents, frames, length):
 
 @partial(jax.jit, static_argnames="options")
 def write(variables, batch, clip_noise, options):
-    return write_text(model()[0].modules, variables, batch, options, clip_noise)
+    return write_text(model()[0].modules, variables, batch, options, clip_noise=clip_noise)
 
 
 @pytest.mark.parametrize("case", cases("train_", "_gpt_loss"))

@@ -6,11 +6,12 @@ from types import MappingProxyType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.systems.interface import Loss, Variables
-from motiongpt3_jax.systems.motiongpt3 import respond
+from motiongpt3_jax.systems.motiongpt3 import respond, writing
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
 from motiongpt3_jax.systems.motiongpt3.losses import Draws, draw, language_terms, vae_terms
 from motiongpt3_jax.systems.motiongpt3.modules import Constrain, Modules, init
@@ -51,6 +52,11 @@ class MotionGPT3:
         """What each row's motion is made from; `seeds` draw the input clips' latents, which else are their means."""
         return respond.read_conditions(self.modules, variables, batch, self._clip_noise(batch, seeds))
 
+    def null_conditions(self, variables: Variables, rows: int) -> Float[Array, "rows holders width"]:
+        """What so many motions of no sentence are made from; guidance has nothing to add to it."""
+        null = variables.params["null_condition"]
+        return jnp.broadcast_to(null, (rows, *null.shape))
+
     def latents(
         self,
         variables: Variables,
@@ -72,10 +78,14 @@ class MotionGPT3:
         return respond.decode_latents(self.modules, variables, latents, frames, length)
 
     def respond_text(
-        self, variables: Variables, batch: Batch, options: respond.TextOptions
+        self,
+        variables: Variables,
+        batch: Batch,
+        options: writing.TextOptions,
+        seeds: Int[Array, "rows"] | None = None,
     ) -> Int[Array, "rows tokens"]:
-        """Token ids that continue every row's prompt."""
-        return respond.write_text(self.modules, variables, batch, options)
+        """Token ids that continue every row's prompt; drawn tokens depend on their own row and seed alone."""
+        return writing.write_text(self.modules, variables, batch, options, seeds)
 
     def reconstruct(
         self, variables: Variables, features: Any, frames: Int[Array, "clips"]
