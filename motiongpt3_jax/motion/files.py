@@ -6,10 +6,10 @@
     (persons, frames, 22, 3)  joints of several persons
     (frames, 263)             features, HumanML3D        (frames, 251)    features, KIT-ML
 
-Features are raw, not normalised: multiply by the data set's std and add its mean first.
+Whether features are raw or normalised is found out; normalised ones need the mean and std of their data set.
 
 `.npz` holds `joints` (persons, frames, joints, 3) or (frames, joints, 3) in metres, `fps`, and the name of the
-`skeleton`; it loses nothing.
+`skeleton`; it loses nothing. `.bvh` is read from any tool, see `bvh_reader`.
 """
 
 import os
@@ -17,37 +17,77 @@ import uuid
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
+from motiongpt3_jax.motion.bvh_reader import read_bvh
 from motiongpt3_jax.motion.motion import Motion, joints_hint
+from motiongpt3_jax.motion.normalised import looks_normalised
 from motiongpt3_jax.motion.recover import features_to_joints
 from motiongpt3_jax.motion.resample import resampled
 from motiongpt3_jax.motion.skeleton import HUMANML3D, SKELETONS, Skeleton
 
+READABLE = (".npy", ".npz", ".bvh")
 EXPECTED = "expected (frames, 22, 3) joints in metres or (frames, 263) features."
 
 
-def load_motion(path: str | os.PathLike[str], fps: float | None = None, file_fps: float | None = None) -> Motion:
-    """Read a motion from `.npy` or `.npz`.
+Statistics = tuple[Float[np.ndarray, "features"], Float[np.ndarray, "features"]]
+"""Mean and std of a data set's features."""
+
+Names = str | os.PathLike[str] | Mapping[str, Any]
+"""A mapping of joints, or the JSON file that holds it."""
+
+
+def load_motion(
+    path: str | os.PathLike[str],
+    fps: float | None = None,
+    file_fps: float | None = None,
+    mapping: Names | None = None,
+    statistics: Statistics | None = None,
+) -> Motion:
+    """The motion of `read_motion` alone."""
+    return read_motion(path, fps, file_fps, mapping, statistics)[0]
+
+
+def read_motion(
+    path: str | os.PathLike[str],
+    fps: float | None = None,
+    file_fps: float | None = None,
+    mapping: Names | None = None,
+    statistics: Statistics | None = None,
+) -> tuple[Motion, tuple[str, ...]]:
+    """Read a motion from `.npy`, `.npz` or `.bvh`.
 
     Args:
       path: the file.
       fps: resample to this many frames in a second; by default the motion keeps its own.
       file_fps: frames in a second of a file that does not say; by default its data set's, 20 for HumanML3D.
+      mapping: names of the joints of a `.bvh`, see `joint_names`.
+      statistics: mean and std with which features that are normalised are made raw.
+
+    Returns:
+      The motion, and sentences on what was found out or guessed about the file.
 
     Raises:
       FileNotFoundError: there is no such file.
       ValueError: the file holds something else; the message says what and what to do.
     """
-    path = Path(path)
-    if path.suffix not in READERS:
-        raise ValueError(f"motion '{path}' ends in '{path.suffix}'; expected one of {', '.join(READERS)}.")
+    path, what = Path(path), f"motion '{path}'"
+    suffix = path.suffix.lower()
+    if suffix not in READABLE:
+        raise ValueError(f"{what} ends in '{path.suffix}'; expected one of {', '.join(READABLE)}.")
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise FileNotFoundError(f"motion '{path}' {what}; give the path of a {' or '.join(READERS)} file.")
-    motion = READERS[path.suffix](_read(path), f"motion '{path}'", file_fps)
-    return motion if fps is None else resampled(motion, fps)
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(f"{what} {found}; give the path of a {' or '.join(READABLE)} file.")
+    if suffix == ".bvh":
+        motion, notes = read_bvh(path, mapping)
+    elif suffix == ".npz":
+        motion, notes = _from_npz(_read(path), what, file_fps), ()
+    else:
+        motion, notes = _from_npy(_read(path), what, file_fps, statistics)
+    return (motion if fps is None else resampled(motion, fps)), notes
 
 
 def save_motion(path: str | os.PathLike[str], motion: Motion) -> None:
@@ -60,8 +100,8 @@ def save_motion(path: str | os.PathLike[str], motion: Motion) -> None:
     """
     path = Path(path)
     skeleton = motion.skeleton
-    if path.suffix not in READERS:
-        raise ValueError(f"motion '{path}' ends in '{path.suffix}'; expected one of {', '.join(READERS)}.")
+    if path.suffix not in (".npy", ".npz"):
+        raise ValueError(f"motion '{path}' ends in '{path.suffix}'; expected one of .npy, .npz.")
     if path.suffix == ".npy" and motion.fps != skeleton.fps:
         raise ValueError(
             f"motion '{path}' has {motion.fps:g} fps, which .npy cannot hold (readers take {skeleton.fps:g}); "
@@ -99,7 +139,9 @@ def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
         raise ValueError(f"motion '{path}' is not a readable {path.suffix} file ({error}); write it anew.") from error
 
 
-def _from_npy(content: np.ndarray | Mapping[str, np.ndarray], what: str, file_fps: float | None) -> Motion:
+def _from_npy(
+    content: np.ndarray | Mapping[str, np.ndarray], what: str, file_fps: float | None, statistics: Statistics | None
+) -> tuple[Motion, tuple[str, ...]]:
     if not isinstance(content, np.ndarray):
         raise ValueError(f"{what} is a .npz archive under the name .npy; rename it.")
     array = _numbers(content, what)
@@ -108,14 +150,34 @@ def _from_npy(content: np.ndarray | Mapping[str, np.ndarray], what: str, file_fp
     if array.ndim == 2 and array.shape[1] in by_features:
         skeleton = by_features[array.shape[1]]
         _check_filled(array, what)
+        array, notes = _raw(array, skeleton, what, statistics)
         joints = features_to_joints(array, skeleton)[None]
     elif array.ndim in (3, 4) and array.shape[-1] == 3 and array.shape[-2] in by_joints:
         skeleton = by_joints[array.shape[-2]]
         _check_filled(array, what)
-        joints = (array if array.ndim == 4 else array[None]) * np.float32(skeleton.unit)
+        joints, notes = (array if array.ndim == 4 else array[None]) * np.float32(skeleton.unit), ()
     else:
         raise ValueError(f"{what} has shape {array.shape}; {EXPECTED}{_shape_hint(array.shape)}")
-    return Motion(joints, skeleton.fps if file_fps is None else file_fps, skeleton)
+    return Motion(joints, skeleton.fps if file_fps is None else file_fps, skeleton), notes
+
+
+def _raw(
+    features: Float[np.ndarray, "frames features"], skeleton: Skeleton, what: str, statistics: Statistics | None
+) -> tuple[Float[np.ndarray, "frames features"], tuple[str, ...]]:
+    if not looks_normalised(features, skeleton):
+        return features, ("features are read as raw",)
+    if statistics is None:
+        raise ValueError(
+            f"{what} holds features that look normalised; multiply by the std and add the mean of their data set, or "
+            "give --model RUN, whose statistics do it."
+        )
+    mean, std = statistics
+    if mean.shape != features.shape[1:]:
+        raise ValueError(f"{what} has {features.shape[1]} features a frame; the model's statistics are of {len(mean)}.")
+    raw = features * std + mean
+    if looks_normalised(raw, skeleton):
+        raise ValueError(f"{what} holds features that are neither raw nor normalised with the model's statistics.")
+    return raw, ("features are read as normalised, with the model's statistics",)
 
 
 def _from_npz(content: np.ndarray | Mapping[str, np.ndarray], what: str, file_fps: float | None) -> Motion:
@@ -140,9 +202,6 @@ def _from_npz(content: np.ndarray | Mapping[str, np.ndarray], what: str, file_fp
             f"(frames, {len(skeleton.joints)}, 3) for the skeleton '{name}'.{_shape_hint(joints.shape)}"
         )
     return Motion(joints if joints.ndim == 4 else joints[None], fps, skeleton)
-
-
-READERS = {".npy": _from_npy, ".npz": _from_npz}
 
 
 def _numbers(array: np.ndarray, what: str) -> np.ndarray:

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.motion import HUMANML3D, KIT, Motion, canonicalise, joints_to_features, load_motion, save_motion
+from motiongpt3_jax.motion.files import read_motion
+from tests.motion.bvh_files import standing, still, tree_of, write
 from tests.motion.samples import dance
 
 
@@ -46,6 +48,43 @@ def test_npy_of_features_becomes_joints(tmp_path, skeleton):
     ours = load_motion(tmp_path / "walk.npy")
     assert (ours.skeleton, ours.fps) == (skeleton, skeleton.fps)
     np.testing.assert_allclose(ours.joints[0], canonicalise(joints, skeleton)[:-1], atol=1e-5)
+
+
+def test_normalised_features_need_the_statistics_that_made_them(tmp_path):
+    joints = dance(frames=30)
+    raw = joints_to_features(joints)
+    mean, std = raw.mean(axis=0), np.maximum(raw.std(axis=0), 0.01)
+    np.save(tmp_path / "raw.npy", raw)
+    np.save(tmp_path / "walk.npy", (raw - mean) / std)
+    with pytest.raises(ValueError, match=r"walk.npy' holds features that look normalised; .* or give --model RUN"):
+        load_motion(tmp_path / "walk.npy")
+    motion, notes = read_motion(tmp_path / "walk.npy", statistics=(mean, std))
+    np.testing.assert_allclose(motion.joints[0], canonicalise(joints)[:-1], atol=1e-5)
+    assert notes == ("features are read as normalised, with the model's statistics",)
+    motion, notes = read_motion(tmp_path / "raw.npy", statistics=(mean, std))
+    np.testing.assert_allclose(motion.joints[0], canonicalise(joints)[:-1], atol=1e-5)
+    assert notes == ("features are read as raw",)
+
+
+def test_statistics_that_do_not_fit_are_refused(tmp_path):
+    raw = joints_to_features(dance(frames=30))
+    mean, std = raw.mean(axis=0), np.maximum(raw.std(axis=0), 0.01)
+    np.save(tmp_path / "walk.npy", (raw - mean) / std)
+    with pytest.raises(ValueError, match="263 features a frame; the model's statistics are of 251"):
+        load_motion(tmp_path / "walk.npy", statistics=(mean[:251], std[:251]))
+    with pytest.raises(ValueError, match="neither raw nor normalised with the model's statistics"):
+        load_motion(tmp_path / "walk.npy", statistics=(mean + 5, std))
+
+
+def test_bvh_is_read_by_its_own_rate_and_names_or_those_that_are_given(tmp_path):
+    joints = tree_of(lambda joint: "Bone" if joint == "left_knee" else joint)
+    path = write(tmp_path / "walk.BVH", joints, [still(joints)] * 3, time="0.05")
+    with pytest.raises(ValueError, match="looks like left_knee"):
+        load_motion(path)
+    motion, notes = read_motion(path, fps=40, file_fps=10, mapping={"left_knee": "Bone"})
+    assert (motion.frames, motion.fps) == (5, 40)
+    np.testing.assert_allclose(motion.joints[0, 4], standing(), atol=1e-5)
+    assert "metres" in notes[-1]
 
 
 def test_npy_cannot_hold_another_fps(tmp_path):
