@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from motiongpt3_jax.commands.arguments import command_parser
-from motiongpt3_jax.motion import load_motion, mirror, mirror_caption, save_motion
+from motiongpt3_jax.commands.motions import add_motions, read_motions
+from motiongpt3_jax.inference.folder import read_folder, resolve_model
+from motiongpt3_jax.motion import mirror, mirror_caption, save_motion
 from motiongpt3_jax.motion.pictures import Entry, write_gif, write_mp4, write_page, write_strip
 
 WRITERS = {
@@ -25,10 +27,11 @@ def parser() -> argparse.ArgumentParser:
         "A motion file as joints (.npy, .npz), a clip (.gif, .mp4), a strip of key poses (.png) or a page (.html).",
         "motiongpt3 convert --motion motions/motion_000.npy --to mp4",
     )
-    found.add_argument("--motion", nargs="+", required=True, metavar="FILE", help="motion files (.npy or .npz)")
+    add_motions(found)
     found.add_argument("--to", required=True, choices=tuple(WRITERS), help="kind of file")
     found.add_argument("--fps", type=float, help="resample to this frame rate")
     found.add_argument("--file-fps", type=float, help="frame rate of files that do not say")
+    found.add_argument("--model", metavar="RUN", help="folder of a model, to undo its normalisation of features")
     found.add_argument("--mirror", action="store_true", help="swap left and right, in the caption too")
     found.add_argument("--caption", help="a sentence to show with the motion")
     found.add_argument("--out", help="folder for the results (default: beside each file)")
@@ -37,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Converts every file; all are read before the first is written."""
-    motions = [(Path(path), load_motion(path, arguments.fps, arguments.file_fps)) for path in arguments.motion]
+    body = read_folder(resolve_model(arguments.model)).body if arguments.model else None
+    read = read_motions(arguments.motion, arguments.mapping, arguments.fps, arguments.file_fps, body)
+    motions = list(zip(map(Path, arguments.motion), read))
     caption = arguments.caption
     if arguments.mirror:
         motions = [(path, replace(motion, joints=mirror(motion.joints, motion.skeleton))) for path, motion in motions]

@@ -1,0 +1,43 @@
+"""Motion files as several commands take them."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from motiongpt3_jax.inference.folder import Body
+from motiongpt3_jax.motion import Motion
+from motiongpt3_jax.motion.files import read_motion
+
+
+def add_motions(parser: argparse.ArgumentParser) -> None:
+    """The motion files to read."""
+    parser.add_argument("--motion", nargs="+", required=True, metavar="FILE", help="motion files (.npy, .npz or .bvh)")
+    parser.add_argument(
+        "--mapping", metavar="FILE", help="JSON file that names the joints of .bvh files of odd skeletons"
+    )
+
+
+def read_motions(
+    paths: Sequence[str],
+    mapping: str | None = None,
+    fps: float | None = None,
+    file_fps: float | None = None,
+    body: Body | None = None,
+) -> list[Motion]:
+    """The motions in these files; what was found out about a file goes to stderr.
+
+    Args:
+      paths: the files.
+      mapping: names of the joints of `.bvh` files.
+      fps: resample to this many frames in a second.
+      file_fps: frames in a second of files that do not say.
+      body: the model whose statistics make normalised features raw.
+    """
+    statistics = None if body is None else (body.mean, body.std)
+    motions = []
+    for path in paths:
+        motion, notes = read_motion(path, fps, file_fps, mapping, statistics)
+        for note in notes:
+            print(f"{path}: {note}", file=sys.stderr)
+        motions.append(motion)
+    return motions
