@@ -2,7 +2,7 @@
 
 config.json       the config that made the model, and the sizes that its data fixed
 tokenizer/        the tokenizer's files
-statistics.npz    mean and std of the features; offsets of the body that they were made with
+statistics.npz    mean and std of the features; offsets of the body that they were made with; lengths of its clips
 checkpoints/      Orbax checkpoints, in a run's folder
 model.safetensors the weights, in an exported model's folder
 """
@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Body:
       offsets: bones of the body that the features describe, metres.
       skeleton: which joints it has.
       fps: frames in a second.
+      lengths: quantiles of the training clips' frames, evenly spaced from the shortest to the longest; empty when
+        they are not known.
     """
 
     mean: Float[np.ndarray, "features"]
@@ -38,6 +40,7 @@ class Body:
     offsets: Float[np.ndarray, "joints 3"]
     skeleton: Skeleton = HUMANML3D
     fps: float = 20.0
+    lengths: Float[np.ndarray, "quantiles"] = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class ModelFolder:
         """Raises ValueError when the model cannot answer yet, because parts of it are untrained."""
         if self.untrained:
             raise ValueError(
-                f"'{self.path}' cannot answer yet: {' and '.join(self.untrained)} are not trained. Train from it: "
+                f"'{self.path}' cannot answer yet; not trained: {', '.join(self.untrained)}. Train from it: "
                 f"motiongpt3 train --config.start={self.path} --config CONFIG --workdir RUN"
             )
 
@@ -100,7 +103,7 @@ def make_folder(
     path.mkdir(parents=True, exist_ok=True)
     tokenizer.save(path / "tokenizer")
     fresh = path / "statistics.new.npz"
-    np.savez(fresh, mean=body.mean, std=body.std, offsets=body.offsets)
+    np.savez(fresh, mean=body.mean, std=body.std, offsets=body.offsets, lengths=body.lengths)
     os.replace(fresh, path / "statistics.npz")
     said = {"config": config, "skeleton": body.skeleton.name, "fps": body.fps}
     text = json.dumps(said | ({"untrained": untrained} if untrained else {}), indent=1)
@@ -125,7 +128,7 @@ def read_folder(path: str | Path) -> ModelFolder:
         raise FileNotFoundError(f"{str(path)!r} is no model's folder: it has no config.json")
     said = json.loads((path / "config.json").read_text(encoding="utf-8"))
     with np.load(path / "statistics.npz", allow_pickle=False) as file:
-        arrays = {name: file[name] for name in ("mean", "std", "offsets")}
+        arrays = {name: file[name] for name in ("mean", "std", "offsets", "lengths") if name in file}
     body = Body(**arrays, skeleton=SKELETONS[said["skeleton"]], fps=said["fps"])
     tokenizer = load_tokenizer(path / "tokenizer")
     return ModelFolder(path, plain(said["config"]), tokenizer, body, plain(said.get("untrained", [])))

@@ -3,11 +3,13 @@
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
 from motiongpt3_jax.__main__ import COMMANDS, main
 from motiongpt3_jax.data_pipelines.procedural import generate
+from motiongpt3_jax.inference.engine import Engine
 from tests.commands.conftest import call
 
 
@@ -163,6 +165,14 @@ def test_a_model_reads_and_writes_without_its_data(trained, tmp_path):
     fast = ("--frames", "24", "--steps", "2", "--format", "none")
     status, _, error = call("generate", "--model", folder, "--text", "a man walks", *fast, "--out", tmp_path / "made")
     assert status == 0, error
+
+
+def test_a_run_is_exported_as_its_last_stage_left_it(trained, tmp_path):
+    status, _, error = call("export", "--model", trained, "--format", "safetensors", "--out", tmp_path / "model")
+    assert status == 0, error
+    run, exported = Engine.load(trained), Engine.load(tmp_path / "model")
+    assert run.trained == exported.trained
+    jax.tree.map(np.testing.assert_array_equal, run.variables, exported.variables)
 
 
 @pytest.mark.parametrize("what", ["train", "generate", "caption"])
