@@ -12,7 +12,9 @@ COMMANDS = {
     "generate": "motions from sentences",
     "caption": "sentences from motions",
     "export": "a model as a folder to share, or as a checkpoint of the official code",
-    "convert": "a motion file as joints, GIF, MP4, PNG strip or interactive page",
+    "predict": "what may come after a motion",
+    "inbetween": "what may lie between two motions",
+    "convert": "a motion file as another kind of file, or as a picture",
     "bench": "measure training, generation or captioning",
 }
 

@@ -3,8 +3,9 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from motiongpt3_jax.inference.engine import Engine
+from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions
 
 
@@ -38,6 +39,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--best", action="store_true", help="take the best checkpoint instead of the last")
 
 
+def load_model(arguments: argparse.Namespace) -> Model:
+    """The model that `add_model`'s arguments ask for."""
+    return Model.load(arguments.model, "best" if arguments.best else "last")
+
+
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     """How motions are sampled."""
     group = parser.add_argument_group("sampling")
@@ -51,7 +57,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--guidance", type=float, default=3.0, help="guidance scale; 1 is none (default: 3)")
 
 
-def motion_options(arguments: argparse.Namespace, engine: Engine) -> MotionOptions:
+def motion_options(arguments: argparse.Namespace, model: Model) -> MotionOptions:
     """The sampling that the arguments ask for; rectified flow and the Euler sampler go together.
 
     Raises:
@@ -59,13 +65,32 @@ def motion_options(arguments: argparse.Namespace, engine: Engine) -> MotionOptio
     """
     if arguments.steps < 1:
         raise ValueError(f"--steps {arguments.steps}: ask for at least one denoising step")
-    sampler = arguments.sampler or engine.sampler
-    if (sampler == "euler") != engine.system.config.flow:
-        kind = "a rectified flow" if engine.system.config.flow else "diffusion"
+    sampler = arguments.sampler or model.engine.sampler
+    if (sampler == "euler") != model.engine.system.config.flow:
+        kind = "a rectified flow" if model.engine.system.config.flow else "diffusion"
         raise ValueError(f"--sampler {sampler} does not fit this model, which was trained as {kind}: leave it out")
     if not 0 <= arguments.eta <= 1:
         raise ValueError(f"--eta {arguments.eta:g}: choose a share from 0 to 1")
     return MotionOptions(sampler, arguments.steps, arguments.guidance, eta=arguments.eta)
+
+
+def add_decoding(parser: argparse.ArgumentParser) -> None:
+    """How text is decoded."""
+    group = parser.add_argument_group("decoding")
+    group.add_argument("--max-tokens", type=int, default=40, help="longest text, in tokens (default: 40)")
+    group.add_argument("--temperature", type=float, default=0.0, help="0 takes the best token each time (default: 0)")
+    group.add_argument("--top-k", type=int, default=0, help="draw from this many best tokens; 0 is no limit")
+    group.add_argument("--top-p", type=float, default=1.0, help="draw from the best tokens of this share (default: 1)")
+    group.add_argument("--repetition-penalty", type=float, default=1.1, help="of written tokens (default: 1.1)")
+    group.add_argument("--beams", type=int, default=1, help="texts that are followed at once (default: 1)")
+
+
+def decoding(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of `TextOptions` that the arguments set."""
+    if arguments.max_tokens < 1:
+        raise ValueError(f"--max-tokens {arguments.max_tokens}: ask for at least one")
+    names = ("temperature", "top_k", "top_p", "repetition_penalty", "beams")
+    return {"max_new": arguments.max_tokens} | {name: getattr(arguments, name) for name in names}
 
 
 def split_overrides(unknown: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.experimental.multihost_utils import sync_global_devices
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -24,6 +25,9 @@ from motiongpt3_jax.training import OptimizerConfig, Stage
 
 FIXED = ("system", "seed", "model", "tokenizer", "pretrained", "data", "layout")
 """Sections of the config that a run keeps from its first start to its end."""
+
+QUANTILES = 21
+"""Numbers that describe the lengths of the training clips."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,8 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
         return Run(wanted, read_folder(workdir), prepare_data(wanted, workdir))
     records = prepare_data(wanted, workdir)
     tokenizer = make_tokenizer(wanted["tokenizer"], records, workdir)
-    body = Body(records.mean, records.std, records.offsets, records.skeleton, records.fps)
+    lengths = np.quantile(records.split("train").lengths, np.linspace(0, 1, QUANTILES))
+    body = Body(records.mean, records.std, records.offsets, records.skeleton, records.fps, lengths)
     folder = make_folder(workdir, wanted, tokenizer, body)
     if jax.process_count() > 1:
         sync_global_devices("the run's folder is ready")

@@ -1,4 +1,4 @@
-"""Measures training, generation or captioning: warmed up, synchronised, medians."""
+"""Measures training, generation, captioning, or what fewer denoising steps cost: warmed up, synchronised, medians."""
 
 import argparse
 import json
@@ -6,8 +6,9 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +16,11 @@ import numpy as np
 from motiongpt3_jax.commands.arguments import add_sampling, command_parser, motion_options
 from motiongpt3_jax.commands.assemble import Run, make_run
 from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.data_pipelines import procedural
+from motiongpt3_jax.evaluation.shown import motions_shown
 from motiongpt3_jax.inference.engine import Engine, make_system
+from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.parallel import put_batch
 from motiongpt3_jax.training.program import make_program
 
@@ -34,6 +39,8 @@ class Measurement:
       samples_per_second, tokens_per_second: at the median; tokens are useful slots of all modalities, or, for
         captions, tokens written.
       shares: shares of slots and frames that held something.
+      requests: answered at once; 1 for a training step.
+      phases: seconds of each phase of an answer at the median, where each waits for its end.
     """
 
     what: str
@@ -45,45 +52,66 @@ class Measurement:
     samples_per_second: float
     tokens_per_second: float
     shares: dict[str, float] = field(default_factory=dict)
+    requests: int = 1
+    phases: dict[str, float] = field(default_factory=dict)
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     found = command_parser(
         "bench",
-        "Measures a config with fresh weights: a training step, or a batch of requests.",
-        "motiongpt3 bench generate --config motiongpt3:tiny --requests 32 --json generate.json",
+        "Measures a config with fresh weights: a training step, or batches of requests. `samplers` measures a trained "
+        "model instead: how many sentences few denoising steps show, against many.",
+        "motiongpt3 bench generate --config motiongpt3:tiny --requests 1 32 --json generate.json",
         overrides=True,
     )
-    found.add_argument("what", choices=("train", "generate", "caption"))
-    found.add_argument("--config", required=True, help="motiongpt3:base, :tiny ...")
+    found.add_argument("what", choices=("train", "generate", "caption", "samplers"))
+    found.add_argument("--config", help="motiongpt3:base, :tiny ...")
     found.add_argument("--stage", default="generate", help="stage to train (default: generate)")
-    found.add_argument("--requests", type=int, default=32, help="sentences or motions at once (default: 32)")
+    found.add_argument(
+        "--requests", type=int, nargs="+", default=[32], help="sentences or motions at once, one or more (default: 32)"
+    )
     found.add_argument("--frames", type=int, default=196, help="frames of each motion (default: 196)")
     found.add_argument("--tokens", type=int, default=40, help="tokens of each caption (default: 40)")
     found.add_argument("--repeats", type=int, default=5, help="measured calls after the first (default: 5)")
     found.add_argument("--json", metavar="FILE", help="also write the numbers to this file")
+    group = found.add_argument_group("samplers")
+    group.add_argument("--model", metavar="RUN", help="a model trained on the embedded data")
+    group.add_argument("--count", type=int, default=1000, help="held-out sentences (default: 1000)")
     add_sampling(found)
     return found
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measures and prints."""
-    for name in ("requests", "frames", "tokens", "repeats"):
+    for name in ("frames", "tokens", "repeats", "count"):
         if getattr(arguments, name) < 1:
             raise ValueError(f"--{name} {getattr(arguments, name)}: ask for at least 1")
+    if min(arguments.requests) < 1:
+        raise ValueError(f"--requests {min(arguments.requests)}: ask for at least 1")
+    measured = bench_samplers(arguments) if arguments.what == "samplers" else bench_config(arguments)
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+
+
+def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Speeds of a config with fresh weights."""
+    if not arguments.config:
+        raise ValueError(f"bench {arguments.what} measures a config: give --config, for example motiongpt3:tiny")
     config = load_config(arguments.config, arguments.overrides)
     if not config.data.path:
         # Speed does not depend on what the clips show.
         config.data.update({"source": "procedural", "clips": 400, "max_frames": min(config.data.max_frames, 196)})
     with tempfile.TemporaryDirectory() as folder:
         made = make_run(config, folder)
-        measured = {"train": bench_train, "generate": bench_generate, "caption": bench_caption}[arguments.what](
-            made, arguments
-        )
-    print(describe(measured))
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(asdict(measured), indent=1) + "\n", encoding="utf-8")
+        if arguments.what == "train":
+            found = [bench_train(made, arguments)]
+        else:
+            model, bench = fresh_model(made), {"generate": bench_generate, "caption": bench_caption}[arguments.what]
+            found = [bench(made, model, arguments, requests) for requests in arguments.requests]
+    for measured in found:
+        print(describe(measured))
+    return [asdict(measured) for measured in found]
 
 
 def bench_train(made: Run, arguments: argparse.Namespace) -> Measurement:
@@ -113,34 +141,68 @@ def bench_train(made: Run, arguments: argparse.Namespace) -> Measurement:
     return measurement("train", arguments, first, times, held["samples"], held["tokens"], shares)
 
 
-def bench_generate(made: Run, arguments: argparse.Namespace) -> Measurement:
+def bench_generate(made: Run, model: Model, arguments: argparse.Namespace, requests: int) -> Measurement:
     """A batch of sentences to joints."""
-    engine = fresh_engine(made)
     captions = [texts[0] for texts in made.records.split("train").captions]
-    sentences = [captions[i % len(captions)] for i in range(arguments.requests)]
-    options = motion_options(arguments, engine)
-    frames, seeds = [arguments.frames] * arguments.requests, list(range(arguments.requests))
-    first, times = timed(lambda: engine.generate(sentences, frames, seeds, options), arguments.repeats)
-    tokens = sum(len(engine.folder.tokenizer.encode(sentence)) for sentence in sentences)
-    return measurement("generate", arguments, first, times, arguments.requests, tokens, engine.useful_shares())
+    sentences = [captions[i % len(captions)] for i in range(requests)]
+    frames, options = [arguments.frames] * requests, asdict(motion_options(arguments, model))
+    tokens = sum(len(model.engine.folder.tokenizer.encode(sentence)) for sentence in sentences)
+    return answers(arguments, model, requests, tokens, lambda m: m.generate(sentences, frames=frames, **options))
 
 
-def bench_caption(made: Run, arguments: argparse.Namespace) -> Measurement:
+def bench_caption(made: Run, model: Model, arguments: argparse.Namespace, requests: int) -> Measurement:
     """A batch of motions to captions; fresh weights hardly ever end one early."""
-    engine = fresh_engine(made)
-    clips = made.records.split("train").source
-    clip = clips[0].features
+    clip = made.records.split("train").source[0].features
     # Speed does not depend on what the clips show: one repeated to the asked length does.
-    features = [np.resize(clip, (arguments.frames, clip.shape[1]))] * arguments.requests
-    first, times = timed(lambda: engine.caption(features, arguments.tokens), arguments.repeats)
-    written = arguments.requests * arguments.tokens
-    return measurement("caption", arguments, first, times, arguments.requests, written, engine.useful_shares())
+    features = [np.resize(clip, (arguments.frames, clip.shape[1]))] * requests
+    tokens = requests * arguments.tokens
+    return answers(arguments, model, requests, tokens, lambda m: m.caption_features(features, max_new=arguments.tokens))
 
 
-def fresh_engine(made: Run) -> Engine:
-    """An engine with fresh weights."""
+def answers(
+    arguments: argparse.Namespace, model: Model, requests: int, tokens: int, call: Callable[[Model], object]
+) -> Measurement:
+    """The first call, the calls after it, and the phases of as many more."""
+    first, times = timed(lambda: call(model), arguments.repeats)
+    phases: dict[str, list[float]] = {}
+    for _ in range(arguments.repeats):
+        watched = replace(model, engine=replace(model.engine, phases={}))
+        call(watched)
+        for name, seconds in watched.engine.phases.items():
+            phases.setdefault(name, []).append(seconds)
+    found = measurement(arguments.what, arguments, first, times, requests, tokens, model.engine.useful_shares())
+    medians = {name: statistics.median(seconds) for name, seconds in phases.items()}
+    return replace(found, requests=requests, phases=medians)
+
+
+def fresh_model(made: Run) -> Model:
+    """A model with fresh weights."""
     system = make_system(made.folder)
-    return Engine(system, jax.jit(system.init)(jax.random.key(0)), made.folder, ("none", 0))
+    engine = Engine(system, jax.jit(system.init)(jax.random.key(0)), made.folder, ("none", 0))
+    return Model(engine, Prompts.of(made.folder.config, "generate"))
+
+
+def bench_samplers(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Sentences shown by few DPM-Solver++ steps and by 100 ancestral ones, from the same seeds."""
+    if not arguments.model:
+        raise ValueError("bench samplers measures a trained model: give --model, for example runs/demo")
+    model = Model.load(arguments.model)
+    data = model.engine.folder.config["data"]
+    # Its frames are those of joints, of which features lose one.
+    kinds = procedural.Options(data["min_frames"] + 1, data["max_frames"] + 1, data["sequences"])
+    clips = list(procedural.clips("test", arguments.count, seed=model.engine.folder.config["seed"], options=kinds))
+    sentences, labels = [clip.captions[0] for clip in clips], [clip.labels for clip in clips]
+    frames = [len(clip.features) for clip in clips]
+    found = []
+    for sampler, steps in (("ancestral", 100), ("dpm++", arguments.steps)):
+        began = time.perf_counter()
+        made = model.generate(sentences, frames=frames, sampler=sampler, steps=steps, guidance_scale=arguments.guidance)
+        seconds = time.perf_counter() - began
+        share = motions_shown([motion.joints[0] for motion in made], labels)
+        found.append({"sampler": sampler, "steps": steps, "right": share.share_right, "of": len(clips)})
+        found[-1] |= {"guidance": arguments.guidance, "seconds": seconds}
+        print(f"{steps} {sampler} steps: {share.share_right:.1%} of {len(clips)} sentences shown, {seconds:.1f} s")
+    return found
 
 
 def timed(call: Callable[[], object], repeats: int) -> tuple[float, list[float]]:
@@ -173,8 +235,11 @@ def measurement(
 def describe(measured: Measurement) -> str:
     """The numbers for people."""
     shares = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in measured.shares.items())
+    phases = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in measured.phases.items())
+    several = f", {measured.requests} at once" if measured.phases else ""
     return (
-        f"{measured.what} {measured.config} on {measured.device}: median {measured.median_seconds:.4g} s of "
+        f"{measured.what} {measured.config}{several} on {measured.device}: median {measured.median_seconds:.4g} s of "
         f"{measured.repeats} (first {measured.first_seconds:.3g} s), {measured.samples_per_second:.4g} samples/s, "
-        f"{measured.tokens_per_second:.4g} useful tokens/s; {shares}"
+        f"{measured.tokens_per_second:.4g} useful tokens/s; "
+        f"{'; '.join(filter(None, [phases, shares]))}"
     )

@@ -3,41 +3,44 @@
 import argparse
 import json
 
-from motiongpt3_jax.commands.arguments import add_model, command_parser
-from motiongpt3_jax.inference.engine import Engine
-from motiongpt3_jax.motion import load_motion
+from motiongpt3_jax.commands.arguments import add_decoding, add_model, command_parser, decoding, load_model
+from motiongpt3_jax.commands.motions import add_motions, read_motions
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     found = command_parser(
         "caption",
-        "A sentence for each motion file (.npy or .npz of joints, or of raw features).",
+        "A sentence for each motion file: .npy or .npz of joints, .npy of features, or .bvh.",
         "motiongpt3 caption --model runs/demo --motion motions/motion_000.npy",
     )
     add_model(found)
-    found.add_argument("--motion", nargs="+", required=True, metavar="FILE", help="motion files")
+    add_motions(found)
     found.add_argument("--fps", type=float, help="frames a second of files that do not say (default: the data set's)")
-    found.add_argument("--max-tokens", type=int, default=40, help="longest caption, in tokens (default: 40)")
     styles = ("train", "official_eval", "official_eval_length")
     found.add_argument("--style", default="train", choices=styles, help="how the model is prompted")
+    found.add_argument("--seed", type=int, default=0, help="of drawn sentences (default: 0)")
     found.add_argument("--json", metavar="FILE", help="also write the captions to this file")
+    add_decoding(found)
     return found
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Reads the motions and prints a line each."""
-    if arguments.max_tokens < 1:
-        raise ValueError(f"--max-tokens {arguments.max_tokens}: ask for at least one")
-    motions = [load_motion(path, file_fps=arguments.fps) for path in arguments.motion]
-    engine = Engine.load(arguments.model, "best" if arguments.best else "last")
-    clips = [engine.features_of(motion) for motion in motions]
-    for path, clip in zip(arguments.motion, clips):
-        if not len(clip):
+    """Reads the motions and prints a line each, or a line for each part of a motion that is read in parts."""
+    options = decoding(arguments)
+    model = load_model(arguments)
+    body = model.engine.folder.body
+    motions = read_motions(arguments.motion, arguments.mapping, file_fps=arguments.fps, body=body)
+    for path, motion in zip(arguments.motion, motions):
+        if motion.frames < 2:
             raise ValueError(f"motion '{path}' has a single frame; a caption needs at least two")
-    captions = engine.caption(clips, arguments.max_tokens, arguments.style)
-    for path, caption in zip(arguments.motion, captions):
-        print(f"{path}: {caption}" if len(captions) > 1 else caption)
+    found = model.captions_in_time(motions, seed=arguments.seed, style=arguments.style, **options)
+    for path, parts in zip(arguments.motion, found):
+        name = f"{path}: " if len(found) > 1 else ""
+        for start, stop, sentence in parts:
+            time = f"{start:.1f} to {stop:.1f} s: " if len(parts) > 1 else ""
+            print(f"{name}{time}{sentence}")
     if arguments.json:
+        said = {path: parts[0][2] if len(parts) == 1 else parts for path, parts in zip(arguments.motion, found)}
         with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump(dict(zip(arguments.motion, captions)), file, indent=1)
+            json.dump(said, file, indent=1)

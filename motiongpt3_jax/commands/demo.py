@@ -3,7 +3,8 @@
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from motiongpt3_jax.commands.arguments import command_parser
@@ -11,7 +12,7 @@ from motiongpt3_jax.commands.train import train
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.evaluation.shown import Share, captions_right, motions_shown, table
-from motiongpt3_jax.inference.engine import Engine
+from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.motion import Motion, features_to_joints
 from motiongpt3_jax.motion.pictures import Entry, write_page
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions
@@ -46,13 +47,13 @@ def run(arguments: argparse.Namespace) -> None:
     minutes: dict[str, float] = {}
     made = train(load_config(arguments.config, arguments.overrides), arguments.out, minutes=minutes)
     training = time.monotonic() - began
-    engine = Engine.load(arguments.out)
+    model = Model.load(arguments.out)
     split = made.records.split("test")
     clips = [split.source[i] for i in range(min(arguments.count, len(split)))]
-    options = MotionOptions(engine.sampler, arguments.steps, arguments.guidance)
-    shares, generated, captions = measure(engine, clips, options)
+    options = model.motion_options(steps=arguments.steps, guidance_scale=arguments.guidance)
+    shares, generated, captions = measure(model, clips, options)
     print(f"\n{table(shares, NAMES.__getitem__)}\n")
-    show(Path(arguments.out) / "index.html", engine, clips, generated, captions, shares)
+    show(Path(arguments.out) / "index.html", model, clips, generated, captions, shares)
     report = {name: share.report() for name, share in shares.items()}
     report["minutes"] = {
         **{name: round(spent, 2) for name, spent in minutes.items()},
@@ -65,38 +66,43 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{report['minutes']['all']:.1f} minutes; open {path.with_name('index.html')}, numbers in {path}")
 
 
-def measure(engine: Engine, clips: Sequence[Clip], options: MotionOptions) -> tuple[dict[str, Share], list, list[str]]:
+def measure(
+    model: Model, clips: Sequence[Clip], options: MotionOptions
+) -> tuple[dict[str, Share], list[Motion], list[str]]:
     """(shares by name, generated joints, captions) over held-out clips."""
     labels = [clip.labels for clip in clips]
     sentences = [clip.captions[0] for clip in clips]
-    recorded = [features_to_joints(clip.features, engine.folder.body.skeleton) for clip in clips]
+    recorded = [features_to_joints(clip.features, model.skeleton) for clip in clips]
     features = [clip.features for clip in clips]
-    generated = engine.generate(sentences, [len(x) for x in features], list(range(len(clips))), options)
-    captions = engine.caption(features)
+    generated = model.generate(sentences, frames=[len(x) for x in features], **asdict(options))
+    captions = model.caption_features(features)
     shares = {
         "reader_on_ground_truth": motions_shown(recorded, labels),
-        "reconstruction": motions_shown(engine.reconstruct(features), labels),
-        "text_to_motion": motions_shown(generated, labels),
+        "reconstruction": motions_shown(model.engine.reconstruct(features), labels),
+        "text_to_motion": motions_shown([motion.joints[0] for motion in generated], labels),
         "captioning": captions_right(captions, labels),
     }
     return shares, generated, captions
 
 
 def show(
-    path: Path, engine: Engine, clips: Sequence[Clip], generated: list, captions: list[str], shares: dict[str, Share]
+    path: Path,
+    model: Model,
+    clips: Sequence[Clip],
+    generated: Sequence[Motion],
+    captions: Sequence[str],
+    shares: Mapping[str, Share],
 ) -> None:
     """Writes a page: a generated motion of every action, then a captioned held-out motion of every action."""
-    body = engine.folder.body
     actions = shares["text_to_motion"].actions
     firsts = [actions.index(action) for action in sorted(set(actions))]
     entries = []
     for i in firsts:
         verdict = "shows what was asked" if shares["text_to_motion"].right[i] else "does not show what was asked"
-        motion = Motion(generated[i][None], body.fps, body.skeleton)
-        entries.append(Entry(clips[i].captions[0], motion, f"generated; {verdict}"))
+        entries.append(Entry(clips[i].captions[0], generated[i], f"generated; {verdict}"))
     for i in firsts:
         verdict = "right action" if shares["captioning"].right[i] else "wrong action"
-        motion = Motion(features_to_joints(clips[i].features, body.skeleton)[None], body.fps, body.skeleton)
+        motion = Motion(features_to_joints(clips[i].features, model.skeleton)[None], model.fps, model.skeleton)
         entries.append(Entry(captions[i], motion, f"held-out motion, captioned by the model; {verdict}"))
     asked, said = shares["text_to_motion"], shares["captioning"]
     title = (

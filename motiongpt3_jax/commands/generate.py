@@ -1,16 +1,28 @@
 """Motions from sentences."""
 
 import argparse
-import json
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from motiongpt3_jax.commands.arguments import add_model, add_sampling, command_parser, motion_options, output_folder
-from motiongpt3_jax.inference.engine import Engine
-from motiongpt3_jax.motion import Motion, save_motion
-from motiongpt3_jax.motion.pictures import Entry, write_gif, write_mp4, write_page
+from motiongpt3_jax.commands.arguments import (
+    add_model,
+    add_sampling,
+    command_parser,
+    load_model,
+    motion_options,
+    output_folder,
+)
+from motiongpt3_jax.commands.results import Result, add_results, origin, write_results
+from motiongpt3_jax.inference.lengths import Length
+from motiongpt3_jax.inference.model import Model
 
-PICTURES = {"gif": write_gif, "mp4": write_mp4}
+SOURCES = {
+    "asked": "as asked",
+    "sentence": "predicted from the sentence",
+    "training": "drawn from the lengths of the training clips",
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,61 +35,43 @@ def parser() -> argparse.ArgumentParser:
     add_model(found)
     found.add_argument("--text", action="append", default=[], help="a sentence; may be given several times")
     found.add_argument("--file", help="a text file with a sentence a line")
+    found.add_argument("--unconditional", action="store_true", help="motions of no sentence, --samples of them")
     length = found.add_mutually_exclusive_group()
-    length.add_argument("--seconds", type=float, help="0.5 to 9.8 (default: the model's usual length)")
+    length.add_argument("--seconds", type=float, help="0.5 to 60 (default: predicted, or as in training)")
     length.add_argument("--frames", type=int, help="the same in frames, 20 a second")
     found.add_argument("--samples", type=int, default=1, help="motions per sentence (default: 1)")
     found.add_argument("--seed", type=int, default=0, help="motion n of the command has seed SEED + n")
     found.add_argument(
         "--style", default="train", choices=("train", "official_eval"), help="how sentences are prompted"
     )
-    found.add_argument("--format", default="gif", choices=(*PICTURES, "none"), help="kind of picture (default: gif)")
-    found.add_argument("--out", required=True, help="folder for the results")
+    add_results(found)
     add_sampling(found)
     return found
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Generates, writes, and says where everything lies."""
-    sentences = read_sentences(arguments.text, arguments.file)
+    sentences = [""] if arguments.unconditional else read_sentences(arguments.text, arguments.file)
+    if arguments.unconditional and (arguments.text or arguments.file):
+        raise ValueError("--unconditional makes motions of no sentence; leave --text and --file out")
     if arguments.samples < 1:
         raise ValueError(f"--samples {arguments.samples}: ask for at least one motion a sentence")
-    engine = Engine.load(arguments.model, "best" if arguments.best else "last")
-    options = motion_options(arguments, engine)
-    frames = asked_frames(arguments, engine)
-    trained = [engine.folder.config["data"][name] for name in ("min_frames", "max_frames")]
-    if not trained[0] <= frames <= trained[1]:
-        seconds = " to ".join(dict.fromkeys(f"{count / engine.folder.body.fps:.1f}" for count in trained))
-        print(f"note: this model saw motions of {seconds} s in training; others may look wrong", file=sys.stderr)
-    folder = output_folder(arguments.out)
+    model = load_model(arguments)
+    options = motion_options(arguments, model)
     wanted = [sentence for sentence in sentences for _ in range(arguments.samples)]
-    seeds = [arguments.seed + n for n in range(len(wanted))]
-    joints = engine.generate(wanted, [frames] * len(wanted), seeds, options, arguments.style)
-    body = engine.folder.body
-    entries, manifest = [], []
-    for number, (sentence, seed, places) in enumerate(zip(wanted, seeds, joints)):
-        motion = Motion(places[None], body.fps, body.skeleton)
-        files = {"joints": f"motion_{number:03d}.npy"}
-        save_motion(folder / files["joints"], motion)
-        if arguments.format != "none":
-            files["picture"] = f"motion_{number:03d}.{arguments.format}"
-            PICTURES[arguments.format](folder / files["picture"], motion, sentence)
-        entries.append(Entry(sentence, motion, f"seed {seed}"))
-        manifest.append({"text": sentence, "seed": seed, "frames": len(places), "fps": body.fps, **files})
-    write_page(folder / "index.html", entries, "Motions from sentences")
-    stage, step = engine.trained
-    said = {
-        "model": str(Path(arguments.model).resolve()),
-        "stage": stage,
-        "step": step,
-        "sampler": options.sampler,
-        "steps": options.steps,
-        "guidance": options.guidance_scale,
-        "style": arguments.style,
-        "motions": manifest,
-    }
-    (folder / "manifest.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
-    print(f"{len(manifest)} motions of {frames / body.fps:.1f} s in {folder}; open {folder / 'index.html'}")
+    lengths = asked_lengths(arguments, model, wanted)
+    note_lengths(model, lengths)
+    folder = output_folder(arguments.out)
+    frames = [length.frames for length in lengths]
+    motions = model.generate(wanted, frames=frames, seed=arguments.seed, style=arguments.style, **asdict(options))
+    results = []
+    for number, (sentence, length, motion) in enumerate(zip(wanted, lengths, motions)):
+        said = {"text": sentence, "seed": arguments.seed + number, "length": SOURCES[length.source]}
+        results.append(Result(motion, sentence or "no sentence", f"seed {arguments.seed + number}", said))
+    said = origin(model, str(Path(arguments.model).resolve()), options) | {"style": arguments.style}
+    write_results(folder, results, arguments.format, "Motions from sentences", said)
+    seconds = spread([motion.seconds for motion in motions])
+    print(f"{len(motions)} motions of {seconds} s in {folder}; open {folder / 'index.html'}")
 
 
 def read_sentences(texts: list[str], file: str | None) -> list[str]:
@@ -104,19 +98,40 @@ def read_sentences(texts: list[str], file: str | None) -> list[str]:
     return sentences
 
 
-def asked_frames(arguments: argparse.Namespace, engine: Engine) -> int:
-    """Frames of each motion: as asked, or the middle of what the model was trained on."""
-    low, high = engine.frames
-    fps = engine.folder.body.fps
-    if arguments.frames is not None:
-        frames, asked = arguments.frames, f"--frames {arguments.frames}"
-    elif arguments.seconds is not None:
-        frames, asked = round(arguments.seconds * fps), f"--seconds {arguments.seconds:g}"
-    else:
-        data = engine.folder.config["data"]
-        return min(high, (data["min_frames"] + data["max_frames"]) // 2)
+def asked_lengths(arguments: argparse.Namespace, model: Model, sentences: Sequence[str]) -> list[Length]:
+    """Frames of each motion: as asked, else as the model says.
+
+    Raises:
+      ValueError: a length is out of range.
+    """
+    if arguments.frames is None and arguments.seconds is None:
+        lengths = model.lengths(sentences, seed=arguments.seed)
+        for source in dict.fromkeys(length.source for length in lengths):
+            seconds = spread([length.frames / model.fps for length in lengths if length.source == source])
+            print(f"length: {seconds} s, {SOURCES[source]}", file=sys.stderr)
+        return lengths
+    frames, asked = arguments.frames, f"--frames {arguments.frames}"
+    if frames is None:
+        frames, asked = round(arguments.seconds * model.fps), f"--seconds {arguments.seconds:g}"
+    low, high = model.frames
     if not low <= frames <= high:
         raise ValueError(
-            f"{asked} is out of range: this model makes {low} to {high} frames, {low / fps:g} to {high / fps:g} s"
+            f"{asked} is out of range: this model makes {low} to {high} frames, "
+            f"{low / model.fps:g} to {high / model.fps:g} s"
         )
-    return frames
+    return [Length(frames, "asked")] * len(sentences)
+
+
+def note_lengths(model: Model, lengths: Sequence[Length]) -> None:
+    """Says so when motions are longer or shorter than any that the model saw."""
+    data = model.engine.folder.config["data"]
+    trained = [data["min_frames"], data["max_frames"]]
+    once = model.engine.frames[1]
+    if any(length.frames < trained[0] or trained[1] < length.frames <= once for length in lengths):
+        seconds = spread([count / model.fps for count in trained])
+        print(f"note: this model saw motions of {seconds} s in training; others may look wrong", file=sys.stderr)
+
+
+def spread(seconds: Sequence[float]) -> str:
+    """The shortest and the longest, as text."""
+    return " to ".join(dict.fromkeys(f"{end:.1f}" for end in (min(seconds), max(seconds))))

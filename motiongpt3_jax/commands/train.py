@@ -14,11 +14,13 @@ from motiongpt3_jax.commands.arguments import command_parser
 from motiongpt3_jax.commands.assemble import Run, make_run
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.inference.engine import Engine, make_system
+from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.interop import from_gpt2, read_gpt2
 from motiongpt3_jax.motion import Motion, features_to_joints
 from motiongpt3_jax.motion.pictures import Entry, write_page
 from motiongpt3_jax.systems.interface import Variables
-from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, MotionOptions
+from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
 from motiongpt3_jax.training import Hooks, Stage, TrainingDiverged, TrainingInterrupted
 from motiongpt3_jax.training import run as run_stages
 
@@ -142,7 +144,8 @@ def render(made: Run, compiled: dict, stage: Stage, step: int, variables: Variab
     if stage.loss == "vae":
         joints = engine.reconstruct(real)
     elif stage.objective.diffusion:
-        joints = engine.generate(sentences, [len(x) for x in real], list(picked), MotionOptions(engine.sampler))
+        model = Model(engine, Prompts.of(made.folder.config, stage.name))
+        joints = [motion.joints[0] for motion in model.generate(sentences, frames=[len(x) for x in real])]
     else:
         return
     entries = []

@@ -1,36 +1,51 @@
-"""A model loaded once: sentences to motions, motions to sentences.
+"""A model loaded once: questions to motions and to texts, many at once.
 
-Requests share a few compiled shapes: text slots, rows and frames are rounded up to the next size of a short list. A
-request's result depends on its own seed alone, not on its batch mates.
+Requests of different tasks and lengths share a few compiled shapes: rows, text slots and frames are rounded up to the
+next of a short list. A request's result depends on its own question and seed alone, not on its batch mates.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import Batch, Example
 from motiongpt3_jax.data_pipelines.packing import RowShape, build, useful
 from motiongpt3_jax.inference.folder import ModelFolder, read_folder, resolve_model
+from motiongpt3_jax.inference.shapes import FRAME_STEP, SLOT_STEP, chunks, filled, up
 from motiongpt3_jax.inference.weights import read_variables
-from motiongpt3_jax.motion import Motion, canonicalise, features_to_joints, joints_to_features, resampled
+from motiongpt3_jax.motion import features_to_joints
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, MotionOptions, TextOptions, sequence_example
 from motiongpt3_jax.systems.motiongpt3.build import build_config
 from motiongpt3_jax.systems.motiongpt3.modules import Constrain
-from motiongpt3_jax.text import MOTION_OUTPUT, Style, caption_prompt, compose, motion_prompt
 
-ROWS = (1, 4, 16, 64)
-"""Requests that are answered at once; more are cut into the largest."""
+Features = Float[np.ndarray, "frames features"]
+Joints = Float[np.ndarray, "frames joints 3"]
 
-SLOT_STEP = 32
-FRAME_STEP = 32
+LONGEST = 196
+"""Frames of the longest motion that is made at once, as in the data of the field."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the model goes on from.
+
+    Attributes:
+      text: the whole prompt, holders and all; for a motion it ends with the holders of the motion to be made.
+      clips: raw features of each motion that enters, in their order in the text.
+    """
+
+    text: str
+    clips: tuple[Features, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,7 @@ class Engine:
       folder: its tokenizer, body and config.
       trained: the stage and step that the arrays come from.
       compiled: programs by what they do; share it between engines of one model.
+      phases: seconds spent in each phase, added up where a dictionary is given; each phase then waits for its end.
     """
 
     system: MotionGPT3
@@ -50,6 +66,7 @@ class Engine:
     folder: ModelFolder
     trained: tuple[str, int]
     compiled: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False)
+    phases: dict[str, float] | None = field(default=None, repr=False)
     _shares: dict[str, float] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -68,149 +85,193 @@ class Engine:
 
     @property
     def frames(self) -> tuple[int, int]:
-        """Shortest and longest motion that can be asked for."""
-        return max(1, round(0.5 * self.folder.body.fps)), min(196, self.system.config.vae.max_frames)
+        """Shortest and longest motion that is made at once."""
+        return max(1, round(0.5 * self.folder.body.fps)), min(LONGEST, self.system.config.vae.max_frames)
+
+    @property
+    def longest_read(self) -> int:
+        """Frames of the longest clip that is read at once."""
+        return min(LONGEST, self.system.config.vae.longest_read)
+
+    @property
+    def programs(self) -> int:
+        """How many programs were compiled so far."""
+        return sum(run._cache_size() for run in self.compiled.values())
 
     @property
     def sampler(self) -> str:
         """The sampler to take unless another is asked for; a rectified flow has this one alone."""
         return "euler" if self.system.config.flow else "dpm++"
 
-    def generate(
+    def move(
         self,
-        sentences: Sequence[str],
+        questions: Sequence[Question | None],
         frames: Sequence[int],
         seeds: Sequence[int],
         options: MotionOptions = MotionOptions(),  # noqa: B008 (frozen)
-        style: Style = "train",
-    ) -> list[Float[np.ndarray, "frames joints 3"]]:
-        """Joints of one motion per sentence, in metres, from the origin and facing +z.
+        sample_clips: bool = False,
+    ) -> list[Joints]:
+        """Joints of one motion per question, in metres, from the origin and facing +z.
+
+        Args:
+          questions: each ends with the holders of its motion; None asks for any motion, under the null condition.
+          frames: how long each motion is to be.
+          seeds: of each motion.
+          options: how to sample.
+          sample_clips: draw the latents of the motions that enter, as officially, instead of taking their means.
 
         Raises:
-          ValueError: a number of frames is out of range.
+          ValueError: a number of frames is out of range, or a question is too long for the model.
         """
-        low, high = self.frames
+        low, high = 1, self.frames[1]
         for count in frames:
             if not low <= count <= high:
-                raise ValueError(f"{count} frames were asked for; this model makes {low} to {high}")
-        question = partial(motion_prompt, style=style)
-        examples = [self._example(n, compose(question(text), MOTION_OUTPUT)) for n, text in enumerate(sentences)]
-        motions = []
-        for chunk in _chunks(len(sentences)):
-            longest = _up(max(frames[i] for i in chunk), FRAME_STEP, self.system.config.vae.max_frames)
-            batch = self._batch([examples[i] for i in chunk])
-            rows = len(batch.samples)
-            run = self._jit(("motion", longest, options), self.system.respond_motion, length=longest, options=options)
-            features = run(
-                self.variables,
-                batch,
-                seeds=_filled([seeds[i] for i in chunk], rows),
-                frames=_filled([frames[i] for i in chunk], rows),
-            )
-            raw = np.asarray(features) * self.folder.body.std + self.folder.body.mean
-            joints = features_to_joints(raw, self.folder.body.skeleton)
-            motions += [joints[row, : frames[i]] for row, i in enumerate(chunk)]
-        return motions
+                raise ValueError(f"{count} frames were asked for; this model makes {low} to {high} at once")
+        asked = {i: self._example(i, question, motion=True) for i, question in enumerate(questions) if question}
+        free = [i for i, question in enumerate(questions) if question is None]
+        unguided = replace(options, guidance_scale=1.0)
+        answers: list[tuple[list[int], Array]] = []
+        for order, rows in self._groups(asked, frames):
+            batch = self._batch([asked[i] for i in order], questions, rows)
+            drawn = (filled([seeds[i] for i in order], rows),) if sample_clips else ()
+            found = self._run("text", ("read", sample_clips), self.system.conditions, {}, batch, *drawn)
+            answers.append((order, self._made(found, order, rows, frames, seeds, options)))
+        for numbers, rows in chunks(len(free)):
+            order = [free[n] for n in numbers]
+            found = self._run("text", ("null", rows), self.system.null_conditions, {"rows": rows})
+            answers.append((order, self._made(found, order, rows, frames, seeds, unguided)))
+        joints: dict[int, Joints] = {}
+        for order, found in answers:
+            joints |= {i: places[: frames[i]] for i, places in zip(order, np.asarray(found))}
+        return [joints[i] for i in range(len(questions))]
 
-    def caption(
+    def write(
         self,
-        clips: Sequence[Float[np.ndarray, "frames features"]],
-        max_new: int = 40,
-        style: Style = "train",
-    ) -> list[str]:
-        """A sentence for each clip of raw features; see `features_of`.
+        questions: Sequence[Question],
+        options: TextOptions,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[int]]:
+        """Ids that continue each question, without its end; `seeds` of each, where the options draw.
 
         Raises:
-          ValueError: a clip is longer than the model reads.
+          ValueError: a question is too long for the model.
         """
-        limit = self.system.config.vae.longest_read
-        for clip in clips:
-            if len(clip) > limit:
-                raise ValueError(f"a motion has {len(clip)} frames; this model reads up to {limit} at once")
-        tokenizer = self.folder.tokenizer
-        options = TextOptions(
-            end=tokenizer.end, banned=(tokenizer.start_of_motion, tokenizer.end_of_motion), max_new=max_new
-        )
-        examples = [
-            self._example(n, caption_prompt(len(clip), style=style), clips=((0, len(clip)),))
-            for n, clip in enumerate(clips)
-        ]
-        sentences = []
-        for chunk in _chunks(len(clips)):
-            batch = self._batch([examples[i] for i in chunk], clips)
-            run = self._jit(("text", options), self.system.respond_text, options=options)
-            tokens = np.asarray(run(self.variables, batch))
-            sentences += [self._sentence(tokens[row]) for row in range(len(chunk))]
-        return sentences
+        asked = {i: self._example(i, question, spare=options.max_new) for i, question in enumerate(questions)}
+        answers = []
+        for order, rows in self._groups(asked, [0] * len(questions)):
+            batch = self._batch([asked[i] for i in order], questions, rows)
+            drawn = () if seeds is None else (filled([seeds[i] for i in order], rows),)
+            fixed = {"options": options}
+            answers.append((order, self._run("text", ("write", options), self._texts, fixed, batch, *drawn)))
+        texts: dict[int, list[int]] = {}
+        for order, found in answers:
+            texts |= {i: _ended(ids, options.end) for i, ids in zip(order, np.asarray(found).tolist())}
+        return [texts[i] for i in range(len(questions))]
 
-    def reconstruct(
-        self, clips: Sequence[Float[np.ndarray, "frames features"]]
-    ) -> list[Float[np.ndarray, "frames joints 3"]]:
+    def reconstruct(self, clips: Sequence[Features]) -> list[Joints]:
         """Joints of clips of raw features that went through the VAE and back."""
         body, limit = self.folder.body, self.system.config.vae.longest_read
         joints = []
-        for chunk in _chunks(len(clips)):
-            rows = next(size for size in ROWS if size >= len(chunk))
-            length = _up(max(len(clips[i]) for i in chunk), FRAME_STEP, limit)
+        for order, rows in chunks(len(clips)):
+            length = up(max(len(clips[i]) for i in order), FRAME_STEP, limit)
             features = np.zeros((rows, length, len(body.mean)), np.float32)
-            for row, i in enumerate(chunk):
+            for row, i in enumerate(order):
                 features[row, : len(clips[i])] = (clips[i] - body.mean) / body.std
-            run = self._jit("reconstruct", self.system.reconstruct)
-            decoded = run(self.variables, features, _filled([len(clips[i]) for i in chunk], rows))
+            lengths = filled([len(clips[i]) for i in order], rows)
+            decoded = self._run("vae", "reconstruct", self.system.reconstruct, {}, features, lengths)
             places = features_to_joints(np.asarray(decoded) * body.std + body.mean, body.skeleton)
-            joints += [places[row, : len(clips[i])] for row, i in enumerate(chunk)]
+            joints += [places[row, : len(clips[i])] for row, i in enumerate(order)]
         return joints
 
     def useful_shares(self) -> dict[str, float]:
         """Shares of slots and frames that held something in the last batch."""
         return dict(self._shares)
 
-    def features_of(self, motion: Motion) -> Float[np.ndarray, "frames features"]:
-        """Raw features of a motion's first person, by the model's own body and at its frame rate.
+    def _made(
+        self,
+        conditions: Array,
+        order: Sequence[int],
+        rows: int,
+        frames: Sequence[int],
+        seeds: Sequence[int],
+        options: MotionOptions,
+    ) -> Float[Array, "rows length joints 3"]:
+        """Joints of the requests `order`, made from these conditions."""
+        keys, lengths = (filled([values[i] for i in order], rows) for values in (seeds, frames))
+        longest = up(int(lengths.max()), FRAME_STEP, self.frames[1])
+        fixed = {"options": options}
+        found = self._run("diffusion", ("sample", options), self.system.latents, fixed, conditions, keys)
+        return self._run("vae", ("decode", longest), self._joints, {"length": longest}, found, lengths)
 
-        Raises:
-          ValueError: the motion has another skeleton.
-        """
+    def _joints(
+        self, variables: Variables, latents: Array, frames: Int[Array, "rows"], length: int
+    ) -> Float[Array, "rows length joints 3"]:
         body = self.folder.body
-        if motion.skeleton.name != body.skeleton.name:
-            raise ValueError(
-                f"the motion has the {motion.skeleton.name} skeleton; this model's is {body.skeleton.name}"
-            )
-        joints = resampled(motion, body.fps).joints[0]
-        return joints_to_features(canonicalise(joints, body.skeleton, body.offsets), body.skeleton)
+        features = self.system.features(variables, latents, frames, length)
+        return features_to_joints(features * body.std + body.mean, body.skeleton)
 
-    def _sentence(self, tokens: np.ndarray) -> str:
-        ends = np.flatnonzero(tokens == self.folder.tokenizer.end)
-        text = self.folder.tokenizer.decode(tokens[: ends[0]] if len(ends) else tokens)
-        return text.replace("\n", " ").strip().strip('"').strip()
+    def _texts(
+        self, variables: Variables, batch: Batch, seeds: Int[Array, "rows"] | None = None, *, options: TextOptions
+    ) -> Int[Array, "rows tokens"]:
+        return self.system.respond_text(variables, batch, options, seeds)
 
-    def _example(self, number: int, text: str, clips: tuple[tuple[int, int], ...] = ()) -> Example:
-        ids = np.asarray(self.folder.tokenizer.encode(text), np.int32)
+    def _example(self, number: int, question: Question, motion: bool = False, spare: int = 0) -> Example:
+        """A question as slots; of one for a motion nothing behind the last holder, which it does not depend on."""
+        tokenizer = self.folder.tokenizer
+        ids = np.asarray(tokenizer.encode(question.text), np.int32)
+        if motion:
+            ids = ids[: np.flatnonzero(ids == tokenizer.output_holder)[-1] + 1]
+        most = self.system.config.decoder.max_positions - spare
+        if len(ids) > most:
+            raise ValueError(f"a question has {len(ids)} tokens; this model reads up to {most} here: shorten it")
+        ends = np.cumsum([0, *(len(clip) for clip in question.clips)]).tolist()
         everything = np.ones(len(ids), bool)
-        return sequence_example(number, ids, everything, everything, self.folder.tokenizer, clips, inputs=len(clips))
+        interleave = self.folder.config["layout"]["interleave"]
+        clips = tuple(pairwise(ends))
+        return sequence_example(
+            number, ids, everything, everything, tokenizer, clips, inputs=len(clips), interleave=interleave
+        )
 
-    def _batch(self, examples: Sequence[Example], clips: Sequence[np.ndarray] = ()) -> Batch:
+    def _groups(self, examples: Mapping[int, Example], frames: Sequence[int]) -> list[tuple[list[int], int]]:
+        """(requests, rows) of every batch: those with clips apart, and like lengths together."""
+
+        def size(i: int) -> tuple[int, int]:
+            return up(frames[i], FRAME_STEP), len(examples[i].streams["text"].ids)
+
+        groups = []
+        for clips in sorted({len(example.clips) for example in examples.values()}):
+            own = sorted((i for i, example in examples.items() if len(example.clips) == clips), key=size)
+            groups += [([own[n] for n in numbers], rows) for numbers, rows in chunks(len(own))]
+        return groups
+
+    def _batch(self, examples: Sequence[Example], questions: Sequence[Question | None], rows: int) -> Batch:
         """One request a row, sizes rounded up; rows beyond the requests repeat the first."""
         body = self.folder.body
-        rows = next(size for size in ROWS if size >= len(examples))
-        examples = [*examples, *[examples[0]] * (rows - len(examples))]
+        own = {
+            e.number: (np.concatenate(questions[e.number].clips) - body.mean) / body.std for e in examples if e.clips
+        }
         text = max(len(e.streams["text"].ids) for e in examples)
         motion = max(len(e.streams["motion"].ids) for e in examples)
         buckets = ()
         if examples[0].clips:
-            longest = max(stop for e in examples for _, stop in e.clips)
-            buckets = ((_up(longest, FRAME_STEP, self.system.config.vae.longest_read), 1),)
-        shape = RowShape(
-            slots=(("text", _up(text, SLOT_STEP)), ("motion", motion)), clips=buckets, outputs=1, samples=1
-        )
-        batch = build([[e] for e in examples], lambda n: (clips[n] - body.mean) / body.std, shape, len(body.mean))
+            longest = max(stop - start for e in examples for start, stop in e.clips)
+            buckets = ((up(longest, FRAME_STEP, self.system.config.vae.longest_read), len(examples[0].clips)),)
+        slots = (("text", up(text, SLOT_STEP)), ("motion", motion))
+        shape = RowShape(slots=slots, clips=buckets, outputs=1, samples=1)
+        padded = [*examples, *[examples[0]] * (rows - len(examples))]
+        batch = build([[example] for example in padded], own.__getitem__, shape, len(body.mean))
         self._shares.update({name: share for name, share in useful(batch).items() if name.endswith("_used")})
         return batch
 
-    def _jit(self, key: Any, function: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
+    def _run(self, phase: str, key: Any, function: Callable[..., Any], fixed: dict[str, Any], *args: Any) -> Any:
         if key not in self.compiled:
             self.compiled[key] = jax.jit(partial(function, **fixed))
-        return self.compiled[key]
+        if self.phases is None:
+            return self.compiled[key](self.variables, *args)
+        began = time.perf_counter()
+        found = jax.block_until_ready(self.compiled[key](self.variables, *args))
+        self.phases[phase] = self.phases.get(phase, 0.0) + time.perf_counter() - began
+        return found
 
 
 def make_system(folder: ModelFolder, constrain: Constrain | None = None) -> MotionGPT3:
@@ -226,14 +287,5 @@ def make_system(folder: ModelFolder, constrain: Constrain | None = None) -> Moti
     return MotionGPT3(build_config(folder.config["model"], **sizes), constrain)
 
 
-def _chunks(count: int) -> list[range]:
-    return [range(first, min(first + ROWS[-1], count)) for first in range(0, count, ROWS[-1])]
-
-
-def _up(size: int, step: int, limit: int | None = None) -> int:
-    rounded = -(-size // step) * step
-    return rounded if limit is None else min(rounded, limit)
-
-
-def _filled(values: Sequence[int], rows: int) -> np.ndarray:
-    return np.array([*values, *[values[0]] * (rows - len(values))], np.int32)
+def _ended(ids: list[int], end: int) -> list[int]:
+    return ids[: ids.index(end)] if end in ids else ids

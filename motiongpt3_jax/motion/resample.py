@@ -28,11 +28,20 @@ def resample(
         return joints
     last = joints.shape[-3] - 1
     # Rounding must not lose the last frame, so a moment that misses it by a millionth of a frame counts.
-    moments = np.arange(int(last * to / fps + 1e-6) + 1) * (fps / to)
-    at = np.minimum(moments.astype(int), max(last - 1, 0))
+    return at_moments(joints, np.arange(int(last * to / fps + 1e-6) + 1) * (fps / to), cubic)
+
+
+def at_moments(
+    joints: Float[np.ndarray, "*batch frames joints 3"], moments: Float[np.ndarray, "moments"], cubic: bool = True
+) -> Float[np.ndarray, "*batch moments joints 3"]:
+    """Joints at moments counted in frames; before the first frame and after the last they go straight on."""
+    last = joints.shape[-3] - 1
+    at = np.clip(np.floor(moments).astype(int), 0, max(last - 1, 0))
     way = moments - at
     if cubic and last > 0:
+        outside = (way < 0) | (way > 1)
         weights = np.vander(way, 4, increasing=True) @ _CUBIC.T
+        weights[outside] = np.stack([0 * way, 1 - way, way, 0 * way], axis=-1)[outside]
         padded = np.concatenate(
             [
                 2 * joints[..., :1, :, :] - joints[..., 1:2, :, :],

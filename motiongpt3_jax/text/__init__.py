@@ -3,12 +3,14 @@
 from motiongpt3_jax.text.prompts import (
     MOTION_INPUT,
     MOTION_OUTPUT,
+    OFFICIAL_QUESTIONS,
     Style,
-    caption_prompt,
+    check_words,
     compose,
     fill_input,
     fill_output,
     motion_prompt,
+    text_prompt,
 )
 from motiongpt3_jax.text.subtasks import PIECES, TEMPLATES, Pieces, Subtask, load_templates
 from motiongpt3_jax.text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
@@ -16,18 +18,20 @@ from motiongpt3_jax.text.tokenizer import Tokenizer, load_tokenizer, train_token
 __all__ = [
     "MOTION_INPUT",
     "MOTION_OUTPUT",
+    "OFFICIAL_QUESTIONS",
     "PIECES",
     "TEMPLATES",
     "Pieces",
     "Style",
     "Subtask",
     "Tokenizer",
-    "caption_prompt",
+    "check_words",
     "compose",
     "fill_input",
     "fill_output",
     "load_templates",
     "load_tokenizer",
     "motion_prompt",
+    "text_prompt",
     "train_tokenizer",
 ]

@@ -7,6 +7,7 @@ from motiongpt3_jax.text.subtasks import PLACEHOLDER, PLACEHOLDERS
 from motiongpt3_jax.text.tokenizer import END, SPECIALS
 
 Style = Literal["train", "official_eval", "official_eval_length"]
+"""How questions are put: as in training, or as the official evaluation puts them."""
 
 HOLDERS = 4
 FPS = 20
@@ -22,17 +23,17 @@ MOTION_OUTPUT = _START + _OUTPUT * HOLDERS + _STOP
 MOTION_MASKED = MOTION_INPUT + _MASK * HOLDERS + MOTION_INPUT
 """A motion's beginning and end, with its middle left out."""
 
-MOTION_PROMPTS: Mapping[str, str] = {
-    "train": "<Caption_Placeholder>",
-    "official_eval": "Generate motion: <Caption_Placeholder> \n",
+OFFICIAL_QUESTIONS: Mapping[str, Mapping[str, str]] = {
+    "official_eval": {
+        "t2m": "Generate motion: <Caption_Placeholder> \n",
+        "m2t": "Generate text: <Motion_Placeholder> \n",
+        "predict": "Predict motion: <Motion_Placeholder_s1> \n",
+        "inbetween": "Complete the masked motion: <Motion_Placeholder_Masked> \n",
+    },
+    "official_eval_length": {"m2t": "Generate text with <Frame_Placeholder> frames: <Motion_Placeholder> \n"},
 }
-CAPTION_PROMPTS: Mapping[str, str] = {
-    "train": "<Motion_Placeholder> \n",
-    "official_eval": "Generate text: <Motion_Placeholder> \n \n",
-    "official_eval_length": "Generate text with <Frame_Placeholder> frames: <Motion_Placeholder> \n \n",
-}
-"""What the model is asked: as in training without instructions, or as the official evaluation asks, which doubles the
-line break. `official_eval_length` tells the length of the motion to be described."""
+"""What the official evaluation asks, by style and task. It never asks so in training, and its line break comes before
+the separator's own. `official_eval_length` tells the length of the motion to be described."""
 
 
 def fill_input(template: str, caption: str, frames: int, coin: float) -> str:
@@ -57,27 +58,24 @@ def compose(question: str, answer: str, end: bool = True) -> str:
     return question + SEPARATOR + answer + (END if end else "")
 
 
-def motion_prompt(sentence: str, style: Style = "train") -> str:
-    """The question that asks for a motion of this sentence; `compose` it with `MOTION_OUTPUT`.
+def motion_prompt(question: str) -> str:
+    """The whole text whose last holders become a motion."""
+    return compose(question, MOTION_OUTPUT)
 
-    Raises:
-      ValueError: there is no such style, or the sentence holds a special token.
+
+def text_prompt(question: str) -> str:
+    """The whole text that the model goes on with to answer in words.
+
+    It ends before the space of the separator, which belongs to the first word: " a person ...".
     """
+    return question + SEPARATOR.rstrip(" ")
+
+
+def check_words(sentence: str) -> None:
+    """Raises ValueError when a sentence holds a special token."""
     for token in (END, *SPECIALS):
         if token in sentence:
             raise ValueError(f"the sentence {sentence!r} holds {token}, which has a meaning of its own; leave it out")
-    return fill_input(_styled(MOTION_PROMPTS, style), sentence, 0, coin=1.0)
-
-
-def caption_prompt(frames: int, style: Style = "train") -> str:
-    """The whole text that the model goes on with to describe a motion of so many frames.
-
-    It ends before the space of the separator, which belongs to the first word: " a person ...".
-
-    Raises:
-      ValueError: there is no such style.
-    """
-    return fill_input(_styled(CAPTION_PROMPTS, style), "", frames, coin=1.0)
 
 
 def _fill(template: str, caption: str, frames: int, coin: float, motion: str) -> str:
@@ -89,9 +87,3 @@ def _fill(template: str, caption: str, frames: int, coin: float, motion: str) ->
     }
     # All at once: what a caption says is never taken for a placeholder.
     return PLACEHOLDER.sub(lambda found: fillings.get(found[0], found[0]), template)
-
-
-def _styled(prompts: Mapping[str, str], style: str) -> str:
-    if style not in prompts:
-        raise ValueError(f"unknown style {style!r} of prompts; there are: {', '.join(prompts)}")
-    return prompts[style]

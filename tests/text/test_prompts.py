@@ -3,11 +3,12 @@ import pytest
 from motiongpt3_jax.text import (
     MOTION_INPUT,
     MOTION_OUTPUT,
-    caption_prompt,
+    check_words,
     compose,
     fill_input,
     fill_output,
     motion_prompt,
+    text_prompt,
 )
 
 CAPTION = "<Caption_Placeholder>"
@@ -52,21 +53,15 @@ def test_an_answer_that_goes_on_has_no_end():
     assert compose("q", "", end=False) == "q \n "
 
 
-def test_the_trained_caption_prompt_and_a_word_are_the_trained_sequence():
-    assert caption_prompt(40) + " a man" == compose(MOTION_INPUT, "a man", end=False)
+def test_a_text_prompt_and_a_word_are_the_trained_sequence():
+    assert text_prompt(MOTION_INPUT) + " a man" == compose(MOTION_INPUT, "a man", end=False)
 
 
-def test_the_trained_motion_prompt_is_the_sentence():
-    assert motion_prompt("a man waves") == "a man waves"
+def test_a_motion_prompt_is_the_trained_sequence():
+    assert motion_prompt("a man waves") == compose("a man waves", MOTION_OUTPUT)
 
 
 @pytest.mark.parametrize("token", ["<|endoftext|>", "<motion_latent_holder_output>"])
 def test_a_sentence_with_a_special_token_is_refused(token):
     with pytest.raises(ValueError, match="has a meaning of its own"):
-        motion_prompt(f"a man {token}")
-
-
-@pytest.mark.parametrize("prompt", [lambda style: motion_prompt("x", style), lambda style: caption_prompt(4, style)])
-def test_an_unknown_style_is_named_with_those_there_are(prompt):
-    with pytest.raises(ValueError, match=r"unknown style 'loud' of prompts; there are: train, official_eval"):
-        prompt("loud")
+        check_words(f"a man {token}")

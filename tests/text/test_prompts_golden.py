@@ -6,12 +6,13 @@ import pytest
 from motiongpt3_jax.text import (
     MOTION_INPUT,
     MOTION_OUTPUT,
-    caption_prompt,
+    OFFICIAL_QUESTIONS,
     compose,
     fill_input,
     fill_output,
     load_templates,
     motion_prompt,
+    text_prompt,
 )
 from tests.golden import golden
 
@@ -75,27 +76,19 @@ def test_the_stage_of_bare_captions_is_the_recorded_mixture(e2e):
         assert compose(question, fill_output(subtasks[name].outputs[0], caption, frames, second)) == text
 
 
-def test_motion_prompt_of_the_official_evaluation(e2e):
-    for caption, *_, text in clips(e2e, "infer_t2m"):
-        assert compose(motion_prompt(caption, style="official_eval"), MOTION_OUTPUT) == text
-
-
 @pytest.mark.parametrize(
-    ("case", "question"),
-    [
-        ("infer_pred", "Predict motion: <Motion_Placeholder_s1> \n"),
-        ("infer_inbetween", "Complete the masked motion: <Motion_Placeholder_Masked> \n"),
-    ],
+    ("case", "task"), [("infer_t2m", "t2m"), ("infer_pred", "predict"), ("infer_inbetween", "inbetween")]
 )
-def test_motions_from_motions_in_the_official_evaluation(e2e, case, question):
+def test_motion_prompts_of_the_official_evaluation(e2e, case, task):
     for caption, frames, coin, _, text in clips(e2e, case):
-        assert compose(fill_input(question, caption, frames, coin), MOTION_OUTPUT) == text
+        question = fill_input(OFFICIAL_QUESTIONS["official_eval"][task], caption, frames, coin)
+        assert motion_prompt(question) == text
 
 
 @pytest.mark.parametrize(("case", "style"), [("m2t", "official_eval"), ("m2t_len", "official_eval_length")])
-def test_caption_prompt_of_the_official_evaluation(e2e, case, style):
+def test_caption_prompts_of_the_official_evaluation(e2e, case, style):
     for _, frames, *_, text in clips(e2e, case):
-        assert caption_prompt(frames, style=style) == text
+        assert text_prompt(fill_input(OFFICIAL_QUESTIONS[style]["m2t"], "", frames, 1.0)) == text
 
 
 def _template(text, caption, motion):

@@ -1,0 +1,94 @@
+"""Where the commands that make motions put them: joints, pictures, a page with all of them, and a manifest."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from motiongpt3_jax.inference.continuation import Bend
+from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.motion import Motion, save_motion
+from motiongpt3_jax.motion.pictures import Entry, write_gif, write_mp4, write_page
+from motiongpt3_jax.systems.motiongpt3 import MotionOptions
+
+PICTURES = {"gif": write_gif, "mp4": write_mp4}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A motion that was made.
+
+    Attributes:
+      motion: the motion.
+      title: what it is to show.
+      note: what else is said on the page.
+      said: what the manifest says of it.
+    """
+
+    motion: Motion
+    title: str
+    note: str = ""
+    said: Mapping[str, Any] = field(default_factory=dict)
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """Where results go, and as what."""
+    parser.add_argument("--format", default="gif", choices=(*PICTURES, "none"), help="kind of picture (default: gif)")
+    parser.add_argument("--out", required=True, help="folder for the results")
+
+
+def write_results(
+    folder: Path,
+    results: Sequence[Result],
+    picture: str,
+    page: str,
+    said: Mapping[str, Any],
+) -> None:
+    """Writes `motion_000.npy`, its picture, ... , then `index.html` and `manifest.json`.
+
+    Args:
+      folder: where; it exists.
+      results: the motions.
+      picture: a key of `PICTURES`, or "none".
+      page: the page's title.
+      said: what the manifest says of all of them.
+    """
+    listed = []
+    for number, result in enumerate(results):
+        motion = result.motion
+        ending = "npy" if motion.fps == motion.skeleton.fps else "npz"
+        files = {"joints": f"motion_{number:03d}.{ending}"}
+        save_motion(folder / files["joints"], motion)
+        if picture != "none":
+            files["picture"] = f"motion_{number:03d}.{picture}"
+            PICTURES[picture](folder / files["picture"], motion, result.title)
+        listed.append({**result.said, "frames": motion.frames, "fps": motion.fps, **files})
+    write_page(folder / "index.html", [Entry(r.title, r.motion, r.note) for r in results], page)
+    text = json.dumps({**said, "motions": listed}, indent=1)
+    (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+
+
+def origin(model: Model, name: str, options: MotionOptions) -> dict[str, Any]:
+    """What a manifest says of the model and the sampling."""
+    stage, step = model.engine.trained
+    sampling = {"sampler": options.sampler, "steps": options.steps, "guidance": options.guidance_scale}
+    return {"model": name, "stage": stage, "step": step, **sampling}
+
+
+def note_untrained(model: Model, task: str) -> None:
+    """Says so when the model was never trained on a task."""
+    if not model.prompts.knows(task):
+        print(
+            f"note: no stage of this model trained it on the task {task!r}; what it makes may not fit", file=sys.stderr
+        )
+
+
+def bend_note(bend: Bend) -> str:
+    """What it took to meet the given frames, for people."""
+    carried = f"carried {100 * bend.place:.0f} cm and turned {np.degrees(bend.yaw):.0f} degrees, " if bend.place else ""
+    return f"{carried}bent {100 * bend.joints.mean:.1f} cm on average, {100 * bend.joints.largest:.0f} cm at most"

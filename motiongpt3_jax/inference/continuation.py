@@ -1,0 +1,249 @@
+"""Motions that go on from given frames, or join two of them: the model sees the given frames alone.
+
+The result is in the given motion's own place, proportions and frame rate, and its given frames are untouched. What the
+model makes is brought there: onto the given body, turned and carried to the stance that the given frames lead to, and
+bent at the seams (`motion.seams`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from motiongpt3_jax.inference.engine import Engine, Features, Question
+from motiongpt3_jax.inference.folder import Body
+from motiongpt3_jax.inference.prompts import Prompts
+from motiongpt3_jax.motion import Motion, canonicalise, joints_to_features
+from motiongpt3_jax.motion.canonical import uniform_skeleton
+from motiongpt3_jax.motion.placing import Stance, moved, stances, turned
+from motiongpt3_jax.motion.resample import at_moments
+from motiongpt3_jax.motion.seams import Correction, join
+from motiongpt3_jax.systems.motiongpt3 import MotionOptions
+from motiongpt3_jax.text import PIECES, motion_prompt
+
+Joints = Float[np.ndarray, "frames joints 3"]
+
+SHORTEST = 0.5
+"""Seconds that must be given at least."""
+
+
+@dataclass(frozen=True)
+class Bend:
+    """What it took to make a motion meet the given frames.
+
+    Attributes:
+      place: how far the made part's end was carried to meet the given end, metres; 0 where no end was given.
+      yaw: how far it was turned there, radians.
+      joints: how far its joints were bent then.
+    """
+
+    place: float
+    yaw: float
+    joints: Correction
+
+
+def features_of(joints: Joints, body: Body) -> Features:
+    """Raw features of joints at the model's frame rate, by the model's own body; one frame fewer."""
+    return joints_to_features(canonicalise(np.asarray(joints, np.float64), body.skeleton, body.offsets), body.skeleton)
+
+
+def predict(
+    engine: Engine, prompts: Prompts, motion: Motion, frames: int, seed: int, options: MotionOptions
+) -> tuple[Motion, list[Bend]]:
+    """The motion, gone on with until it has so many frames, and how each window was bent to what came before.
+
+    The model is given as much as in training: the last quarter of what it is to add, so that the timing is right;
+    where more is asked for than it makes at once, it goes on from its own frames.
+
+    Raises:
+      ValueError: less than half a second is given, or nothing is to be added.
+    """
+    _check(motion, engine.folder.body, "the given part")
+    if frames <= motion.frames:
+        raise ValueError(f"{frames} frames were asked for and {motion.frames} are given; ask for more frames")
+    people = [person.astype(np.float64) for person in motion.joints]
+    bends = []
+    window = 0
+    while len(people[0]) < frames:
+        seeds = [seed_of(seed, window, person) for person in range(len(people))]
+        made = _window(engine, prompts, people, motion.fps, frames, seeds, options)
+        bends += [bend for _, bend in made]
+        people = [np.concatenate([person, more]) for person, (more, _) in zip(people, made)]
+        window += 1
+    return _kept(motion, people, slice(0, motion.frames)), bends
+
+
+def inbetween(
+    engine: Engine, prompts: Prompts, start: Motion, end: Motion, between: int, seed: int, options: MotionOptions
+) -> tuple[Motion, list[Bend]]:
+    """The two motions with so many frames between them, and how these were bent to meet both, one a person.
+
+    Raises:
+      ValueError: a side is shorter than half a second, the two do not go together, or nothing is to be added.
+    """
+    body = engine.folder.body
+    _check(start, body, "the beginning")
+    _check(end, body, "the end")
+    if between < 1:
+        raise ValueError(f"{between} frames were asked for between the two motions; ask for at least one")
+    if start.persons != end.persons or start.fps != end.fps:
+        raise ValueError(
+            f"the beginning has {start.persons} persons at {start.fps:g} fps, the end {end.persons} at {end.fps:g}; "
+            "give both alike"
+        )
+    # A gap that is longer than the model can bridge is first walked into from its beginning.
+    bends: list[Bend] = []
+    first, most = start, int(engine.frames[1] * 0.5 * start.fps / body.fps)
+    if between > most:
+        first, bends = predict(engine, prompts, start, start.frames + between - most, seed, options)
+    gap = between - (first.frames - start.frames)
+    people = [
+        _bridge(engine, prompts, *(side.astype(np.float64) for side in sides), start.fps, gap)
+        for sides in zip(first.joints, end.joints)
+    ]
+    seeds = [seed_of(seed, 1000, person) for person in range(len(people))]
+    found = engine.move([b.question for b in people], [b.frames for b in people], seeds, options)
+    joined = [bridge.fit(joints, body) for bridge, joints in zip(people, found)]
+    whole = [np.concatenate([a, middle, b]) for a, (middle, _), b in zip(first.joints, joined, end.joints)]
+    result = _kept(start, whole, slice(0, start.frames))
+    result.joints[:, len(whole[0]) - end.frames :] = end.joints
+    return result, [*bends, *(bend for _, bend in joined)]
+
+
+def _window(
+    engine: Engine,
+    prompts: Prompts,
+    people: Sequence[Joints],
+    fps: float,
+    frames: int,
+    seeds: Sequence[int],
+    options: MotionOptions,
+) -> list[tuple[Joints, Bend]]:
+    """The frames that one answer of the model adds to every person, at the motion's own frame rate."""
+    body, high = engine.folder.body, engine.frames[1]
+    ratio = fps / body.fps
+    given = len(people[0])
+    (_, share), _ = PIECES["predict"].shares
+    times = round((1 - share) / share)
+    seen = min(int((given - 1) / ratio + 1e-6) + 1, high // times)
+    made = min(high, seen * times)
+    missing = frames - given
+    adds = min(missing, int(made * ratio + 1e-6))
+    moments = given - 1 - np.arange(seen)[::-1] * ratio
+    contexts = [at_moments(person, moments) for person in people]
+    questions = [
+        Question(motion_prompt(prompts.question("predict")), (features_of(context, body),)) for context in contexts
+    ]
+    found = engine.move(questions, [made] * len(people), seeds, options)
+    results = []
+    for person, context, joints in zip(people, contexts, found):
+        own = _as_given(joints.astype(np.float64), person, body)
+        own[..., 1] += context[..., 1].min()
+        goal = _ahead(person, fps, 1 / body.fps)
+        placed = moved(own, stances(own[0], body.skeleton), goal)
+        proposed = at_moments(placed, np.arange(1, adds + 1) / ratio - 1)
+        bent, correction = join(person, proposed, None, fps, body.skeleton)
+        results.append((bent, Bend(0.0, 0.0, correction)))
+    return results
+
+
+@dataclass(frozen=True)
+class _Bridge:
+    """A gap between two given motions of one person, and what is asked to fill it.
+
+    Attributes:
+      start, end: the given joints.
+      fps: their frame rate.
+      gap: frames to be made at that rate.
+      question: what the model is asked.
+      frames: length of its answer: both contexts and the gap, at its own frame rate.
+      seen: frames of the contexts of the start and of the end.
+      floors: heights of the floor under both.
+    """
+
+    start: Joints
+    end: Joints
+    fps: float
+    gap: int
+    question: Question
+    frames: int
+    seen: tuple[int, int]
+    floors: tuple[float, float]
+
+    def fit(self, joints: Joints, body: Body) -> tuple[Joints, Bend]:
+        """The answer's middle, brought to both sides."""
+        skeleton = body.skeleton
+        own = _as_given(joints.astype(np.float64), self.start, body)
+        first, last = self.seen[0] - 1, self.frames - self.seen[1]
+        way = np.arange(self.gap + 2) / (self.gap + 1)
+        middle = at_moments(own, first + way * (last - first))
+        placed = moved(middle, stances(middle[0], skeleton), stances(self.start[-1], skeleton))
+        progress = _progress(placed)
+        placed[..., 1] += (self.floors[0] + progress * (self.floors[1] - self.floors[0]))[:, None]
+        now, goal = stances(placed, skeleton), stances(self.end[0], skeleton)
+        step, turn = goal.place - now.place[-1], turned(goal.yaw - now.yaw[-1])
+        carried = Stance(now.place + progress[:, None] * step, now.yaw + progress * turn)
+        proposed = moved(placed, now, carried)[1:-1]
+        bent, correction = join(self.start, proposed, self.end, self.fps, skeleton)
+        return bent, Bend(float(np.linalg.norm(step)), abs(float(turn)), correction)
+
+
+def _bridge(engine: Engine, prompts: Prompts, start: Joints, end: Joints, fps: float, gap: int) -> _Bridge:
+    """What to ask for a gap: as in training, half as much is seen on each side as is hidden, if there is as much."""
+    body = engine.folder.body
+    ratio = fps / body.fps
+    hidden = max(round((gap + 1) / ratio) - 1, 1)
+    room = max((engine.frames[1] - hidden) // 2, 2)
+    shortest = round(SHORTEST * body.fps)
+    wanted = min(max(-(-hidden // 2), shortest), room)
+    seen = [min(int((len(side) - 1) / ratio + 1e-6) + 1, wanted) for side in (start, end)]
+    views = (
+        at_moments(start, len(start) - 1 - np.arange(seen[0])[::-1] * ratio),
+        at_moments(end, np.arange(seen[1]) * ratio),
+    )
+    question = Question(motion_prompt(prompts.question("inbetween")), tuple(features_of(view, body) for view in views))
+    floors = tuple(float(view[..., 1].min()) for view in views)
+    return _Bridge(start, end, fps, gap, question, seen[0] + hidden + seen[1], (seen[0], seen[1]), floors)
+
+
+def seed_of(seed: int, window: int, person: int = 0) -> int:
+    """The seed of a part of a request; that of its first window and person is the request's own."""
+    if not window and not person:
+        return seed
+    return int(np.random.SeedSequence([seed, window, person]).generate_state(1)[0] >> 1)
+
+
+def _as_given(joints: Joints, given: Joints, body: Body) -> Joints:
+    """The model's joints by the given body, standing on a floor at height 0."""
+    usual = np.median(body.skeleton.offsets(given), axis=0)
+    return uniform_skeleton(joints, usual, body.skeleton)
+
+
+def _ahead(joints: Joints, fps: float, seconds: float) -> Stance:
+    """The stance that the last tenth of a second leads to."""
+    back = min(max(round(0.1 * fps), 1), len(joints) - 1)
+    place, yaw = stances(joints[[-1 - back, -1]])
+    share = seconds * fps / back
+    return Stance(place[1] + share * (place[1] - place[0]), yaw[1] + share * turned(yaw[1] - yaw[0]))
+
+
+def _progress(joints: Joints) -> Float[np.ndarray, "frames"]:
+    """From 0 to 1 as the root travels: what stands still is not carried, unless it never travels."""
+    steps = np.linalg.norm(np.diff(joints[:, 0, ::2], axis=0), axis=-1)
+    steps = steps + 0.02 / len(steps) + 0.05 * steps.sum() / len(steps)
+    return np.concatenate([[0.0], np.cumsum(steps) / steps.sum()])
+
+
+def _kept(motion: Motion, people: Sequence[Joints], given: slice) -> Motion:
+    """Persons as a motion, the given frames as they were to the bit."""
+    joints = np.stack(people).astype(np.float32)
+    joints[:, given] = motion.joints
+    return replace(motion, joints=joints)
+
+
+def _check(motion: Motion, body: Body, what: str) -> None:
+    if motion.skeleton.name != body.skeleton.name:
+        raise ValueError(f"{what} has the {motion.skeleton.name} skeleton; this model's is {body.skeleton.name}")
+    if motion.seconds < SHORTEST:
+        raise ValueError(f"{what} lasts {motion.seconds:.2f} s; give at least {SHORTEST:g} s")

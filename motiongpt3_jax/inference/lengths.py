@@ -1,0 +1,57 @@
+"""How long a motion should be when nobody says."""
+
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from motiongpt3_jax.inference.engine import Engine, Question
+from motiongpt3_jax.inference.prompts import Prompts
+from motiongpt3_jax.systems.motiongpt3 import TextOptions
+from motiongpt3_jax.text import text_prompt
+
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+class Length(NamedTuple):
+    """How long a motion is to be.
+
+    Attributes:
+      frames: at the model's frame rate.
+      source: who said so: the caller, the model's answer to "how long does this take", or a draw from the lengths
+        of the training clips.
+    """
+
+    frames: int
+    source: Literal["asked", "sentence", "training"]
+
+
+def predict_lengths(engine: Engine, prompts: Prompts, sentences: Sequence[str], seeds: Sequence[int]) -> list[Length]:
+    """A length for each sentence: as the model answers, where it was trained to; else drawn by the seed."""
+    drawn = [Length(_drawn(engine, seed), "training") for seed in seeds]
+    asked = [(i, prompts.length_question(sentence)) for i, sentence in enumerate(sentences) if sentence]
+    asked = [(i, question) for i, question in asked if question]
+    if not asked:
+        return drawn
+    tokenizer = engine.folder.tokenizer
+    options = TextOptions(end=tokenizer.end, banned=(tokenizer.start_of_motion, tokenizer.end_of_motion), max_new=16)
+    answers = engine.write([Question(text_prompt(question)) for _, (question, _) in asked], options)
+    fps, (low, high) = engine.folder.body.fps, engine.frames
+    for (i, (_, unit)), ids in zip(asked, answers):
+        found = NUMBER.search(tokenizer.decode(ids))
+        if found:
+            frames = round(float(found[0]) * (fps if unit == "seconds" else 1))
+            drawn[i] = Length(min(max(frames, low), high), "sentence")
+    return drawn
+
+
+def _drawn(engine: Engine, seed: int) -> int:
+    low, high = engine.frames
+    lengths = engine.folder.body.lengths
+    if not len(lengths):
+        data = engine.folder.config["data"]
+        lengths = np.array([data["min_frames"], data["max_frames"]])
+    place = np.random.default_rng(seed).uniform(0, len(lengths) - 1)
+    frames = round(float(np.interp(place, np.arange(len(lengths)), lengths)))
+    return min(max(frames, low), high)

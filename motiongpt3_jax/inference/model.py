@@ -1,0 +1,340 @@
+"""The model that people use: motions and sentences in, motions and sentences out, every task."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, overload
+
+import numpy as np
+
+from motiongpt3_jax.inference import continuation
+from motiongpt3_jax.inference.continuation import Bend, features_of, seed_of
+from motiongpt3_jax.inference.engine import Engine, Features, Question
+from motiongpt3_jax.inference.lengths import Length, predict_lengths
+from motiongpt3_jax.inference.prompts import Prompts
+from motiongpt3_jax.inference.protocol import official_answers
+from motiongpt3_jax.motion import Motion, Skeleton, load_motion
+from motiongpt3_jax.motion.blending import blended
+from motiongpt3_jax.motion.resample import resampled
+from motiongpt3_jax.systems.motiongpt3 import MotionOptions, TextOptions
+from motiongpt3_jax.text import Style, motion_prompt, text_prompt
+
+LONGEST_SECONDS = 60.0
+"""The longest motion that can be asked for; what is longer than the model makes at once comes in windows."""
+
+OVERLAP = 1.0
+"""Seconds over which one window goes over into the next."""
+
+SPARE = 0.5
+"""Seconds by which windows are longer than needed, so that each can begin where it fits."""
+
+
+class Joined(NamedTuple):
+    """A motion with given frames in it.
+
+    Attributes:
+      motion: in the place, proportions and frame rate of what was given.
+      bends: what it took to meet the given frames, for every person and window.
+    """
+
+    motion: Motion
+    bends: list[Bend]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model: `motiongpt3_jax.load("runs/demo")`.
+
+    Attributes:
+      engine: its programs.
+      prompts: how it is asked.
+    """
+
+    engine: Engine
+    prompts: Prompts
+
+    @classmethod
+    def load(cls, name_or_path: str | Path, which: Literal["last", "best"] = "last") -> "Model":
+        """The model in a run's or an exported model's folder, or on the Hugging Face hub.
+
+        Raises:
+          FileNotFoundError: there is none.
+          ValueError: its files do not fit together, or it is not trained yet.
+        """
+        engine = Engine.load(name_or_path, which)
+        return cls(engine, Prompts.of(engine.folder.config, engine.trained[0]))
+
+    @property
+    def fps(self) -> float:
+        """Frames in a second of what it makes."""
+        return self.engine.folder.body.fps
+
+    @property
+    def frames(self) -> tuple[int, int]:
+        """Shortest and longest motion that can be asked for."""
+        return self.engine.frames[0], round(LONGEST_SECONDS * self.fps)
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints of what it makes."""
+        return self.engine.folder.body.skeleton
+
+    def motion_options(self, **sampling: Any) -> MotionOptions:
+        """How motions are sampled: the fields of `MotionOptions`, by default this model's sampler."""
+        return MotionOptions(**{"sampler": self.engine.sampler, **sampling})
+
+    def text_options(self, **decoding: Any) -> TextOptions:
+        """How text is decoded: the fields of `TextOptions`; by default no motion is begun in it."""
+        tokenizer = self.engine.folder.tokenizer
+        markers = (tokenizer.start_of_motion, tokenizer.end_of_motion)
+        return TextOptions(**{"end": tokenizer.end, "banned": markers, **decoding})
+
+    @overload
+    def generate(self, sentences: str, seconds: float | None = None, **more: Any) -> Motion: ...
+    @overload
+    def generate(self, sentences: Sequence[str], seconds: float | None = None, **more: Any) -> list[Motion]: ...
+
+    def generate(
+        self,
+        sentences: str | Sequence[str],
+        seconds: float | None = None,
+        *,
+        frames: Sequence[int] | None = None,
+        seed: int = 0,
+        style: Style = "train",
+        **sampling: Any,
+    ) -> Motion | list[Motion]:
+        """A motion for each sentence, from the origin and facing +z; "" is a motion of no sentence.
+
+        Args:
+          sentences: one, or several.
+          seconds: how long each is to be, 0.5 to 60; None lets `lengths` say.
+          frames: the length of each instead, at the model's frame rate.
+          seed: of the first motion; the next has the next one.
+          style: how the model is asked.
+          **sampling: see `motion_options`.
+
+        Raises:
+          ValueError: a length is out of range, or a sentence holds a special token.
+        """
+        if isinstance(sentences, str):
+            return self.generate([sentences], seconds, frames=frames, seed=seed, style=style, **sampling)[0]
+        seeds = [seed + n for n in range(len(sentences))]
+        if frames is None:
+            frames = [length.frames for length in self.lengths(sentences, seconds, seed)]
+        windows = [self._windows(count) for count in frames]
+        asked = [self._asked(sentence, style, own) for sentence, own in zip(sentences, seeds)]
+        options = self.motion_options(**sampling)
+        spread = [(i, size, number) for i, sizes in enumerate(windows) for number, size in enumerate(sizes)]
+        joints = self.engine.move(
+            [asked[i] for i, _, _ in spread],
+            [size for _, size, _ in spread],
+            [seed_of(seeds[i], number) for i, _, number in spread],
+            options,
+        )
+        parts: list[list[np.ndarray]] = [[] for _ in sentences]
+        for (i, _, _), places in zip(spread, joints):
+            parts[i].append(places)
+        overlap = round(OVERLAP * self.fps)
+        return [
+            self._motion(own[0] if len(own) == 1 else blended(own, count, min(overlap, *map(len, own)), self.skeleton))
+            for own, count in zip(parts, frames)
+        ]
+
+    def lengths(self, sentences: Sequence[str], seconds: float | None = None, seed: int = 0) -> list[Length]:
+        """How long the motion of each sentence is to be, and who says so.
+
+        Raises:
+          ValueError: `seconds` is out of range.
+        """
+        if seconds is None:
+            return predict_lengths(self.engine, self.prompts, sentences, [seed + n for n in range(len(sentences))])
+        return [Length(round(seconds * self.fps), "asked")] * len(sentences)
+
+    @overload
+    def caption(self, motions: Motion | str | Path, **more: Any) -> str: ...
+    @overload
+    def caption(self, motions: Sequence[Motion | str | Path], **more: Any) -> list[str]: ...
+
+    def caption(
+        self,
+        motions: Motion | str | Path | Sequence[Motion | str | Path],
+        *,
+        seed: int = 0,
+        style: Style = "train",
+        **decoding: Any,
+    ) -> str | list[str]:
+        """A sentence for each motion, or motion file: of its first person; of a long motion one after the other.
+
+        Args:
+          motions: one, or several.
+          seed: of the first sentence, where `decoding` draws; the next has the next one.
+          style: how the model is asked.
+          **decoding: see `text_options`.
+
+        Raises:
+          ValueError: a motion has another skeleton, or a single frame.
+        """
+        if isinstance(motions, Motion | str | Path):
+            return self.caption([motions], seed=seed, style=style, **decoding)[0]
+        read = [self._read(motion) for motion in motions]
+        found = self.captions_in_time(read, seed=seed, style=style, **decoding)
+        return [" ".join(dict.fromkeys(sentence for _, _, sentence in own)) for own in found]
+
+    def captions_in_time(
+        self, motions: Sequence[Motion], *, seed: int = 0, style: Style = "train", **decoding: Any
+    ) -> list[list[tuple[float, float, str]]]:
+        """(beginning, end, sentence) of every part of each motion, in seconds; one part where the model reads it all.
+
+        Arguments and errors are those of `caption`.
+        """
+        body, longest = self.engine.folder.body, self.engine.longest_read
+        clips, places = [], []
+        for number, motion in enumerate(motions):
+            if motion.skeleton.name != body.skeleton.name:
+                raise ValueError(
+                    f"the motion has the {motion.skeleton.name} skeleton; this model's is {body.skeleton.name}"
+                )
+            joints = resampled(motion, body.fps).joints[0]
+            if len(joints) < 2:
+                raise ValueError("a motion has a single frame; a caption needs at least two")
+            count = -(-(len(joints) - 1) // longest)
+            cuts = np.linspace(0, len(joints) - 1, count + 1).round().astype(int).tolist()
+            for start, stop in pairwise(cuts):
+                clips.append(features_of(joints[start : stop + 1], body))
+                places.append((number, start / body.fps, stop / body.fps))
+        sentences = self.caption_features(clips, [seed + n for n, _, _ in places], style, **decoding)
+        found: list[list[tuple[float, float, str]]] = [[] for _ in motions]
+        for (number, start, stop), sentence in zip(places, sentences):
+            found[number].append((start, stop, sentence))
+        return found
+
+    def caption_features(
+        self, clips: Sequence[Features], seeds: Sequence[int] | None = None, style: Style = "train", **decoding: Any
+    ) -> list[str]:
+        """A sentence for each clip of raw features, none longer than the model reads at once."""
+        options = self.text_options(**decoding)
+        texts = [text_prompt(self.prompts.question("m2t", style, frames=len(clip))) for clip in clips]
+        questions = [Question(text, (clip,)) for text, clip in zip(texts, clips)]
+        return [
+            self.sentence(ids) for ids in self.engine.write(questions, options, seeds if options.temperature else None)
+        ]
+
+    def predict(
+        self, motion: Motion, seconds: float | None = None, *, frames: int | None = None, seed: int = 0, **sampling: Any
+    ) -> Joined:
+        """The motion and what may come after it; the given frames stay as they are, to the bit.
+
+        Args:
+          motion: what is given, at least half a second; any frame rate, place and proportions, which the result has.
+          seconds: length of the result, the given part included; up to 60.
+          frames: the same in frames of the motion's own rate.
+          seed: decides what comes.
+          **sampling: see `motion_options`.
+
+        Raises:
+          ValueError: too little is given, nothing or too much is to be added, or the skeleton is another.
+        """
+        count = self._frames(motion.fps, seconds, frames)
+        options = self.motion_options(**sampling)
+        return Joined(*continuation.predict(self.engine, self.prompts, motion, count, seed, options))
+
+    def inbetween(
+        self,
+        start: Motion,
+        end: Motion,
+        seconds: float | None = None,
+        *,
+        frames: int | None = None,
+        seed: int = 0,
+        **sampling: Any,
+    ) -> Joined:
+        """The two motions and what may lie between them; the given frames stay as they are, to the bit.
+
+        Args:
+          start: the beginning, at least half a second.
+          end: the end, likewise, of the same body at the same frame rate.
+          seconds: length of the part between them.
+          frames: the same in frames of the motions' own rate.
+          seed: decides what lies between.
+          **sampling: see `motion_options`.
+
+        Raises:
+          ValueError: as for `predict`, or the two do not go together.
+        """
+        given = (start.frames + end.frames) / start.fps
+        between = self._frames(start.fps, seconds, frames, LONGEST_SECONDS - given)
+        options = self.motion_options(**sampling)
+        return Joined(*continuation.inbetween(self.engine, self.prompts, start, end, between, seed, options))
+
+    def official(
+        self, task: Literal["predict", "inbetween"], motions: Sequence[Motion], *, seed: int = 0, **sampling: Any
+    ) -> list[Motion]:
+        """Each motion's first person as the official evaluation predicts or fills it; see `inference.protocol`.
+
+        Raises:
+          ValueError: a motion is longer than the model makes at once.
+        """
+        seeds = [seed + n for n in range(len(motions))]
+        options = self.motion_options(**sampling)
+        return official_answers(self.engine, self.prompts, task, motions, seeds, options)
+
+    def warm_up(self, requests: Sequence[int] = (1,), seconds: Sequence[float] = (), **sampling: Any) -> int:
+        """Compiles what such numbers of requests and lengths of motions need; returns how many programs that made.
+
+        Args:
+          requests: numbers of sentences or motions that will come at once.
+          seconds: lengths that will be asked for; by default the longest that is made at once.
+          **sampling: see `motion_options`; other options make other programs.
+        """
+        before = self.engine.programs
+        longest = self.engine.frames[1]
+        for count in requests:
+            for frames in [round(length * self.fps) for length in seconds] or [longest]:
+                made = self.generate(["a person walks"] * count, frames=[frames] * count, **sampling)
+                self.caption(made)
+        return self.engine.programs - before
+
+    def sentence(self, ids: Sequence[int]) -> str:
+        """Ids as a sentence: no special tokens, quotes or line breaks."""
+        return self.engine.folder.tokenizer.decode(ids).replace("\n", " ").strip().strip('"').strip()
+
+    def _asked(self, sentence: str, style: Style, seed: int) -> Question | None:
+        if not sentence.strip():
+            return Question(motion_prompt(self.prompts.question("n2m"))) if self.prompts.knows("n2m") else None
+        # The official evaluation quotes a sentence or not, as a coin falls.
+        coin = np.random.default_rng(seed).uniform()
+        return Question(motion_prompt(self.prompts.question("t2m", style, sentence, coin=coin)))
+
+    def _windows(self, frames: int) -> list[int]:
+        """Lengths of the windows that make so many frames."""
+        low, most = self.frames
+        high = self.engine.frames[1]
+        if not low <= frames <= most:
+            raise ValueError(
+                f"{frames} frames were asked for; this model makes {low} to {most}, "
+                f"{low / self.fps:g} to {LONGEST_SECONDS:g} s"
+            )
+        if frames <= high:
+            return [frames]
+        lengths = self.engine.folder.body.lengths
+        size = min(high, round(max(lengths))) if len(lengths) else high
+        shared = min(round(OVERLAP * self.fps), size // 3)
+        joint = shared + min(round(SPARE * self.fps), size // 6)
+        count = -(-(frames - joint) // (size - joint))
+        return [-(-(frames + (count - 1) * joint) // count)] * count
+
+    def _motion(self, joints: np.ndarray) -> Motion:
+        return Motion(np.asarray(joints, np.float32)[None], self.fps, self.skeleton)
+
+    def _read(self, motion: Motion | str | Path) -> Motion:
+        return motion if isinstance(motion, Motion) else load_motion(motion)
+
+    def _frames(self, fps: float, seconds: float | None, frames: int | None, most: float = LONGEST_SECONDS) -> int:
+        if (seconds is None) == (frames is None):
+            raise ValueError("say how long the motion is to be, either in seconds or in frames")
+        count = frames if frames is not None else round(seconds * fps)
+        if count > most * fps:
+            raise ValueError(f"{count / fps:.1f} s were asked for; here it is {most:.1f} s at most")
+        return count

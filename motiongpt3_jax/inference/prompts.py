@@ -1,0 +1,92 @@
+"""How a model is asked: in the words that it was trained with, or as the official evaluation asks."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from motiongpt3_jax.text import OFFICIAL_QUESTIONS, Style, Subtask, check_words, fill_input, load_templates
+
+BARE: Mapping[str, str] = {
+    "t2m": "<Caption_Placeholder>",
+    "n2m": "Move in any way you like.",
+    "m2t": "<Motion_Placeholder>",
+    "predict": "Predict motion: <Motion_Placeholder_s1>",
+    "inbetween": "The middle is missing: <Motion_Placeholder_Masked> Fill it in.",
+}
+"""What a model is asked that was not trained on a task."""
+
+LENGTHS = ("t2t_caption_to_framelen", "t2t_caption_to_seclen")
+"""Sub-tasks that answer with a length: in frames, in seconds."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The questions of a trained model.
+
+    Attributes:
+      subtasks: what it was trained on, by name; of several stages the newest counts.
+    """
+
+    subtasks: Mapping[str, Subtask] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], stage: str) -> "Prompts":
+        """What the stages of a config up to this one have taught; all of them, if it is none of them."""
+        run = config["run"]
+        last = run.index(stage) + 1 if stage in run else len(run)
+        return cls({name: subtask for part in run[:last] for name, subtask in _taught(config["stages"][part])})
+
+    def knows(self, task: str) -> bool:
+        """Whether the model was trained on a task, a key of `PIECES`."""
+        return any(subtask.task == task for subtask in self.subtasks.values())
+
+    def question(self, task: str, style: Style = "train", caption: str = "", frames: int = 0, coin: float = 1.0) -> str:
+        """The question of a task.
+
+        Args:
+          task: t2m, n2m, m2t, predict or inbetween.
+          style: how to ask.
+          caption: the sentence that the question is about.
+          frames: length of the motion that the question is about.
+          coin: below 0.5 an official question puts the sentence in quotes.
+
+        Raises:
+          ValueError: the style does not ask so, or the sentence holds a special token.
+        """
+        check_words(caption)
+        if style == "train":
+            return fill_input(self._template(task), caption, frames, 1.0)
+        if task not in OFFICIAL_QUESTIONS.get(style, {}):
+            styles = [name for name, questions in OFFICIAL_QUESTIONS.items() if task in questions]
+            raise ValueError(
+                f"the style {style!r} has no question for this; there are: {', '.join(['train', *styles])}"
+            )
+        return fill_input(OFFICIAL_QUESTIONS[style][task], caption, frames, coin)
+
+    def length_question(self, caption: str) -> tuple[str, str] | None:
+        """(question, "frames" or "seconds") that asks how long a sentence takes; None when never trained."""
+        for name, unit in zip(LENGTHS, ("frames", "seconds")):
+            if name in self.subtasks:
+                return fill_input(self.subtasks[name].inputs[0], caption, 0, 1.0), unit
+        return None
+
+    def _template(self, task: str) -> str:
+        known = [subtask for subtask in self.subtasks.values() if subtask.task == task]
+        for subtask in known:
+            # The plainest question, where there are several sub-tasks of a task: no length in it.
+            plain = [line for line in subtask.inputs if "<Frame_" not in line and "<Second_" not in line]
+            if plain:
+                return plain[0]
+        return BARE[task]
+
+
+def _taught(stage: Mapping[str, Any]) -> Iterator[tuple[str, Subtask]]:
+    if stage["loss"] != "language":
+        return
+    try:
+        subtasks = load_templates(stage["templates"])
+    except FileNotFoundError:
+        # The model came without the templates that it was trained with.
+        return
+    chosen = {name for name, weight in stage["subtasks"] if weight > 0} or set(subtasks)
+    yield from ((name, subtask) for name, subtask in subtasks.items() if name in chosen)

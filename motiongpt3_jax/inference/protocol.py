@@ -1,0 +1,45 @@
+"""Prediction and in-betweening as the official evaluation runs them.
+
+Features are made of the whole motion and then cut, so that the model sees a little of what is hidden; the latents of
+what is given are drawn, not taken at their mean; and the answer has the length of the whole motion, in the model's own
+place and proportions, with nothing joined to what was given. The official prediction learned the latent of the last
+four fifths and yet decodes it to the whole length.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from motiongpt3_jax.inference.continuation import features_of
+from motiongpt3_jax.inference.engine import Engine, Question
+from motiongpt3_jax.inference.prompts import Prompts
+from motiongpt3_jax.motion import Motion
+from motiongpt3_jax.motion.resample import resampled
+from motiongpt3_jax.systems.motiongpt3 import MotionOptions
+from motiongpt3_jax.text import PIECES, motion_prompt
+
+
+def official_answers(
+    engine: Engine,
+    prompts: Prompts,
+    task: Literal["predict", "inbetween"],
+    motions: Sequence[Motion],
+    seeds: Sequence[int],
+    options: MotionOptions,
+) -> list[Motion]:
+    """The official protocol's answer to each motion's first person.
+
+    Raises:
+      ValueError: a motion is longer than the model makes at once.
+    """
+    body, pieces, questions, frames = engine.folder.body, PIECES[task], [], []
+    for motion in motions:
+        features = features_of(resampled(motion, body.fps).joints[0], body)
+        ranges = pieces.ranges(len(features))[: pieces.inputs]
+        text = motion_prompt(prompts.question(task, "official_eval"))
+        questions.append(Question(text, tuple(features[start:stop] for start, stop in ranges)))
+        frames.append(len(features))
+    found = engine.move(questions, frames, seeds, options, sample_clips=True)
+    return [replace(motion, joints=np.asarray(joints)[None], fps=body.fps) for motion, joints in zip(motions, found)]

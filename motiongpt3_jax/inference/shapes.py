@@ -1,0 +1,38 @@
+"""Which sizes are compiled: requests are rounded up to a few of them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+ROWS = (1, 4, 16, 32, 64, 128, 256)
+"""Requests that are answered at once."""
+
+SLOT_STEP = 32
+FRAME_STEP = 32
+FULL = 0.6
+"""Share of a batch's rows that requests must fill; fewer are cut into smaller batches."""
+
+
+def chunks(count: int) -> list[tuple[range, int]]:
+    """(requests, rows) of the batches that so many requests are cut into."""
+    found, first = [], 0
+    while first < count:
+        left = count - first
+        rows = next((size for size in ROWS if size >= left), ROWS[-1])
+        if left < FULL * rows:
+            rows = max(size for size in ROWS if size <= left)
+        found.append((range(first, min(first + rows, count)), rows))
+        first += rows
+    return found
+
+
+def up(size: int, step: int, limit: int | None = None) -> int:
+    """The next multiple of `step`, or `limit` where that is less."""
+    rounded = -(-size // step) * step
+    return rounded if limit is None else min(rounded, limit)
+
+
+def filled(values: Sequence[int], rows: int) -> Int[np.ndarray, "rows"]:
+    """Values of the requests, and the first again for the rows beyond them."""
+    return np.array([*values, *[values[0]] * (rows - len(values))], np.int32)

@@ -1,0 +1,155 @@
+"""Given frames and proposed ones made into one motion: the given frames stay, the others bend to them."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import solveh_banded
+
+from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
+
+Joints = Float[np.ndarray, "frames joints 3"]
+
+SMALLEST_LIMIT = 0.02
+"""Acceleration that a seam may always have, metres per frame squared."""
+
+REACH = 0.4
+"""Seconds over which a seam's correction fades at first; longer where the acceleration asks for it."""
+
+STIFF = 1e4
+"""Weight of the accelerations at a seam against those elsewhere."""
+
+
+class Correction(NamedTuple):
+    """How far the proposed frames moved, metres.
+
+    Attributes:
+      mean: over frames and joints.
+      largest: of any joint in any frame.
+    """
+
+    mean: float
+    largest: float
+
+
+def acceleration_limit(given: Joints) -> float:
+    """Acceleration that a seam with these frames may have: three times their median, but not below 2 cm/frame^2."""
+    if len(given) < 3:
+        return SMALLEST_LIMIT
+    return max(3 * float(np.median(_lengths(np.diff(given, 2, axis=0)))), SMALLEST_LIMIT)
+
+
+def join(
+    before: Joints,
+    proposed: Joints,
+    after: Joints | None,
+    fps: float,
+    skeleton: Skeleton = HUMANML3D,
+) -> tuple[Joints, Correction]:
+    """The proposed frames, bent so that they go on from `before` and lead to `after`.
+
+    The correction is the smoothest one: it adds the least acceleration, and fades away from the seams. Bones keep the
+    lengths that the given frames have.
+
+    Args:
+      before: given frames, at least two.
+      proposed: the frames between, already in their place.
+      after: given frames behind them, at least two, if there are any.
+      fps: frames in a second.
+      skeleton: which joints these are.
+
+    Returns:
+      The frames between, and how far they moved.
+    """
+    limit = min(acceleration_limit(part) for part in (before, after) if part is not None)
+    reach = REACH * fps
+    while True:
+        bent = _with_bones(_bent(before, proposed, after, reach, limit), before, after, fps, skeleton)
+        if reach > 4 * max(len(proposed), fps) or seam_acceleration(before, bent, after) <= limit:
+            break
+        reach *= 1.5
+    distance = _lengths(bent - proposed)
+    return bent, Correction(float(distance.mean()), float(distance.max()))
+
+
+def seam_acceleration(before: Joints, between: Joints, after: Joints | None) -> float:
+    """Largest acceleration of a joint where given and made frames meet, metres per frame squared."""
+    seams = [np.concatenate([before[-2:], between[:3]])]
+    if after is not None:
+        seams.append(np.concatenate([between[-3:], after[:2]]))
+    return max(float(_lengths(np.diff(seam, 2, axis=0)).max()) for seam in seams)
+
+
+def _bent(before: Joints, proposed: Joints, after: Joints | None, reach: float, limit: float) -> Joints:
+    """Solves for the frames x that minimise sum w |x'' - proposed''|^2 + (3 / reach)^4 * 4 * sum |x - proposed|^2."""
+    count = len(proposed)
+    ahead = np.zeros((0, *proposed.shape[1:])) if after is None else after[:2]
+    whole = np.concatenate([before[-2:], proposed, ahead]).reshape(count + 2 + len(ahead), -1)
+    wanted = np.diff(whole, 2, axis=0)
+    weights = np.ones(len(wanted))
+    sides = [slice(0, 2)] + ([slice(len(wanted) - 2, None)] if len(ahead) else [])
+    for side in sides:
+        wanted[side], weights[side] = 0.0, STIFF
+    for near in [2] + ([len(wanted) - 3] if len(ahead) else []):
+        if 0 <= near < len(wanted) and weights[near] == 1:
+            wanted[near], weights[near] = _shortened(wanted[near], 0.5 * limit), STIFF
+    pull = 4 * (3 / reach) ** 4
+    bands, right = np.zeros((3, count)), pull * whole[2 : 2 + count]
+    bands[2] = pull
+    stencil = (1.0, -2.0, 1.0)
+    for centre, (weight, goal) in enumerate(zip(weights, wanted)):
+        places = range(centre - 2, centre + 1)
+        known = sum((c * whole[p + 2] for p, c in zip(places, stencil) if not 0 <= p < count), np.zeros(whole.shape[1]))
+        for p, c in zip(places, stencil):
+            if 0 <= p < count:
+                right[p] += weight * c * (goal - known)
+                for q, d in zip(places, stencil):
+                    if p <= q < count:
+                        bands[2 - (q - p), q] += weight * c * d
+    return solveh_banded(bands[-min(3, count) :], right).reshape(proposed.shape)
+
+
+def _with_bones(joints: Joints, before: Joints, after: Joints | None, fps: float, skeleton: Skeleton) -> Joints:
+    """The same directions of bones, with the given frames' lengths: those at a seam there, the usual ones elsewhere."""
+    usual = np.median(_bones(before if after is None else np.concatenate([before, after]), skeleton), axis=0)
+    frames = np.arange(1, len(joints) + 1)
+    lengths = usual + _fading(frames, fps)[:, None] * (_bones(before[-1:], skeleton) - usual)
+    if after is not None:
+        lengths = lengths + _fading(frames[::-1], fps)[:, None] * (_bones(after[:1], skeleton) - usual)
+    return with_lengths(joints, lengths, skeleton)
+
+
+def with_lengths(
+    joints: Joints, lengths: Float[np.ndarray, "#frames joints"], skeleton: Skeleton = HUMANML3D
+) -> Joints:
+    """The same root and directions of bones, with bones of these lengths; the root's is not used."""
+    placed = joints.copy()
+    for chain in skeleton.chains:
+        for parent, child in pairwise(chain):
+            bone = joints[:, child] - joints[:, parent]
+            length = np.maximum(_lengths(bone), 1e-9)[:, None]
+            placed[:, child] = placed[:, parent] + bone / length * lengths[:, child, None]
+    return placed
+
+
+def _bones(joints: Joints, skeleton: Skeleton) -> Float[np.ndarray, "frames joints"]:
+    parents = [max(parent, 0) for parent in skeleton.parents]
+    return _lengths(joints - joints[:, parents])
+
+
+def _fading(frames: Float[np.ndarray, "frames"], fps: float) -> Float[np.ndarray, "frames"]:
+    """1 at a seam, 0 half a second away, level at both ends."""
+    way = np.clip(frames / (0.5 * fps), 0, 1)
+    return 1 - way**3 * (10 - 15 * way + 6 * way**2)
+
+
+def _lengths(vectors: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch"]:
+    return np.linalg.norm(vectors, axis=-1)
+
+
+def _shortened(vectors: Float[np.ndarray, "n"], limit: float) -> Float[np.ndarray, "n"]:
+    """Vectors, one after the other in a row, none longer than `limit`."""
+    parts = vectors.reshape(-1, 3)
+    lengths = np.maximum(_lengths(parts), 1e-12)[:, None]
+    return (parts * np.minimum(1, limit / lengths)).reshape(-1)
