@@ -18,9 +18,9 @@ def whole_file(path: str | Path, extension: str) -> Iterator[Path]:
       ValueError: `path` has another ending.
     """
     path = Path(path)
-    if path.suffix.lower() != extension:
+    if not path.name.lower().endswith(extension):
         raise ValueError(
-            f"cannot write '{path}': this picture is a {extension} file; name it '{path.stem}{extension}'."
+            f"cannot write '{path}': what is written is a {extension} file; name it '{path.stem}{extension}'."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     # The ending stays last: encoders choose the format by it.
@@ -30,3 +30,18 @@ def whole_file(path: str | Path, extension: str) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def one_each(path: str | Path, extension: str, persons: int) -> list[Path]:
+    """Where the persons of a motion go if a file holds one: `path` itself for one, numbers from 1 before the ending.
+
+    Args:
+      path: the name for a single person.
+      extension: the ending, which stays last, e.g. ".bvh".
+      persons: how many there are.
+    """
+    path = Path(path)
+    if persons == 1:
+        return [path]
+    stem = path.name.removesuffix(extension)
+    return [path.with_name(f"{stem}_{number}{extension}") for number in range(1, persons + 1)]

@@ -2,7 +2,7 @@ import contextlib
 
 import pytest
 
-from motiongpt3_jax.motion.pictures.saving import whole_file
+from motiongpt3_jax.motion.saving import one_each, whole_file
 
 
 def test_a_file_appears_whole(tmp_path):
@@ -22,7 +22,13 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path):
 
 def test_another_ending_is_named_in_one_sentence(tmp_path):
     with (
-        pytest.raises(ValueError, match=r"this picture is a \.gif file; name it 'a\.gif'"),
+        pytest.raises(ValueError, match=r"what is written is a \.gif file; name it 'a\.gif'"),
         whole_file("a.png", ".gif"),
     ):
         pass
+
+
+def test_persons_of_files_of_one_person_are_numbered_before_the_ending():
+    assert [path.name for path in one_each("out/a.b.amass.npz", ".amass.npz", 1)] == ["a.b.amass.npz"]
+    names = [str(path) for path in one_each("out/a.b.amass.npz", ".amass.npz", 2)]
+    assert names == ["out/a.b_1.amass.npz", "out/a.b_2.amass.npz"]

@@ -27,7 +27,7 @@ from motiongpt3_jax.motion.pictures.paint import (
     wrap,
     write_lines,
 )
-from motiongpt3_jax.motion.pictures.saving import whole_file
+from motiongpt3_jax.motion.saving import whole_file
 
 THREE_QUARTERS = 0.65  # radians between where the body first faces and where the camera stands
 SMALLEST = 64

@@ -15,7 +15,7 @@ from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.pictures.clip import THREE_QUARTERS
 from motiongpt3_jax.motion.pictures.figure import as_figure
 from motiongpt3_jax.motion.pictures.paint import BODIES
-from motiongpt3_jax.motion.pictures.saving import whole_file
+from motiongpt3_jax.motion.saving import whole_file
 
 MILLIMETRE = 0.001
 LARGEST = 32767  # of a signed 16-bit number

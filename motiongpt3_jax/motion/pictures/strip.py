@@ -30,7 +30,7 @@ from motiongpt3_jax.motion.pictures.paint import (
     wrap,
     write_lines,
 )
-from motiongpt3_jax.motion.pictures.saving import whole_file
+from motiongpt3_jax.motion.saving import whole_file
 
 PITCH = 0.12  # radians; nearly level, so that all feet stand on one line
 FAR = 60.0  # metres to the eye: no perspective, every pose has the same scale
