@@ -1,0 +1,103 @@
+"""Motion capture as Biovision's BVH, which Blender, Maya, MotionBuilder and game engines read.
+
+The skeleton's rest is the T-pose of `motiongpt3_jax.motion.rest`, facing +z, y up. Lengths are in centimetres: in
+Blender import with scale 0.01. Joints turn about their own z, then x, then y axis, in degrees, without jumps from
+frame to frame. Joints keep our names.
+"""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from motiongpt3_jax.motion import rotations
+from motiongpt3_jax.motion.fitting import Fitted, children_of, fit
+from motiongpt3_jax.motion.motion import Motion
+from motiongpt3_jax.motion.rest import rest_of
+from motiongpt3_jax.motion.saving import one_each, whole_file
+from motiongpt3_jax.motion.skeleton import Skeleton
+
+UNIT = 100.0
+"""Units of length in the file to the metre."""
+
+LOCKED = 1e-6
+"""Cosine of the turn about x below which the turns about z and y cannot be told apart."""
+
+
+def write_bvh(path: str | Path, motion: Motion) -> list[Path]:
+    """Write a motion as BVH, one file a person; they appear at once or not at all.
+
+    Args:
+      path: the file; `walk.bvh` of several persons becomes `walk_1.bvh`, `walk_2.bvh` and so on.
+      motion: the motion.
+
+    Returns:
+      The files.
+
+    Raises:
+      ValueError: another ending.
+    """
+    paths = one_each(path, ".bvh", motion.persons)
+    with ExitStack() as stack:
+        parts = [stack.enter_context(whole_file(path, ".bvh")) for path in paths]
+        for part, joints in zip(parts, motion.joints):
+            _write(part, fit(joints, motion.skeleton), motion)
+    return paths
+
+
+def _write(path: Path, fitted: Fitted, motion: Motion) -> None:
+    lines, order = _hierarchy(0, fitted, motion.skeleton, "")
+    angles = np.degrees(angles_zxy(fitted.rotations[:, order]))
+    rows = np.concatenate([fitted.root * UNIT, angles.reshape(motion.frames, -1)], axis=-1)
+    with open(path, "w", encoding="ascii", newline="\n") as file:
+        file.write("\n".join(["HIERARCHY", *lines, "MOTION", f"Frames: {motion.frames}"]))
+        file.write(f"\nFrame Time: {1 / motion.fps:.10f}\n")
+        np.savetxt(file, rows, fmt="%.6f")
+
+
+def _hierarchy(joint: int, fitted: Fitted, skeleton: Skeleton, indent: str) -> tuple[list[str], list[int]]:
+    """The lines of a joint and all beyond it, and the joints in the order in which they stand there."""
+    root = skeleton.parents[joint] < 0
+    within, order = indent + "\t", [joint]
+    places = "Xposition Yposition Zposition " if root else ""
+    lines = [
+        f"{indent}{'ROOT' if root else 'JOINT'} {skeleton.joints[joint]}",
+        f"{indent}{{",
+        f"{within}OFFSET {_numbers(fitted.offsets[joint] * UNIT)}",
+        f"{within}CHANNELS {6 if root else 3} {places}Zrotation Xrotation Yrotation",
+    ]
+    children = children_of(joint, skeleton)
+    for child in children:
+        inner, below = _hierarchy(child, fitted, skeleton, within)
+        lines, order = lines + inner, order + below
+    if not children:
+        tip = np.asarray(rest_of(skeleton).tips[joint]) / 100 * UNIT
+        lines += [f"{within}End Site", f"{within}{{", f"{within}\tOFFSET {_numbers(tip)}", f"{within}}}"]
+    return [*lines, f"{indent}}}"], order
+
+
+def _numbers(vector: Float[np.ndarray, "3"]) -> str:
+    return " ".join(f"{number:.6f}" for number in vector)
+
+
+def angles_zxy(turns: Float[np.ndarray, "frames joints 4"]) -> Float[np.ndarray, "frames joints 3"]:
+    """Angles about z, then the turned x, then the twice turned y axis, radians, each frame's nearest to the one before.
+
+    Every rotation has two such triples, and any number of whole turns more. Where x is at a right angle, z and y turn
+    about one axis: y then stays what it was.
+    """
+    matrix = rotations.to_matrix(turns)
+    x = np.arcsin(np.clip(matrix[..., 2, 1], -1, 1))
+    z = np.arctan2(-matrix[..., 0, 1], matrix[..., 1, 1])
+    y = np.arctan2(-matrix[..., 2, 0], matrix[..., 2, 2])
+    together, locked = np.arctan2(matrix[..., 1, 0], matrix[..., 0, 0]), np.cos(x) < LOCKED
+    angles, before = np.stack([z, x, y], axis=-1), np.zeros((turns.shape[1], 3))
+    for frame, (now, stuck) in enumerate(zip(angles, locked)):
+        kept = np.stack([together[frame] - np.sign(x[frame]) * before[:, 2], x[frame], before[:, 2]], axis=-1)
+        now = np.where(stuck[:, None], kept, now)
+        both = np.stack([now, now * [1, -1, 1] + np.pi])
+        both += 2 * np.pi * np.round((before - both) / (2 * np.pi))
+        far = np.abs(both - before).sum(axis=-1)
+        before = angles[frame] = np.where((far[0] <= far[1])[:, None], both[0], both[1])
+    return angles
