@@ -90,5 +90,11 @@ def note_untrained(model: Model, task: str) -> None:
 
 def bend_note(bend: Bend) -> str:
     """What it took to meet the given frames, for people."""
-    carried = f"carried {100 * bend.place:.0f} cm and turned {np.degrees(bend.yaw):.0f} degrees, " if bend.place else ""
-    return f"{carried}bent {100 * bend.joints.mean:.1f} cm on average, {100 * bend.joints.largest:.0f} cm at most"
+    parts = []
+    if bend.place:
+        parts.append(f"carried {100 * bend.place:.0f} cm and turned {np.degrees(bend.yaw):.0f} degrees")
+    joints = bend.joints
+    parts.append(f"bent {100 * joints.mean:.1f} cm on average, {100 * joints.largest:.0f} cm at most")
+    if joints.acceleration > joints.limit:
+        parts.append(f"a limb whirls at the seam: {100 * joints.acceleration:.1f} cm/frame^2")
+    return ", ".join(parts)

@@ -14,8 +14,14 @@ Joints = Float[np.ndarray, "frames joints 3"]
 SMALLEST_LIMIT = 0.02
 """Acceleration that a seam may always have, metres per frame squared."""
 
-REACH = 0.4
-"""Seconds over which a seam's correction fades at first; longer where the acceleration asks for it."""
+REACH = 0.6
+"""Seconds over which a seam's correction fades."""
+
+MOST_STRETCH = 0.05
+"""Metres by which bones may be off for a seam's sake. A limb that whirls needs more acceleration than the limit."""
+
+ROUNDS, SETTLING = 60, 3.0
+"""How often seam and bones are set right in turns, and over how many frames a seam is then smoothed."""
 
 STIFF = 1e4
 """Weight of the accelerations at a seam against those elsewhere."""
@@ -27,17 +33,21 @@ class Correction(NamedTuple):
     Attributes:
       mean: over frames and joints.
       largest: of any joint in any frame.
+      acceleration: largest of a joint at a seam now, metres per frame squared.
+      limit: what it should not exceed, see `acceleration_limit`; a limb that whirls at the seam may have to.
     """
 
     mean: float
     largest: float
+    acceleration: float
+    limit: float
 
 
 def acceleration_limit(given: Joints) -> float:
     """Acceleration that a seam with these frames may have: three times their median, but not below 2 cm/frame^2."""
     if len(given) < 3:
         return SMALLEST_LIMIT
-    return max(3 * float(np.median(_lengths(np.diff(given, 2, axis=0)))), SMALLEST_LIMIT)
+    return max(3 * float(np.median(_norms(np.diff(given, 2, axis=0)))), SMALLEST_LIMIT)
 
 
 def join(
@@ -63,14 +73,20 @@ def join(
       The frames between, and how far they moved.
     """
     limit = min(acceleration_limit(part) for part in (before, after) if part is not None)
-    reach = REACH * fps
-    while True:
-        bent = _with_bones(_bent(before, proposed, after, reach, limit), before, after, fps, skeleton)
-        if reach > 4 * max(len(proposed), fps) or seam_acceleration(before, bent, after) <= limit:
+    lengths = _lengths_between(before, len(proposed), after, fps, skeleton)
+    bent = with_lengths(_bent(before, proposed, after, REACH * fps, limit, 0.0), lengths, skeleton)
+    for _ in range(ROUNDS):
+        if seam_acceleration(before, bent, after) <= limit:
             break
-        reach *= 1.5
-    distance = _lengths(bent - proposed)
-    return bent, Correction(float(distance.mean()), float(distance.max()))
+        # Bones at their length disturb the seam, and a calm seam the bones: in turns both come right.
+        settled = _bent(before, bent, after, SETTLING, limit, 0.95 * limit)
+        bent = with_lengths(settled, lengths, skeleton)
+    else:
+        if np.abs(_bones(settled, skeleton) - lengths)[:, 1:].max() <= MOST_STRETCH:
+            bent = settled
+    distance = _norms(bent - proposed)
+    calm = seam_acceleration(before, bent, after)
+    return bent, Correction(float(distance.mean()), float(distance.max()), calm, limit)
 
 
 def seam_acceleration(before: Joints, between: Joints, after: Joints | None) -> float:
@@ -78,11 +94,15 @@ def seam_acceleration(before: Joints, between: Joints, after: Joints | None) -> 
     seams = [np.concatenate([before[-2:], between[:3]])]
     if after is not None:
         seams.append(np.concatenate([between[-3:], after[:2]]))
-    return max(float(_lengths(np.diff(seam, 2, axis=0)).max()) for seam in seams)
+    return max(float(_norms(np.diff(seam, 2, axis=0)).max()) for seam in seams)
 
 
-def _bent(before: Joints, proposed: Joints, after: Joints | None, reach: float, limit: float) -> Joints:
-    """Solves for the frames x that minimise sum w |x'' - proposed''|^2 + (3 / reach)^4 * 4 * sum |x - proposed|^2."""
+def _bent(before: Joints, proposed: Joints, after: Joints | None, reach: float, limit: float, calm: float) -> Joints:
+    """Solves for the frames x that minimise sum w |x'' - wanted|^2 + (3 / reach)^4 * 4 * sum |x - proposed|^2.
+
+    What is wanted are the accelerations proposed; at the seams none above `calm`, right behind them none above half of
+    `limit`, or `calm`.
+    """
     count = len(proposed)
     ahead = np.zeros((0, *proposed.shape[1:])) if after is None else after[:2]
     whole = np.concatenate([before[-2:], proposed, ahead]).reshape(count + 2 + len(ahead), -1)
@@ -90,10 +110,10 @@ def _bent(before: Joints, proposed: Joints, after: Joints | None, reach: float, 
     weights = np.ones(len(wanted))
     sides = [slice(0, 2)] + ([slice(len(wanted) - 2, None)] if len(ahead) else [])
     for side in sides:
-        wanted[side], weights[side] = 0.0, STIFF
+        wanted[side], weights[side] = _shortened(wanted[side], calm), STIFF
     for near in [2] + ([len(wanted) - 3] if len(ahead) else []):
         if 0 <= near < len(wanted) and weights[near] == 1:
-            wanted[near], weights[near] = _shortened(wanted[near], 0.5 * limit), STIFF
+            wanted[near], weights[near] = _shortened(wanted[near], max(0.5 * limit, calm)), STIFF
     pull = 4 * (3 / reach) ** 4
     bands, right = np.zeros((3, count)), pull * whole[2 : 2 + count]
     bands[2] = pull
@@ -110,14 +130,16 @@ def _bent(before: Joints, proposed: Joints, after: Joints | None, reach: float, 
     return solveh_banded(bands[-min(3, count) :], right).reshape(proposed.shape)
 
 
-def _with_bones(joints: Joints, before: Joints, after: Joints | None, fps: float, skeleton: Skeleton) -> Joints:
-    """The same directions of bones, with the given frames' lengths: those at a seam there, the usual ones elsewhere."""
+def _lengths_between(
+    before: Joints, count: int, after: Joints | None, fps: float, skeleton: Skeleton
+) -> Float[np.ndarray, "frames joints"]:
+    """Lengths of the bones: those at a seam there, the given frames' usual ones half a second away."""
     usual = np.median(_bones(before if after is None else np.concatenate([before, after]), skeleton), axis=0)
-    frames = np.arange(1, len(joints) + 1)
+    frames = np.arange(1, count + 1)
     lengths = usual + _fading(frames, fps)[:, None] * (_bones(before[-1:], skeleton) - usual)
     if after is not None:
         lengths = lengths + _fading(frames[::-1], fps)[:, None] * (_bones(after[:1], skeleton) - usual)
-    return with_lengths(joints, lengths, skeleton)
+    return lengths
 
 
 def with_lengths(
@@ -128,14 +150,14 @@ def with_lengths(
     for chain in skeleton.chains:
         for parent, child in pairwise(chain):
             bone = joints[:, child] - joints[:, parent]
-            length = np.maximum(_lengths(bone), 1e-9)[:, None]
+            length = np.maximum(_norms(bone), 1e-9)[:, None]
             placed[:, child] = placed[:, parent] + bone / length * lengths[:, child, None]
     return placed
 
 
 def _bones(joints: Joints, skeleton: Skeleton) -> Float[np.ndarray, "frames joints"]:
     parents = [max(parent, 0) for parent in skeleton.parents]
-    return _lengths(joints - joints[:, parents])
+    return _norms(joints - joints[:, parents])
 
 
 def _fading(frames: Float[np.ndarray, "frames"], fps: float) -> Float[np.ndarray, "frames"]:
@@ -144,12 +166,12 @@ def _fading(frames: Float[np.ndarray, "frames"], fps: float) -> Float[np.ndarray
     return 1 - way**3 * (10 - 15 * way + 6 * way**2)
 
 
-def _lengths(vectors: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch"]:
+def _norms(vectors: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch"]:
     return np.linalg.norm(vectors, axis=-1)
 
 
-def _shortened(vectors: Float[np.ndarray, "n"], limit: float) -> Float[np.ndarray, "n"]:
+def _shortened(vectors: Float[np.ndarray, "*batch n"], limit: float) -> Float[np.ndarray, "*batch n"]:
     """Vectors, one after the other in a row, none longer than `limit`."""
-    parts = vectors.reshape(-1, 3)
-    lengths = np.maximum(_lengths(parts), 1e-12)[:, None]
-    return (parts * np.minimum(1, limit / lengths)).reshape(-1)
+    parts = vectors.reshape(*vectors.shape[:-1], -1, 3)
+    lengths = np.maximum(_norms(parts), 1e-12)[..., None]
+    return (parts * np.minimum(1, limit / lengths)).reshape(vectors.shape)
