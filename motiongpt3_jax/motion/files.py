@@ -9,11 +9,17 @@
 Whether features are raw or normalised is found out; normalised ones need the mean and std of their data set.
 
 `.npz` holds `joints` (persons, frames, joints, 3) or (frames, joints, 3) in metres, `fps`, and the name of the
-`skeleton`; it loses nothing. `.bvh` is read from any tool, see `bvh_reader`.
+`skeleton`; it loses nothing. Ours also hold what follows from these, for other tools, see `fitting`:
+
+    rotations (persons, frames, joints, 4)  quaternions (w, x, y, z) of the joints relative to their parents
+    offsets   (persons, joints, 3)          each joint from its parent in T-pose, metres
+    root      (persons, frames, 3)          places of the root, metres
+    contacts  (persons, frames, 4)          1 where left ankle, left toe, right ankle, right toe rest on the ground
+
+Archives of AMASS are read where they are ours, see `amass`. `.bvh` is read from any tool, see `bvh_reader`.
 """
 
 import os
-import uuid
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,11 +28,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.motion.amass import is_amass, read_amass
 from motiongpt3_jax.motion.bvh_reader import read_bvh
+from motiongpt3_jax.motion.features import foot_contacts
+from motiongpt3_jax.motion.fitting import fit
 from motiongpt3_jax.motion.motion import Motion, joints_hint
 from motiongpt3_jax.motion.normalised import looks_normalised
 from motiongpt3_jax.motion.recover import features_to_joints
 from motiongpt3_jax.motion.resample import resampled
+from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.motion.skeleton import HUMANML3D, SKELETONS, Skeleton
 
 READABLE = (".npy", ".npz", ".bvh")
@@ -93,7 +103,8 @@ def read_motion(
 def save_motion(path: str | os.PathLike[str], motion: Motion) -> None:
     """Write a motion as `.npz`, which keeps everything, or as `.npy`, which has no place for another fps.
 
-    The file appears at once or not at all. Folders on the way are made.
+    The file appears at once or not at all. Folders on the way are made. For files of other tools see `write_bvh`,
+    `write_glb` and `write_amass`.
 
     Raises:
       ValueError: another ending, or an fps that `.npy` cannot hold.
@@ -107,20 +118,27 @@ def save_motion(path: str | os.PathLike[str], motion: Motion) -> None:
             f"motion '{path}' has {motion.fps:g} fps, which .npy cannot hold (readers take {skeleton.fps:g}); "
             "save it as .npz, or resample it first."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with open(part, "xb") as file:
-            if path.suffix == ".npy":
-                joints = motion.joints[0] if motion.persons == 1 else motion.joints
-                np.save(file, joints / np.float32(skeleton.unit), allow_pickle=False)
-            else:
-                np.savez_compressed(file, joints=motion.joints, fps=motion.fps, skeleton=skeleton.name)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path, path.suffix) as part, open(part, "wb") as file:
+        if path.suffix == ".npy":
+            joints = motion.joints[0] if motion.persons == 1 else motion.joints
+            np.save(file, joints / np.float32(skeleton.unit), allow_pickle=False)
+        else:
+            np.savez_compressed(file, joints=motion.joints, fps=motion.fps, skeleton=skeleton.name, **_bodies(motion))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _bodies(motion: Motion) -> dict[str, np.ndarray]:
+    """What follows from the joints; a motion of one frame has no contacts."""
+    bodies = [fit(joints, motion.skeleton) for joints in motion.joints]
+    contacts = np.zeros((motion.persons, motion.frames, 4), np.float32)
+    if motion.frames > 1:
+        # Contacts are asked of displacements in a frame of the data set, which last longer or shorter than ours.
+        contacts[:, :-1] = foot_contacts(motion.joints * (motion.fps / motion.skeleton.fps), motion.skeleton)
+        contacts[:, -1] = contacts[:, -2]
+    names = ("rotations", "offsets", "root")
+    arrays = {name: np.stack([getattr(body, name) for body in bodies]).astype(np.float32) for name in names}
+    return {**arrays, "contacts": contacts}
 
 
 def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
@@ -183,6 +201,8 @@ def _raw(
 def _from_npz(content: np.ndarray | Mapping[str, np.ndarray], what: str, file_fps: float | None) -> Motion:
     if isinstance(content, np.ndarray):
         raise ValueError(f"{what} is a .npy array under the name .npz; rename it.")
+    if is_amass(content):
+        return read_amass(content, what, file_fps)
     if "joints" not in content:
         found = ", ".join(f"'{name}'" for name in content) or "nothing"
         raise ValueError(

@@ -117,3 +117,18 @@ def from_matrix(matrix: Float[np.ndarray, "*batch 3 3"]) -> Quaternion:
 def from_6d(six: SixD) -> Quaternion:
     """Unit quaternions of 6D rotations, with w >= 0."""
     return from_matrix(matrix_from_6d(six))
+
+
+def to_axis_angle(q: Quaternion) -> Vector:
+    """Rotation vectors: the axis times the angle in radians, at most pi."""
+    q = np.asarray(q)
+    q = np.where(q[..., :1] < 0, -q, q)
+    length = np.linalg.norm(q[..., 1:], axis=-1, keepdims=True)
+    return unit(q[..., 1:]) * 2 * np.arctan2(length, q[..., :1])
+
+
+def from_axis_angle(v: Vector) -> Quaternion:
+    """Unit quaternions of rotation vectors, with w >= 0 up to half a turn."""
+    v = np.asarray(v)
+    half = np.linalg.norm(v, axis=-1, keepdims=True) / 2
+    return np.concatenate([np.cos(half), unit(v) * np.sin(half)], axis=-1)

@@ -3,13 +3,15 @@ import pytest
 
 from motiongpt3_jax.motion import HUMANML3D, KIT, Motion, canonicalise, joints_to_features, load_motion, save_motion
 from motiongpt3_jax.motion.files import read_motion
+from motiongpt3_jax.motion.fitting import Fitted, posed
 from tests.motion.bvh_files import standing, still, tree_of, write
 from tests.motion.samples import dance
 
 
 def motion(**options) -> Motion:
     skeleton = options.get("skeleton", HUMANML3D)
-    return Motion(dance(skeleton, people=(options.pop("persons", 1),)), **options)
+    joints = dance(skeleton, options.pop("frames", 9), people=(options.pop("persons", 1),))
+    return Motion(joints, **options)
 
 
 def same(a: Motion, b: Motion) -> None:
@@ -24,6 +26,32 @@ def test_npz_loses_nothing(tmp_path, options):
     ours = motion(**options)
     save_motion(tmp_path / "deep" / "walk.npz", ours)
     same(load_motion(tmp_path / "deep" / "walk.npz"), ours)
+
+
+@pytest.mark.parametrize(
+    "options", [{"persons": 2}, {"frames": 1}, {"skeleton": KIT, "fps": 12.5}], ids=["two", "frame", "kit"]
+)
+def test_npz_holds_bodies_that_stand_where_the_joints_are(tmp_path, options):
+    ours = motion(**options)
+    save_motion(tmp_path / "walk.npz", ours)
+    with np.load(tmp_path / "walk.npz") as content:
+        bodies = zip(content["offsets"], content["rotations"], content["root"], strict=True)
+        for body, joints in zip(bodies, ours.joints, strict=True):
+            np.testing.assert_allclose(posed(Fitted(*body), ours.skeleton), joints, atol=0.1)
+            np.testing.assert_array_equal(body[2], joints[:, 0])
+        assert content["contacts"].shape == (ours.persons, ours.frames, 4)
+        assert {content[name].dtype for name in ("offsets", "rotations", "root", "contacts")} == {np.dtype("float32")}
+
+
+@pytest.mark.parametrize("fps", [20.0, 10.0])
+def test_contacts_are_of_speeds_and_the_last_frame_repeats(tmp_path, fps):
+    joints = np.tile(dance(frames=1), (1, 4, 1, 1))
+    joints[0, :, 10, 0] += np.array([0, 0, 0.06, 0.12])
+    save_motion(tmp_path / "walk.npz", Motion(joints, fps))
+    with np.load(tmp_path / "walk.npz") as content:
+        contacts = content["contacts"][0]
+    np.testing.assert_array_equal(contacts[:, 1], [1, 1, 1, 1] if fps == 10 else [1, 0, 0, 0])
+    np.testing.assert_array_equal(contacts[:, [0, 2, 3]], 1)
 
 
 @pytest.mark.parametrize("persons", [1, 2])

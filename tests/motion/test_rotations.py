@@ -80,3 +80,12 @@ def test_precision_of_the_input_is_kept():
     q = quaternions(3).astype(np.float32)
     for result in (rotations.multiply(q, q), rotations.to_6d(q), rotations.between(q[:, 1:], q[:, :3])):
         assert result.dtype == np.float32
+
+
+def test_axis_angles_come_back_and_turn_the_shorter_way():
+    q = quaternions(5)
+    vector = rotations.to_axis_angle(-q)
+    assert (np.linalg.norm(vector, axis=-1) <= np.pi).all()
+    np.testing.assert_allclose(rotations.from_axis_angle(vector), q, atol=1e-12)
+    np.testing.assert_allclose(rotations.to_axis_angle(rotations.about_y(0.5)), [0, 0.5, 0], atol=1e-12)
+    np.testing.assert_array_equal(rotations.to_axis_angle(np.array([1.0, 0, 0, 0])), 0)
