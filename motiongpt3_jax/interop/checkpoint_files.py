@@ -6,6 +6,81 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from motiongpt3_jax.interop.pickles import Tensor, read_archive
+
+SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".tar")
+"""Files that are read."""
+
+WRAPPERS = ("module.", "_orig_mod.")
+"""What distributed training and compiling put before every name."""
+
+
+def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
+    """The tensors of a file by their names, in the dtypes that they have there.
+
+    Nothing that a checkpoint names is run. A training framework's checkpoint may hold anything beside its `state_dict`;
+    names lose what wrapping put before them. Needs no PyTorch. Tensors of a checkpoint are mapped from the file.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is damaged, or of another kind; says which.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file '{path}'; give a checkpoint ({', '.join(SUFFIXES)})")
+    found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_checkpoint(path)
+    if not found:
+        raise ValueError(f"'{path}' holds no tensors")
+    return {_unwrapped(name): tensor for name, tensor in found.items()}
+
+
+def as_float32(state: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], str]:
+    """(the tensors in float32, what was changed in a sentence, or nothing)."""
+    others = sorted({str(x.dtype) for x in state.values()} - {"float32"})
+    changed = sum(x.dtype != np.float32 for x in state.values())
+    note = (
+        f"{changed} of {len(state)} tensors are {', '.join(others)} in the file, and become float32" if changed else ""
+    )
+    return {name: np.asarray(x, np.float32) for name, x in state.items()}, note
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"'{path}' is damaged or incomplete ({error}); copy or download it anew") from None
+
+
+def _read_checkpoint(path: Path) -> dict[str, np.ndarray]:
+    with open(path, "rb") as file:
+        head = file.read(16)
+    if not head.startswith(b"PK\x03\x04"):
+        if head.startswith(b"\x80") or b"././@" in head:
+            again = f"import torch; torch.save(torch.load('{path.name}', weights_only=True), '{path.name}')"
+            raise ValueError(
+                f"'{path}' has the format of PyTorch before version 1.6; write it anew: python -c \"{again}\""
+            )
+        raise ValueError(f"'{path}' is no checkpoint: it begins with {head!r}; was the download a page or a pointer?")
+    content, numbers = read_archive(path)
+    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
+        keys = f"its keys are {', '.join(map(str, content))}" if isinstance(content, dict) else "it is no dictionary"
+        raise ValueError(f"'{path}' holds no state dict: {keys}")
+    odd = [name for name, value in state.items() if not isinstance(value, Tensor) or not isinstance(name, str)]
+    if odd:
+        raise ValueError(
+            f"'{path}' has entries in its state dict that are no plain tensors: {', '.join(map(str, odd))}"
+        )
+    return {name: numbers(tensor) for name, tensor in state.items()}
+
+
+def _unwrapped(name: str) -> str:
+    while name.startswith(WRAPPERS):
+        name = name.split(".", 1)[1]
+    return name
 
 
 def write_checkpoint(path: Path, state: Mapping[str, np.ndarray]) -> None:
