@@ -79,7 +79,7 @@ def join(
         if seam_acceleration(before, bent, after) <= limit:
             break
         # Bones at their length disturb the seam, and a calm seam the bones: in turns both come right.
-        settled = _bent(before, bent, after, SETTLING, limit, 0.95 * limit)
+        settled = _bent(before, bent, after, SETTLING, limit, 0.9 * limit)
         bent = with_lengths(settled, lengths, skeleton)
     else:
         if np.abs(_bones(settled, skeleton) - lengths)[:, 1:].max() <= MOST_STRETCH:
