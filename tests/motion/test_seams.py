@@ -78,13 +78,12 @@ def test_lengths_change_neither_the_root_nor_directions():
     np.testing.assert_allclose(made[:, 0], joints[:, 0])
 
 
-def test_seams_of_real_motions_are_calm():
+def test_seams_of_real_motions_are_calm_unless_a_limb_whirls_there():
     clips = [clip for clip in real_motions("cmu", 10) if len(clip) > 60]
-    calm = []
     for number, clip in enumerate(clips):
-        given = clip[: max(10, len(clip) // 5)]
-        proposed = clips[number - 1][:40]
-        proposed = moved(proposed, stances(proposed[0]), stances(given[-1]))
-        made, _ = join(given, proposed, None, 20.0)
-        calm.append(seam_acceleration(given, made, None) <= acceleration_limit(given))
-    assert np.mean(calm) > 0.9
+        given, rest = np.split(clip, [max(10, len(clip) // 5)])
+        proposed = moved(clips[number - 1][:40], stances(clips[number - 1][0]), stances(given[-1]))
+        _, correction = join(given, proposed, None, 20.0)
+        # What the person did at this very place.
+        real = seam_acceleration(given, rest, None)
+        assert correction.acceleration <= max(correction.limit, 0.6 * real)
