@@ -56,7 +56,9 @@ def turns(degrees: np.ndarray, axis: str) -> np.ndarray:
     return np.roll(Rotation.from_euler(axis, degrees[:, None], degrees=True).as_quat(), 1, axis=-1)[:, None]
 
 
-@pytest.mark.parametrize(("skeleton", "fps"), [(HUMANML3D, 20.0), (KIT, 12.5), (HUMANML3D, 30.0)])
+@pytest.mark.parametrize(
+    ("skeleton", "fps"), [(HUMANML3D, 20.0), (KIT, 12.5), (HUMANML3D, 30.0)], ids=["humanml3d", "kit", "fps"]
+)
 def test_another_reader_finds_the_fitted_joints_and_the_rate(tmp_path, skeleton, fps):
     motion = Motion(dance(skeleton, people=(1,)), fps, skeleton)
     assert write_bvh(tmp_path / "walk.bvh", motion) == [tmp_path / "walk.bvh"]

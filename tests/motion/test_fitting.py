@@ -143,7 +143,7 @@ def test_an_arm_that_is_turned_bends_at_its_elbow_alone():
     assert abs(ours[18, 2]) > 0.95 * np.linalg.norm(ours[18, 1:])
 
 
-@pytest.mark.parametrize(("skeleton", "chest"), [(HUMANML3D, "spine3"), (KIT, "neck")])
+@pytest.mark.parametrize(("skeleton", "chest"), [(HUMANML3D, "spine3"), (KIT, "neck")], ids=["humanml3d", "kit"])
 def test_the_lower_spine_takes_its_share_when_the_shoulders_turn(skeleton, chest):
     half = about((0, 1, 0), 22.5)
     turned = body(skeleton, frames=5, spine1=half, **{chest: half})
