@@ -4,10 +4,22 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float
+
 from motiongpt3_jax.commands.arguments import command_parser
 from motiongpt3_jax.commands.motions import add_motions, read_motions
 from motiongpt3_jax.inference.folder import read_folder, resolve_model
-from motiongpt3_jax.motion import mirror, mirror_caption, save_motion, write_amass, write_bvh, write_glb
+from motiongpt3_jax.motion import (
+    Motion,
+    clean_feet,
+    mirror,
+    mirror_caption,
+    save_motion,
+    write_amass,
+    write_bvh,
+    write_glb,
+)
 from motiongpt3_jax.motion.pictures import Entry, write_gif, write_mp4, write_page, write_strip
 
 WRITERS = {
@@ -41,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--file-fps", type=float, help="frame rate of files that do not say")
     found.add_argument("--model", metavar="RUN", help="folder of a model, to undo its normalisation of features")
     found.add_argument("--mirror", action="store_true", help="swap left and right, in the caption too")
+    found.add_argument("--clean-feet", action="store_true", help="hold feet that slide over the floor where they stand")
     found.add_argument("--caption", help="a sentence to show with the motion")
     found.add_argument("--out", help="folder for the results (default: beside each file)")
     return found
@@ -55,6 +68,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.mirror:
         motions = [(path, replace(motion, joints=mirror(motion.joints, motion.skeleton))) for path, motion in motions]
         caption = caption and mirror_caption(caption)
+    if arguments.clean_feet:
+        motions = [(path, replace(motion, joints=_with_clean_feet(motion))) for path, motion in motions]
     for path, motion in motions:
         folder = Path(arguments.out) if arguments.out else path.parent
         target = folder / f"{path.stem}.{ENDINGS.get(arguments.to, arguments.to)}"
@@ -63,3 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         for written in WRITERS[arguments.to](target, motion, caption) or [target]:
             print(written)
+
+
+def _with_clean_feet(motion: Motion) -> Float[np.ndarray, "persons frames joints 3"]:
+    return np.stack([clean_feet(person, motion.skeleton, motion.fps) for person in motion.joints])

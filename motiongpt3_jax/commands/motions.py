@@ -5,8 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from motiongpt3_jax.inference.folder import Body
-from motiongpt3_jax.motion import Motion
-from motiongpt3_jax.motion.files import read_motion
+from motiongpt3_jax.motion import Motion, read_motion
 
 
 def add_motions(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,8 @@ from motiongpt3_jax.motion.amass import write_amass
 from motiongpt3_jax.motion.bvh import write_bvh
 from motiongpt3_jax.motion.canonical import canonicalise
 from motiongpt3_jax.motion.features import foot_contacts, joints_to_features
-from motiongpt3_jax.motion.files import load_motion, save_motion
+from motiongpt3_jax.motion.feet import clean_feet, skating
+from motiongpt3_jax.motion.files import load_motion, read_motion, save_motion
 from motiongpt3_jax.motion.fitting import Fitted, fit, posed
 from motiongpt3_jax.motion.gltf import write_glb
 from motiongpt3_jax.motion.mirror import mirror, mirror_caption
@@ -21,6 +22,7 @@ __all__ = [
     "Motion",
     "Skeleton",
     "canonicalise",
+    "clean_feet",
     "features_to_joints",
     "fit",
     "foot_contacts",
@@ -29,8 +31,10 @@ __all__ = [
     "mirror",
     "mirror_caption",
     "posed",
+    "read_motion",
     "resampled",
     "save_motion",
+    "skating",
     "write_amass",
     "write_bvh",
     "write_glb",

@@ -6,10 +6,11 @@ import numpy as np
 
 from motiongpt3_jax.commands.motions import read_motions
 from motiongpt3_jax.inference.folder import Body
-from motiongpt3_jax.motion import HUMANML3D, joints_to_features, load_motion
+from motiongpt3_jax.motion import HUMANML3D, Motion, joints_to_features, load_motion, save_motion, skating
 from tests.commands.conftest import call
 from tests.motion.bvh_files import standing, still, tree_of, write
 from tests.motion.samples import dance
+from tests.motion.test_feet import stand, swaying
 
 
 def test_normalised_features_are_made_raw_by_the_models_body_and_that_is_said(tmp_path, capsys):
@@ -38,3 +39,13 @@ def test_convert_reads_bvh_with_a_mapping_and_says_what_it_guessed(tmp_path):
     assert status == 0, error
     assert "walk.bvh: lengths are read as metres" in error
     np.testing.assert_allclose(load_motion(tmp_path / "walk.npz").joints[0, 0], standing(), atol=1e-5)
+
+
+def test_convert_cleans_the_feet_of_every_person_if_asked(tmp_path):
+    people = np.stack([swaying(stand()), swaying(stand(), seconds=3)])
+    save_motion(tmp_path / "sway.npz", Motion(people))
+    asked = ("convert", "--motion", tmp_path / "sway.npz", "--to", "npz", "--clean-feet", "--out", tmp_path / "clean")
+    status, _, error = call(*asked)
+    assert status == 0, error
+    for before, after in zip(people, load_motion(tmp_path / "clean" / "sway.npz").joints, strict=True):
+        assert skating(after, original=before) < 0.2 * skating(before)

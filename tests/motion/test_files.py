@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
 
-from motiongpt3_jax.motion import HUMANML3D, KIT, Motion, canonicalise, joints_to_features, load_motion, save_motion
-from motiongpt3_jax.motion.files import read_motion
+from motiongpt3_jax.motion import (
+    HUMANML3D,
+    KIT,
+    Motion,
+    canonicalise,
+    joints_to_features,
+    load_motion,
+    read_motion,
+    save_motion,
+)
 from motiongpt3_jax.motion.fitting import Fitted, posed
 from tests.motion.bvh_files import standing, still, tree_of, write
 from tests.motion.samples import dance
