@@ -150,7 +150,9 @@ def _hierarchy(text: str, what: str) -> tuple[list[_Tree], int]:
     )
 
 
-def _frames(text: str, at: int, channels: int, what: str) -> tuple[Float[np.ndarray, "frames channels"], float, list]:
+def _frames(
+    text: str, at: int, channels: int, what: str
+) -> tuple[Float[np.ndarray, "frames channels"], float, list[str]]:
     """The rows of numbers, frames in a second, and a sentence if there are other frames than promised."""
     timing = _TIMING.match(text, at)
     if not timing:
