@@ -93,8 +93,10 @@ class _Scene:
         mesh = {"name": f"sticks{mark}", "primitives": self._sticks(places, skeleton, mark, colours)}
         self._document["meshes"].append(mesh)
         bodies = len(self._document["skins"])
-        nodes.append({"name": f"body{mark}", "mesh": bodies - 1, "skin": bodies - 1})
-        self._document["scenes"][0]["nodes"] += [first, len(nodes) - 1]
+        # A node over each tree: Blender would join trees that stand side by side in one armature.
+        nodes.append({"name": f"body{mark}", "children": [first]})
+        nodes.append({"name": f"sticks{mark}", "mesh": bodies - 1, "skin": bodies - 1})
+        self._document["scenes"][0]["nodes"] += [len(nodes) - 2, len(nodes) - 1]
 
     def packed(self) -> bytes:
         """The whole file: a header, the document and the bytes."""
