@@ -17,7 +17,6 @@ Everything is float32 and without dropout. Features are normalised where they ar
 import argparse
 import json
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -143,8 +142,9 @@ class Conv1D(nn.Module):
 
 def mlp(width: int) -> nn.Module:
     """A GPT-2 block's MLP."""
-    parts = {"c_fc": Conv1D(width, 4 * width), "act": nn.GELU("tanh"), "c_proj": Conv1D(4 * width, width)}
-    return nn.Sequential(OrderedDict(parts))
+    found = nn.Sequential()
+    found.c_fc, found.act, found.c_proj = Conv1D(width, 4 * width), nn.GELU("tanh"), Conv1D(4 * width, width)
+    return found
 
 
 class Block(nn.Module):
@@ -275,10 +275,9 @@ def noise_levels(steps: int, even_log_snr: bool) -> list[int]:
 
 
 def sample(eps: Callable[[Tensor, float], Tensor], sampler: str, steps: int, x: Tensor, fresh: Tensor) -> Tensor:
-    """From noise `x` (batch, latents, width) to a latent.
+    """From noise `x` (batch, latents, width) to a latent; ancestral steps add `fresh` (steps, batch, latents, width).
 
-    `eps` finds the noise, or the flow's velocity, in `x` at a level; `fresh` (steps, batch, latents, width) is what
-    ancestral steps add.
+    `eps` finds the noise in `x` at a level, or a flow's velocity at a time.
     """
     if sampler == "euler":
         for step in range(steps):
@@ -311,8 +310,7 @@ def features_to_joints(features: Tensor, unit: float = 1.0) -> Tensor:
     turn = torch.exp(2j * before[..., 0].cumsum(-1))
     path = (torch.complex(before[..., 1], before[..., 2]) * turn).cumsum(-1)[..., None]
     others = features[..., 4 : 4 + 3 * (features.shape[-1] // 12)].unflatten(-1, (-1, 3))
-    ground = torch.complex(others[..., 0], others[..., 2]) * turn[..., None] + path
-    ground = torch.cat([path, ground], dim=-1)
+    ground = torch.cat([path, torch.complex(others[..., 0], others[..., 2]) * turn[..., None] + path], dim=-1)
     height = torch.cat([features[..., 3:4], others[..., 1]], dim=-1)
     return (unit * torch.stack([ground.real, height, ground.imag], dim=-1)).float()
 
@@ -322,9 +320,9 @@ class MotionGPT3(nn.Module):
 
     def __init__(self, said: dict[str, Any], tokenizer: Tokenizer, statistics: dict[str, Tensor]):
         super().__init__()
-        config, self.skeleton, self.tokenizer = said["config"]["model"], said["skeleton"], tokenizer
+        config, self.skeleton, self.untrained = said["config"]["model"], said["skeleton"], said.get("untrained", ())
         decoder, latents, channels = config["decoder"], config["vae"]["latents"], config["vae"]["width"]
-        self.text_ids, self.flow = tokenizer.token_to_id(STOP) + 1, config["flow"]
+        self.tokenizer, self.text_ids, self.flow = tokenizer, tokenizer.token_to_id(STOP) + 1, config["flow"]
         text, motion = decoder["width"], round(decoder["width"] * decoder["motion_factor"])
         layers = range(decoder["layers"])
         modes = {"all": [True for _ in layers], "none": [False for _ in layers], "odd": [i % 2 == 0 for i in layers]}
@@ -343,8 +341,12 @@ class MotionGPT3(nn.Module):
 
     @classmethod
     def from_folder(cls, path: str | Path) -> "MotionGPT3":
-        """The model of an exported folder, on the CPU; raises FileNotFoundError where one of its files is missing."""
+        """The model of an exported folder, on the CPU; raises FileNotFoundError where there is none."""
         path = Path(path)
+        if not (path / "model.safetensors").is_file():
+            raise FileNotFoundError(
+                f"no exported model at {str(path)!r}; `motiongpt3 export --format safetensors` makes one"
+            )
         said = json.loads((path / "config.json").read_text(encoding="utf-8"))
         tensors = load_file(path / "model.safetensors")
         mean, square = (tensors.pop(f"state.latent_{name}") for name in ("mean", "square"))
@@ -419,7 +421,7 @@ class MotionGPT3(nn.Module):
             if motion.ndim != 2 or motion.shape[1] != len(self.mean) or not 1 <= len(motion) <= most:
                 wanted = f"raw features, 1 to {most} frames of {len(self.mean)}"
                 raise ValueError(f"a motion has shape {tuple(motion.shape)}; expected {wanted}")
-        clips = [(torch.as_tensor(motion).to(self.mean) - self.mean) / self.std for motion in motions]
+        clips = [(self.mean.new_tensor(motion) - self.mean) / self.std for motion in motions]
         frames = torch.tensor([len(clip) for clip in clips], device=self.mean.device)
         mean, _ = self.vae.encode(pad_sequence(clips, batch_first=True), frames)
         return (mean - self.latent_mean) / self.latent_std
@@ -441,6 +443,8 @@ class MotionGPT3(nn.Module):
 
     def _read(self, texts: Sequence[str], latents: Tensor | None = None, room: int = 0) -> tuple[Tensor, Pair, Cache]:
         """Ids (texts, tokens), padded at their ends, hidden states and cache; `latents` fill the input holders."""
+        if self.untrained:
+            raise ValueError(f"this model cannot answer yet; not trained: {', '.join(self.untrained)}")
         rows = [torch.tensor(self.tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
         model, longest = self.lm.language_model, max(len(row) for row in rows) + room
         if longest > model.max_positions:

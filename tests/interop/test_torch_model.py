@@ -1,9 +1,11 @@
 """The PyTorch reader of an exported model answers as the JAX model does."""
 
+import json
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -27,6 +29,7 @@ from motiongpt3_jax.systems.motiongpt3.respond import read_conditions, sample_la
 from motiongpt3_jax.text import MOTION_INPUT, MOTION_OUTPUT, compose, train_tokenizer
 
 torch = pytest.importorskip("torch")
+torch.set_num_threads(1)
 
 from motiongpt3_jax.interop import torch_model  # noqa: E402
 
@@ -127,9 +130,14 @@ def close(found, wanted, tolerance=1e-4):
 
 def test_hidden_states_are_the_same(both, clips):
     texts = [CAPTIONING + " " + sentence for sentence in SENTENCES]
-    batch, modules, params = both.batch(texts, clips), both.system.modules, both.variables.params
-    latents = understand(modules, both.variables, batch, None)
-    hidden = modules.decoder.apply({"params": params["decoder"]}, streams(modules, params, batch, latents))
+    modules = both.system.modules
+
+    @jax.jit
+    def read(variables, batch):
+        latents, decoder = understand(modules, variables, batch, None), {"params": variables.params["decoder"]}
+        return latents, modules.decoder.apply(decoder, streams(modules, variables.params, batch, latents))
+
+    latents, hidden = read(both.variables, both.batch(texts, clips))
     with torch.no_grad():
         given = both.torch.understand(clips)
         close(given, latents[:, 0])
@@ -151,8 +159,13 @@ def noise_of(both, steps):
 def latents_of(both, steps, sampler, scale):
     noise = noise_of(both, steps)
     options = MotionOptions(sampler=sampler, steps=steps, guidance_scale=scale)
-    condition = read_conditions(both.system.modules, both.variables, both.asking())
-    wanted = sample_latents(both.system.modules, both.variables, condition, noise, options)
+
+    @jax.jit
+    def ask(variables, batch, noise):
+        condition = read_conditions(both.system.modules, variables, batch)
+        return sample_latents(both.system.modules, variables, condition, noise, options)
+
+    wanted = ask(both.variables, both.asking(), noise)
     given = tuple(torch.tensor(np.asarray(x)) for x in noise)
     return given, wanted, {"sampler": sampler, "steps": steps, "guidance_scale": scale}
 
@@ -176,8 +189,8 @@ def test_latents_of_the_same_noise_are_the_same(made, variant, sampler, scale):
 def test_joints_of_the_same_noise_are_the_same(made):
     both, sampler = made(TWO), "dpm++"
     noise, latents, options = latents_of(both, 4, sampler, 2.0)
-    vae = {"params": both.variables.params["vae"]}
-    features = both.system.modules.vae.apply(vae, latents, np.array(FRAMES), max(FRAMES), method="decode")
+    decode = jax.jit(partial(both.system.modules.vae.apply, method="decode"), static_argnums=3)
+    features = decode({"params": both.variables.params["vae"]}, latents, np.array(FRAMES), max(FRAMES))
     raw = np.asarray(features) * both.folder.body.std + both.folder.body.mean
     found = both.torch.text_to_motion(SENTENCES, FRAMES, noise=noise, **options)
     for row, frames, joints in zip(raw, FRAMES, found):
@@ -191,8 +204,8 @@ def test_a_clips_posterior_is_the_same(made, variant, clips):
     features = np.zeros((2, 30, 263), np.float32)
     for row, clip in zip(features, clips):
         row[: len(clip)] = clip
-    vae = {"params": both.variables.params["vae"]}
-    wanted = both.system.modules.vae.apply(vae, features, np.array([9, 30]), method="encode")
+    encode = jax.jit(partial(both.system.modules.vae.apply, method="encode"))
+    wanted = encode({"params": both.variables.params["vae"]}, features, np.array([9, 30]))
     with torch.no_grad():
         found = both.torch.vae.encode(torch.from_numpy(features), torch.tensor([9, 30]))
     for ours, theirs in zip(found, wanted):
@@ -203,7 +216,8 @@ def test_captions_are_the_same_token_by_token(both, clips):
     tokenizer = both.folder.tokenizer
     options = TextOptions(tokenizer.end, (tokenizer.start_of_motion, tokenizer.end_of_motion), max_new=12)
     batch = both.batch([CAPTIONING] * len(clips), clips)
-    wanted = np.asarray(both.system.respond_text(both.variables, batch, options))
+    write = jax.jit(partial(both.system.respond_text, options=options))
+    wanted = np.asarray(write(both.variables, batch))
     with torch.no_grad():
         found = both.torch.write(both.torch.understand(clips), 12, 1.1)
     assert found == [row[np.cumsum(row == tokenizer.end) == 0].tolist() for row in wanted]
@@ -321,3 +335,16 @@ def test_bad_requests_are_said(made, sentence, options, message):
 def test_a_motion_that_is_too_long_is_said(made):
     with pytest.raises(ValueError, match=r"\(300, 263\); expected raw features, 1 to 206 frames"):
         made(FULL).torch.caption([np.zeros((300, 263), np.float32)])
+
+
+def test_a_model_with_fresh_parts_says_so(copied):
+    folder = copied(dict)
+    said = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(said | {"untrained": ["text"]}))
+    with pytest.raises(ValueError, match="cannot answer yet; not trained: text"):
+        torch_model.MotionGPT3.from_folder(folder).text_to_motion(SENTENCES, FRAMES)
+
+
+def test_a_folder_without_a_model_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no exported model at"):
+        torch_model.MotionGPT3.from_folder(tmp_path)
