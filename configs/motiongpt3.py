@@ -6,6 +6,8 @@ Variants:
   base   the published sizes: GPT-2 small on the text branch, a motion branch as wide, a VAE with one latent of 256.
          `--config.tokenizer=openai-community/gpt2 --config.pretrained=openai-community/gpt2` (or a local folder) takes
          GPT-2 as the text branch; else the stage `text` pretrains one.
+         `--config.start=MODEL` starts from the trained parts of a model: an imported or exported one, or a run; with
+         `--config.run` name the stages that are left.
   tiny   the same system at a hundredth of the size, on the embedded data: a first look on a laptop.
   demo   what `motiongpt3 demo` trains within minutes on two cores.
   test   the smallest that runs; for tests.
@@ -80,6 +82,7 @@ def base() -> ConfigDict:
             },
             "tokenizer": "train:8192",
             "pretrained": "",
+            "start": "",
             "data": data("humanml3d"),
             "layout": {
                 "slots": 192,

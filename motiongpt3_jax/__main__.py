@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from keyword import iskeyword
 
 COMMANDS = {
     "demo": "everything small, end to end, from nothing",
@@ -11,6 +12,7 @@ COMMANDS = {
     "train": "run the stages of a config; the same command continues an interrupted run",
     "generate": "motions from sentences",
     "caption": "sentences from motions",
+    "import": "weights of the official MotionGPT3, of its VAE or of a GPT-2 as a model",
     "export": "a model as a folder to share, or as a checkpoint of the official code",
     "predict": "what may come after a motion",
     "inbetween": "what may lie between two motions",
@@ -48,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    command = importlib.import_module(f"motiongpt3_jax.commands.{name}")
+    # A module cannot be called `import`.
+    command = importlib.import_module(f"motiongpt3_jax.commands.{name}{'_' * iskeyword(name)}")
     try:
         return command.run(command.parser().parse_args(rest)) or 0
     except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError) as error:

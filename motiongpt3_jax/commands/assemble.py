@@ -1,7 +1,7 @@
 """From a config to the objects of a run; the only place that knows both."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from jax.experimental.multihost_utils import sync_global_devices
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from motiongpt3_jax.commands.beginning import of_start, open_start
 from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions, StageData
 from motiongpt3_jax.data_pipelines.packing import RowShape
 from motiongpt3_jax.data_pipelines.records import Records, open_records
@@ -23,7 +24,7 @@ from motiongpt3_jax.systems.motiongpt3.build import build_objective
 from motiongpt3_jax.text import Tokenizer, load_templates, load_tokenizer, train_tokenizer
 from motiongpt3_jax.training import OptimizerConfig, Stage
 
-FIXED = ("system", "seed", "model", "tokenizer", "pretrained", "data", "layout")
+FIXED = ("system", "seed", "model", "tokenizer", "pretrained", "start", "data", "layout")
 """Sections of the config that a run keeps from its first start to its end."""
 
 QUANTILES = 21
@@ -109,15 +110,21 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
     wanted = plain(config.to_dict())
     if workdir.exists() and not workdir.is_dir():
         raise NotADirectoryError(f"--workdir {workdir}: a file stands there; give a folder")
-    if (workdir / "config.json").is_file():
-        check_same(read_folder(workdir).config, wanted, workdir)
+    begun = read_folder(workdir) if (workdir / "config.json").is_file() else None
+    if begun:
+        check_same(begun.config, wanted, workdir)
     if jax.process_index():
         sync_global_devices("the run's folder is ready")
         return Run(wanted, read_folder(workdir), prepare_data(wanted, workdir))
+    start = None if begun else open_start(wanted)
     records = prepare_data(wanted, workdir)
-    tokenizer = make_tokenizer(wanted["tokenizer"], records, workdir)
-    lengths = np.quantile(records.split("train").lengths, np.linspace(0, 1, QUANTILES))
-    body = Body(records.mean, records.std, records.offsets, records.skeleton, records.fps, lengths)
+    body = make_body(records)
+    if begun:
+        tokenizer, body = begun.tokenizer, replace(body, mean=begun.body.mean, std=begun.body.std)
+    else:
+        tokenizer = make_tokenizer(wanted["tokenizer"], records)
+    if start:
+        tokenizer, body = of_start(start, tokenizer, body)
     folder = make_folder(workdir, wanted, tokenizer, body)
     if jax.process_count() > 1:
         sync_global_devices("the run's folder is ready")
@@ -139,15 +146,19 @@ def prepare_data(config: Mapping[str, Any], workdir: Path) -> Records:
     return build_source(data["source"], out, options)
 
 
-def make_tokenizer(name: str, records: Records, workdir: Path) -> Tokenizer:
-    """The run's tokenizer: as it has one already, trained on the captions (`train:SIZE`), or a named one."""
-    if (workdir / "tokenizer").is_dir() and (workdir / "config.json").is_file():
-        return load_tokenizer(workdir / "tokenizer")
+def make_tokenizer(name: str, records: Records) -> Tokenizer:
+    """A tokenizer trained on the captions (`train:SIZE`), or a named one."""
     kind, _, size = name.partition(":")
     if kind == "train" and size.isdigit():
         captions = [caption for captions in records.split("train").captions for caption in captions]
         return train_tokenizer(captions, int(size))
     return load_tokenizer(name)
+
+
+def make_body(records: Records) -> Body:
+    """What turns the features of some clips into joints."""
+    lengths = np.quantile(records.split("train").lengths, np.linspace(0, 1, QUANTILES))
+    return Body(records.mean, records.std, records.offsets, records.skeleton, records.fps, lengths)
 
 
 def make_stage(name: str, stages: Mapping[str, Any]) -> Stage:
@@ -180,7 +191,8 @@ def make_stage(name: str, stages: Mapping[str, Any]) -> Stage:
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], workdir: Path) -> None:
     """Raises ValueError when a section that a run keeps has changed; names the first value that differs."""
     for section in FIXED:
-        difference = _difference(section, before[section], now[section])
+        # A run from before there was a section has none of it, which is what nothing stands for.
+        difference = _difference(section, before.get(section, ""), now[section])
         if difference:
             raise ValueError(f"{workdir} was begun with {difference}; keep the old value or take a new --workdir")
 

@@ -12,15 +12,14 @@ from ml_collections import ConfigDict
 
 from motiongpt3_jax.commands.arguments import command_parser
 from motiongpt3_jax.commands.assemble import Run, make_run
+from motiongpt3_jax.commands.beginning import beginning, begins_trained
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.inference.engine import Engine, make_system
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
-from motiongpt3_jax.interop import from_gpt2, read_gpt2
 from motiongpt3_jax.motion import Motion, features_to_joints
 from motiongpt3_jax.motion.pictures import Entry, write_page
 from motiongpt3_jax.systems.interface import Variables
-from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
 from motiongpt3_jax.training import Hooks, Stage, TrainingDiverged, TrainingInterrupted
 from motiongpt3_jax.training import run as run_stages
 
@@ -85,7 +84,7 @@ def train(config: ConfigDict, workdir: str | Path, minutes: dict[str, float] | N
             lambda stage: clock.begin(stage.name) or made.data(stage),
             workdir,
             seed=made.config["seed"],
-            initial=partial(pretrained, system, made.config["pretrained"]) if made.config["pretrained"] else None,
+            initial=partial(beginning, system, made.config) if begins_trained(made.config) else None,
             mesh=made.mesh(),
             hooks=Hooks(samples=partial(render, made, {})),
         )
@@ -94,21 +93,6 @@ def train(config: ConfigDict, workdir: str | Path, minutes: dict[str, float] | N
         sys.exit(f"motiongpt3: {stopped}")
     clock.begin("")
     return made
-
-
-def pretrained(system: MotionGPT3, name: str, key: jax.Array) -> Variables:
-    """Fresh variables with a GPT-2 (a hub name or a local folder) as the text branch."""
-    variables = jax.jit(system.init)(key)
-    params = merged(variables.params, from_gpt2(read_gpt2(name), system.config))
-    return variables.replace(params=params)
-
-
-def merged(params: dict, others: dict) -> dict:
-    """The nested dictionary with some of its leaves replaced."""
-    found = dict(params)
-    for name, value in others.items():
-        found[name] = merged(params[name], value) if isinstance(value, dict) else value
-    return found
 
 
 class _Clock:

@@ -33,9 +33,24 @@ def from_official(state: Mapping[str, Any], config: "MotionGPT3Config", prefix: 
     if not table:
         raise ValueError(f"no official name begins with {prefix!r}; parts are 'vae.', 'lm.' and what lies below them")
     given = {key: state[key] for key in state if key.startswith(prefix) and not key.startswith(IGNORED)}
-    check_fit({key: tuple(value.shape) for key, value in given.items()}, table)
-    _check_tied(given)
+    require_fit(given, table)
     return assembled(table, given)
+
+
+def require_fit(state: Mapping[str, Any], table: Collection[Entry]) -> None:
+    """Raises ValueError unless the tensors are those of the table, and tied ones are equal."""
+    check_fit({key: tuple(value.shape) for key, value in state.items()}, table)
+    for copy, key in TIED.items():
+        if copy in state and key in state and not np.array_equal(np.asarray(state[copy]), np.asarray(state[key])):
+            raise ValueError(f"{copy} differs from {key}; the model shares one table, so they must be equal")
+
+
+def merged(params: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """The nested dictionary with some of its leaves replaced."""
+    found = dict(params)
+    for name, value in others.items():
+        found[name] = merged(params[name], value) if isinstance(value, dict) else value
+    return found
 
 
 def assembled(table: Collection[Entry], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,9 +136,3 @@ def _near(key: str, candidates: Collection[str], shapes: Mapping[str, tuple[int,
 def _alike(a: str, b: str) -> int:
     """How many first characters agree."""
     return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
-
-
-def _check_tied(given: Mapping[str, Any]) -> None:
-    for copy, key in TIED.items():
-        if copy in given and key in given and not np.array_equal(np.asarray(given[copy]), np.asarray(given[key])):
-            raise ValueError(f"{copy} differs from {key}; the model shares one table, so they must be equal")

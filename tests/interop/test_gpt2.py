@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from motiongpt3_jax.commands.train import merged
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.interop import from_gpt2, read_gpt2
+from motiongpt3_jax.interop.official import merged
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
 from motiongpt3_jax.systems.motiongpt3.build import build_config
 

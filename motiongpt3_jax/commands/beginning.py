@@ -1,0 +1,80 @@
+"""What a run starts from, where its parameters are not all fresh: another model's folder, a GPT-2."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import jax
+
+from motiongpt3_jax.inference.engine import make_system
+from motiongpt3_jax.inference.folder import Body, ModelFolder, read_folder, resolve_model
+from motiongpt3_jax.inference.weights import read_variables
+from motiongpt3_jax.interop import from_gpt2, read_gpt2
+from motiongpt3_jax.interop.official import merged
+from motiongpt3_jax.interop.parts import PARTS, differences, of_parts
+from motiongpt3_jax.systems.interface import Variables
+from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
+from motiongpt3_jax.text import Tokenizer
+
+
+def open_start(config: Mapping[str, Any]) -> ModelFolder | None:
+    """The folder of the model that a run starts from; None when it starts afresh.
+
+    Raises:
+      FileNotFoundError: there is no such model.
+      ValueError: a part that comes trained has other sizes than the config; says what to set.
+    """
+    if not config["start"]:
+        return None
+    folder = read_folder(resolve_model(config["start"]))
+    wrong = differences(folder.config["model"], config["model"], trained_parts(folder))
+    if wrong:
+        raise ValueError(f"--config.start={config['start']}: it has other sizes than the config; add {' '.join(wrong)}")
+    return folder
+
+
+def trained_parts(folder: ModelFolder) -> tuple[str, ...]:
+    """The parts of a model that were trained: "vae", "text", "motion"."""
+    return tuple(part for part in PARTS if part not in folder.untrained)
+
+
+def of_start(start: ModelFolder, tokenizer: Tokenizer, body: Body) -> tuple[Tokenizer, Body]:
+    """The run's tokenizer and body, of which those that trained parts were trained with stay as they are.
+
+    A text branch keeps its ids, and a VAE the statistics of its features; the bones are those of the run's own clips.
+
+    Raises:
+      ValueError: the model's features are those of another skeleton.
+    """
+    parts = trained_parts(start)
+    if "text" in parts:
+        tokenizer = start.tokenizer
+    if "vae" in parts:
+        if start.body.skeleton.name != body.skeleton.name:
+            raise ValueError(
+                f"--config.start: its features are of the {start.body.skeleton.name} skeleton, the data's of "
+                f"{body.skeleton.name}"
+            )
+        body = replace(body, mean=start.body.mean, std=start.body.std)
+    return tokenizer, body
+
+
+def begins_trained(config: Mapping[str, Any]) -> bool:
+    """Whether a run starts from anything but fresh variables."""
+    return bool(config["start"] or config["pretrained"])
+
+
+def beginning(system: MotionGPT3, config: Mapping[str, Any], key: jax.Array) -> Variables:
+    """Fresh variables, with the trained parts of `config["start"]`, and `config["pretrained"]` as the text branch."""
+    variables = jax.jit(system.init)(key)
+    start = open_start(config)
+    if start:
+        parts = trained_parts(start)
+        _, _, found = read_variables(start, make_system(start).config)
+        variables = variables.replace(params=merged(variables.params, of_parts(found.params, parts)))
+        if "vae" in parts:
+            variables = variables.replace(state=found.state)
+    if config["pretrained"]:
+        text = from_gpt2(read_gpt2(config["pretrained"]), system.config)
+        variables = variables.replace(params=merged(variables.params, text))
+    return variables

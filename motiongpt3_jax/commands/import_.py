@@ -1,0 +1,184 @@
+"""Weights of the official MotionGPT3, of MLD's VAE or of a GPT-2 as a model's folder."""
+
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from motiongpt3_jax.commands.arguments import command_parser
+from motiongpt3_jax.commands.beginning import trained_parts
+from motiongpt3_jax.commands.export import say_written
+from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.inference.engine import make_system
+from motiongpt3_jax.inference.exported import require_free, write_exported
+from motiongpt3_jax.inference.folder import Body, ModelFolder, plain, read_folder
+from motiongpt3_jax.inference.weights import read_variables
+from motiongpt3_jax.interop import entries, from_gpt2, from_official, to_official
+from motiongpt3_jax.interop.bodies import NEEDED, read_body
+from motiongpt3_jax.interop.checkpoint_files import as_float32, read_state_dict
+from motiongpt3_jax.interop.latents import OFFICIAL_SCALE
+from motiongpt3_jax.interop.official import merged, require_fit
+from motiongpt3_jax.interop.parts import KINDS, PARTS, differences
+from motiongpt3_jax.interop.recognise import Found, Sizes, recognised, sizes_of
+from motiongpt3_jax.interop.sources import find_source
+from motiongpt3_jax.motion import HUMANML3D
+from motiongpt3_jax.systems.interface import Tree
+from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
+from motiongpt3_jax.systems.motiongpt3.modules import latent_state
+from motiongpt3_jax.text import load_tokenizer
+
+GPT2, GPT2_HEAD = "openai-community/gpt2", 64
+"""The tokenizer that official models have, and the width of the heads of every GPT-2."""
+
+
+class Imported(NamedTuple):
+    """What is written: a folder's content, the tensors by their official names, the state, (stage, step)."""
+
+    folder: ModelFolder
+    tensors: dict[str, np.ndarray]
+    state: Tree
+    trained: tuple[str, int]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    found = command_parser(
+        "import",
+        "A checkpoint of the official MotionGPT3, of MLD's motion VAE or of a GPT-2 of any size as a model's folder. "
+        "Sizes are read from the tensors. A VAE or a GPT-2 alone is a beginning for training: the rest is fresh.",
+        "motiongpt3 import --from motiongpt3.ckpt --statistics ~/HumanML3D --out models/official",
+        overrides=True,
+    )
+    found.add_argument("--from", dest="source", required=True, metavar="PLACE", help="a file, a folder or a hub name")
+    found.add_argument("--out", required=True, metavar="MODEL", help="folder of the model")
+    found.add_argument(
+        "--config", default="motiongpt3:base:official", help="what the tensors do not say (motiongpt3:base:official)"
+    )
+    found.add_argument("--tokenizer", metavar="PLACE", help=f"a folder or a hub name (default: {GPT2})")
+    found.add_argument(
+        "--statistics", metavar="PLACE", help="folder with Mean.npy and Std.npy, such as HumanML3D's; or a model's"
+    )
+    return found
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Reads, checks, writes, and says what was written and what comes next."""
+    out = require_free(arguments.out)
+    source = find_source(arguments.source)
+    made = from_model(source) if source.is_dir() else from_tensors(source, arguments)
+    write_exported(out, *made)
+    say_written(sorted(path for path in out.rglob("*") if path.is_file()))
+    print(next_step(made.folder, out, arguments.config))
+
+
+def from_model(source: Path) -> Imported:
+    """A run or an exported model as it is."""
+    folder = read_folder(source)
+    config = make_system(folder).config
+    stage, step, variables = read_variables(folder, config)
+    return Imported(folder, to_official(variables.params, config), variables.state, (stage, step))
+
+
+def from_tensors(source: Path, arguments: argparse.Namespace) -> Imported:
+    """The model in a file of tensors.
+
+    Raises:
+      ValueError: the tensors fit no model, or the statistics or the tokenizer do not fit them; says which.
+    """
+    found = recognised(read_state_dict(source))
+    tensors, note = as_float32(found.tensors)
+    if note:
+        print(note)
+    found = Found(found.kind, tensors)
+    folder = make_folder(source, found, arguments)
+    system = make_system(folder)
+    return Imported(folder, official(found, system), latent_state(system.config), ("imported", 0))
+
+
+def make_folder(source: Path, found: Found, arguments: argparse.Namespace) -> ModelFolder:
+    """The config, tokenizer and body of a file of tensors."""
+    sizes = sizes_of(found)
+    config = sized(load_config(arguments.config, arguments.overrides), sizes, arguments.overrides)
+    beside = any((source.parent / name).is_file() for name in ("tokenizer.json", "vocab.json"))
+    name = arguments.tokenizer or (str(source.parent) if beside else GPT2)
+    tokenizer = load_tokenizer(name)
+    if sizes.vocabulary not in (None, tokenizer.base_vocabulary):
+        raise ValueError(
+            f"{source} has {sizes.vocabulary} ids, and the tokenizer {name!r} {tokenizer.base_vocabulary}: give the "
+            "one that it was trained with as --tokenizer"
+        )
+    config.tokenizer = name
+    untrained = tuple(part for part in PARTS if part not in KINDS[found.kind])
+    return ModelFolder(source, plain(config.to_dict()), tokenizer, find_body(source, sizes, arguments), untrained)
+
+
+def sized(config: ConfigDict, sizes: Sizes, overrides: list[str]) -> ConfigDict:
+    """The config with the sizes that the tensors have.
+
+    Raises:
+      ValueError: nothing says how many heads the decoder has.
+    """
+    decoder, model = config.model.decoder, config.model
+    width = sizes.model.get("decoder", decoder)["width"]
+    if width != decoder.width and not any(text.startswith("model.decoder.heads=") for text in overrides):
+        if width % GPT2_HEAD:
+            raise ValueError(f"the decoder is {width} wide; say how many heads it has: --config.model.decoder.heads=N")
+        decoder.heads = width // GPT2_HEAD
+    for section, values in sizes.model.items():
+        model[section].update(values)
+    if model.latent_scale is None:
+        with config.ignore_type():
+            model.latent_scale = OFFICIAL_SCALE
+    return config
+
+
+def find_body(source: Path, sizes: Sizes, arguments: argparse.Namespace) -> Body:
+    """The statistics that were given, or lie beside the file; nothing in their place for a model without a VAE.
+
+    Raises:
+      ValueError: there are none, or they are of another number of features.
+    """
+    beside = source.with_name(f"{source.stem}_Mean.npy")
+    place = arguments.statistics or (beside if beside.is_file() else None)
+    if sizes.features is None and place is None:
+        count, joints = HUMANML3D.features, len(HUMANML3D.joints)
+        return Body(np.zeros(count, np.float32), np.ones(count, np.float32), np.zeros((joints, 3), np.float32))
+    if place is None:
+        raise ValueError(NEEDED)
+    body = read_body(place)
+    if sizes.features not in (None, len(body.mean)):
+        raise ValueError(f"{source} has {sizes.features} features a frame, and --statistics {place} {len(body.mean)}")
+    return body
+
+
+def official(found: Found, system: MotionGPT3) -> dict[str, np.ndarray]:
+    """All tensors of the model by their official names: those that were found, the rest fresh.
+
+    Raises:
+      ValueError: names everything that is missing, unexpected or of another shape.
+    """
+    if found.kind == "whole":
+        table = entries(system.config)
+        require_fit(found.tensors, table)
+        absent = {entry.key: np.zeros(entry.shape, np.float32) for entry in table if entry.optional}
+        return absent | found.tensors
+    if found.kind == "vae":
+        params = from_official(found.tensors, system.config, prefix="vae.")
+    else:
+        params = from_gpt2(found.tensors, system.config)
+    fresh = jax.jit(system.init)(jax.random.key(0)).params
+    return to_official(merged(fresh, params), system.config)
+
+
+def next_step(folder: ModelFolder, out: Path, config: str) -> str:
+    """What can be done with the model."""
+    if not folder.untrained:
+        return f'imported; next: motiongpt3 generate --model {out} --text "a person walks" --out motions'
+    parts, wanted = trained_parts(folder), load_config(config).to_dict()
+    run = tuple(name for name in plain(wanted["run"]) if name not in parts)
+    asked = [f"--config {config}", *differences(folder.config["model"], plain(wanted["model"]), parts)]
+    asked += [f"--config.start={out}", f'--config.run="{run}"', "--workdir RUN"]
+    return f"imported: {', '.join(parts)}; next: motiongpt3 train {' '.join(asked)}"

@@ -1,0 +1,68 @@
+"""What turns a checkpoint's features into joints: statistics and bones, which lie beside the data it was trained on."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from motiongpt3_jax.data_pipelines import procedural
+from motiongpt3_jax.data_pipelines.humanml3d.folder import FEATURES, Folder, read_array
+from motiongpt3_jax.data_pipelines.problem import Problem
+from motiongpt3_jax.data_pipelines.records import open_records
+from motiongpt3_jax.inference.folder import Body, read_folder
+from motiongpt3_jax.motion import HUMANML3D, features_to_joints
+
+NEEDED = (
+    "--statistics is needed: a checkpoint does not hold the mean and deviation of the features that it was trained on. "
+    "Give the folder of HumanML3D, where Mean.npy and Std.npy lie, another folder with these files, or a model or "
+    "built clips that have them"
+)
+
+
+def read_body(place: str | Path) -> Body:
+    """The statistics and bones of a folder: a model's, that of built clips, or one with Mean.npy and Std.npy.
+
+    Where there are features beside them (`new_joint_vecs` of HumanML3D), the bones are those of the first clip: all
+    clips were made with the same. Else they are those of the average adult of the procedural clips, which differ from
+    HumanML3D's by a few millimetres. Bones matter for captions alone, where a motion first takes on the model's body.
+
+    Args:
+      place: a folder, or a file `...Mean.npy` with `...Std.npy` beside it.
+
+    Raises:
+      FileNotFoundError: there are no statistics.
+      ValueError: they are no statistics of HumanML3D's 263 features.
+    """
+    path = Path(place).expanduser()
+    if path.is_dir() and (path / "metadata.json").is_file():
+        records = open_records(path)
+        return Body(records.mean, records.std, records.offsets, records.skeleton, records.fps)
+    if path.is_dir() and (path / "statistics.npz").is_file():
+        return read_folder(path).body
+    file = path / "Mean.npy" if path.is_dir() else path
+    if not file.is_file() or not file.name.endswith("Mean.npy"):
+        raise FileNotFoundError(f"--statistics {place}: there is no Mean.npy, and no model or built clips either")
+    mean, std = (_array(file.parent, name) for name in (file.name, file.name.removesuffix("Mean.npy") + "Std.npy"))
+    if std.min() <= 0:
+        raise ValueError(f"--statistics {place}: Std.npy has deviations that are not positive")
+    return Body(mean, std, _bones(file.parent))
+
+
+def _array(folder: Path, name: str) -> Float[np.ndarray, "features"]:
+    found = read_array(Folder(folder), name)
+    if isinstance(found, Problem):
+        raise ValueError(f"--statistics {folder}: {found}")
+    if found.shape != (HUMANML3D.features,):
+        raise ValueError(f"--statistics {folder}: {name} has shape {found.shape}; expected ({HUMANML3D.features},)")
+    return found
+
+
+def _bones(folder: Path) -> Float[np.ndarray, "joints 3"]:
+    clips = folder / FEATURES
+    names = [entry.name for entry in os.scandir(clips) if entry.name.endswith(".npy")] if clips.is_dir() else []
+    if names:
+        features = read_array(Folder(folder), f"{FEATURES}/{min(names)}")
+        if not isinstance(features, Problem) and features.shape[1:] == (HUMANML3D.features,):
+            return HUMANML3D.offsets(features_to_joints(features[:1])[0])
+    return HUMANML3D.offsets(procedural.generate(0).joints[0])

@@ -1,0 +1,78 @@
+"""Where a checkpoint comes from: a file or a folder here, or a name on the Hugging Face hub."""
+
+import json
+import re
+from pathlib import Path
+
+from motiongpt3_jax.inference.folder import resolve_model
+from motiongpt3_jax.interop.checkpoint_files import SUFFIXES
+
+USUAL = ("model.safetensors", "pytorch_model.bin")
+"""How the weights of a language model are called."""
+
+
+def find_source(name: str) -> Path:
+    """The file of tensors, or the folder of one of our models, that a name stands for.
+
+    Args:
+      name: a file; a folder; `user/name` on the hub, or `user/name/FILE` where it holds several checkpoints.
+
+    Raises:
+      FileNotFoundError: there is no such thing.
+      ValueError: a folder holds no checkpoint, or several.
+    """
+    path = Path(name).expanduser()
+    inside = re.fullmatch(r"([\w-][\w.-]*/[\w.-]+)/(.+)", name)
+    if inside and not path.exists() and not path.parent.exists() and path.suffix in SUFFIXES:
+        return _download(inside[1], inside[2])
+    folder = resolve_model(name)
+    if folder.is_file():
+        return folder
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"--from {name}: there is nothing; give a checkpoint ({', '.join(SUFFIXES)}), a folder or a hub name"
+        )
+    if is_ours(folder):
+        return folder
+    usual = next((folder / file for file in USUAL if (folder / file).is_file()), None)
+    if usual:
+        return usual
+    files = sorted(entry.name for entry in folder.iterdir() if entry.suffix in SUFFIXES)
+    if not files and not path.exists():
+        return _download(name, _only(name, _hub_files(name)))
+    return folder / _only(name, files)
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder is that of a run or of an exported model."""
+    try:
+        return "skeleton" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def _only(name: str, files: list[str]) -> str:
+    if len(files) != 1:
+        found = f"several: {', '.join(files)}; name one, as {name}/{files[0]}" if files else "none"
+        raise ValueError(f"--from {name}: of checkpoints ({', '.join(SUFFIXES)}) it has {found}")
+    return files[0]
+
+
+def _hub_files(name: str) -> list[str]:
+    from huggingface_hub import list_repo_files
+
+    try:
+        return sorted(file for file in list_repo_files(name) if file.endswith(SUFFIXES))
+    except Exception as error:  # the library, and the network below it, raise many kinds
+        raise FileNotFoundError(f"--from {name}: the hub did not list it ({type(error).__name__})") from error
+
+
+def _download(name: str, file: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(name, file))
+    except Exception as error:  # as above
+        raise FileNotFoundError(
+            f"--from {name}/{file}: there is no such file, and the hub did not give it ({type(error).__name__})"
+        ) from error

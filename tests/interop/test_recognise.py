@@ -1,0 +1,112 @@
+"""What a file of tensors is, and how large."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.interop import TIED, entries
+from motiongpt3_jax.interop.recognise import Found, recognised, sizes_of
+from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
+from motiongpt3_jax.systems.motiongpt3.build import build_config
+
+SIZES = (
+    "model.vae.width=24",
+    "model.vae.layers=5",
+    "model.vae.mlp_width=20",
+    "model.vae.latents=3",
+    "model.vae.max_frames=77",
+    "model.decoder.width=40",
+    "model.decoder.layers=3",
+    "model.decoder.max_positions=99",
+    "model.decoder.motion_factor=0.5",
+    "model.head.width=28",
+    "model.head.depth=2",
+    "model.head.time=12",
+)
+
+
+def tensors_of(config: MotionGPT3Config) -> dict[str, np.ndarray]:
+    """Tensors of the right shapes without numbers."""
+    shapes = {entry.key: entry.shape for entry in entries(config)}
+    shapes |= {copy: shapes[key] for copy, key in TIED.items()}
+    return {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes.items()}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_config("motiongpt3:test", SIZES).model.to_dict()
+
+
+@pytest.fixture(scope="module")
+def state(model):
+    return tensors_of(build_config(model, features=9, vocabulary=300))
+
+
+def gpt2(state):
+    """The text branch under the names of a GPT-2."""
+    return {
+        "wte.weight": state["lm.language_model.transformer.wte.weight"][:-2],
+        "wpe.weight": state["lm.language_model.transformer.wpe.weight"],
+        **{f"h.{layer}.ln_1.weight": np.zeros(40) for layer in range(3)},
+    }
+
+
+def test_all_sizes_are_read_from_shapes(model, state):
+    sizes = sizes_of(recognised(state))
+    assert (sizes.features, sizes.vocabulary) == (9, 300)
+    for section, values in sizes.model.items():
+        assert values == {name: model[section][name] for name in values}
+    named = {f"model.{section}.{name}" for section, values in sizes.model.items() for name in values}
+    assert named == {size.split("=")[0] for size in SIZES}
+
+
+def test_a_part_says_its_own_sizes_and_no_more(model, state):
+    vae = {name: tensor for name, tensor in state.items() if name.startswith("vae.")}
+    sizes = asdict(sizes_of(recognised(vae)))
+    assert sizes["model"].keys() == {"vae"}
+    assert (sizes["features"], sizes["vocabulary"]) == (9, None)
+    sizes = asdict(sizes_of(recognised(gpt2(state))))
+    assert sizes["model"] == {"decoder": {"width": 40, "layers": 3, "max_positions": 99}}
+    assert (sizes["features"], sizes["vocabulary"]) == (None, 300)
+
+
+@pytest.mark.parametrize("wrapping", ["", "model.", "trainer.model."])
+def test_a_whole_model_is_known_inside_a_wrapper_and_without_its_evaluation(state, wrapping):
+    metrics = {"metrics.MMMetrics.t2m_textencoder.hidden": np.zeros(2), "_losses.losses_train.total": np.zeros(())}
+    found = recognised({wrapping + name: tensor for name, tensor in (state | metrics).items()})
+    assert found.kind == "whole"
+    assert found.tensors.keys() == state.keys()
+
+
+@pytest.mark.parametrize("wrapping", ["vae.", "motion_vae.", "model.motion_vae.", ""])
+def test_a_vae_is_known_among_the_networks_of_mld(state, wrapping):
+    vae = {name.removeprefix("vae."): tensor for name, tensor in state.items() if name.startswith("vae.")}
+    others = {"denoiser.query_pos.pe": np.zeros(2), "text_encoder.text_model.weight": np.zeros(2)} if wrapping else {}
+    found = recognised({wrapping + name: tensor for name, tensor in vae.items()} | others)
+    assert found.kind == "vae"
+    assert found.tensors.keys() == {f"vae.{name}" for name in vae}
+
+
+@pytest.mark.parametrize("wrapping", ["", "transformer."])
+def test_a_gpt2_is_known_with_and_without_its_head(state, wrapping):
+    extra = {"lm_head.weight": np.zeros((300, 40)), f"{wrapping}h.0.attn.bias": np.zeros((1, 1, 4, 4))}
+    tensors = {wrapping + name: tensor for name, tensor in gpt2(state).items()}
+    found = recognised(tensors | extra)
+    assert found.kind == "text"
+    assert found.tensors.keys() == gpt2(state).keys()
+
+
+def test_another_model_is_said_to_be_none_of_these():
+    with pytest.raises(ValueError, match=r"the tensors \(bert\.a, bert\.b \.\.\.\) are of no known model"):
+        recognised({"bert.a": np.zeros(2), "bert.b": np.zeros(2)})
+
+
+def test_a_missing_tensor_that_tells_a_size_is_named(state):
+    found = recognised(state)
+    lacking = {name: x for name, x in found.tensors.items() if name != "vae.global_motion_token"}
+    with pytest.raises(ValueError, match=r"cannot be told: vae\.global_motion_token is missing"):
+        sizes_of(Found("whole", lacking))
+    with pytest.raises(ValueError, match=r"vae\.global_motion_token has shape \(2,\), expected 2 axes"):
+        sizes_of(Found("whole", lacking | {"vae.global_motion_token": np.zeros(2)}))
