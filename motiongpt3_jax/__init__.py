@@ -1,1 +1,43 @@
-"""MotionGPT3 in JAX: motion and language in one model."""
+"""Motion and language in one model, in JAX.
+
+import motiongpt3_jax
+
+model = motiongpt3_jax.load("runs/demo")
+motion = model.generate("a person walks forward", seconds=2.4)
+sentence = model.caption(motion)
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from motiongpt3_jax.inference.chat import Chat, Reply
+    from motiongpt3_jax.inference.model import Joined, Model
+    from motiongpt3_jax.motion import Motion, load_motion, save_motion
+
+    load = Model.load
+
+_HOMES = {
+    "Chat": "inference.chat",
+    "Joined": "inference.model",
+    "Model": "inference.model",
+    "Motion": "motion",
+    "Reply": "inference.chat",
+    "load_motion": "motion",
+    "save_motion": "motion",
+}
+
+__all__ = ["Chat", "Joined", "Model", "Motion", "Reply", "load", "load_motion", "save_motion"]
+
+
+def __getattr__(name: str) -> Any:
+    # Looked up when asked for: commands and data workers must not pay for JAX that they do not use.
+    if name == "load":
+        return __getattr__("Model").load
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has: {', '.join(__all__)}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -16,6 +16,7 @@ COMMANDS = {
     "export": "a model as a folder to share, or as a checkpoint of the official code",
     "predict": "what may come after a motion",
     "inbetween": "what may lie between two motions",
+    "chat": "any instruction, answered in words, in motion or in both",
     "convert": "a motion file as another kind of file, or as a picture",
     "bench": "measure training, generation or captioning",
 }

@@ -16,3 +16,4 @@ from tests.golden import (  # noqa: E402, F401
     pytest_runtest_protocol,
     pytest_terminal_summary,
 )
+from tests.trained import trained  # noqa: E402, F401

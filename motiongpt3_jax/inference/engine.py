@@ -228,9 +228,10 @@ class Engine:
         everything = np.ones(len(ids), bool)
         interleave = self.folder.config["layout"]["interleave"]
         clips = tuple(pairwise(ends))
-        return sequence_example(
+        example = sequence_example(
             number, ids, everything, everything, tokenizer, clips, inputs=len(clips), interleave=interleave
         )
+        return replace(example, outputs=example.outputs[-1:] if motion else ())
 
     def _groups(self, examples: Mapping[int, Example], frames: Sequence[int]) -> list[tuple[list[int], int]]:
         """(requests, rows) of every batch: those with clips apart, and like lengths together."""

@@ -37,7 +37,7 @@ def blended(parts: Sequence[Joints], frames: int, overlap: int, skeleton: Skelet
         part = np.asarray(part, np.float64)
         part = part[_best(whole[-overlap:], part, min(skip, len(part) - overlap), skeleton) :]
         whole = _crossed(whole, part, overlap, skeleton)
-    return with_lengths(whole[:frames], lengths, skeleton)
+    return with_lengths(whole[:frames], lengths[None], skeleton)
 
 
 def _best(end: Joints, part: Joints, most: int, skeleton: Skeleton) -> int:

@@ -11,6 +11,7 @@ from motiongpt3_jax.__main__ import COMMANDS, main
 from motiongpt3_jax.data_pipelines.procedural import generate
 from motiongpt3_jax.inference.engine import Engine
 from tests.commands.conftest import call
+from tests.motion.samples import dance
 
 
 def test_help_lists_every_command_and_each_command_shows_an_example(capsys):
@@ -103,10 +104,15 @@ def test_convert_mirrors_left_and_right(tmp_path):
         (("generate", "--model", "RUN", "--file", "none.txt", "--out", "x"), "there is no such file"),
         (("generate", "--model", "RUN", "--text", "a", "--frames", "3", "--out", "x"), "--frames 3 is out of range"),
         (
-            ("generate", "--model", "RUN", "--text", "a", "--seconds", "60", "--out", "x"),
-            "--seconds 60 is out of range",
+            ("generate", "--model", "RUN", "--text", "a", "--seconds", "61", "--out", "x"),
+            "--seconds 61 is out of range",
         ),
         (("generate", "--model", "RUN", "--text", "a", "--steps", "0", "--out", "x"), "at least one denoising step"),
+        (("predict", "--model", "RUN", "--motion", "x.npy", "--share", "2", "--out", "x"), "give a part of the file"),
+        (("inbetween", "--model", "RUN", "--motion", "x.npy", "--to", "y.npy", "--out", "x"), "give one --motion, and"),
+        (("chat", "--model", "RUN", "what is <motion:none.npy>?"), "'none.npy' does not exist"),
+        (("chat", "--model", "RUN", "what is <motion:last>?"), "no motion in this conversation"),
+        (("bench", "samplers"), "give --model"),
         (("train", "--config", "motiongpt3:none", "--workdir", "x"), "no config motiongpt3:none"),
         (("train", "--config", "motiongpt3:test", "--workdir", "x", "--speed"), "unknown argument '--speed'"),
         (("train", "--config", "motiongpt3:test", "--workdir", "RUN", "--config.seed=9"), "was begun with seed=0"),
@@ -181,9 +187,54 @@ def test_bench_prints_and_writes_medians(what, tmp_path):
     path = tmp_path / "numbers.json"
     status, out, error = call("bench", what, "--config", "motiongpt3:test", *small, "--json", path)
     assert status == 0, error
-    measured = json.loads(path.read_text())
+    (measured,) = json.loads(path.read_text())
     assert measured["median_seconds"] > 0
     assert measured["samples_per_second"] > 0
     assert measured["tokens_per_second"] > 0
     assert all(0 < share <= 1 for share in measured["shares"].values())
     assert "samples/s" in out
+    phases = {"train": [], "generate": ["text", "diffusion", "vae"], "caption": ["text"]}[what]
+    assert list(measured["phases"]) == phases
+
+
+def test_predict_keeps_what_is_given_and_sees_nothing_else(trained, tmp_path):
+    walk = dance(frames=50).astype(np.float32)
+    other = np.concatenate([walk[:15], walk[14:49] + 5])
+    fast = ("--steps", "2", "--format", "none", "--share", "0.3")
+    for name, joints in (("walk", walk), ("other", other)):
+        np.save(tmp_path / f"{name}.npy", joints)
+        asked = ("--motion", tmp_path / f"{name}.npy", *fast, "--out", tmp_path / name)
+        status, _, error = call("predict", "--model", trained, *asked)
+        assert status == 0, error
+    assert "no stage of this model trained it on the task 'predict'" in error
+    made = [np.load(tmp_path / name / "motion_000.npy") for name in ("walk", "other")]
+    np.testing.assert_array_equal(made[0][:15], walk[:15])
+    np.testing.assert_array_equal(made[0], made[1])
+    assert len(made[0]) == 50
+
+
+def test_inbetween_joins_the_ends_of_a_file_or_two_files_and_says_how_far_it_bent(trained, tmp_path):
+    walk = dance(frames=60).astype(np.float32)
+    np.save(tmp_path / "walk.npy", walk)
+    np.save(tmp_path / "end.npy", walk[:20] + 1)
+    common = ("--model", trained, "--motion", tmp_path / "walk.npy", "--steps", "2", "--format", "none")
+    status, out, error = call("inbetween", *common, "--out", tmp_path / "one")
+    assert status == 0, error
+    assert "carried" in out
+    made = np.load(tmp_path / "one" / "motion_000.npy")
+    np.testing.assert_array_equal(made[:15], walk[:15])
+    np.testing.assert_array_equal(made[45:], walk[45:])
+    asked = ("--to", tmp_path / "end.npy", "--seconds", "1.5", "--out", tmp_path / "two")
+    status, _, error = call("inbetween", *common, *asked)
+    assert status == 0, error
+    made = np.load(tmp_path / "two" / "motion_000.npy")
+    assert len(made) == 60 + 30 + 20
+    np.testing.assert_array_equal(made[90:], walk[:20] + 1)
+
+
+def test_chat_answers_turn_by_turn(trained, tmp_path):
+    np.save(tmp_path / "walk.npy", dance(frames=40).astype(np.float32))
+    asked = ("Walk.", f"What is <motion:{tmp_path / 'walk.npy'}>?", "--max-tokens", "4", "--steps", "2")
+    status, out, error = call("chat", "--model", trained, *asked, "--format", "none", "--out", tmp_path / "chat")
+    assert status == 0, error
+    assert len(out.strip().splitlines()) == 2

@@ -1,0 +1,97 @@
+"""Free instructions to a model, which answers in words, in motion or in both."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from motiongpt3_jax.commands.arguments import (
+    add_decoding,
+    add_model,
+    add_sampling,
+    command_parser,
+    decoding,
+    load_model,
+    motion_options,
+    output_folder,
+)
+from motiongpt3_jax.commands.motions import read_motions
+from motiongpt3_jax.commands.results import PICTURES, Result, origin, write_results
+from motiongpt3_jax.inference.chat import Chat, Reply, last_motion, named_motions
+from motiongpt3_jax.motion import Motion
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    found = command_parser(
+        "chat",
+        "Any instruction, with or without motions: `<motion:file.npy>` stands for a file, `<motion:last>` for the "
+        "newest motion of the answers. Without an instruction, lines are read until the end of the input.",
+        'motiongpt3 chat --model runs/demo "Show a person who waves." "What is this? <motion:last>" --out chat',
+    )
+    add_model(found)
+    found.add_argument("instruction", nargs="*", help="one or several turns")
+    found.add_argument("--seconds", type=float, help="length of motions in answers (default: as the model says)")
+    found.add_argument("--memory", type=int, default=0, help="earlier turns that the model is shown (default: 0)")
+    found.add_argument("--seed", type=int, default=0, help="turn n has seed SEED + n")
+    found.add_argument("--mapping", metavar="FILE", help="JSON file that names the joints of odd .bvh files")
+    found.add_argument("--fps", type=float, help="frames a second of files that do not say")
+    found.add_argument("--format", default="gif", choices=(*PICTURES, "none"), help="kind of picture (default: gif)")
+    found.add_argument("--out", default="chat", help="folder for motions of the answers (default: chat)")
+    add_decoding(found)
+    add_sampling(found)
+    return found
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Answers turn by turn."""
+    if arguments.memory < 0:
+        raise ValueError(f"--memory {arguments.memory}: show 0 or more earlier turns")
+    written = decoding(arguments)
+    model = load_model(arguments)
+    options = motion_options(arguments, model)
+    chat, replies = Chat(model, arguments.memory), []
+    results: list[Result] = []
+    for number, line in enumerate(arguments.instruction or lines()):
+        instruction, names = named_motions(line)
+        motions = [last_motion(replies) if name == "last" else read(arguments, chat, name) for name in names]
+        reply = chat.say(
+            instruction,
+            motions,
+            seconds=arguments.seconds,
+            seed=arguments.seed + number,
+            decoding=written,
+            **asdict(options),
+        )
+        replies.append(reply)
+        results += [
+            Result(motion, line, reply.text, {"instruction": line, "answer": reply.text, "turn": number})
+            for motion in reply.motions
+        ]
+        print(spoken(reply, len(results) - len(reply.motions)), flush=True)
+    if results:
+        folder = output_folder(arguments.out)
+        write_results(folder, results, arguments.format, "A conversation", origin(model, arguments.model, options))
+        print(f"{len(results)} motions in {folder}; open {folder / 'index.html'}", file=sys.stderr)
+
+
+def lines() -> Iterator[str]:
+    """Instructions typed in, or piped."""
+    if sys.stdin.isatty():
+        print("an instruction a line; an empty line ends", file=sys.stderr)
+    for line in sys.stdin:
+        if not line.strip():
+            return
+        yield line.strip()
+
+
+def read(arguments: argparse.Namespace, chat: Chat, name: str) -> Motion:
+    """A motion file that an instruction names."""
+    body = chat.model.engine.folder.body
+    return read_motions([name], arguments.mapping, file_fps=arguments.fps, body=body)[0]
+
+
+def spoken(reply: Reply, number: int) -> str:
+    """An answer as a line."""
+    motions = [f"[motion_{number + n:03d}: {motion.seconds:.1f} s]" for n, motion in enumerate(reply.motions)]
+    return " ".join(filter(None, [reply.text, *motions])) or "(no answer)"

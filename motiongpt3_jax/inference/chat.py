@@ -1,0 +1,160 @@
+"""Free instructions, one or several turns: the model itself decides whether it answers in words, in motion or in both.
+
+After the instruction the text branch writes on. Where it begins a motion, the holders follow, their hidden states
+become a motion, and the text goes on behind it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from motiongpt3_jax.inference.continuation import features_of, seed_of
+from motiongpt3_jax.inference.engine import Features, Question
+from motiongpt3_jax.inference.lengths import Length
+from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.motion import Motion
+from motiongpt3_jax.motion.resample import resampled
+from motiongpt3_jax.text import MOTION_INPUT, MOTION_OUTPUT, check_words, compose, text_prompt
+
+PLACE = "<motion>"
+"""Where a motion stands in an instruction."""
+
+MOST_MOTIONS = 3
+"""Motions in one answer."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer.
+
+    Attributes:
+      text: its words; empty when there are none.
+      motions: its motions, in their order.
+      lengths: who said how long each motion is to be.
+    """
+
+    text: str
+    motions: tuple[Motion, ...] = ()
+    lengths: tuple[Length, ...] = ()
+
+
+@dataclass
+class Chat:
+    """A conversation.
+
+    Attributes:
+      model: who answers.
+      memory: how many earlier turns the model is shown with each instruction. Training shows single turns, so a model
+        that was not trained on several answers best with 0.
+      turns: what was said: texts with holders, and the clips that fill them.
+    """
+
+    model: Model
+    memory: int = 0
+    turns: list[tuple[str, tuple[Features, ...]]] = field(default_factory=list)
+
+    def say(
+        self,
+        instruction: str,
+        motions: Sequence[Motion] = (),
+        *,
+        seconds: float | None = None,
+        seed: int = 0,
+        decoding: dict[str, Any] | None = None,
+        **sampling: Any,
+    ) -> Reply:
+        """The answer to an instruction.
+
+        Args:
+          instruction: any sentence; `<motion>` stands for the motions, in order. Where it stands nowhere, they follow
+            the sentence.
+          motions: what the instruction is about; of each the first person.
+          seconds: length of a motion in the answer; None lets the model say, see `Model.lengths`.
+          seed: decides drawn words and motions.
+          decoding: fields of `TextOptions`.
+          **sampling: fields of `MotionOptions`.
+
+        Raises:
+          ValueError: places and motions do not go together, or a motion or the conversation is too long.
+        """
+        question, clips = self._question(instruction, motions)
+        options = self.model.motion_options(**sampling)
+        tokenizer = self.model.engine.folder.tokenizer
+        writing = {"banned": (tokenizer.end_of_motion,), "stops": (tokenizer.start_of_motion,), **(decoding or {})}
+        before, shown = self._history()
+        text, parts, made, lengths = text_prompt(question), [], [], []
+        while True:
+            if len(made) == MOST_MOTIONS:
+                writing |= {"banned": (tokenizer.start_of_motion, tokenizer.end_of_motion), "stops": ()}
+            ids = self.model.engine.write(
+                [Question(before + text, (*shown, *clips))],
+                self.model.text_options(**writing),
+                [seed_of(seed, len(made), 1)] if writing.get("temperature") else None,
+            )[0]
+            moving = bool(ids) and ids[-1] == tokenizer.start_of_motion
+            words = ids[:-1] if moving else ids
+            parts.append(self.model.sentence(words))
+            text += tokenizer.decode(words, skip_special=False)
+            if not moving:
+                break
+            length = self.model.lengths([PLACE.join(instruction.split(PLACE)[:1])], seconds, seed)[0]
+            text += MOTION_OUTPUT
+            made += self.model.engine.move(
+                [Question(before + text, (*shown, *clips))], [length.frames], [seed_of(seed, len(made))], options
+            )
+            lengths.append(length)
+        found = tuple(Motion(joints[None], self.model.fps, self.model.skeleton) for joints in made)
+        answer = text[len(text_prompt(question)) :].strip().replace(MOTION_OUTPUT, MOTION_INPUT)
+        kept = (*clips, *(self._features(motion) for motion in found))
+        self.turns.append((compose(question, answer), kept))
+        return Reply(" ".join(filter(None, parts)), found, tuple(lengths))
+
+    def _question(self, instruction: str, motions: Sequence[Motion]) -> tuple[str, tuple[Features, ...]]:
+        check_words(instruction)
+        if not instruction.strip():
+            raise ValueError("the instruction is empty; write what the model should do")
+        places = instruction.count(PLACE)
+        if not places and motions:
+            instruction, places = " ".join([instruction, *[PLACE] * len(motions)]), len(motions)
+        if places != len(motions):
+            raise ValueError(f"the instruction has {places} places for a motion and {len(motions)} motions were given")
+        return instruction.replace(PLACE, MOTION_INPUT), tuple(self._features(motion) for motion in motions)
+
+    def _features(self, motion: Motion) -> Features:
+        body, longest = self.model.engine.folder.body, self.model.engine.longest_read
+        if motion.skeleton.name != body.skeleton.name:
+            raise ValueError(
+                f"the motion has the {motion.skeleton.name} skeleton; this model's is {body.skeleton.name}"
+            )
+        joints = resampled(motion, body.fps).joints[0]
+        if not 2 <= len(joints) <= longest + 1:
+            raise ValueError(
+                f"a motion of the conversation lasts {motion.seconds:.1f} s; "
+                f"give at least two frames and at most {longest / body.fps:.1f} s"
+            )
+        return features_of(joints, body)
+
+    def _history(self) -> tuple[str, tuple[Features, ...]]:
+        recent = self.turns[len(self.turns) - self.memory :] if self.memory else []
+        return "".join(text for text, _ in recent), tuple(clip for _, clips in recent for clip in clips)
+
+
+def last_motion(replies: Sequence[Reply]) -> Motion:
+    """The newest motion of a conversation.
+
+    Raises:
+      ValueError: there is none yet.
+    """
+    for reply in reversed(replies):
+        if reply.motions:
+            return reply.motions[-1]
+    raise ValueError("<motion:last>: there is no motion in this conversation yet")
+
+
+NAMED = re.compile(r"<motion:([^<>]+)>")
+
+
+def named_motions(instruction: str) -> tuple[str, list[str]]:
+    """An instruction with `<motion>` for every `<motion:NAME>`, and the names."""
+    return NAMED.sub(PLACE, instruction), NAMED.findall(instruction)

@@ -1,0 +1,144 @@
+"""Every task of one loaded model."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from motiongpt3_jax.inference.engine import Engine, Question
+from motiongpt3_jax.inference.lengths import predict_lengths
+from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.inference.prompts import Prompts
+from motiongpt3_jax.motion import Motion
+from motiongpt3_jax.text import load_templates, motion_prompt
+from tests.motion.samples import dance
+
+FAST = {"steps": 2}
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return Model.load(trained)
+
+
+def walker(frames, fps=20.0, people=1, size=1.0):
+    return Motion(size * dance(frames=frames, people=(people,)), fps)
+
+
+def test_a_new_sentence_or_length_within_a_bucket_compiles_nothing(model):
+    model.generate(["a person walks"], frames=[40], **FAST)
+    model.caption(walker(40))
+    before = model.engine.programs
+    model.generate(["somebody waves with the right arm"], frames=[57], seed=9, **FAST)
+    model.generate(["jump"], frames=[33], **FAST)
+    model.caption(walker(50))
+    assert model.engine.programs == before
+
+
+def test_warm_up_compiles_what_is_asked_for_then(trained):
+    model = Model.load(trained)
+    assert model.warm_up([2], [1.5], **FAST) > 0
+    before = model.engine.programs
+    model.caption(model.generate(["a person walks", "a man jumps"], 1.5, seed=4, **FAST))
+    assert model.engine.programs == before
+
+
+def test_requests_of_different_tasks_and_lengths_do_not_disturb_each_other(model):
+    clip = np.random.default_rng(0).normal(size=(20, 263)).astype(np.float32)
+    questions = [
+        Question(motion_prompt("a person walks")),
+        Question(motion_prompt(model.prompts.question("predict")), (clip,)),
+        Question(motion_prompt(model.prompts.question("inbetween")), (clip[:9], clip[9:])),
+        None,
+    ]
+    options = model.motion_options(steps=2)
+    together = model.engine.move(questions, [20, 47, 30, 64], [1, 2, 3, 4], options)
+    for number, (question, frames) in enumerate(zip(questions, [20, 47, 30, 64])):
+        alone = model.engine.move([question], [frames], [number + 1], options)[0]
+        assert alone.shape == (frames, 22, 3)
+        np.testing.assert_allclose(together[number], alone, atol=1e-4)
+
+
+def test_a_motion_longer_than_the_model_makes_is_put_together_from_windows(model):
+    motion = model.generate("a person walks", 12.0, **FAST)
+    assert motion.frames == 240
+    steps = np.linalg.norm(np.diff(motion.joints[0], axis=0), axis=-1)
+    assert np.isfinite(steps).all()
+    with pytest.raises(ValueError, match=r"0\.5 to 60 s"):
+        model.generate("a person walks", 60.5, **FAST)
+
+
+def test_the_first_window_is_the_short_motion_of_the_same_seed(model):
+    windows = model._windows(240)
+    short = model.generate("a person walks", frames=[windows[0]], seed=5, **FAST)
+    long = model.generate("a person walks", frames=[240], seed=5, **FAST)
+    np.testing.assert_allclose(long.joints[0, :20, 0], short.joints[0, :20, 0], atol=1e-5)
+
+
+def test_a_motion_of_no_sentence_depends_on_its_seed_alone(model):
+    first, second = model.generate(["", ""], frames=[30, 30], seed=1, **FAST)
+    assert np.abs(first.joints - second.joints).max() > 1e-3
+    again = model.generate("", frames=[30], seed=2, guidance_scale=7.0, **FAST)
+    np.testing.assert_allclose(again.joints, second.joints, atol=1e-4)
+
+
+def test_a_long_motion_is_captioned_part_by_part(model):
+    parts = model.captions_in_time([walker(450), walker(30)])
+    assert [len(own) for own in parts] == [3, 1]
+    assert [own[-1][1] for own in parts] == pytest.approx([449 / 20, 29 / 20])
+    assert parts[0][0][1] == parts[0][1][0]
+
+
+def test_a_drawn_caption_depends_on_its_seed(model):
+    motion = walker(40)
+    drawn = [model.caption(motion, seed=seed, temperature=5.0) for seed in (1, 2, 1)]
+    assert drawn[0] == drawn[2] != drawn[1]
+
+
+def test_what_was_never_said_is_drawn_from_the_lengths_of_training(model):
+    body = replace(model.engine.folder.body, lengths=np.array([30.0, 40.0, 90.0]))
+    engine = replace(model.engine, folder=replace(model.engine.folder, body=body))
+    found = predict_lengths(engine, Prompts(), ["a person walks"] * 50, range(50))
+    assert {length.source for length in found} == {"training"}
+    frames = [length.frames for length in found]
+    assert min(frames) >= 30
+    assert max(frames) <= 90
+    assert 35 <= np.median(frames) <= 45
+    assert found == predict_lengths(engine, Prompts(), ["a person walks"] * 50, range(50))
+
+
+class Scripted(Engine):
+    """Writes what a test wants it to write."""
+
+    def write(self, questions, options, seeds=None):
+        self.compiled.setdefault("asked", []).append([question.text for question in questions])
+        return [self.folder.tokenizer.encode(self.compiled["script"].pop(0)) for _ in questions]
+
+
+def scripted(model, *script):
+    names = ("system", "variables", "folder", "trained")
+    engine = Scripted(**{name: getattr(model.engine, name) for name in names})
+    engine.compiled["script"] = list(script)
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("subtask", "answer", "frames"),
+    [
+        ("t2t_caption_to_framelen", " About 64 frames.", 64),
+        ("t2t_caption_to_seclen", " It takes 3.0 seconds.", 60),
+        ("t2t_caption_to_seclen", " 99.0 seconds.", 196),
+    ],
+)
+def test_a_model_that_learned_lengths_is_asked_for_them(model, subtask, answer, frames):
+    subtasks = load_templates("witht2t_instructions")
+    engine = scripted(model, answer)
+    prompts = Prompts({subtask: subtasks[subtask]})
+    assert predict_lengths(engine, prompts, ["a person walks"], [0]) == [(frames, "sentence")]
+    assert "a person walks" in engine.compiled["asked"][0][0]
+
+
+def test_an_answer_without_a_number_is_no_length(model):
+    prompts = Prompts(load_templates("witht2t_instructions"))
+    found = predict_lengths(scripted(model, " I do not know."), prompts, ["a person walks"], [0])
+    assert found[0].source == "training"
