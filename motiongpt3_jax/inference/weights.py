@@ -82,9 +82,12 @@ def write_weights(
     named = {name: tensor for name, tensor in tensors.items() if name not in TIED}
     named |= {STATE + name: array for name, array in state.items()}
     fresh = path.with_name(path.name + ".new")
+    fresh.touch()
+    mode = fresh.stat().st_mode  # the library's own lets nobody else read
     save_file(
         {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in named.items()},
         fresh,
         metadata={"format": "pt", "format_version": FORMAT, "stage": trained[0], "step": str(trained[1])},
     )
+    fresh.chmod(mode)
     os.replace(fresh, path)

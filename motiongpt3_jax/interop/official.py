@@ -1,6 +1,7 @@
 """Official state dicts to parameters and back, by the name table."""
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 IGNORED = ("metrics.", "_losses.")
 """Keys that begin so belong to the official evaluation, not to the model."""
+
+LAYER = re.compile(r"\.(\d+)\.")
 
 
 def from_official(state: Mapping[str, Any], config: "MotionGPT3Config", prefix: str = "") -> dict[str, Any]:
@@ -113,14 +116,32 @@ def check_fit(found: Mapping[str, tuple[int, ...]], table: Collection[Entry]) ->
     wrong = sorted(key for key in known.keys() & found.keys() if known[key] != found[key])
     if not missing and not unexpected and not wrong:
         return
+    wrapping = next((key.removesuffix(missing[0]) for key in unexpected if missing and key.endswith(missing[0])), "")
+    if wrapping and all(wrapping + key in found for key in needed):
+        raise ValueError(f"every name in the state dict begins with {wrapping!r}; take that away and it fits the model")
     free = sorted(known.keys() - found.keys())
-    lines = [f"missing {key} {known[key]}{_near(key, unexpected, found)}" for key in missing]
-    lines += [f"unexpected {key} {found[key]}{_near(key, free, known)}" for key in unexpected]
-    lines += [f"{key} has shape {found[key]}, expected {known[key]}" for key in wrong]
+    lines = _lines("missing {key} {shape}{more}", missing, known, lambda key: _near(key, unexpected, found))
+    lines += _lines("unexpected {key} {shape}{more}", unexpected, found, lambda key: _near(key, free, known))
+    lines += _lines("{key} has shape {shape}{more}", wrong, found, lambda key: f", expected {known[key]}")
     raise ValueError(
         f"the state dict does not fit the model: {len(missing)} missing, {len(unexpected)} unexpected, {len(wrong)} of "
         "another shape. Compare the config's sizes with the checkpoint's:\n  " + "\n  ".join(lines)
     )
+
+
+def _lines(
+    text: str, keys: Collection[str], shapes: Mapping[str, tuple[int, ...]], more: Callable[[str], str]
+) -> list[str]:
+    """A line for each key, or for those of one shape that differ in the number of their layer alone."""
+    alike: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    for key in keys:
+        alike.setdefault((LAYER.sub(".*.", key, count=1), shapes[key]), []).append(key)
+    lines = []
+    for (pattern, shape), group in alike.items():
+        line = text.format(key=group[0] if len(group) == 1 else pattern, shape=shape, more=more(group[0]))
+        numbers = sorted(int(LAYER.search(key)[1]) for key in group) if len(group) > 1 else []
+        lines.append(line + (f"; * is {', '.join(map(str, numbers))}" if numbers else ""))
+    return lines
 
 
 def _near(key: str, candidates: Collection[str], shapes: Mapping[str, tuple[int, ...]]) -> str:

@@ -1,6 +1,10 @@
 """Imports as a user makes them, from checkpoints with filler weights."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -231,7 +235,25 @@ def test_what_is_missing_is_said(given, tmp_path, monkeypatch):
     assert "--from nothing.ckpt: there is nothing" in error
 
 
-def test_the_model_that_a_file_was_made_of_is_told_from_its_attention(given, tmp_path):
+@pytest.mark.slow
+def test_the_full_size_takes_less_than_a_minute_and_four_gigabytes(given, tmp_path):
+    pytest.importorskip("torch")
+    config = build_config(load_config("motiongpt3:base").model.to_dict(), features=263, vocabulary=VOCABULARY)
+    rng = np.random.default_rng(0)
+    state = {entry.key: rng.standard_normal(entry.shape, np.float32) for entry in entries(config)}
+    write_checkpoint(tmp_path / "official.ckpt", state)
+    asked = ("import", "--from", tmp_path / "official.ckpt", "--out", tmp_path / "model", *flat(given))
+    started = time.monotonic()
+    process = subprocess.Popen([sys.executable, "-m", "motiongpt3_jax", *map(str, asked)])
+    _, status, used = os.wait4(process.pid, 0)
+    assert status == 0
+    assert used.ru_maxrss < 4e6, f"{used.ru_maxrss / 1e6:.1f} GB"
+    assert time.monotonic() - started < 60
+    found = load_file(tmp_path / "model" / "model.safetensors")
+    same({name: found[name] for name in state}, state)
+
+
+def test_which_layers_share_attention_is_taken_from_the_command(given, tmp_path):
     mode = "--config.model.decoder.attention_mode=odd"
     assert imported(filled_state(), given, tmp_path, mode)[0] == 0
     assert make_system(read_folder(tmp_path / "model")).config.decoder.shared == (True, False)

@@ -55,6 +55,11 @@ def test_the_weights_have_official_names_in_pytorchs_layout_each_once(exported):
     np.testing.assert_array_equal(tensors["vae.skel_embedding.weight"], variables.params["vae"]["embed"]["kernel"].T)
 
 
+def test_whoever_reads_the_card_may_read_the_weights(exported):
+    modes = {path.name: path.stat().st_mode for path in exported[0].path.iterdir() if path.is_file()}
+    assert modes["model.safetensors"] == modes["README.md"]
+
+
 def test_the_card_can_be_pushed_and_says_how_to_use_the_model(exported):
     folder, _ = exported
     front = huggingface_hub.metadata_load(folder.path / "README.md")

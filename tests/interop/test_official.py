@@ -139,6 +139,32 @@ def test_one_error_names_everything_that_does_not_fit():
     assert "missing lm.motion_und_head.layers.bias (24,)\n" in message + "\n"
 
 
+def test_layers_that_do_not_fit_share_a_line_with_their_numbers():
+    state = state_of(replace(TINY, decoder=replace(TINY.decoder, layers=4, shared=(True,) * 4)))
+    with pytest.raises(ValueError, match="0 missing, 48 unexpected") as caught:
+        from_official(state, TINY)
+    lines = str(caught.value).splitlines()[1:]
+    assert len(lines) == 24
+    assert "  unexpected lm.language_model.transformer.h.*.c_attn.fn.1.bias (24,); * is 2, 3" in lines
+
+
+def test_names_of_another_code_are_told_beside_ours():
+    state = {name.replace("c_attn.fn.0", "attn.c_attn"): tensor for name, tensor in state_of(TINY).items()}
+    with pytest.raises(ValueError, match="4 missing, 4 unexpected") as caught:
+        from_official(state, TINY)
+    h = "lm.language_model.transformer.h"
+    said = f"missing {h}.*.c_attn.fn.0.bias (24,); nearest: {h}.0.attn.c_attn.bias (24,); * is 0, 1"
+    assert said in str(caught.value)
+
+
+def test_a_wrapper_around_all_names_is_told_in_one_line():
+    with pytest.raises(
+        ValueError, match=r"^every name in the state dict begins with 'module\.'; take that away"
+    ) as caught:
+        from_official({f"module.{name}": tensor for name, tensor in state_of(TINY).items()}, TINY)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_exported_parameters_must_have_the_configs_sizes():
     params = from_official(state_of(TINY), TINY)
     with pytest.raises(ValueError, match=r"latent_tokens|global_motion_token"):
