@@ -4,6 +4,8 @@
 PYTHON ?= $(shell for python in python3 python3.12 python3.13 python3.11 python; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 WORKERS ?= 2
+# Further packages for the environment: torch, where the tests against PyTorch are to run.
+EXTRAS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 INSTALLED := $(VENV)/installed
@@ -44,7 +46,7 @@ install: $(INSTALLED)
 $(INSTALLED): setup.py pyproject.toml
 	@test -n "$(PYTHON)" || { echo "There is no Python 3.11 or later with venv here; set PYTHON=/path/to/python."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(RUN) pip install --quiet --disable-pip-version-check $(EXTRAS) --editable '.[dev]'
 	@touch $@
 
 clean:

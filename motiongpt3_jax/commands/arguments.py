@@ -106,7 +106,7 @@ def split_overrides(unknown: list[str]) -> list[str]:
 
 
 def output_folder(path: str) -> Path:
-    """A folder for results, made if need be.
+    """A folder for results, to be made when there are any.
 
     Raises:
       NotADirectoryError: a file stands there.
@@ -114,5 +114,4 @@ def output_folder(path: str) -> Path:
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"--out {path}: a file stands there; give a folder")
-    folder.mkdir(parents=True, exist_ok=True)
     return folder

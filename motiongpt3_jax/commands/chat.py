@@ -16,7 +16,7 @@ from motiongpt3_jax.commands.arguments import (
     output_folder,
 )
 from motiongpt3_jax.commands.motions import read_motions
-from motiongpt3_jax.commands.results import PICTURES, Result, origin, write_results
+from motiongpt3_jax.commands.results import Result, add_results, origin, write_results
 from motiongpt3_jax.inference.chat import Chat, Reply, last_motion, named_motions
 from motiongpt3_jax.motion import Motion
 
@@ -36,8 +36,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--seed", type=int, default=0, help="turn n has seed SEED + n")
     found.add_argument("--mapping", metavar="FILE", help="JSON file that names the joints of odd .bvh files")
     found.add_argument("--fps", type=float, help="frames a second of files that do not say")
-    found.add_argument("--format", default="gif", choices=(*PICTURES, "none"), help="kind of picture (default: gif)")
-    found.add_argument("--out", default="chat", help="folder for motions of the answers (default: chat)")
+    add_results(found, out="chat")
     add_decoding(found)
     add_sampling(found)
     return found
@@ -48,6 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.memory < 0:
         raise ValueError(f"--memory {arguments.memory}: show 0 or more earlier turns")
     written = decoding(arguments)
+    folder = output_folder(arguments.out)
     model = load_model(arguments)
     options = motion_options(arguments, model)
     chat, replies = Chat(model, arguments.memory), []
@@ -70,8 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
         ]
         print(spoken(reply, len(results) - len(reply.motions)), flush=True)
     if results:
-        folder = output_folder(arguments.out)
-        write_results(folder, results, arguments.format, "A conversation", origin(model, arguments.model, options))
+        write_results(folder, arguments, results, "A conversation", origin(model, arguments.model, options))
         print(f"{len(results)} motions in {folder}; open {folder / 'index.html'}", file=sys.stderr)
 
 

@@ -4,37 +4,11 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Float
-
 from motiongpt3_jax.commands.arguments import command_parser
+from motiongpt3_jax.commands.kinds import WRITERS, with_clean_feet, write_kind
 from motiongpt3_jax.commands.motions import add_motions, read_motions
 from motiongpt3_jax.inference.folder import read_folder, resolve_model
-from motiongpt3_jax.motion import (
-    Motion,
-    clean_feet,
-    mirror,
-    mirror_caption,
-    save_motion,
-    write_amass,
-    write_bvh,
-    write_glb,
-)
-from motiongpt3_jax.motion.pictures import Entry, write_gif, write_mp4, write_page, write_strip
-
-WRITERS = {
-    "npy": lambda path, motion, caption: save_motion(path, motion),
-    "npz": lambda path, motion, caption: save_motion(path, motion),
-    "bvh": lambda path, motion, caption: write_bvh(path, motion),
-    "glb": lambda path, motion, caption: write_glb(path, motion),
-    "amass": lambda path, motion, caption: write_amass(path, motion),
-    "gif": write_gif,
-    "mp4": write_mp4,
-    "png": write_strip,
-    "html": lambda path, motion, caption: write_page(path, [Entry(caption or path.stem, motion, "")]),
-}
-ENDINGS = {"amass": "amass.npz"}
-"""Endings of files, where they are not the kind's own name."""
+from motiongpt3_jax.motion import mirror, mirror_caption
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,16 +43,8 @@ def run(arguments: argparse.Namespace) -> None:
         motions = [(path, replace(motion, joints=mirror(motion.joints, motion.skeleton))) for path, motion in motions]
         caption = caption and mirror_caption(caption)
     if arguments.clean_feet:
-        motions = [(path, replace(motion, joints=_with_clean_feet(motion))) for path, motion in motions]
+        motions = [(path, with_clean_feet(motion)) for path, motion in motions]
     for path, motion in motions:
         folder = Path(arguments.out) if arguments.out else path.parent
-        target = folder / f"{path.stem}.{ENDINGS.get(arguments.to, arguments.to)}"
-        if target.resolve() == path.resolve():
-            raise ValueError(f"{target} would be written over itself; give another folder with --out")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for written in WRITERS[arguments.to](target, motion, caption) or [target]:
+        for written in write_kind(folder, path.stem, motion, arguments.to, caption, keep=path):
             print(written)
-
-
-def _with_clean_feet(motion: Motion) -> Float[np.ndarray, "persons frames joints 3"]:
-    return np.stack([clean_feet(person, motion.skeleton, motion.fps) for person in motion.joints])

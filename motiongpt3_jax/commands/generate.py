@@ -14,6 +14,7 @@ from motiongpt3_jax.commands.arguments import (
     motion_options,
     output_folder,
 )
+from motiongpt3_jax.commands.kinds import with_clean_feet
 from motiongpt3_jax.commands.results import Result, add_results, origin, write_results
 from motiongpt3_jax.inference.lengths import Length
 from motiongpt3_jax.inference.model import Model
@@ -44,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--style", default="train", choices=("train", "official_eval"), help="how sentences are prompted"
     )
+    found.add_argument("--clean-feet", action="store_true", help="hold feet that slide over the floor where they stand")
     add_results(found)
     add_sampling(found)
     return found
@@ -56,20 +58,22 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError("--unconditional makes motions of no sentence; leave --text and --file out")
     if arguments.samples < 1:
         raise ValueError(f"--samples {arguments.samples}: ask for at least one motion a sentence")
+    folder = output_folder(arguments.out)
     model = load_model(arguments)
     options = motion_options(arguments, model)
     wanted = [sentence for sentence in sentences for _ in range(arguments.samples)]
     lengths = asked_lengths(arguments, model, wanted)
     note_lengths(model, lengths)
-    folder = output_folder(arguments.out)
     frames = [length.frames for length in lengths]
     motions = model.generate(wanted, frames=frames, seed=arguments.seed, style=arguments.style, **asdict(options))
+    if arguments.clean_feet:
+        motions = [with_clean_feet(motion) for motion in motions]
     results = []
     for number, (sentence, length, motion) in enumerate(zip(wanted, lengths, motions)):
         said = {"text": sentence, "seed": arguments.seed + number, "length": SOURCES[length.source]}
         results.append(Result(motion, sentence or "no sentence", f"seed {arguments.seed + number}", said))
     said = origin(model, str(Path(arguments.model).resolve()), options) | {"style": arguments.style}
-    write_results(folder, results, arguments.format, "Motions from sentences", said)
+    write_results(folder, arguments, results, "Motions from sentences", said)
     seconds = spread([motion.seconds for motion in motions])
     print(f"{len(motions)} motions of {seconds} s in {folder}; open {folder / 'index.html'}")
 

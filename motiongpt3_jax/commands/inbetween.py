@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--samples {arguments.samples}: ask for at least one result a file")
     if arguments.to and (len(arguments.motion) > 1 or arguments.seconds is None):
         raise ValueError("with --to give one --motion, and --seconds for the time between the two")
+    folder = output_folder(arguments.out)
     model = load_model(arguments)
     options = motion_options(arguments, model)
     body = model.engine.folder.body
@@ -76,9 +77,8 @@ def run(arguments: argparse.Namespace) -> None:
         title = f"{Path(path).name} to {Path(arguments.to).name}" if arguments.to else Path(path).name
         results.append(Result(made, title, f"{between / motion.fps:.1f} s made; {notes[-1]}; seed {seed}", said))
         print(f"{title}: {notes[-1]}")
-    folder = output_folder(arguments.out)
     said = origin(model, arguments.model, options) | {"protocol": arguments.protocol}
-    write_results(folder, results, arguments.format, "Motions joined", said)
+    write_results(folder, arguments, results, "Motions joined", said)
     print(f"{len(results)} motions in {folder}; open {folder / 'index.html'}")
 
 

@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--share {arguments.share:g}: give a part of the file, above 0 and up to 1")
     if arguments.samples < 1:
         raise ValueError(f"--samples {arguments.samples}: ask for at least one result a file")
+    folder = output_folder(arguments.out)
     model = load_model(arguments)
     options = motion_options(arguments, model)
     body = model.engine.folder.body
@@ -84,7 +85,6 @@ def run(arguments: argparse.Namespace) -> None:
         made, bends = model.predict(part, frames=frames, seed=seed, **asdict(options))
         said |= {"given": given, "bent": [bend_note(bend) for bend in bends]}
         results.append(Result(made, Path(path).name, f"{given / motion.fps:.1f} s given, seed {seed}", said))
-    folder = output_folder(arguments.out)
     said = origin(model, arguments.model, options) | {"protocol": arguments.protocol}
-    write_results(folder, results, arguments.format, "Motions that go on", said)
+    write_results(folder, arguments, results, "Motions that go on", said)
     print(f"{len(results)} motions in {folder}; open {folder / 'index.html'}")

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from motiongpt3_jax.commands.kinds import WRITERS, write_kind
 from motiongpt3_jax.inference.continuation import Bend
 from motiongpt3_jax.inference.model import Model
-from motiongpt3_jax.motion import Motion, save_motion
-from motiongpt3_jax.motion.pictures import Entry, write_gif, write_mp4, write_page
+from motiongpt3_jax.motion import Motion
+from motiongpt3_jax.motion.pictures import Entry, write_page
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions
 
-PICTURES = {"gif": write_gif, "mp4": write_mp4}
+PICTURES = ("gif", "mp4")
 
 
 @dataclass(frozen=True)
@@ -36,37 +37,42 @@ class Result:
     said: Mapping[str, Any] = field(default_factory=dict)
 
 
-def add_results(parser: argparse.ArgumentParser) -> None:
-    """Where results go, and as what."""
+def add_results(parser: argparse.ArgumentParser, out: str | None = None) -> None:
+    """Where results go, and as what; `out` is the folder unless another is given."""
     parser.add_argument("--format", default="gif", choices=(*PICTURES, "none"), help="kind of picture (default: gif)")
-    parser.add_argument("--out", required=True, help="folder for the results")
+    kinds = tuple(kind for kind in WRITERS if kind not in (*PICTURES, "npy", "html"))
+    parser.add_argument("--also", nargs="+", default=[], choices=kinds, help="further kinds of file for each motion")
+    parser.add_argument("--out", required=out is None, default=out, help="folder for the results")
 
 
 def write_results(
     folder: Path,
+    arguments: argparse.Namespace,
     results: Sequence[Result],
-    picture: str,
     page: str,
     said: Mapping[str, Any],
 ) -> None:
     """Writes `motion_000.npy`, its picture, ... , then `index.html` and `manifest.json`.
 
     Args:
-      folder: where; it exists.
+      folder: where; made if need be.
+      arguments: those of `add_results`.
       results: the motions.
-      picture: a key of `PICTURES`, or "none".
       page: the page's title.
       said: what the manifest says of all of them.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     listed = []
     for number, result in enumerate(results):
         motion = result.motion
-        ending = "npy" if motion.fps == motion.skeleton.fps else "npz"
-        files = {"joints": f"motion_{number:03d}.{ending}"}
-        save_motion(folder / files["joints"], motion)
-        if picture != "none":
-            files["picture"] = f"motion_{number:03d}.{picture}"
-            PICTURES[picture](folder / files["picture"], motion, result.title)
+        name, ending = f"motion_{number:03d}", "npy" if motion.fps == motion.skeleton.fps else "npz"
+        kinds = {"joints": ending} | ({"picture": arguments.format} if arguments.format != "none" else {})
+        kinds |= {kind: kind for kind in arguments.also}
+        files = {
+            said: [path.name for path in write_kind(folder, name, motion, kind, result.title)]
+            for said, kind in kinds.items()
+        }
+        files = {said: names[0] if len(names) == 1 else names for said, names in files.items()}
         listed.append({**result.said, "frames": motion.frames, "fps": motion.fps, **files})
     write_page(folder / "index.html", [Entry(r.title, r.motion, r.note) for r in results], page)
     text = json.dumps({**said, "motions": listed}, indent=1)
