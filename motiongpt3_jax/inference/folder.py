@@ -118,6 +118,7 @@ def read_folder(path: str | Path) -> ModelFolder:
 
     Raises:
       FileNotFoundError: there is no folder, or it is not a model's.
+      ValueError: its config is another program's, or damaged.
     """
     path = Path(path)
     if not path.is_dir():
@@ -126,12 +127,22 @@ def read_folder(path: str | Path) -> ModelFolder:
         )
     if not (path / "config.json").is_file():
         raise FileNotFoundError(f"{str(path)!r} is no model's folder: it has no config.json")
-    said = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    said = _read_config(path / "config.json")
     with np.load(path / "statistics.npz", allow_pickle=False) as file:
         arrays = {name: file[name] for name in ("mean", "std", "offsets", "lengths") if name in file}
     body = Body(**arrays, skeleton=SKELETONS[said["skeleton"]], fps=said["fps"])
     tokenizer = load_tokenizer(path / "tokenizer")
     return ModelFolder(path, plain(said["config"]), tokenizer, body, plain(said.get("untrained", [])))
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"'{path}' is damaged ({error}); export or download the model anew") from None
+    if not isinstance(said, dict) or not {"config", "skeleton", "fps"} <= said.keys():
+        raise ValueError(f"'{path}' is another program's; models of others come in with `motiongpt3 import`")
+    return said
 
 
 def plain(value: Any) -> Any:

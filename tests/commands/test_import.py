@@ -152,9 +152,11 @@ def gpt2(width, layers):
     return {name: fill(name, shape) for name, shape in shapes.items()}
 
 
-def test_a_gpt2_of_any_size_is_a_beginning_and_needs_no_statistics(given, tmp_path):
+def test_a_gpt2_of_any_size_is_a_beginning_with_the_tokenizer_beside_it_and_no_statistics(tmp_path):
     state = gpt2(128, 3)
-    status, out, error = imported(state, {"--tokenizer": given["--tokenizer"]}, tmp_path)
+    train_tokenizer(["a person walks"], VOCABULARY).save(tmp_path / "gpt2")
+    save_file(state, tmp_path / "gpt2" / "model.safetensors")
+    status, out, error = call("import", "--from", tmp_path / "gpt2", "--out", tmp_path / "model", *CONFIG)
     assert status == 0, error
     model = read_folder(tmp_path / "model")
     assert model.untrained == ("vae", "motion")

@@ -150,6 +150,16 @@ def test_weights_of_another_kind_are_refused(exported, tmp_path, change, said):
         Engine.load(edited(exported[0], tmp_path, change))
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [('{"n_layer": 12}', "another program's; models of others come in with"), ('{"config": {', "is damaged")],
+)
+def test_a_config_of_another_kind_is_said(tmp_path, content, said):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=said):
+        Engine.load(tmp_path)
+
+
 def test_damaged_weights_are_said(exported, tmp_path):
     copy = edited(exported[0], tmp_path, lambda *_: None)
     content = (copy / "model.safetensors").read_bytes()
