@@ -13,6 +13,9 @@ from motiongpt3_jax.text import text_prompt
 
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
+ANSWERS = 7
+"""How often a model is asked how long a sentence takes."""
+
 
 class Length(NamedTuple):
     """How long a motion is to be.
@@ -28,20 +31,33 @@ class Length(NamedTuple):
 
 
 def predict_lengths(engine: Engine, prompts: Prompts, sentences: Sequence[str], seeds: Sequence[int]) -> list[Length]:
-    """A length for each sentence: as the model answers, where it was trained to; else drawn by the seed."""
+    """A length for each sentence: as the model answers, where it was trained to; else drawn by the seed.
+
+    A single best answer would name the commonest length of all; the middle of several drawn ones belongs to the
+    sentence.
+    """
     drawn = [Length(_drawn(engine, seed), "training") for seed in seeds]
     asked = [(i, prompts.length_question(sentence)) for i, sentence in enumerate(sentences) if sentence]
     asked = [(i, question) for i, question in asked if question]
     if not asked:
         return drawn
     tokenizer = engine.folder.tokenizer
-    options = TextOptions(end=tokenizer.end, banned=(tokenizer.start_of_motion, tokenizer.end_of_motion), max_new=16)
-    answers = engine.write([Question(text_prompt(question)) for _, (question, _) in asked], options)
+    options = TextOptions(
+        end=tokenizer.end,
+        banned=(tokenizer.start_of_motion, tokenizer.end_of_motion),
+        max_new=16,
+        temperature=1.0,
+        repetition_penalty=1.0,
+    )
+    questions = [Question(text_prompt(question)) for _, (question, _) in asked for _ in range(ANSWERS)]
+    keys = [seeds[i] * ANSWERS + n for i, _ in asked for n in range(ANSWERS)]
+    answers = engine.write(questions, options, [key % 2**31 for key in keys])
     fps, (low, high) = engine.folder.body.fps, engine.frames
-    for (i, (_, unit)), ids in zip(asked, answers):
-        found = NUMBER.search(tokenizer.decode(ids))
-        if found:
-            frames = round(float(found[0]) * (fps if unit == "seconds" else 1))
+    for number, (i, (_, unit)) in enumerate(asked):
+        own = [NUMBER.search(tokenizer.decode(ids)) for ids in answers[number * ANSWERS : (number + 1) * ANSWERS]]
+        numbers = sorted(float(found[0]) for found in own if found)
+        if numbers:
+            frames = round(numbers[len(numbers) // 2] * (fps if unit == "seconds" else 1))
             drawn[i] = Length(min(max(frames, low), high), "sentence")
     return drawn
 

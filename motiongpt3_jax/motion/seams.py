@@ -17,10 +17,10 @@ SMALLEST_LIMIT = 0.02
 REACH = 0.6
 """Seconds over which a seam's correction fades."""
 
-MOST_STRETCH = 0.05
+MOST_STRETCH = 0.1
 """Metres by which bones may be off for a seam's sake. A limb that whirls needs more acceleration than the limit."""
 
-ROUNDS, SETTLING = 60, 3.0
+ROUNDS, SETTLING = 120, 3.0
 """How often seam and bones are set right in turns, and over how many frames a seam is then smoothed."""
 
 STIFF = 1e4
@@ -75,11 +75,12 @@ def join(
     limit = min(acceleration_limit(part) for part in (before, after) if part is not None)
     lengths = _lengths_between(before, len(proposed), after, fps, skeleton)
     bent = with_lengths(_bent(before, proposed, after, REACH * fps, limit, 0.0), lengths, skeleton)
+    settled = bent
     for _ in range(ROUNDS):
         if seam_acceleration(before, bent, after) <= limit:
             break
         # Bones at their length disturb the seam, and a calm seam the bones: in turns both come right.
-        settled = _bent(before, bent, after, SETTLING, limit, 0.9 * limit)
+        settled = _bent(before, _relaxed(settled, lengths, skeleton), after, SETTLING, limit, 0.9 * limit)
         bent = with_lengths(settled, lengths, skeleton)
     else:
         if np.abs(_bones(settled, skeleton) - lengths)[:, 1:].max() <= MOST_STRETCH:
@@ -152,6 +153,19 @@ def with_lengths(
             bone = joints[:, child] - joints[:, parent]
             length = np.maximum(_norms(bone), 1e-9)[:, None]
             placed[:, child] = placed[:, parent] + bone / length * lengths[:, child, None]
+    return placed
+
+
+def _relaxed(joints: Joints, lengths: Float[np.ndarray, "frames joints"], skeleton: Skeleton) -> Joints:
+    """Bones nearer to their lengths: both ends of each one give way, so that a bent limb can stretch out."""
+    placed = joints.copy()
+    for chain in skeleton.chains:
+        for parent, child in pairwise(chain):
+            bone = placed[:, child] - placed[:, parent]
+            length = np.maximum(_norms(bone), 1e-9)[:, None]
+            step = 0.5 * (1 - lengths[:, child, None] / length) * bone
+            placed[:, parent] += step
+            placed[:, child] -= step
     return placed
 
 

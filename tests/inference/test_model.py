@@ -132,7 +132,7 @@ def scripted(model, *script):
 )
 def test_a_model_that_learned_lengths_is_asked_for_them(model, subtask, answer, frames):
     subtasks = load_templates("witht2t_instructions")
-    engine = scripted(model, answer)
+    engine = scripted(model, *[answer] * 4, " 1 or 2.", *[" I do not know."] * 2)
     prompts = Prompts({subtask: subtasks[subtask]})
     assert predict_lengths(engine, prompts, ["a person walks"], [0]) == [(frames, "sentence")]
     assert "a person walks" in engine.compiled["asked"][0][0]
@@ -140,5 +140,5 @@ def test_a_model_that_learned_lengths_is_asked_for_them(model, subtask, answer, 
 
 def test_an_answer_without_a_number_is_no_length(model):
     prompts = Prompts(load_templates("witht2t_instructions"))
-    found = predict_lengths(scripted(model, " I do not know."), prompts, ["a person walks"], [0])
+    found = predict_lengths(scripted(model, *[" I do not know."] * 7), prompts, ["a person walks"], [0])
     assert found[0].source == "training"
