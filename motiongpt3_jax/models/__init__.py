@@ -1,9 +1,9 @@
 """Flax modules: arrays in, arrays out."""
 
 from motiongpt3_jax.models.decoder import Decoder, DecoderConfig, StreamConfig
+from motiongpt3_jax.models.further import by_layer, further
 from motiongpt3_jax.models.head import DiffusionHead, HeadConfig
-from motiongpt3_jax.models.memory import reserve, taken
-from motiongpt3_jax.models.streams import Memory, Stream, visible
+from motiongpt3_jax.models.streams import Memory, Stream, reserve, visible
 from motiongpt3_jax.models.vae import MotionVae, VaeConfig
 from motiongpt3_jax.models.vae_loss import vae_loss
 from motiongpt3_jax.models.vocabulary import Vocabulary
@@ -19,8 +19,9 @@ __all__ = [
     "StreamConfig",
     "VaeConfig",
     "Vocabulary",
+    "by_layer",
+    "further",
     "reserve",
-    "taken",
     "vae_loss",
     "visible",
 ]

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from motiongpt3_jax.models.memory import without, written
-from motiongpt3_jax.models.streams import Memory, Stream, visible
+from motiongpt3_jax.models.streams import Memory, Stream, put, visible
 
 Constrain = Callable[[str, Array], Array]
-KeyValues = tuple[Float[Array, "batch slots heads head_width"], Float[Array, "batch slots heads head_width"]]
+KeyValues = tuple[Float[Array, "batch heads slots head_width"], Float[Array, "batch heads slots head_width"]]
+Masks = tuple[Bool[Array, "batch queries keys"], Bool[Array, "queries keys"]]
 INIT = 0.02
 
 
@@ -101,10 +101,11 @@ class StreamBlock(nn.Module):
         self.mlp_out = nn.Dense(self.stream.width, **last)
         self.dropout = nn.Dropout(config.dropout)
 
-    def project(self, x: Float[Array, "batch slots width"]) -> Float[Array, "3 batch slots heads head_width"]:
+    def project(self, x: Float[Array, "batch slots width"]) -> Float[Array, "3 batch heads slots head_width"]:
         """Queries, keys and values."""
         x = self.qkv(self.attention_norm(x))
-        return jnp.moveaxis(x.reshape(*x.shape[:2], 3, self.config.heads, self.config.head_width), 2, 0)
+        x = x.reshape(*x.shape[:2], 3, self.config.heads, self.config.head_width)
+        return jnp.transpose(x, (2, 0, 3, 1, 4))
 
     def finish(
         self, x: Float[Array, "batch slots width"], mixed: Float[Array, "batch slots inner"], deterministic: bool
@@ -128,10 +129,11 @@ class Layer(nn.Module):
         self,
         hidden: dict[str, Array],
         shared: Bool[Array, ""],
-        memory: dict[str, KeyValues],
-        masks: tuple[Bool[Array, "batch queries keys"], Bool[Array, "queries keys"]],
+        masks: Masks,
+        memory: Mapping[str, KeyValues] | None = None,
+        write_at: Int[Array, ""] | None = None,
     ) -> tuple[dict[str, Array], dict[str, KeyValues]]:
-        """(hidden states after the layer, the slots' own keys and values)."""
+        """(hidden states after the layer, the streams' keys and values; with a memory, that with them written)."""
         blocks = {
             s.name: StreamBlock(s, self.config, self.constrain, name=s.name)
             for s in self.config.streams
@@ -139,11 +141,14 @@ class Layer(nn.Module):
         }
         projected = {name: block.project(hidden[name]) for name, block in blocks.items()}
         own = {name: (key, value) for name, (_, key, value) in projected.items()}
-        queries = jnp.concatenate([query for query, _, _ in projected.values()], axis=1)
-        fresh = tuple(jnp.concatenate(parts, axis=1) for parts in zip(*own.values()))
-        # The order of the masks' columns; a dictionary forgets it on its way through a scan.
-        earlier = [memory[s.name] for s in self.config.streams if s.name in memory]
-        mixed = self._attend(queries, [*earlier, fresh], masks[0] & (shared | masks[1]))
+        queries = jnp.concatenate([query for query, _, _ in projected.values()], axis=2)
+        if memory is None:
+            sources = [tuple(jnp.concatenate(parts, axis=2) for parts in zip(*own.values()))]
+        else:
+            own = {name: tuple(put(*pair, write_at) for pair in zip(memory[name], own[name])) for name in own}
+            held = {**memory, **own}
+            sources = [held[s.name] for s in self.config.streams if s.name in held]
+        mixed = self._attend(queries, sources, masks[0] & (shared | masks[1]))
         after, first = {}, 0
         for name, block in blocks.items():
             slots = hidden[name].shape[1]
@@ -153,19 +158,19 @@ class Layer(nn.Module):
 
     def _attend(
         self,
-        queries: Float[Array, "batch queries heads head_width"],
+        queries: Float[Array, "batch heads queries head_width"],
         sources: Sequence[KeyValues],
         seen: Bool[Array, "batch queries keys"],
     ) -> Float[Array, "batch queries inner"]:
         """One softmax over the keys of all sources; they are not joined, as that would copy a memory in every step."""
-        scores = [jnp.einsum("bqhd,bkhd->bhqk", queries, k, preferred_element_type=jnp.float32) for k, _ in sources]
+        scores = [jnp.einsum("bhqd,bhkd->bhqk", queries, k, preferred_element_type=jnp.float32) for k, _ in sources]
         scores = jnp.concatenate(scores, axis=-1) * self.config.head_width**-0.5
         scores = jnp.where(seen[:, None], scores, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(scores, axis=-1).astype(queries.dtype)
         weights = nn.Dropout(self.config.dropout)(weights, deterministic=self.deterministic)
-        ends = np.cumsum([k.shape[1] for k, _ in sources])[:-1]
+        ends = np.cumsum([k.shape[2] for k, _ in sources])[:-1]
         parts = zip(jnp.split(weights, ends, axis=-1), sources)
-        mixed = sum(jnp.einsum("bhqk,bkhd->bqhd", part, v) for part, (_, v) in parts)
+        mixed = sum(jnp.einsum("bhqk,bhkd->bqhd", part, v) for part, (_, v) in parts)
         return mixed.reshape(*mixed.shape[:2], -1)
 
 
@@ -219,8 +224,6 @@ class Decoder(nn.Module):
         self,
         streams: Mapping[str, Stream],
         *,
-        memory: Mapping[str, Memory] | None = None,
-        write_at: Int[Array, ""] | None = None,
         return_memory: bool = False,
         deterministic: bool = True,
     ) -> Any:
@@ -228,16 +231,14 @@ class Decoder(nn.Module):
 
         Args:
           streams: what to run; may be some of the config's streams.
-          memory: keys and values of earlier slots; the streams' own are written into it.
-          write_at: slot of the memory where the streams' slots go.
-          return_memory: also return the memory that this call leaves.
+          return_memory: also return what `further` slots need of these.
           deterministic: no dropout.
 
         Returns:
           {stream: (batch, slots, width)}, with memory also {stream: Memory}.
         """
         config = self.config
-        _check(config, streams, memory, write_at)
+        check_streams(config, streams)
         dropout = nn.Dropout(config.dropout)
         positions = Positions(config, name="positions")(streams)
         hidden = {
@@ -247,18 +248,14 @@ class Decoder(nn.Module):
             )
             for name, s in streams.items()
         }
-        memory = {} if memory is None else {s.name: memory[s.name] for s in config.streams if s.name in memory}
-        hidden, own = self._layers(hidden, memory, _masks(config, streams, memory, write_at), deterministic)
+        hidden, own = self._layers(hidden, visibility(config, streams, streams), deterministic)
         hidden = FinalNorm(config, name="final_norm")(hidden)
-        if not memory and not return_memory:
+        if not return_memory:
             return hidden
-        left = {n: Memory(*own[n], s.positions, s.segments, s.attended) for n, s in streams.items()}
-        if memory:
-            left = {n: written(memory[n], new, write_at) for n, new in left.items()}
-        return hidden, {**memory, **left}
+        return hidden, {n: Memory(*map(list, own[n]), s.positions, s.segments, s.attended) for n, s in streams.items()}
 
     def _layers(
-        self, hidden: dict[str, Array], memory: dict[str, Memory], masks: tuple[Array, Array], deterministic: bool
+        self, hidden: dict[str, Array], masks: Masks, deterministic: bool
     ) -> tuple[dict[str, Array], dict[str, KeyValues]]:
         config = self.config
         layer = nn.remat(Layer, prevent_cse=False) if config.remat else Layer
@@ -266,20 +263,20 @@ class Decoder(nn.Module):
             layer,
             variable_axes={"params": 0, "intermediates": 0},
             split_rngs={"params": True, "dropout": True},
-            in_axes=(0, 0, nn.broadcast),
+            in_axes=(0, nn.broadcast),
             length=config.layers,
             unroll=1 if config.scan else config.layers,
         )
         stack = scanned(config, deterministic, self.constrain, name="layers")
-        return stack(hidden, jnp.array(config.shared), {n: (m.keys, m.values) for n, m in memory.items()}, masks)
+        return stack(hidden, jnp.array(config.shared), masks)
 
 
-def _check(
-    config: DecoderConfig,
-    streams: Mapping[str, Stream],
-    memory: Mapping[str, Memory] | None,
-    write_at: Int[Array, ""] | None,
-) -> None:
+def check_streams(config: DecoderConfig, streams: Mapping[str, Stream]) -> None:
+    """Refuses streams that the decoder does not have, or of another width.
+
+    Raises:
+      ValueError: what they are, and what the decoder has.
+    """
     known = {stream.name: stream.width for stream in config.streams}
     if not streams or not streams.keys() <= known.keys():
         raise ValueError(f"the decoder was given the streams {sorted(streams)}; it has {sorted(known)}")
@@ -288,24 +285,25 @@ def _check(
             raise ValueError(
                 f"stream {name!r} is {stream.embeddings.shape[-1]} wide; the decoder's is {known[name]} wide"
             )
-    if memory is not None and (write_at is None or not streams.keys() <= memory.keys()):
-        raise ValueError(
-            f"a memory of {sorted(memory)} was given with streams {sorted(streams)} and write_at={write_at}; "
-            "each stream needs its memory, and write_at the slot where the stream's slots go"
-        )
 
 
-def _masks(
+def visibility(
     config: DecoderConfig,
-    streams: Mapping[str, Stream],
-    memory: Mapping[str, Memory],
-    write_at: Int[Array, ""] | None,
-) -> tuple[Bool[Array, "batch queries keys"], Bool[Array, "queries keys"]]:
-    """(which keys each query sees, which keys are of the query's own stream); keys are the memories', then new ones."""
-    rows = [s.name for s in config.streams if s.name in streams]
-    slots = {row: streams[row].positions.shape[1] for row in rows}
-    keys = [(name, without(m, slots[name], write_at) if name in slots else m) for name, m in memory.items()]
-    keys += [(name, streams[name]) for name in rows]
-    seen = [jnp.concatenate([visible(streams[row], key) for _, key in keys], axis=2) for row in rows]
-    same = [np.concatenate([np.full((slots[row], k.positions.shape[1]), row == n) for n, k in keys], 1) for row in rows]
-    return jnp.concatenate(seen, axis=1), jnp.asarray(np.concatenate(same))
+    queries: Mapping[str, Stream],
+    keys: Mapping[str, Stream | Memory],
+    only: Mapping[str, Bool[Array, "batch queries slots"]] | None = None,
+) -> Masks:
+    """(which keys each query sees, which keys are of the query's own stream), both in the config's order.
+
+    Args:
+      config: the decoder's.
+      queries, keys: the streams of both.
+      only: slots of a stream of keys that each query may see at most.
+    """
+    rows, columns = ([s.name for s in config.streams if s.name in given] for given in (queries, keys))
+    seen = {c: jnp.concatenate([visible(queries[row], keys[c]) for row in rows], axis=1) for c in columns}
+    for name, allowed in (only or {}).items():
+        seen[name] &= allowed
+    slots = {c: keys[c].positions.shape[1] for c in columns}
+    own = [[np.full((queries[row].positions.shape[1], slots[c]), row == c) for c in columns] for row in rows]
+    return jnp.concatenate([seen[c] for c in columns], axis=2), jnp.asarray(np.block(own))

@@ -1,4 +1,4 @@
-"""The decoder's own promises: what sees what, memories, packing, and that options change no parameter."""
+"""The decoder's own promises: what sees what, packing, and that options change no parameter."""
 
 from dataclasses import replace
 from functools import partial
@@ -8,49 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motiongpt3_jax.models import Decoder, DecoderConfig, Stream, StreamConfig, reserve
-
-CONFIG = DecoderConfig(
-    streams=(StreamConfig("text", 8, 12), StreamConfig("motion", 8, 12)),
-    layers=2,
-    heads=2,
-    head_width=4,
-    max_positions=16,
-    shared=(True, True),
-)
-NARROW = replace(CONFIG, streams=(StreamConfig("text", 8, 12), StreamConfig("motion", 4, 6)))
-PLACES = {"text": [0, 1, 4, 5], "motion": [2, 3]}
-"""Text, then two motion slots, then text."""
-
-
-def stream(seed, positions, width=8, segments=None, attended=None):
-    positions = jnp.atleast_2d(jnp.asarray(positions))
-    return Stream(
-        embeddings=jax.random.normal(jax.random.key(seed), (*positions.shape, width)),
-        positions=positions,
-        segments=jnp.ones_like(positions) if segments is None else jnp.atleast_2d(jnp.asarray(segments)),
-        attended=jnp.ones(positions.shape, bool) if attended is None else jnp.atleast_2d(jnp.asarray(attended)),
-    )
-
-
-def sequence(seed=0, config=CONFIG, places=None):
-    places = places or PLACES
-    widths = {s.name: s.width for s in config.streams}
-    return {name: stream(seed + i, at, widths[name]) for i, (name, at) in enumerate(places.items())}
-
-
-def parameters(config=CONFIG, seed=0):
-    """Weights large enough that attention is far from even."""
-    shapes = jax.eval_shape(lambda k: Decoder(config).init(k, sequence(config=config)), jax.random.key(0))["params"]
-    keys = jax.random.split(jax.random.key(seed), len(jax.tree.leaves(shapes)))
-    leaves = [jax.random.normal(k, x.shape) * 0.4 for k, x in zip(keys, jax.tree.leaves(shapes))]
-    return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
-
+from motiongpt3_jax.models import Decoder, Stream, StreamConfig
+from tests.models.tiny import CONFIG, NARROW, PLACES, parameters, sequence, stream
 
 PARAMS = parameters()
 
 
-@partial(jax.jit, static_argnames=("config", "return_memory"))
+@partial(jax.jit, static_argnames="config")
 def run(streams, config=CONFIG, params=None, **options):
     return Decoder(config).apply({"params": PARAMS if params is None else params}, streams, **options)
 
@@ -136,36 +100,6 @@ def test_a_slot_that_is_not_attended_moves_no_other():
     assert jnp.abs(before[0, 1] - after[0, 1]).max() > 1e-3
 
 
-@pytest.mark.parametrize("config", [CONFIG, NARROW, replace(CONFIG, shared=(False, True))], ids=["", "narrow", "apart"])
-def test_slot_by_slot_with_a_memory_equals_one_pass(config):
-    params = parameters(config)
-    streams = sequence(3, config, {"text": [0, 1, 4, 5, 6], "motion": [2, 3]})
-    whole = run(streams, config, params)["text"]
-    prefix = jax.tree.map(lambda x: x[:, :2], streams["text"])
-    first, memory = run({**streams, "text": prefix}, config, params, return_memory=True)
-    np.testing.assert_allclose(first["text"], whole[:, :2], atol=1e-5)
-    memory = {**memory, "text": reserve(memory["text"], 4)}
-    for slot in range(2, 5):
-        one = jax.tree.map(lambda x, slot=slot: x[:, slot : slot + 1], streams["text"])
-        hidden, memory = run({"text": one}, config, params, memory=memory, write_at=slot)
-        np.testing.assert_allclose(hidden["text"], whole[:, slot : slot + 1], atol=1e-5)
-    np.testing.assert_array_equal(memory["text"].attended, [[True] * 5 + [False]])
-    np.testing.assert_array_equal(memory["motion"].positions, streams["motion"].positions)
-
-
-def test_what_is_written_replaces_what_the_memory_held_there():
-    streams = {"text": stream(0, [0, 1, 2])}
-    _, memory = run(streams, return_memory=True)
-    last = jax.tree.map(lambda x: x[:, 2:], streams["text"])
-    other = last.replace(embeddings=-last.embeddings)
-    once, _ = run({"text": other}, memory=memory, write_at=2)
-    _, overwritten = run({"text": last}, memory=memory, write_at=2)
-    again, _ = run({"text": other}, memory=overwritten, write_at=2)
-    whole = run({"text": streams["text"].replace(embeddings=streams["text"].embeddings.at[:, 2].multiply(-1))})
-    np.testing.assert_allclose(once["text"], whole["text"][:, 2:], atol=1e-5)
-    np.testing.assert_allclose(again["text"], once["text"], atol=1e-6)
-
-
 @pytest.mark.parametrize("options", [{"scan": False}, {"remat": True}], ids=str)
 def test_scan_and_remat_change_neither_parameters_nor_results(options):
     config = replace(CONFIG, **options)
@@ -237,8 +171,6 @@ def test_what_does_not_fit_is_refused_in_one_sentence():
         run({"speech": stream(0, [0])})
     with pytest.raises(ValueError, match="'text' is 5 wide; the decoder's is 8 wide"):
         run({"text": stream(0, [0], 5)})
-    with pytest.raises(ValueError, match="each stream needs its memory, and write_at the slot"):
-        run({"text": stream(0, [0])}, memory={})
     with pytest.raises(ValueError, match="3 entries say which of 2 layers"):
         replace(CONFIG, shared=(True,) * 3)
     with pytest.raises(ValueError, match="each another name"):

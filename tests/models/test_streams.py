@@ -33,7 +33,7 @@ def test_a_slot_that_is_not_attended_still_queries():
 
 
 def test_reserved_slots_are_seen_by_nobody():
-    keys = jnp.ones((1, 1, 2, 1, 1))
+    keys = [jnp.ones((1, 1, 2, 1))]
     memory = reserve(Memory(keys, keys, jnp.array([[0, 1]]), jnp.array([[1, 1]]), jnp.array([[True, True]])), 2)
-    assert memory.keys.shape == (1, 1, 4, 1, 1)
+    assert memory.keys[0].shape == (1, 1, 4, 1)
     np.testing.assert_array_equal(visible(stream([[5]]), memory)[0], [[1, 1, 0, 0]])

@@ -1,4 +1,4 @@
-"""MotionGPT3's texts against readings of everything again: the best token, drawn ones, beams."""
+"""MotionGPT3's texts against readings of everything again."""
 
 import itertools
 from dataclasses import replace
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, TextOptions
+from motiongpt3_jax.systems.motiongpt3.choosing import next_scores, tempered
 from motiongpt3_jax.systems.motiongpt3.forward import streams
 from motiongpt3_jax.systems.motiongpt3.respond import understand
-from motiongpt3_jax.systems.motiongpt3.writing import best_continuations, next_scores
 from tests.systems.tiny import CONFIG, GIVEN, IDS, example, rows, variables
 
 SYSTEM = MotionGPT3(CONFIG)
@@ -118,7 +118,7 @@ def test_a_token_is_drawn_from_the_scores_of_reading_everything_again_with_its_o
     for length in range(DRAWN.max_new):
         text = tuple(found[row, :length])
         key = jax.random.fold_in(jax.random.key(seeds[row]), length)
-        drawn = jax.random.categorical(key, scores_again(BOTH, row, [text], DRAWN)[0])
+        drawn = jax.random.categorical(key, tempered(scores_again(BOTH, row, [text], DRAWN), DRAWN)[0])
         assert found[row, length] == (IDS.end if IDS.end in text else drawn)
 
 
@@ -180,18 +180,6 @@ def test_beams_for_every_text_find_the_best_of_all_texts(length_penalty):
         np.testing.assert_array_equal(found[row], filled(best, options))
 
 
-def test_a_text_that_ended_keeps_a_beam_and_what_holds_nothing_gains_none():
-    options = TextOptions(end=3, beams=3)
-    scores = jnp.log(jnp.array([[0.4, 0.3, 0.2, 0.1]])).repeat(6, axis=0)
-    total = jnp.array([-0.5, -9.0, -jnp.inf, -1.0, -jnp.inf, -jnp.inf])
-    done = jnp.array([False, True, False, True, True, False])
-    parents, tokens, totals = best_continuations(scores, total, done, options)
-    np.testing.assert_array_equal(parents[:4], [1, 0, 0, 3])
-    np.testing.assert_array_equal(tokens[1:3], [0, 1])
-    np.testing.assert_allclose(totals[:4], [-9.0, -0.5 + np.log(0.4), -0.5 + np.log(0.3), -1.0], rtol=1e-6)
-    assert jnp.isneginf(totals[4:]).all()
-
-
 @pytest.mark.parametrize("options", [BEST, replace(BEST, beams=2, length_penalty=0.0)], ids=["best", "beams"])
 def test_a_text_ends_with_its_end_and_nothing_behind(options):
     first = int(write(BOTH, BEST)[0, 0])
@@ -212,65 +200,6 @@ def test_a_text_that_stops_keeps_the_id_that_stopped_it(place):
     first = int(np.argmax(found == stop))
     stopped = np.asarray(write(BOTH, replace(BEST, stops=(stop,))))[0]
     np.testing.assert_array_equal(stopped, filled(found[: first + 1], BEST))
-
-
-def test_scores_of_written_ids_are_penalised_and_banned_ones_never_win():
-    logits = jnp.array([[2.0, -2.0, 4.0, 9.0, 5.0, -jnp.inf]])
-    seen = jnp.array([[True, True, False, False, False]])
-    found = next_scores(logits, seen, TextOptions(end=0, banned=(3,), repetition_penalty=2.0))
-    np.testing.assert_allclose(found, [[1.0, -4.0, 4.0, -jnp.inf, 5.0]])
-
-
-@pytest.mark.parametrize(
-    ("limits", "kept"),
-    [
-        ({}, [0, 1, 2, 3]),
-        ({"top_k": 2}, [0, 2]),
-        ({"top_k": 9}, [0, 1, 2, 3]),
-        ({"top_p": 0.05}, [2]),
-        ({"top_p": 0.49}, [2]),
-        ({"top_p": 0.51}, [0, 2]),
-        ({"top_p": 0.81}, [0, 2, 3]),
-        ({"top_k": 2, "top_p": 0.62}, [2]),
-        ({"top_k": 2, "top_p": 0.63}, [0, 2]),
-        ({"temperature": 0.5, "top_p": 0.68}, [2]),
-        ({"temperature": 0.5, "top_p": 0.69}, [0, 2]),
-        ({"banned": (2,), "top_k": 1}, [0]),
-        ({"repetition_penalty": 2.0, "top_k": 1}, [0]),
-    ],
-    ids=str,
-)
-def test_tokens_are_drawn_from_the_best_after_all_that_comes_before(limits, kept):
-    chances = np.array([[0.3, 0.05, 0.5, 0.15]])
-    seen = np.array([[False, False, True, False]])
-    options = TextOptions(**{"end": 0, "temperature": 1.0, "repetition_penalty": 1.0, **limits})
-    found = np.asarray(next_scores(jnp.log(chances) - 0.1, seen, options))[0]
-    np.testing.assert_array_equal(np.flatnonzero(np.isfinite(found)), kept)
-    if "repetition_penalty" not in limits:
-        powers = chances[0, kept] ** (1 / options.temperature)
-        np.testing.assert_allclose(jax.nn.softmax(found)[jnp.array(kept)], powers / powers.sum(), rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"max_new": 0}, "max_new of a text is 0: write at least 1"),
-        ({"repetition_penalty": 0.0}, "repetition_penalty of a text is 0.0"),
-        ({"temperature": -1.0}, "temperature of a text is -1.0"),
-        ({"temperature": float("nan")}, "temperature of a text is nan"),
-        ({"top_k": -1}, "top_k of a text is -1"),
-        ({"top_p": 0.0}, "top_p of a text is 0.0"),
-        ({"top_p": 1.1}, "top_p of a text is 1.1"),
-        ({"beams": 0}, "beams of a text is 0"),
-        ({"beams": 2, "temperature": 1.0}, "beams are not drawn"),
-        ({"length_penalty": float("inf")}, "length_penalty of a text is inf"),
-        ({"stops": (20,)}, "an id that is banned cannot end a text"),
-    ],
-    ids=str,
-)
-def test_options_that_mean_nothing_are_refused_in_one_sentence(wrong, said):
-    with pytest.raises(ValueError, match=said):
-        replace(BEST, **wrong)
 
 
 def test_drawing_without_seeds_is_refused():

@@ -1,10 +1,10 @@
 """MotionGPT3: motion as a second modality of a two-stream Transformer (arXiv 2506.24086)."""
 
+from motiongpt3_jax.systems.motiongpt3.choosing import TextOptions
 from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, MotionGPT3Config, VaeObjective
 from motiongpt3_jax.systems.motiongpt3.layout import LayoutOptions, SequenceLayout, clip_layout, sequence_example
 from motiongpt3_jax.systems.motiongpt3.respond import MotionOptions
 from motiongpt3_jax.systems.motiongpt3.system import MotionGPT3
-from motiongpt3_jax.systems.motiongpt3.writing import TextOptions
 
 __all__ = [
     "LanguageObjective",

@@ -1,0 +1,44 @@
+"""A decoder of two streams and two layers, sequences for it, and its weights."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+
+from motiongpt3_jax.models import Decoder, DecoderConfig, Stream, StreamConfig
+
+CONFIG = DecoderConfig(
+    streams=(StreamConfig("text", 8, 12), StreamConfig("motion", 8, 12)),
+    layers=2,
+    heads=2,
+    head_width=4,
+    max_positions=16,
+    shared=(True, True),
+)
+NARROW = replace(CONFIG, streams=(StreamConfig("text", 8, 12), StreamConfig("motion", 4, 6)))
+PLACES = {"text": [0, 1, 4, 5], "motion": [2, 3]}
+"""Text, then two motion slots, then text."""
+
+
+def stream(seed, positions, width=8, segments=None, attended=None):
+    positions = jnp.atleast_2d(jnp.asarray(positions))
+    return Stream(
+        embeddings=jax.random.normal(jax.random.key(seed), (*positions.shape, width)),
+        positions=positions,
+        segments=jnp.ones_like(positions) if segments is None else jnp.atleast_2d(jnp.asarray(segments)),
+        attended=jnp.ones(positions.shape, bool) if attended is None else jnp.atleast_2d(jnp.asarray(attended)),
+    )
+
+
+def sequence(seed=0, config=CONFIG, places=None):
+    places = places or PLACES
+    widths = {s.name: s.width for s in config.streams}
+    return {name: stream(seed + i, at, widths[name]) for i, (name, at) in enumerate(places.items())}
+
+
+def parameters(config=CONFIG, seed=0):
+    """Weights large enough that attention is far from even."""
+    shapes = jax.eval_shape(lambda k: Decoder(config).init(k, sequence(config=config)), jax.random.key(0))["params"]
+    keys = jax.random.split(jax.random.key(seed), len(jax.tree.leaves(shapes)))
+    leaves = [jax.random.normal(k, x.shape) * 0.4 for k, x in zip(keys, jax.tree.leaves(shapes))]
+    return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
