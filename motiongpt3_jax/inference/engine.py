@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int
 from motiongpt3_jax.batch import Batch, Example
 from motiongpt3_jax.data_pipelines.packing import RowShape, build, useful
 from motiongpt3_jax.inference.folder import ModelFolder, read_folder, resolve_model
-from motiongpt3_jax.inference.shapes import FRAME_STEP, SLOT_STEP, chunks, filled, up
+from motiongpt3_jax.inference.shapes import FRAME_STEP, chunks, filled, slots, up
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.motion import features_to_joints
 from motiongpt3_jax.systems.interface import Variables
@@ -134,7 +134,8 @@ class Engine:
         for order, rows in self._groups(asked, frames):
             batch = self._batch([asked[i] for i in order], questions, rows)
             drawn = (filled([seeds[i] for i in order], rows),) if sample_clips else ()
-            found = self._run("text", ("read", sample_clips), self.system.conditions, {}, batch, *drawn)
+            batch, latents = self._understood(batch, *drawn)
+            found = self._run("text", "read", self.system.conditions, {}, batch, latents)
             answers.append((order, self._made(found, order, rows, frames, seeds, options)))
         for numbers, rows in chunks(len(free)):
             order = [free[n] for n in numbers]
@@ -160,9 +161,11 @@ class Engine:
         answers = []
         for order, rows in self._groups(asked, [0] * len(questions)):
             batch = self._batch([asked[i] for i in order], questions, rows)
-            drawn = () if seeds is None else (filled([seeds[i] for i in order], rows),)
-            fixed = {"options": options}
-            answers.append((order, self._run("text", ("write", options), self._texts, fixed, batch, *drawn)))
+            batch, latents = self._understood(batch)
+            drawn = None if seeds is None else filled([seeds[i] for i in order], rows)
+            answers.append(
+                (order, self._run("text", ("write", options), self._texts(options), {}, batch, latents, drawn))
+            )
         texts: dict[int, list[int]] = {}
         for order, found in answers:
             texts |= {i: _ended(ids, options.end) for i, ids in zip(order, np.asarray(found).tolist())}
@@ -210,10 +213,18 @@ class Engine:
         features = self.system.features(variables, latents, frames, length)
         return features_to_joints(features * body.std + body.mean, body.skeleton)
 
-    def _texts(
-        self, variables: Variables, batch: Batch, seeds: Int[Array, "rows"] | None = None, *, options: TextOptions
-    ) -> Int[Array, "rows tokens"]:
-        return self.system.respond_text(variables, batch, options, seeds)
+    def _texts(self, options: TextOptions) -> Callable[..., Int[Array, "rows tokens"]]:
+        def write(variables: Variables, batch: Batch, latents: Array | None, seeds: Array | None) -> Array:
+            return self.system.respond_text(variables, batch, options, latents, seeds)
+
+        return write
+
+    def _understood(self, batch: Batch, *seeds: Int[np.ndarray, "rows"]) -> tuple[Batch, Array | None]:
+        """(the batch without its clips, their latents)."""
+        if not batch.clips:
+            return batch, None
+        latents = self._run("vae", ("understand", bool(seeds)), self.system.understand, {}, batch, *seeds)
+        return batch.replace(clips=()), latents
 
     def _example(self, number: int, question: Question, motion: bool = False, spare: int = 0) -> Example:
         """A question as slots; of one for a motion nothing behind the last holder, which it does not depend on."""
@@ -256,9 +267,9 @@ class Engine:
         buckets = ()
         if examples[0].clips:
             longest = max(stop - start for e in examples for start, stop in e.clips)
-            buckets = ((up(longest, FRAME_STEP, self.system.config.vae.longest_read), len(examples[0].clips)),)
-        slots = (("text", up(text, SLOT_STEP)), ("motion", motion))
-        shape = RowShape(slots=slots, clips=buckets, outputs=1, samples=1)
+            limit = self.longest_read if longest <= self.longest_read else self.system.config.vae.longest_read
+            buckets = ((up(longest, FRAME_STEP, limit), len(examples[0].clips)),)
+        shape = RowShape(slots=(("text", slots(text)), ("motion", motion)), clips=buckets, outputs=1, samples=1)
         padded = [*examples, *[examples[0]] * (rows - len(examples))]
         batch = build([[example] for example in padded], own.__getitem__, shape, len(body.mean))
         self._shares.update({name: share for name, share in useful(batch).items() if name.endswith("_used")})

@@ -8,7 +8,9 @@ from jaxtyping import Int
 ROWS = (1, 4, 16, 32, 64, 128, 256)
 """Requests that are answered at once."""
 
-SLOT_STEP = 32
+SLOT_SIZES = (8, 16, 24, 32, 48, 64, 96, 128)
+"""Text slots of a batch; more go up by the last of them."""
+
 FRAME_STEP = 32
 FULL = 0.6
 """Share of a batch's rows that requests must fill; fewer are cut into smaller batches."""
@@ -31,6 +33,11 @@ def up(size: int, step: int, limit: int | None = None) -> int:
     """The next multiple of `step`, or `limit` where that is less."""
     rounded = -(-size // step) * step
     return rounded if limit is None else min(rounded, limit)
+
+
+def slots(count: int) -> int:
+    """Text slots for so many tokens."""
+    return next((size for size in SLOT_SIZES if size >= count), up(count, SLOT_SIZES[-1]))
 
 
 def filled(values: Sequence[int], rows: int) -> Int[np.ndarray, "rows"]:

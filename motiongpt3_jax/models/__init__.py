@@ -1,7 +1,7 @@
 """Flax modules: arrays in, arrays out."""
 
 from motiongpt3_jax.models.decoder import Decoder, DecoderConfig, StreamConfig
-from motiongpt3_jax.models.further import by_layer, further
+from motiongpt3_jax.models.further import by_layer, further, read
 from motiongpt3_jax.models.head import DiffusionHead, HeadConfig
 from motiongpt3_jax.models.streams import Memory, Stream, reserve, visible
 from motiongpt3_jax.models.vae import MotionVae, VaeConfig
@@ -21,6 +21,7 @@ __all__ = [
     "Vocabulary",
     "by_layer",
     "further",
+    "read",
     "reserve",
     "vae_loss",
     "visible",

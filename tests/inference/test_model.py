@@ -26,11 +26,11 @@ def walker(frames, fps=20.0, people=1, size=1.0):
 
 
 def test_a_new_sentence_or_length_within_a_bucket_compiles_nothing(model):
-    model.generate(["a person walks"], frames=[40], **FAST)
+    model.generate(["a person walks forward"], frames=[40], **FAST)
     model.caption(walker(40))
     before = model.engine.programs
-    model.generate(["somebody waves with the right arm"], frames=[57], seed=9, **FAST)
-    model.generate(["jump"], frames=[33], **FAST)
+    model.generate(["a person jumps forward"], frames=[57], seed=9, **FAST)
+    model.generate(["a man walks backward"], frames=[33], **FAST)
     model.caption(walker(50))
     assert model.engine.programs == before
 

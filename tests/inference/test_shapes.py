@@ -1,6 +1,6 @@
 import pytest
 
-from motiongpt3_jax.inference.shapes import ROWS, chunks, filled, up
+from motiongpt3_jax.inference.shapes import ROWS, chunks, filled, slots, up
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 17, 33, 40, 200, 400, 1000])
@@ -17,3 +17,9 @@ def test_sizes_go_up_to_the_next_step_but_not_over_the_limit():
 
 def test_rows_beyond_the_requests_repeat_the_first():
     assert filled([7, 8], 4).tolist() == [7, 8, 7, 7]
+
+
+def test_text_slots_are_few_sizes_that_hold_the_text():
+    sizes = [slots(count) for count in range(1, 300)]
+    assert all(size >= count for count, size in enumerate(sizes, 1))
+    assert len(set(sizes)) == 10

@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motiongpt3_jax.models import Decoder, by_layer, further, reserve
+from motiongpt3_jax.models import Decoder, by_layer, further, read, reserve
 from tests.models.tiny import CONFIG, NARROW, parameters, sequence, stream
 
 PARAMS = parameters()
 
 
 @partial(jax.jit, static_argnames="config")
-def read(streams, config=CONFIG, params=PARAMS):
-    return Decoder(config).apply({"params": params}, streams, return_memory=True)
+def read_all(streams, config=CONFIG, params=PARAMS):
+    return read(Decoder(config), params, streams)
 
 
 @partial(jax.jit, static_argnames="config")
@@ -28,12 +28,26 @@ def slots(stream, *places):
     return jax.tree.map(lambda x: x[:, jnp.array(places)], stream)
 
 
-@pytest.mark.parametrize("config", [CONFIG, NARROW, replace(CONFIG, shared=(False, True))], ids=["", "narrow", "apart"])
+CONFIGS = pytest.mark.parametrize(
+    "config", [CONFIG, NARROW, replace(CONFIG, shared=(False, True))], ids=["", "narrow", "apart"]
+)
+
+
+@CONFIGS
+def test_layers_one_by_one_read_and_leave_what_stacked_ones_do(config):
+    params, streams = parameters(config), sequence(3, config)
+    stacked = read_all(streams, config, params)
+    one_by_one = read_all(streams, config, by_layer(by_layer(params)))
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), one_by_one, stacked)
+    np.testing.assert_array_equal(stacked[0]["text"], Decoder(config).apply({"params": params}, streams)["text"])
+
+
+@CONFIGS
 def test_slot_by_slot_equals_one_pass(config):
     params = parameters(config)
     streams = sequence(3, config, {"text": [0, 1, 4, 5, 6], "motion": [2, 3]})
-    whole = read(streams, config, params)[0]["text"]
-    first, memory = read({**streams, "text": slots(streams["text"], 0, 1)}, config, params)
+    whole = read_all(streams, config, params)[0]["text"]
+    first, memory = read_all({**streams, "text": slots(streams["text"], 0, 1)}, config, params)
     np.testing.assert_allclose(first["text"], whole[:, :2], atol=1e-5)
     memory = {**memory, "text": reserve(memory["text"], 4)}
     for slot in range(2, 5):
@@ -45,8 +59,8 @@ def test_slot_by_slot_equals_one_pass(config):
 
 def test_several_slots_of_both_streams_at_once_equal_one_pass():
     streams = sequence(3, CONFIG, {"text": [0, 1, 4, 5], "motion": [2, 3, 6]})
-    whole, _ = read(streams)
-    _, memory = read({"text": slots(streams["text"], 0, 1), "motion": slots(streams["motion"], 0)})
+    whole, _ = read_all(streams)
+    _, memory = read_all({"text": slots(streams["text"], 0, 1), "motion": slots(streams["motion"], 0)})
     memory = {name: reserve(held, 2) for name, held in memory.items()}
     late = {"motion": slots(streams["motion"], 1, 2), "text": slots(streams["text"], 2, 3)}
     # Of both streams the slots go to the same place, behind what the longer memory holds.
@@ -57,20 +71,20 @@ def test_several_slots_of_both_streams_at_once_equal_one_pass():
 
 def test_what_is_written_replaces_what_the_memory_held_there():
     streams = {"text": stream(0, [0, 1, 2])}
-    _, memory = read(streams)
+    _, memory = read_all(streams)
     last = slots(streams["text"], 2)
     other = last.replace(embeddings=-last.embeddings)
     once, _ = go_on({"text": other}, memory, 2)
     _, overwritten = go_on({"text": last}, memory, 2)
     again, _ = go_on({"text": other}, overwritten, 2)
     moved = streams["text"].replace(embeddings=streams["text"].embeddings.at[:, 2].multiply(-1))
-    np.testing.assert_allclose(once["text"], read({"text": moved})[0]["text"][:, 2:], atol=1e-5)
+    np.testing.assert_allclose(once["text"], read_all({"text": moved})[0]["text"][:, 2:], atol=1e-5)
     np.testing.assert_allclose(again["text"], once["text"], atol=1e-6)
 
 
 def test_two_continuations_of_one_memory_that_do_not_see_each_other_are_what_each_is_alone():
     streams = sequence(3)
-    _, memory = read(streams)
+    _, memory = read_all(streams)
     both = stream(8, [6, 6])
     room = {**memory, "text": reserve(memory["text"], 2)}
     own = jnp.array([[[True] * 4 + [True, False], [True] * 4 + [False, True]]])
@@ -82,4 +96,4 @@ def test_two_continuations_of_one_memory_that_do_not_see_each_other_are_what_eac
 
 def test_a_stream_without_a_memory_is_refused_in_one_sentence():
     with pytest.raises(ValueError, match=r"a memory of \['motion'\] was given with streams \['text'\]"):
-        go_on({"text": stream(0, [0])}, {"motion": read(sequence())[1]["motion"]}, 1)
+        go_on({"text": stream(0, [0])}, {"motion": read_all(sequence())[1]["motion"]}, 1)

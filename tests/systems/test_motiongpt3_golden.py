@@ -12,7 +12,7 @@ from motiongpt3_jax.motion import features_to_joints
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import LanguageObjective, MotionOptions, TextOptions
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, streams, to_language
-from motiongpt3_jax.systems.motiongpt3.respond import decode_latents, read_conditions, sample_latents
+from motiongpt3_jax.systems.motiongpt3.respond import decode_latents, read_conditions, sample_latents, understand
 from motiongpt3_jax.systems.motiongpt3.writing import write_text
 from motiongpt3_jax.training.partition import merge, split
 from tests.golden import compare, golden
@@ -79,7 +79,8 @@ def gradients(trainable, frozen, state, batch, draws, weights):
 @partial(jax.jit, static_argnames="options")
 def sample(variables, batch, noise, clip_noise, options):
     modules = model()[0].modules
-    return sample_latents(modules, variables, read_conditions(modules, variables, batch, clip_noise), noise, options)
+    condition = read_conditions(modules, variables, batch, understand(modules, variables, batch, clip_noise))
+    return sample_latents(modules, variables, condition, noise, options)
 
 
 @partial(jax.jit, static_argnames="length")
@@ -89,7 +90,8 @@ def decode(variables, latents, frames, length):
 
 @partial(jax.jit, static_argnames="options")
 def write(variables, batch, clip_noise, options):
-    return write_text(model()[0].modules, variables, batch, options, clip_noise=clip_noise)
+    modules = model()[0].modules
+    return write_text(modules, variables, batch, options, understand(modules, variables, batch, clip_noise))
 
 
 @pytest.mark.parametrize("case", cases("train_", "_gpt_loss"))

@@ -31,7 +31,7 @@ READINGS = 4 ** (FEW_WORDS.max_new - 1)
 
 @partial(jax.jit, static_argnames="options")
 def write(batch, options, seeds=None, variables=VARIABLES):
-    return SYSTEM.respond_text(variables, batch, options, seeds)
+    return SYSTEM.respond_text(variables, batch, options, SYSTEM.understand(variables, batch), seeds)
 
 
 @jax.jit

@@ -51,7 +51,7 @@ def read_conditions(
     modules: Modules,
     variables: Variables,
     batch: Batch,
-    clip_noise: Float[Array, "rows clips latents width"] | None = None,
+    latents: Float[Array, "rows clips latents width"] | None = None,
 ) -> Float[Array, "rows holders width"]:
     """Hidden states at the holders of every row's first output: what its motion is made from.
 
@@ -59,9 +59,8 @@ def read_conditions(
       modules: the model's parts.
       variables: its arrays.
       batch: one request a row.
-      clip_noise: standard normals of the input clips' posteriors; None takes the means.
+      latents: of the input clips, see `understand`; None where none enters.
     """
-    latents = understand(modules, variables, batch, clip_noise)
     entering = streams(modules, variables.params, batch, latents)
     hidden = modules.decoder.apply({"params": variables.params["decoder"]}, entering)
     return conditions(hidden["motion"], batch.outputs[:, :1])[:, 0]

@@ -46,11 +46,23 @@ class MotionGPT3:
         """Every random number of a loss on `batch`."""
         return draw(self.config, key, batch, train)
 
-    def conditions(
+    def understand(
         self, variables: Variables, batch: Batch, seeds: Int[Array, "rows"] | None = None
+    ) -> Float[Array, "rows clips latents width"]:
+        """Latents of the clips that enter: their means, or drawn by each request's seed."""
+        noise = None
+        if seeds is not None:
+            shape = (batch.clip_frames.shape[1], self.config.vae.latents, self.config.vae.width)
+            # A stream of its own, beside the one that the motion is sampled with.
+            keys = jax.vmap(lambda key: jax.random.fold_in(key, CLIPS))(respond.keys_for(seeds))
+            noise = jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
+        return respond.understand(self.modules, variables, batch, noise)
+
+    def conditions(
+        self, variables: Variables, batch: Batch, latents: Float[Array, "rows clips latents width"] | None = None
     ) -> Float[Array, "rows holders width"]:
-        """What each row's motion is made from; `seeds` draw the input clips' latents, which else are their means."""
-        return respond.read_conditions(self.modules, variables, batch, self._clip_noise(batch, seeds))
+        """What each row's motion is made from; `latents` are those of the clips that enter, see `understand`."""
+        return respond.read_conditions(self.modules, variables, batch, latents)
 
     def null_conditions(self, variables: Variables, rows: int) -> Float[Array, "rows holders width"]:
         """What so many motions of no sentence are made from; guidance has nothing to add to it."""
@@ -82,10 +94,11 @@ class MotionGPT3:
         variables: Variables,
         batch: Batch,
         options: writing.TextOptions,
+        latents: Float[Array, "rows clips latents width"] | None = None,
         seeds: Int[Array, "rows"] | None = None,
     ) -> Int[Array, "rows tokens"]:
         """Token ids that continue every row's prompt; drawn tokens depend on their own row and seed alone."""
-        return writing.write_text(self.modules, variables, batch, options, seeds)
+        return writing.write_text(self.modules, variables, batch, options, latents, seeds)
 
     def reconstruct(
         self, variables: Variables, features: Any, frames: Int[Array, "clips"]
@@ -94,12 +107,3 @@ class MotionGPT3:
         vae, params = self.modules.vae, {"params": variables.params["vae"]}
         mean, _ = vae.apply(params, features, frames, method="encode")
         return vae.apply(params, mean, frames, features.shape[1], method="decode")
-
-    def _clip_noise(
-        self, batch: Batch, seeds: Int[Array, "rows"] | None
-    ) -> Float[Array, "rows clips latents width"] | None:
-        if seeds is None or not batch.clips:
-            return None
-        shape = (batch.clip_frames.shape[1], self.config.vae.latents, self.config.vae.width)
-        # A stream of its own, beside the one that the motion is sampled with.
-        return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, CLIPS), shape))(respond.keys_for(seeds))

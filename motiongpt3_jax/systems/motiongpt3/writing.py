@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.batch import Batch
-from motiongpt3_jax.models import Memory, Stream, by_layer, further, reserve
+from motiongpt3_jax.models import Memory, Stream, by_layer, further, read, reserve
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3.choosing import (
     TextOptions,
@@ -21,7 +21,6 @@ from motiongpt3_jax.systems.motiongpt3.choosing import (
 )
 from motiongpt3_jax.systems.motiongpt3.forward import streams
 from motiongpt3_jax.systems.motiongpt3.modules import Modules
-from motiongpt3_jax.systems.motiongpt3.respond import understand
 
 Tree = Any
 
@@ -31,8 +30,8 @@ def write_text(
     variables: Variables,
     batch: Batch,
     options: TextOptions,
+    latents: Float[Array, "rows clips latents width"] | None = None,
     seeds: Int[Array, "rows"] | None = None,
-    clip_noise: Float[Array, "rows clips latents width"] | None = None,
 ) -> Int[Array, "rows tokens"]:
     """Continuation of every row's prompt; `end` fills what lies behind a text's end.
 
@@ -44,8 +43,8 @@ def write_text(
       variables: its arrays.
       batch: one request a row.
       options: how to write.
+      latents: of the input clips, see `respond.understand`; None where none enters.
       seeds: of the requests, for drawn tokens alone; a text depends on its own row and seed.
-      clip_noise: standard normals of the input clips' posteriors; None takes the means.
 
     Raises:
       ValueError: tokens are to be drawn, and there are no seeds.
@@ -53,7 +52,7 @@ def write_text(
     if options.temperature and seeds is None:
         raise ValueError(f"text at temperature {options.temperature} is drawn: give each request a seed")
     params, slots = variables.params, batch.streams["text"].ids.shape[1]
-    state = _begin(modules, params, batch, options, understand(modules, variables, batch, clip_noise))
+    state = _begin(modules, params, batch, options, latents)
     params = {**params, "decoder": by_layer(params["decoder"])}
 
     def more(state: _Writing) -> Array:
@@ -103,9 +102,7 @@ def _begin(
     latents: Float[Array, "rows clips latents width"] | None,
 ) -> _Writing:
     """The prompts read; all but the first beam of a row hold nothing yet."""
-    hidden, memory = modules.decoder.apply(
-        {"params": params["decoder"]}, streams(modules, params, batch, latents), return_memory=True
-    )
+    hidden, memory = read(modules.decoder, params["decoder"], streams(modules, params, batch, latents))
     rows, slots = batch.streams["text"].ids.shape
     beams, room = options.beams, options.beams * options.max_new
     last = (batch.streams["text"].segments > 0).sum(axis=1) - 1
