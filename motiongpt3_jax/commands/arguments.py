@@ -1,9 +1,12 @@
 """Arguments that several commands share."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions
@@ -40,7 +43,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def load_model(arguments: argparse.Namespace) -> Model:
-    """The model that `add_model`'s arguments ask for."""
+    """The model that `add_model`'s arguments ask for; its programs are kept from one command to the next."""
+    if jax.config.jax_compilation_cache_dir is None:
+        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        jax.config.update("jax_compilation_cache_dir", str(Path(home).expanduser() / "motiongpt3_jax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     return Model.load(arguments.model, "best" if arguments.best else "last")
 
 
