@@ -47,3 +47,8 @@ def test_a_motion_depends_on_its_words(moved):
     np.testing.assert_allclose(same[0], same[1], rtol=1e-4, atol=1e-4)
     other = move(rows([SECOND], [SECOND]), jnp.array([3, 3]), jnp.array([12, 12]))
     assert jnp.abs(other[0] - same[0]).max() > 1e-3
+
+
+def test_conditions_are_the_same_with_layers_one_by_one():
+    batch, read = rows([FIRST], [SECOND]), jax.jit(SYSTEM.conditions)
+    np.testing.assert_allclose(read(SYSTEM.unstacked(VARIABLES), batch), read(VARIABLES, batch), atol=1e-5)

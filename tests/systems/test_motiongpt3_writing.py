@@ -192,6 +192,11 @@ def test_a_text_ends_with_its_end_and_nothing_behind(options):
     assert all((row[stop:] == IDS.end).all() for row, stop in zip(ended, stops))
 
 
+def test_layers_one_by_one_write_what_stacked_ones_do():
+    options = replace(FEW_WORDS, beams=3, max_new=6)
+    np.testing.assert_array_equal(write(BOTH, options, variables=SYSTEM.unstacked(VARIABLES)), write(BOTH, options))
+
+
 @pytest.mark.parametrize("place", [0, 2])
 def test_a_text_that_stops_keeps_the_id_that_stopped_it(place):
     found = np.asarray(write(BOTH, BEST))[0]

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.diffusion import SAMPLERS, guided
+from motiongpt3_jax.models import read
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, from_language, streams, to_language
 from motiongpt3_jax.systems.motiongpt3.modules import Modules
@@ -62,7 +63,7 @@ def read_conditions(
       latents: of the input clips, see `understand`; None where none enters.
     """
     entering = streams(modules, variables.params, batch, latents)
-    hidden = modules.decoder.apply({"params": variables.params["decoder"]}, entering)
+    hidden, _ = read(modules.decoder, variables.params["decoder"], entering)
     return conditions(hidden["motion"], batch.outputs[:, :1])[:, 0]
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.models import by_layer
 from motiongpt3_jax.systems.interface import Loss, Variables
 from motiongpt3_jax.systems.motiongpt3 import respond, writing
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
@@ -45,6 +46,10 @@ class MotionGPT3:
     def draw(self, key: jax.Array, batch: Batch, train: bool) -> Draws:
         """Every random number of a loss on `batch`."""
         return draw(self.config, key, batch, train)
+
+    def unstacked(self, variables: Variables) -> Variables:
+        """The variables with the decoder's layers one by one: answers copy none of them then; losses need stacks."""
+        return variables.replace(params={**variables.params, "decoder": by_layer(variables.params["decoder"])})
 
     def understand(
         self, variables: Variables, batch: Batch, seeds: Int[Array, "rows"] | None = None
