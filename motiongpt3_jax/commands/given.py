@@ -1,0 +1,96 @@
+"""What `predict` and `inbetween` share: motion files of which a part is given, several results of each."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from motiongpt3_jax.commands.arguments import add_model, add_sampling, load_model, motion_options, output_folder
+from motiongpt3_jax.commands.motions import add_motions, read_motions
+from motiongpt3_jax.commands.results import Result, add_results, note_untrained, origin, write_results
+from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.motion import Motion
+from motiongpt3_jax.systems.motiongpt3 import MotionOptions
+
+Task = Literal["predict", "inbetween"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a command was given.
+
+    Attributes:
+      folder: for the results.
+      model: who answers.
+      options: how it samples.
+      motions: (file, motion) in the order asked for.
+      extra: (file, motion) beside them.
+    """
+
+    folder: Path
+    model: Model
+    options: MotionOptions
+    motions: Sequence[tuple[str, Motion]]
+    extra: Sequence[tuple[str, Motion]]
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """The options as keywords."""
+        return asdict(self.options)
+
+
+def add_given(parser: argparse.ArgumentParser, share: float, given: str) -> None:
+    """The motions, the share of each that is given, and how the task is run."""
+    add_model(parser)
+    add_motions(parser)
+    parser.add_argument("--fps", type=float, help="frames a second of files that do not say (default: the data set's)")
+    parser.add_argument("--share", type=float, default=share, help=f"{given} (default: {share:g})")
+    parser.add_argument("--samples", type=int, default=1, help="results per file (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="result n of the command has seed SEED + n")
+    parser.add_argument(
+        "--protocol",
+        default="exact",
+        choices=("exact", "official"),
+        help="official: as the published evaluation runs it, the whole motion in the model's own place and proportions",
+    )
+    add_results(parser)
+    add_sampling(parser)
+
+
+def read_given(arguments: argparse.Namespace, task: Task, extra: Sequence[str] = ()) -> Given:
+    """Loads the model and reads the files; says so when the model was never trained on the task.
+
+    Raises:
+      ValueError: less than one result is asked for, or a file is none.
+    """
+    if arguments.samples < 1:
+        raise ValueError(f"--samples {arguments.samples}: ask for at least one result a file")
+    folder = output_folder(arguments.out)
+    model = load_model(arguments)
+    options = motion_options(arguments, model)
+    paths = [*arguments.motion, *extra]
+    motions = read_motions(paths, arguments.mapping, file_fps=arguments.fps, body=model.engine.folder.body)
+    note_untrained(model, task)
+    found = list(zip(paths, motions))
+    count = len(arguments.motion)
+    return Given(
+        folder, model, options, [own for own in found[:count] for _ in range(arguments.samples)], found[count:]
+    )
+
+
+def official_results(arguments: argparse.Namespace, given: Given, task: Task) -> list[Result]:
+    """The official protocol's answers."""
+    motions = [motion for _, motion in given.motions]
+    made = given.model.official(task, motions, seed=arguments.seed, **given.sampling)
+    return [
+        Result(motion, Path(path).name, f"official, seed {seed}", {"motion": path, "seed": seed})
+        for seed, ((path, _), motion) in enumerate(zip(given.motions, made), start=arguments.seed)
+    ]
+
+
+def write_given(arguments: argparse.Namespace, given: Given, results: Sequence[Result], page: str) -> None:
+    """Writes the results and says where they lie."""
+    said = origin(given.model, arguments.model, given.options) | {"protocol": arguments.protocol}
+    write_results(given.folder, arguments, results, page, said)
+    print(f"{len(results)} motions in {given.folder}; open {given.folder / 'index.html'}")
