@@ -20,7 +20,6 @@ Archives of AMASS are read where they are ours, see `amass`. `.bvh` is read from
 """
 
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,6 @@ from motiongpt3_jax.motion.skeleton import HUMANML3D, SKELETONS, Skeleton
 
 READABLE = (".npy", ".npz", ".bvh")
 EXPECTED = "expected (frames, 22, 3) joints in metres or (frames, 263) features."
-
 
 Statistics = tuple[Float[np.ndarray, "features"], Float[np.ndarray, "features"]]
 """Mean and std of a data set's features."""
@@ -148,7 +146,7 @@ def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
             if isinstance(content, np.ndarray):
                 return content
             return {name: content[name] for name in content.files}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged file fails in any way
         if "allow_pickle" in str(error) or "pickled" in str(error):
             raise ValueError(
                 f"motion '{path}' holds pickled Python objects, which could run code and are never loaded; "
@@ -201,9 +199,9 @@ def _raw(
 def _from_npz(content: np.ndarray | Mapping[str, np.ndarray], what: str, file_fps: float | None) -> Motion:
     if isinstance(content, np.ndarray):
         raise ValueError(f"{what} is a .npy array under the name .npz; rename it.")
-    if is_amass(content):
-        return read_amass(content, what, file_fps)
     if "joints" not in content:
+        if is_amass(content):
+            return read_amass(content, what, file_fps)
         found = ", ".join(f"'{name}'" for name in content) or "nothing"
         raise ValueError(
             f"{what} has no array 'joints', only {found}; expected 'joints' (persons, frames, 22, 3) in metres, "

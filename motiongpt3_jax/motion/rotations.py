@@ -85,14 +85,6 @@ def to_6d(q: Quaternion) -> SixD:
     return np.concatenate([rotate(q, axis) for axis in np.eye(3, dtype=q.dtype)[:2]], axis=-1)
 
 
-def matrix_from_6d(six: SixD) -> Float[np.ndarray, "*batch 3 3"]:
-    """Rotation matrices from two vectors that need not be of length 1 or at right angles (Zhou et al. 2019)."""
-    six = np.asarray(six)
-    x = unit(six[..., :3])
-    z = unit(cross(x, six[..., 3:]))
-    return np.stack([x, cross(z, x), z], axis=-1)
-
-
 def from_matrix(matrix: Float[np.ndarray, "*batch 3 3"]) -> Quaternion:
     """Unit quaternions of rotation matrices, with w >= 0."""
     m = np.asarray(matrix)
@@ -112,11 +104,6 @@ def from_matrix(matrix: Float[np.ndarray, "*batch 3 3"]) -> Quaternion:
     best = np.argmax(np.diagonal(rows, axis1=-2, axis2=-1), axis=-1)
     q = unit(np.take_along_axis(rows, best[..., None, None], axis=-2)[..., 0, :])
     return np.where(q[..., :1] < 0, -q, q)
-
-
-def from_6d(six: SixD) -> Quaternion:
-    """Unit quaternions of 6D rotations, with w >= 0."""
-    return from_matrix(matrix_from_6d(six))
 
 
 def to_axis_angle(q: Quaternion) -> Vector:

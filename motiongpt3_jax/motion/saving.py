@@ -17,11 +17,7 @@ def whole_file(path: str | Path, extension: str) -> Iterator[Path]:
     Raises:
       ValueError: `path` has another ending.
     """
-    path = Path(path)
-    if not path.name.lower().endswith(extension):
-        raise ValueError(
-            f"cannot write '{path}': what is written is a {extension} file; name it '{path.stem}{extension}'."
-        )
+    path = _with_ending(path, extension)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The ending stays last: encoders choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{extension}")
@@ -39,9 +35,21 @@ def one_each(path: str | Path, extension: str, persons: int) -> list[Path]:
       path: the name for a single person.
       extension: the ending, which stays last, e.g. ".bvh".
       persons: how many there are.
+
+    Raises:
+      ValueError: `path` has another ending.
     """
-    path = Path(path)
+    path = _with_ending(path, extension)
     if persons == 1:
         return [path]
-    stem = path.name.removesuffix(extension)
+    stem = path.name[: -len(extension)]
     return [path.with_name(f"{stem}_{number}{extension}") for number in range(1, persons + 1)]
+
+
+def _with_ending(path: str | Path, extension: str) -> Path:
+    path = Path(path)
+    if not path.name.lower().endswith(extension.lower()):
+        raise ValueError(
+            f"cannot write '{path}': what is written is a {extension} file; name it '{path.stem}{extension}'."
+        )
+    return path

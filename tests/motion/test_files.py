@@ -191,6 +191,17 @@ def test_broken_files_are_refused(tmp_path, suffix, content):
         load_motion(path)
 
 
+@pytest.mark.parametrize(("name", "damage"), [("walk.npz", b"\xff" * 40), ("walk.npy", b"{('")])
+def test_a_file_with_damaged_bytes_is_refused(tmp_path, name, damage):
+    save_motion(tmp_path / name, motion())
+    content = bytearray((tmp_path / name).read_bytes())
+    start = 300 if name == "walk.npz" else 10
+    content[start : start + len(damage)] = damage
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"is not a readable .np. file .*; write it anew"):
+        load_motion(tmp_path / name)
+
+
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"motion '.*walk.npy' does not exist; give the path"):
         load_motion(tmp_path / "walk.npy")
@@ -224,6 +235,12 @@ def test_npz_that_says_something_else_is_refused(tmp_path, content, message):
 def test_npz_of_one_person_needs_no_axis_for_it(tmp_path):
     np.savez(tmp_path / "walk.npz", joints=dance())
     assert load_motion(tmp_path / "walk.npz").persons == 1
+
+
+def test_joints_beside_the_arrays_of_amass_are_what_counts(tmp_path):
+    joints = dance()
+    np.savez(tmp_path / "walk.npz", joints=joints, poses=np.zeros((9, 156)), trans=np.zeros((9, 3)))
+    np.testing.assert_array_equal(load_motion(tmp_path / "walk.npz").joints[0], joints.astype(np.float32))
 
 
 def test_writing_happens_at_once_or_not_at_all(tmp_path, monkeypatch):

@@ -32,3 +32,10 @@ def test_persons_of_files_of_one_person_are_numbered_before_the_ending():
     assert [path.name for path in one_each("out/a.b.amass.npz", ".amass.npz", 1)] == ["a.b.amass.npz"]
     names = [str(path) for path in one_each("out/a.b.amass.npz", ".amass.npz", 2)]
     assert names == ["out/a.b_1.amass.npz", "out/a.b_2.amass.npz"]
+    assert [path.name for path in one_each("walk.BVH", ".bvh", 2)] == ["walk_1.bvh", "walk_2.bvh"]
+
+
+@pytest.mark.parametrize("persons", [1, 2])
+def test_files_of_several_persons_must_have_the_ending_too(persons):
+    with pytest.raises(ValueError, match=r"name it 'walk\.bvh'"):
+        one_each("out/walk.fbx", ".bvh", persons)
