@@ -36,7 +36,8 @@ def write_text(
     """Continuation of every row's prompt; `end` fills what lies behind a text's end.
 
     The prompt is read once; each new token goes to the next reserved slot of the text memory, with its row's own
-    position. The loop stops when every text has ended.
+    position. Beams share their row's prompt; the one of the highest score is returned. The loop stops when every text
+    has ended.
 
     Args:
       modules: the model's parts.
