@@ -178,7 +178,8 @@ def answers(
 def fresh_model(made: Run) -> Model:
     """A model with fresh weights."""
     system = make_system(made.folder)
-    engine = Engine(system, jax.jit(system.init)(jax.random.key(0)), made.folder, ("none", 0))
+    variables = system.unstacked(jax.jit(system.init)(jax.random.key(0)))
+    engine = Engine(system, variables, made.folder, ("none", 0))
     return Model(engine, Prompts.of(made.folder.config, "generate"))
 
 

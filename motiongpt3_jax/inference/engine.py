@@ -54,7 +54,7 @@ class Engine:
 
     Attributes:
       system: the model's functions.
-      variables: its arrays.
+      variables: its arrays; the quickest have `system.unstacked` layers.
       folder: its tokenizer, body and config.
       trained: the stage and step that the arrays come from.
       compiled: programs by what they do; share it between engines of one model.
@@ -81,7 +81,7 @@ class Engine:
         folder.require_trained()
         system = make_system(folder)
         stage, step, variables = read_variables(folder, system.config, which)
-        return cls(system, jax.tree.map(jnp.asarray, variables), folder, (stage, step))
+        return cls(system, jax.tree.map(jnp.asarray, system.unstacked(variables)), folder, (stage, step))
 
     @property
     def frames(self) -> tuple[int, int]:
