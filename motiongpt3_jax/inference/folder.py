@@ -96,9 +96,23 @@ def resolve_model(name_or_path: str | Path) -> Path:
 
 
 def make_folder(
-    path: str | Path, config: Mapping[str, Any], tokenizer: Tokenizer, body: Body, untrained: tuple[str, ...] = ()
+    path: str | Path,
+    config: Mapping[str, Any],
+    tokenizer: Tokenizer,
+    body: Body,
+    untrained: tuple[str, ...] = (),
+    more: Mapping[str, Any] | None = None,
 ) -> ModelFolder:
-    """Writes a model's folder; `config.json` last, so that a folder that has it is complete."""
+    """Writes a model's folder; `config.json` last, so that a folder that has it is complete.
+
+    Args:
+      path: the folder.
+      config: the whole config as plain values.
+      tokenizer: text to ids.
+      body: features to joints.
+      untrained: parts that are not trained, see `ModelFolder`.
+      more: what `config.json` says besides, to readers that are not ours.
+    """
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     tokenizer.save(path / "tokenizer")
@@ -106,7 +120,7 @@ def make_folder(
     np.savez(fresh, mean=body.mean, std=body.std, offsets=body.offsets, lengths=body.lengths)
     os.replace(fresh, path / "statistics.npz")
     said = {"config": config, "skeleton": body.skeleton.name, "fps": body.fps}
-    text = json.dumps(said | ({"untrained": untrained} if untrained else {}), indent=1)
+    text = json.dumps(said | ({"untrained": untrained} if untrained else {}) | dict(more or {}), indent=1)
     fresh = path / "config.json.new"
     fresh.write_text(text + "\n", encoding="utf-8")
     os.replace(fresh, path / "config.json")

@@ -35,8 +35,7 @@ except ImportError as error:
 
 END, START, STOP = "<|endoftext|>", "<start_of_motion>", "<end_of_motion>"
 HOLDERS, OUTPUT, INPUT = 4, "<motion_latent_holder_output>", "<motion_latent_holder>"
-MOTION_PROMPT = " \n " + START + OUTPUT * HOLDERS + STOP + END
-CAPTION_PROMPT = START + INPUT * HOLDERS + STOP + " \n"
+CAPTION, MOTION = "<Caption_Placeholder>", "<Motion_Placeholder>"  # in the questions of `config.json`
 MOTION_IDS = 6
 UNITS = {"humanml3d": 1.0, "kit": 0.75 / 480}  # metres in the unit of a skeleton's features
 LAYER = {"dropout": 0.0, "activation": "gelu", "batch_first": True}  # of every Transformer layer but GPT-2's
@@ -289,16 +288,13 @@ def sample(eps: Callable[[Tensor, float], Tensor], sampler: str, steps: int, x: 
     for i, more in zip(reversed(range(steps)), fresh):
         now, then = signal[i], cleaner[i]
         clean = (x - (1 - now).sqrt() * eps(x, float(levels[i]))) / now.sqrt()
-        if sampler == "ancestral":
-            beta = 1 - now / then
-            x = (beta * then.sqrt() * clean + (1 - then) * (1 - beta).sqrt() * x) / (1 - now)
-            x = x + (beta * (1 - then) / (1 - now)).sqrt() * more
-            continue
+        added = (1 - now / then) * (1 - then) / (1 - now) * (sampler == "ancestral")
         guess = clean
         if sampler == "dpm++" and 0 < i < steps - 1:
             ratio = (log_snr[i - 1] - log_snr[i]) / (log_snr[i] - log_snr[i + 1])
             guess = clean + 0.5 * ratio * (clean - before)
-        x, before = then.sqrt() * guess + ((1 - then) / (1 - now)).sqrt() * (x - now.sqrt() * guess), clean
+        noise = (x - now.sqrt() * guess) / (1 - now).sqrt()
+        x, before = then.sqrt() * guess + (1 - then - added).sqrt() * noise + added.sqrt() * more, clean
     return x
 
 
@@ -321,6 +317,7 @@ class MotionGPT3(nn.Module):
     def __init__(self, said: dict[str, Any], tokenizer: Tokenizer, statistics: dict[str, Tensor]):
         super().__init__()
         config, self.skeleton, self.untrained = said["config"]["model"], said["skeleton"], said.get("untrained", ())
+        self.questions = said["questions"]
         decoder, latents, channels = config["decoder"], config["vae"]["latents"], config["vae"]["width"]
         self.tokenizer, self.text_ids, self.flow = tokenizer, tokenizer.token_to_id(STOP) + 1, config["flow"]
         text, motion = decoder["width"], round(decoder["width"] * decoder["motion_factor"])
@@ -360,8 +357,9 @@ class MotionGPT3(nn.Module):
     @torch.no_grad()
     def text_to_motion(self, sentences: Sequence[str], frames: Sequence[int], **options: Any) -> list[Tensor]:
         """Joints (frames, joints, 3) of one motion per sentence; for `options` see `sample_latents`."""
-        if not 1 <= min(frames) <= max(frames) <= self.vae.max_frames:
-            raise ValueError(f"{list(frames)} frames were asked for; this model makes 1 to {self.vae.max_frames}")
+        if len(frames) != len(sentences) or not all(1 <= count <= self.vae.max_frames for count in frames):
+            wanted = f"1 to {self.vae.max_frames} for each of {len(sentences)} sentences"
+            raise ValueError(f"{list(frames)} frames were asked for; this model makes {wanted}")
         latents = self.sample_latents(sentences, **options)
         raw = self.vae.decode(latents, torch.tensor(frames, device=latents.device)) * self.std + self.mean
         return [features_to_joints(row[:count], UNITS[self.skeleton]) for row, count in zip(raw, frames)]
@@ -389,7 +387,8 @@ class MotionGPT3(nn.Module):
         specials = [token.content for token in self.tokenizer.get_added_tokens_decoder().values()]
         if found := [token for token in specials if any(token in sentence for sentence in sentences)]:
             raise ValueError(f"a sentence holds {found[0]}, which has a meaning of its own; leave it out")
-        ids, hidden, _ = self._read([sentence + MOTION_PROMPT for sentence in sentences])
+        asked = [self.questions["t2m"].replace(CAPTION, sentence) for sentence in sentences]
+        ids, hidden, _ = self.read([f"{question} \n {START}{OUTPUT * HOLDERS}" for question in asked])
         head = self.lm.diffloss.net
         led = head.pool(hidden[1][ids == self.tokenizer.token_to_id(OUTPUT)].unflatten(0, (len(ids), HOLDERS)))
         free = head.pool(self.lm.fake_latent[None])
@@ -429,7 +428,8 @@ class MotionGPT3(nn.Module):
     def write(self, latents: Tensor, max_new: int, penalty: float) -> list[list[int]]:
         """Ids of at most `max_new` tokens for each of the latents, greedily; ids written before get a `penalty`."""
         model, end = self.lm.language_model, self.tokenizer.token_to_id(END)
-        ids, hidden, cache = self._read([CAPTION_PROMPT] * len(latents), latents, room=max_new)
+        question = self.questions["m2t"].replace(MOTION, START + INPUT * HOLDERS + STOP)
+        ids, hidden, cache = self.read([question + " \n"] * len(latents), latents, room=max_new)
         written = ids[:, :0]
         while written.shape[1] < max_new and not (written == end).any(dim=1).all():
             scores = model.lm_head(hidden[0][:, -1])
@@ -441,7 +441,7 @@ class MotionGPT3(nn.Module):
             hidden, cache = model(model.embed(written[:, -1:]), is_motion, cache)
         return [row[: [*row, end].index(end)] for row in written.tolist()]
 
-    def _read(self, texts: Sequence[str], latents: Tensor | None = None, room: int = 0) -> tuple[Tensor, Pair, Cache]:
+    def read(self, texts: Sequence[str], latents: Tensor | None = None, room: int = 0) -> tuple[Tensor, Pair, Cache]:
         """Ids (texts, tokens), padded at their ends, hidden states and cache; `latents` fill the input holders."""
         if self.untrained:
             raise ValueError(f"this model cannot answer yet; not trained: {', '.join(self.untrained)}")

@@ -71,6 +71,32 @@ def test_the_card_can_be_pushed_and_says_how_to_use_the_model(exported):
     assert "Not trained yet" not in card
 
 
+@pytest.mark.parametrize(
+    ("templates", "asked"),
+    [
+        ("pretrain", {"t2m": "<Caption_Placeholder>", "m2t": "<Motion_Placeholder>"}),
+        ("own.json", {"t2m": "Show <Caption_Placeholder> now", "m2t": "What does <Motion_Placeholder> show?"}),
+    ],
+)
+def test_the_config_says_how_the_model_is_asked_to_readers_without_its_templates(
+    tmp_path, monkeypatch, templates, asked
+):
+    monkeypatch.chdir(tmp_path)
+    own = {
+        "Ours": {
+            "t2m": {"class": "t2m", "input": [asked["t2m"]], "output": ["<Motion_Placeholder>"]},
+            "m2t": {
+                "class": "m2t",
+                "input": ["What does <Motion_Placeholder_s1> show?"],
+                "output": ["<Caption_Placeholder>"],
+            },
+        }
+    }
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    exported_model(tmp_path / "model", f"stages.align_bare.templates={templates}", "run=('align_bare',)")
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["questions"] == asked
+
+
 def test_no_folder_of_the_machine_goes_into_an_exported_config(tmp_path):
     (tmp_path / "own").mkdir()
     config = model_folder().config

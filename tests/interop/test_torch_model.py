@@ -17,7 +17,9 @@ from safetensors.numpy import load_file, save_file
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines.packing import RowShape, build
-from motiongpt3_jax.inference.folder import Body, ModelFolder, make_folder
+from motiongpt3_jax.inference.exported import write_exported
+from motiongpt3_jax.inference.folder import Body, ModelFolder
+from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.interop import TIED, to_official
 from motiongpt3_jax.motion import features_to_joints
 from motiongpt3_jax.systems.interface import Variables
@@ -26,7 +28,7 @@ from motiongpt3_jax.systems.motiongpt3.build import build_config
 from motiongpt3_jax.systems.motiongpt3.forward import streams
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
 from motiongpt3_jax.systems.motiongpt3.respond import read_conditions, sample_latents, understand
-from motiongpt3_jax.text import MOTION_INPUT, MOTION_OUTPUT, compose, train_tokenizer
+from motiongpt3_jax.text import motion_prompt, text_prompt, train_tokenizer
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
@@ -35,11 +37,13 @@ from motiongpt3_jax.interop import torch_model  # noqa: E402
 
 SENTENCES = ["a person walks", "a person jumps high and then turns around"]
 FRAMES = [12, 20]
-CAPTIONING = compose(MOTION_INPUT, "", end=False).rstrip(" ")
 VARIANTS = {
     "as published": {},
     "apart, narrow motion": {"attention_mode": "none", "motion_factor": 0.5},
-    "odd layers, two latents": {"attention_mode": "odd", "layers": 3, "latents": 2},
+    "odd layers, two latents, instructions": {
+        **{"attention_mode": "odd", "layers": 3, "latents": 2},
+        "templates": "instructions",
+    },
     "last third, narrow motion, flow": {"attention_mode": "last_third", "motion_factor": 0.5, "flow": True},
 }
 FULL, NARROW, TWO, FLOW = VARIANTS
@@ -65,32 +69,41 @@ class Both:
         shape = RowShape((("text", 64), ("motion", 4)), clips=((32, 1),) if clips else (), outputs=1, samples=1)
         return build([[e] for e in examples], lambda n: (clips[n] - body.mean) / body.std, shape, len(body.mean))
 
+    def prompts(self) -> Prompts:
+        """The words of training."""
+        return Prompts.of(self.folder.config, "generate")
+
     def asking(self) -> Batch:
         """Requests for the sentences' motions."""
-        return self.batch([compose(sentence, MOTION_OUTPUT) for sentence in SENTENCES])
+        questions = [self.prompts().question("t2m", caption=sentence) for sentence in SENTENCES]
+        return self.batch([motion_prompt(question) for question in questions])
+
+    def captioning(self) -> str:
+        """A request for a caption."""
+        return text_prompt(self.prompts().question("m2t"))
 
 
-def make(path: Path, *, latents: int = 1, flow: bool = False, **decoder: object) -> Both:
+def make(path: Path, *, latents: int = 1, flow: bool = False, templates: str = "pretrain", **decoder: object) -> Both:
     """Writes a tiny model with random weights as an exported folder, and reads it back."""
     config = load_config("motiongpt3:test").to_dict()
     config["model"]["decoder"].update(decoder)
     config["model"]["vae"]["latents"] = latents
     config["model"]["flow"] = flow
+    config["stages"]["generate"]["templates"] = templates
     rng = np.random.default_rng(7)
     body = Body(
         rng.normal(size=263).astype(np.float32),
         rng.uniform(0.5, 1.5, 263).astype(np.float32),
         np.zeros((22, 3), np.float32),
     )
-    folder = make_folder(path, config, train_tokenizer(SENTENCES, 300), body)
-    sizes = build_config(config["model"], features=263, vocabulary=folder.tokenizer.base_vocabulary)
+    given = ModelFolder(Path("nowhere"), config, train_tokenizer(SENTENCES, 300), body)
+    sizes = build_config(config["model"], features=263, vocabulary=given.tokenizer.base_vocabulary)
     system = MotionGPT3(sizes)
     shapes = jax.eval_shape(system.init, jax.random.key(0)).params
     params = jax.tree.map_with_path(lambda path, x: random(rng, path[-1].key, x.shape), shapes)
     mean = rng.normal(size=latent_state(sizes)["latent_mean"].shape).astype(np.float32)
     state = {"latent_mean": mean, "latent_square": mean**2 + rng.uniform(0.5, 2, mean.shape).astype(np.float32)}
-    tensors = {name: tensor for name, tensor in to_official(params, sizes).items() if name not in TIED}
-    save_file(tensors | {f"state.{name}": x for name, x in state.items()}, path / "model.safetensors")
+    folder = write_exported(path, given, to_official(params, sizes), state, ("generate", 1))
     return Both(system, Variables(params, state), folder, torch_model.MotionGPT3.from_folder(path))
 
 
@@ -129,7 +142,7 @@ def close(found, wanted, tolerance=1e-4):
 
 
 def test_hidden_states_are_the_same(both, clips):
-    texts = [CAPTIONING + " " + sentence for sentence in SENTENCES]
+    texts = [both.captioning() + " " + sentence for sentence in SENTENCES]
     modules = both.system.modules
 
     @jax.jit
@@ -141,7 +154,7 @@ def test_hidden_states_are_the_same(both, clips):
     with torch.no_grad():
         given = both.torch.understand(clips)
         close(given, latents[:, 0])
-        ids, (text, motion), _ = both.torch._read(texts, given)
+        ids, (text, motion), _ = both.torch.read(texts, given)
     is_motion = ids >= both.folder.tokenizer.text_vocabulary
     for row, tokens in enumerate(texts):
         count = len(both.folder.tokenizer.encode(tokens))
@@ -215,7 +228,7 @@ def test_a_clips_posterior_is_the_same(made, variant, clips):
 def test_captions_are_the_same_token_by_token(both, clips):
     tokenizer = both.folder.tokenizer
     options = TextOptions(tokenizer.end, (tokenizer.start_of_motion, tokenizer.end_of_motion), max_new=12)
-    batch = both.batch([CAPTIONING] * len(clips), clips)
+    batch = both.batch([both.captioning()] * len(clips), clips)
     write = jax.jit(partial(both.system.respond_text, options=options))
     wanted = np.asarray(write(both.variables, batch, latents=both.system.understand(both.variables, batch)))
     with torch.no_grad():
@@ -319,7 +332,13 @@ def test_joints_are_not_taken_for_features(alone, tmp_path):
 @pytest.mark.parametrize(
     ("sentence", "options", "message"),
     [
-        ("a person walks", {"frames": [999]}, "999"),
+        (
+            "a person walks",
+            {"frames": [999]},
+            r"\[999\] frames were asked for; this model makes 1 to \d+ for each of 1 ",
+        ),
+        ("a person walks", {"frames": [12, 12]}, r"\[12, 12\] frames"),
+        ("a person walks", {"frames": []}, r"\[\] frames"),
         ("a person walks", {"sampler": "euler"}, "euler"),
         ("a person walks", {"steps": 0}, "0 steps"),
         ("a person walks", {"seeds": [1, 2]}, "zip"),
