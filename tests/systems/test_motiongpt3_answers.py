@@ -1,5 +1,6 @@
 """MotionGPT3's motions: by request and seed."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -52,3 +53,29 @@ def test_a_motion_depends_on_its_words(moved):
 def test_conditions_are_the_same_with_layers_one_by_one():
     batch, read = rows([FIRST], [SECOND]), jax.jit(SYSTEM.conditions)
     np.testing.assert_allclose(read(SYSTEM.unstacked(VARIABLES), batch), read(VARIABLES, batch), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"sampler": "magic"}, "sampler of a motion is 'magic': choose ancestral, ddim"),
+        ({"steps": 0}, "steps of a motion is 0: take at least 1"),
+        ({"guidance_scale": float("nan")}, "guidance_scale of a motion is nan"),
+        ({"temperature": -1.0}, "temperature of a motion is -1.0"),
+        ({"eta": 2.0}, "eta of a motion is 2.0"),
+    ],
+    ids=str,
+)
+def test_options_that_mean_nothing_are_refused_in_one_sentence(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        MotionOptions(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("flow", "sampler", "kind"), [(False, "euler", "diffusion"), (True, "ddim", "a rectified flow")]
+)
+def test_a_sampler_of_the_other_kind_of_model_is_refused(flow, sampler, kind):
+    system = MotionGPT3(replace(CONFIG, flow=flow))
+    condition = SYSTEM.null_conditions(VARIABLES, 1)
+    with pytest.raises(ValueError, match=f"sampler '{sampler}' does not fit this model, which was trained as {kind}"):
+        system.latents(VARIABLES, condition, jnp.array([0]), MotionOptions(sampler=sampler, steps=1))

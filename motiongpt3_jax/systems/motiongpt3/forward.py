@@ -1,16 +1,13 @@
 """From a batch to hidden states: clips to latents, ids and latents to streams, streams through the decoder."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.models import Stream
+from motiongpt3_jax.systems.interface import Tree
 from motiongpt3_jax.systems.motiongpt3.modules import Modules
-
-Tree = Any
 
 
 def to_language(state: Tree, latents: Float[Array, "*batch latents width"]) -> Float[Array, "*batch latents width"]:

@@ -1,7 +1,6 @@
 """The losses of MotionGPT3's stages, as sums and counts, and the random numbers that they use."""
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +9,11 @@ from jaxtyping import Array, Float
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.models import vae_loss
-from motiongpt3_jax.systems.interface import Terms, Variables
+from motiongpt3_jax.systems.interface import Terms, Tree, Variables
 from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, MotionGPT3Config, VaeObjective
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, streams, to_language
 from motiongpt3_jax.systems.motiongpt3.modules import Modules
 
-Tree = Any
 MOMENT_DECAY = 0.99
 
 

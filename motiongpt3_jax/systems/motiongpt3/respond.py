@@ -1,20 +1,18 @@
 """A motion from the hidden states of its holders."""
 
+import math
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from motiongpt3_jax.batch import Batch
-from motiongpt3_jax.diffusion import SAMPLERS, guided
+from motiongpt3_jax.diffusion import SAMPLERS, Denoiser, Noise, guided
 from motiongpt3_jax.models import read
-from motiongpt3_jax.systems.interface import Variables
+from motiongpt3_jax.systems.interface import Tree, Variables
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, from_language, streams, to_language
 from motiongpt3_jax.systems.motiongpt3.modules import Modules
-
-Tree = Any
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,18 @@ class MotionOptions:
     guidance_scale: float = 3.0
     temperature: float = 1.0
     eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("sampler", self.sampler in SAMPLERS, f"choose {', '.join(SAMPLERS)}"),
+            ("steps", self.steps >= 1, "take at least 1"),
+            ("guidance_scale", math.isfinite(self.guidance_scale), "give a number; 1 is none"),
+            ("temperature", 0 <= self.temperature < math.inf, "give 0 or a number above it"),
+            ("eta", 0 <= self.eta <= 1, "give a share from 0 to 1"),
+        )
+        for name, holds, advice in checks:
+            if not holds:
+                raise ValueError(f"{name} of a motion is {getattr(self, name)!r}: {advice}")
 
 
 def understand(
@@ -71,7 +81,7 @@ def sample_latents(
     modules: Modules,
     variables: Variables,
     condition: Float[Array, "rows holders width"],
-    noise: Any,
+    noise: Noise,
     options: MotionOptions,
 ) -> Float[Array, "rows latents width"]:
     """One latent a row, on the VAE's scale.
@@ -82,14 +92,20 @@ def sample_latents(
       condition: see `read_conditions`.
       noise: one key a request, or recorded noise (start, one per step).
       options: how to sample.
+
+    Raises:
+      ValueError: the sampler is one for the other kind of model: diffusion, or rectified flow.
     """
+    if (options.sampler == "euler") != modules.config.flow:
+        kind = "a rectified flow" if modules.config.flow else "diffusion"
+        raise ValueError(f"sampler {options.sampler!r} does not fit this model, which was trained as {kind}")
     shape = (len(condition), modules.config.vae.latents, modules.config.vae.width)
     eps = _denoiser(modules, variables.params, condition, options.guidance_scale)
     sampled = SAMPLERS[options.sampler](eps, modules.schedule, noise, shape, options)
     return from_language(variables.state, sampled)
 
 
-def _denoiser(modules: Modules, params: Tree, condition: Float[Array, "rows holders width"], scale: float) -> Any:
+def _denoiser(modules: Modules, params: Tree, condition: Float[Array, "rows holders width"], scale: float) -> Denoiser:
     """The head as a function of (x, t), its pooled conditions computed once."""
 
     def head(*args: Array, method: str) -> Array:

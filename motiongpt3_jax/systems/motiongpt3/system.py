@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -106,7 +105,7 @@ class MotionGPT3:
         return writing.write_text(self.modules, variables, batch, options, latents, seeds)
 
     def reconstruct(
-        self, variables: Variables, features: Any, frames: Int[Array, "clips"]
+        self, variables: Variables, features: Float[Array, "clips frames features"], frames: Int[Array, "clips"]
     ) -> Float[Array, "clips frames features"]:
         """Clips through the VAE and back, at the mean of their posterior."""
         vae, params = self.modules.vae, {"params": variables.params["vae"]}

@@ -1,15 +1,14 @@
 """Texts, token by token in one compiled loop."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.batch import Batch, StreamSlots
 from motiongpt3_jax.models import Memory, Stream, by_layer, further, read, reserve
-from motiongpt3_jax.systems.interface import Variables
+from motiongpt3_jax.systems.interface import Tree, Variables
 from motiongpt3_jax.systems.motiongpt3.choosing import (
     TextOptions,
     best_continuations,
@@ -21,8 +20,6 @@ from motiongpt3_jax.systems.motiongpt3.choosing import (
 )
 from motiongpt3_jax.systems.motiongpt3.forward import streams
 from motiongpt3_jax.systems.motiongpt3.modules import Modules
-
-Tree = Any
 
 
 def write_text(
@@ -178,5 +175,5 @@ def _continued(
     )
 
 
-def _last_position(slots: Any) -> Int[Array, "rows"]:
+def _last_position(slots: StreamSlots) -> Int[Array, "rows"]:
     return jnp.where(slots.segments > 0, slots.positions, -1).max(axis=1, initial=-1)
