@@ -34,7 +34,7 @@ def test_a_folder_is_written_and_is_the_same_model(model, tmp_path):
     names = ("README.md", "config.json", "model.safetensors", "statistics.npz", "tokenizer/tokenizer.json")
     assert all(f"{tmp_path / 'a' / 'b' / name}\n" in out for name in names)
     engine = Engine.load(tmp_path / "a" / "b")
-    jax.tree.map(np.testing.assert_array_equal, engine.variables, model[1])
+    jax.tree.map(np.testing.assert_array_equal, engine.variables, engine.system.unstacked(model[1]))
     assert engine.trained == ("tune", 7)
 
 
