@@ -1,6 +1,5 @@
 """Files of tensors: PyTorch checkpoints and safetensors."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from motiongpt3_jax.interop.pickles import Tensor, read_archive
+from motiongpt3_jax.motion.saving import whole_file
 
 SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".tar")
 """Files that are read."""
@@ -86,14 +86,15 @@ def _unwrapped(name: str) -> str:
 def write_checkpoint(path: Path, state: Mapping[str, np.ndarray]) -> None:
     """Writes a state dict as the official code loads it; arrays that are one become one tensor under several names.
 
+    The file appears whole or not at all.
+
     Raises:
       ValueError: PyTorch is not installed.
     """
     torch = import_torch()
     tensors = {id(array): torch.from_numpy(array) for array in state.values()}
-    fresh = path.with_name(path.name + ".new")
-    torch.save({"state_dict": {name: tensors[id(array)] for name, array in state.items()}}, fresh)
-    os.replace(fresh, path)
+    with whole_file(path, path.suffix) as part:
+        torch.save({"state_dict": {name: tensors[id(array)] for name, array in state.items()}}, part)
 
 
 def import_torch() -> ModuleType:

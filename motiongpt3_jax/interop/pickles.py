@@ -6,13 +6,14 @@ dictionaries, and has its own meaning for each; every other name is a stand-in t
 nothing. So the settings and callbacks that a training framework saves beside the weights are passed over.
 """
 
+import io
 import math
 import pickle
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -151,13 +152,16 @@ def read_archive(path: Path) -> tuple[Any, Callable[[Tensor], np.ndarray]]:
         with zipfile.ZipFile(path) as archive:
             records = {entry.filename: entry for entry in archive.infolist()}
             folder = next((name[:-8] for name in records if name.endswith("/data.pkl")), None)
-            if folder is None:
-                raise ValueError(f"'{path}' is a zip archive and no checkpoint: there is no data.pkl in it")
-            content = _load(path, archive.open(f"{folder}data.pkl"))
-            if f"{folder}byteorder" in records and archive.read(f"{folder}byteorder") != b"little":
-                raise ValueError(f"'{path}' was written on a big-endian machine; write it anew on another one")
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"'{path}' is damaged or incomplete ({error}); copy or download it anew") from None
+            names = [f"{folder}{name}" for name in ("data.pkl", "byteorder")]
+            pickled, order = (archive.read(name) if name in records else b"" for name in names)
+    except Exception as error:  # a damaged archive fails in any way
+        why = f"{type(error).__name__}: {error}"
+        raise ValueError(f"'{path}' is damaged or incomplete ({why}); copy or download it anew") from None
+    if folder is None:
+        raise ValueError(f"'{path}' is a zip archive and no checkpoint: there is no data.pkl in it")
+    if order not in (b"", b"little"):
+        raise ValueError(f"'{path}' was written on a big-endian machine; write it anew on another one")
+    content = _load(path, pickled)
     buffer = np.asarray(np.memmap(path, np.uint8, "r"))
 
     def numbers(tensor: Tensor) -> np.ndarray:
@@ -173,9 +177,9 @@ def read_archive(path: Path) -> tuple[Any, Callable[[Tensor], np.ndarray]]:
     return content, numbers
 
 
-def _load(path: Path, file: IO[bytes]) -> Any:
+def _load(path: Path, pickled: bytes) -> Any:
     try:
-        return Unpickler(file, encoding="utf-8").load()
+        return Unpickler(io.BytesIO(pickled), encoding="utf-8").load()
     except Exception as error:  # what is no checkpoint's pickle fails in any way
         raise ValueError(
             f"'{path}' cannot be read: its data.pkl is damaged, or holds more than tensors and plain values "

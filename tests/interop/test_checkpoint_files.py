@@ -105,6 +105,18 @@ def test_what_is_written_is_read_back_and_tied_tensors_are_one(torch, tmp_path):
     assert loaded["a"].data_ptr() == loaded["b"].data_ptr() != loaded["c"].data_ptr()
 
 
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one_and_nothing_beside_it(torch, tmp_path, monkeypatch):
+    def full(state, path):
+        path.write_bytes(b"half")
+        raise OSError("no space left")
+
+    (tmp_path / "a.ckpt").write_bytes(b"old")
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="no space left"):
+        write_checkpoint(tmp_path / "a.ckpt", {})
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.ckpt", b"old")]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

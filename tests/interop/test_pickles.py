@@ -188,3 +188,23 @@ def test_compressed_numbers_are_refused(tmp_path):
     checkpoint(path, dictionary(weight=tensor()), np.zeros(2, np.float32), zipfile.ZIP_DEFLATED)
     with pytest.raises(ValueError, match="lacks the numbers of storage 0"):
         read_state_dict(path)
+
+
+@pytest.mark.parametrize("place", [6, 8], ids=["encrypted", "compressed in an unknown way"])
+def test_an_archive_that_cannot_be_unpacked_is_said(place, tmp_path):
+    path = checkpoint(tmp_path / "odd.ckpt", dictionary(weight=tensor()))
+    content = bytearray(path.read_bytes())
+    # Flags and kind of compression stand in each record's header, and two bytes later in the directory.
+    for header in (place, content.index(b"PK\x01\x02") + place + 2):
+        content[header] |= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"odd\.ckpt' is damaged or incomplete \((RuntimeError|NotImplementedError): "):
+        read_state_dict(path)
+
+
+def test_numbers_of_a_big_endian_machine_are_refused(tmp_path):
+    path = checkpoint(tmp_path / "big.ckpt", dictionary(weight=tensor()))
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("saved/byteorder", b"big")
+    with pytest.raises(ValueError, match="written on a big-endian machine"):
+        read_state_dict(path)
