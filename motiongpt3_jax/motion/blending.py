@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from motiongpt3_jax.motion.placing import Stance, moved, stances
-from motiongpt3_jax.motion.seams import with_lengths
+from motiongpt3_jax.motion.seams import bone_lengths, with_lengths
 from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
 
 Joints = Float[np.ndarray, "frames joints 3"]
@@ -31,7 +31,7 @@ def blended(parts: Sequence[Joints], frames: int, overlap: int, skeleton: Skelet
     if spare < 0 or min(len(part) for part in parts) < overlap:
         raise ValueError(f"parts of {[len(part) for part in parts]} frames do not make {frames}")
     whole = np.asarray(parts[0], np.float64)
-    lengths = np.linalg.norm(whole - whole[:, [max(p, 0) for p in skeleton.parents]], axis=-1).mean(axis=0)
+    lengths = bone_lengths(whole, skeleton).mean(axis=0)
     skip = spare // max(len(parts) - 1, 1)
     for part in parts[1:]:
         part = np.asarray(part, np.float64)

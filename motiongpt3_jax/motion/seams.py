@@ -83,7 +83,7 @@ def join(
         settled = _bent(before, _relaxed(settled, lengths, skeleton), after, SETTLING, limit, 0.9 * limit)
         bent = with_lengths(settled, lengths, skeleton)
     else:
-        if np.abs(_bones(settled, skeleton) - lengths)[:, 1:].max() <= MOST_STRETCH:
+        if np.abs(bone_lengths(settled, skeleton) - lengths)[:, 1:].max() <= MOST_STRETCH:
             bent = settled
     distance = _norms(bent - proposed)
     calm = seam_acceleration(before, bent, after)
@@ -135,11 +135,11 @@ def _lengths_between(
     before: Joints, count: int, after: Joints | None, fps: float, skeleton: Skeleton
 ) -> Float[np.ndarray, "frames joints"]:
     """Lengths of the bones: those at a seam there, the given frames' usual ones half a second away."""
-    usual = np.median(_bones(before if after is None else np.concatenate([before, after]), skeleton), axis=0)
+    usual = np.median(bone_lengths(before if after is None else np.concatenate([before, after]), skeleton), axis=0)
     frames = np.arange(1, count + 1)
-    lengths = usual + _fading(frames, fps)[:, None] * (_bones(before[-1:], skeleton) - usual)
+    lengths = usual + _fading(frames, fps)[:, None] * (bone_lengths(before[-1:], skeleton) - usual)
     if after is not None:
-        lengths = lengths + _fading(frames[::-1], fps)[:, None] * (_bones(after[:1], skeleton) - usual)
+        lengths = lengths + _fading(frames[::-1], fps)[:, None] * (bone_lengths(after[:1], skeleton) - usual)
     return lengths
 
 
@@ -169,7 +169,8 @@ def _relaxed(joints: Joints, lengths: Float[np.ndarray, "frames joints"], skelet
     return placed
 
 
-def _bones(joints: Joints, skeleton: Skeleton) -> Float[np.ndarray, "frames joints"]:
+def bone_lengths(joints: Joints, skeleton: Skeleton = HUMANML3D) -> Float[np.ndarray, "frames joints"]:
+    """Lengths of the bones that end in each joint, metres; zero for the root."""
     parents = [max(parent, 0) for parent in skeleton.parents]
     return _norms(joints - joints[:, parents])
 

@@ -1,16 +1,10 @@
 import numpy as np
 import pytest
 
-from motiongpt3_jax.motion import HUMANML3D
 from motiongpt3_jax.motion.placing import moved, stances
-from motiongpt3_jax.motion.seams import acceleration_limit, join, seam_acceleration, with_lengths
+from motiongpt3_jax.motion.seams import acceleration_limit, bone_lengths, join, seam_acceleration, with_lengths
 from tests.motion.real import real_motions
 from tests.motion.samples import dance
-
-
-def bones(joints):
-    parents = [max(parent, 0) for parent in HUMANML3D.parents]
-    return np.linalg.norm(joints - joints[:, parents], axis=-1)
 
 
 def other(frames, seed):
@@ -54,7 +48,9 @@ def test_far_from_the_seam_a_proposal_is_left_alone(given):
 
 def test_bones_keep_the_given_lengths(given):
     made, _ = join(given, moved(other(40, 3), stances(other(40, 3)[0]), stances(given[-1])), None, 20.0)
-    np.testing.assert_allclose(bones(made)[:, 1:], np.broadcast_to(bones(given[-1:])[:, 1:], (40, 21)), atol=5e-3)
+    np.testing.assert_allclose(
+        bone_lengths(made)[:, 1:], np.broadcast_to(bone_lengths(given[-1:])[:, 1:], (40, 21)), atol=5e-3
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -73,7 +69,7 @@ def test_the_limit_is_three_times_the_usual_acceleration_and_at_least_two_centim
 
 def test_lengths_change_neither_the_root_nor_directions():
     joints = dance(frames=5)
-    made = with_lengths(joints, 2 * bones(joints))
+    made = with_lengths(joints, 2 * bone_lengths(joints))
     np.testing.assert_allclose(made - made[:, :1], 2 * (joints - joints[:, :1]), atol=1e-9)
     np.testing.assert_allclose(made[:, 0], joints[:, 0])
 
