@@ -68,16 +68,12 @@ def motion_options(arguments: argparse.Namespace, model: Model) -> MotionOptions
     """The sampling that the arguments ask for; rectified flow and the Euler sampler go together.
 
     Raises:
-      ValueError: a number of steps that is not positive, or a sampler for another kind of model.
+      ValueError: a value that there is not, or a sampler for another kind of model.
     """
-    if arguments.steps < 1:
-        raise ValueError(f"--steps {arguments.steps}: ask for at least one denoising step")
     sampler = arguments.sampler or model.engine.sampler
     if (sampler == "euler") != model.engine.system.config.flow:
         kind = "a rectified flow" if model.engine.system.config.flow else "diffusion"
         raise ValueError(f"--sampler {sampler} does not fit this model, which was trained as {kind}: leave it out")
-    if not 0 <= arguments.eta <= 1:
-        raise ValueError(f"--eta {arguments.eta:g}: choose a share from 0 to 1")
     return MotionOptions(sampler, arguments.steps, arguments.guidance, eta=arguments.eta)
 
 

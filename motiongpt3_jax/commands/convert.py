@@ -44,7 +44,13 @@ def run(arguments: argparse.Namespace) -> None:
         caption = caption and mirror_caption(caption)
     if arguments.clean_feet:
         motions = [(path, with_clean_feet(motion)) for path, motion in motions]
-    for path, motion in motions:
-        folder = Path(arguments.out) if arguments.out else path.parent
-        for written in write_kind(folder, path.stem, motion, arguments.to, caption, keep=path):
+    places = [
+        (Path(arguments.out) if arguments.out else path.parent) / path.stem.removesuffix(".amass")
+        for path, _ in motions
+    ]
+    for number, place in enumerate(places):
+        if place in places[:number]:
+            raise ValueError(f"two files would be written as {place}.*; convert them into different folders with --out")
+    for (path, motion), place in zip(motions, places):
+        for written in write_kind(place.parent, place.name, motion, arguments.to, caption, keep=path):
             print(written)

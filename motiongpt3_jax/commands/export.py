@@ -1,7 +1,6 @@
 """A model as a folder to share, or as a checkpoint of the official code."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.interop import to_official
 from motiongpt3_jax.interop.checkpoint_files import import_torch, write_checkpoint
 from motiongpt3_jax.interop.latents import OFFICIAL_SCALE, constant_moments, folded
+from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
 
@@ -84,9 +84,8 @@ def write_pytorch(out: Path, folder: ModelFolder, config: MotionGPT3Config, vari
     written = [out]
     for name, array in (("Mean", folder.body.mean), ("Std", folder.body.std)):
         written.append(out.with_name(f"{out.stem}_{name}.npy"))
-        fresh = out.with_name(f"{out.stem}_{name}.new.npy")
-        np.save(fresh, array)
-        os.replace(fresh, written[-1])
+        with whole_file(written[-1], ".npy") as fresh:
+            np.save(fresh, array)
     return written
 
 

@@ -15,6 +15,7 @@ from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.exported import require_free, write_exported
 from motiongpt3_jax.inference.folder import Body, ModelFolder, plain, read_folder
+from motiongpt3_jax.inference.prompts import BARE
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.interop import entries, from_gpt2, from_official, to_official
 from motiongpt3_jax.interop.bodies import NEEDED, read_body
@@ -96,12 +97,12 @@ def from_tensors(source: Path, arguments: argparse.Namespace) -> Imported:
     if note:
         print(note)
     found = Found(found.kind, tensors)
-    folder = make_folder(source, found, arguments)
+    folder = described(source, found, arguments)
     system = make_system(folder)
     return Imported(folder, official(found, system), latent_state(system.config), ("imported", 0))
 
 
-def make_folder(source: Path, found: Found, arguments: argparse.Namespace) -> ModelFolder:
+def described(source: Path, found: Found, arguments: argparse.Namespace) -> ModelFolder:
     """The config, tokenizer and body of a file of tensors."""
     sizes = sizes_of(found)
     config = sized(load_config(arguments.config, arguments.overrides), sizes, arguments.overrides)
@@ -115,7 +116,10 @@ def make_folder(source: Path, found: Found, arguments: argparse.Namespace) -> Mo
         )
     config.tokenizer = name
     untrained = tuple(part for part in PARTS if part not in KINDS[found.kind])
-    return ModelFolder(source, plain(config.to_dict()), tokenizer, find_body(source, sizes, arguments), untrained)
+    body = find_body(source, sizes, arguments)
+    # The templates here are not those that it was trained with; the bare questions are.
+    questions = {"t2m": BARE["t2m"], "m2t": BARE["m2t"]}
+    return ModelFolder(source, plain(config.to_dict()), tokenizer, body, untrained, questions)
 
 
 def sized(config: ConfigDict, sizes: Sizes, overrides: list[str]) -> ConfigDict:

@@ -15,6 +15,7 @@ from motiongpt3_jax.inference.continuation import Bend
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.pictures import Entry, write_page
+from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions
 
 PICTURES = ("gif", "mp4")
@@ -69,14 +70,15 @@ def write_results(
         kinds = {"joints": ending} | ({"picture": arguments.format} if arguments.format != "none" else {})
         kinds |= {kind: kind for kind in arguments.also}
         files = {
-            said: [path.name for path in write_kind(folder, name, motion, kind, result.title)]
-            for said, kind in kinds.items()
+            what: [path.name for path in write_kind(folder, name, motion, kind, result.title)]
+            for what, kind in kinds.items()
         }
-        files = {said: names[0] if len(names) == 1 else names for said, names in files.items()}
+        files = {what: names[0] if len(names) == 1 else names for what, names in files.items()}
         listed.append({**result.said, "frames": motion.frames, "fps": motion.fps, **files})
     write_page(folder / "index.html", [Entry(r.title, r.motion, r.note) for r in results], page)
     text = json.dumps({**said, "motions": listed}, indent=1)
-    (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+    with whole_file(folder / "manifest.json", ".json") as fresh:
+        fresh.write_text(text + "\n", encoding="utf-8")
 
 
 def origin(model: Model, name: str, options: MotionOptions) -> dict[str, Any]:

@@ -7,12 +7,13 @@ become a motion, and the text goes on behind it.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Unpack
 
 from motiongpt3_jax.inference.continuation import features_of, seed_of
-from motiongpt3_jax.inference.engine import Features, Question
+from motiongpt3_jax.inference.engine import Features, Question, check_seeds
 from motiongpt3_jax.inference.lengths import Length
 from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.inference.options import Decoding, Sampling
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.resample import resampled
 from motiongpt3_jax.text import MOTION_INPUT, MOTION_OUTPUT, check_words, compose, text_prompt
@@ -61,8 +62,8 @@ class Chat:
         *,
         seconds: float | None = None,
         seed: int = 0,
-        decoding: dict[str, Any] | None = None,
-        **sampling: Any,
+        decoding: Decoding | None = None,
+        **sampling: Unpack[Sampling],
     ) -> Reply:
         """The answer to an instruction.
 
@@ -78,6 +79,7 @@ class Chat:
         Raises:
           ValueError: places and motions do not go together, or a motion or the conversation is too long.
         """
+        check_seeds([seed])
         question, clips = self._question(instruction, motions)
         options = self.model.motion_options(**sampling)
         tokenizer = self.model.engine.folder.tokenizer
@@ -98,7 +100,7 @@ class Chat:
             text += tokenizer.decode(words, skip_special=False)
             if not moving:
                 break
-            length = self.model.lengths([PLACE.join(instruction.split(PLACE)[:1])], seconds, seed)[0]
+            length = self.model.lengths([instruction.split(PLACE)[0]], seconds, seed)[0]
             text += MOTION_OUTPUT
             made += self.model.engine.move(
                 [Question(before + text, (*shown, *clips))], [length.frames], [seed_of(seed, len(made))], options

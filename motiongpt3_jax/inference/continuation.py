@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from motiongpt3_jax.inference.engine import Engine, Features, Question
+from motiongpt3_jax.inference.engine import Engine, Features, Question, check_seeds
 from motiongpt3_jax.inference.folder import Body
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import Motion, canonicalise, joints_to_features
@@ -59,6 +59,7 @@ def predict(
     Raises:
       ValueError: less than half a second is given, or nothing is to be added.
     """
+    check_seeds([seed])
     _check(motion, engine.folder.body, "the given part")
     if frames <= motion.frames:
         raise ValueError(f"{frames} frames were asked for and {motion.frames} are given; ask for more frames")
@@ -83,6 +84,7 @@ def inbetween(
       ValueError: a side is shorter than half a second, the two do not go together, or nothing is to be added.
     """
     body = engine.folder.body
+    check_seeds([seed])
     _check(start, body, "the beginning")
     _check(end, body, "the end")
     if between < 1:
@@ -245,5 +247,6 @@ def _kept(motion: Motion, people: Sequence[Joints], given: slice) -> Motion:
 def _check(motion: Motion, body: Body, what: str) -> None:
     if motion.skeleton.name != body.skeleton.name:
         raise ValueError(f"{what} has the {motion.skeleton.name} skeleton; this model's is {body.skeleton.name}")
-    if motion.seconds < SHORTEST:
-        raise ValueError(f"{what} lasts {motion.seconds:.2f} s; give at least {SHORTEST:g} s")
+    if motion.seconds < SHORTEST or motion.frames < 2:
+        frames = f"{motion.frames} frame{'s' * (motion.frames != 1)}"
+        raise ValueError(f"{what} lasts {motion.seconds:.2f} s, {frames}; give at least {SHORTEST:g} s and two frames")

@@ -121,12 +121,13 @@ class Engine:
           sample_clips: draw the latents of the motions that enter, as officially, instead of taking their means.
 
         Raises:
-          ValueError: a number of frames is out of range, or a question is too long for the model.
+          ValueError: a number of frames or a seed is out of range, or a question is too long for the model.
         """
         low, high = 1, self.frames[1]
         for count in frames:
             if not low <= count <= high:
                 raise ValueError(f"{count} frames were asked for; this model makes {low} to {high} at once")
+        check_seeds(seeds)
         asked = {i: self._example(i, question, motion=True) for i, question in enumerate(questions) if question}
         free = [i for i, question in enumerate(questions) if question is None]
         unguided = replace(options, guidance_scale=1.0)
@@ -157,6 +158,7 @@ class Engine:
         Raises:
           ValueError: a question is too long for the model.
         """
+        check_seeds(seeds or ())
         asked = {i: self._example(i, question, spare=options.max_new) for i, question in enumerate(questions)}
         answers = []
         for order, rows in self._groups(asked, [0] * len(questions)):
@@ -227,7 +229,7 @@ class Engine:
         return batch.replace(clips=()), latents
 
     def _example(self, number: int, question: Question, motion: bool = False, spare: int = 0) -> Example:
-        """A question as slots; of one for a motion nothing behind the last holder, which it does not depend on."""
+        """A question as slots. Of one that asks for a motion, what lies behind the last holder is left out."""
         tokenizer = self.folder.tokenizer
         ids = np.asarray(tokenizer.encode(question.text), np.int32)
         if motion:
@@ -297,6 +299,13 @@ def make_system(folder: ModelFolder, constrain: Constrain | None = None) -> Moti
         raise ValueError(f"{folder.path}: unknown system {name!r}; there is motiongpt3")
     sizes = {"features": len(folder.body.mean), "vocabulary": folder.tokenizer.base_vocabulary}
     return MotionGPT3(build_config(folder.config["model"], **sizes), constrain)
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Raises ValueError when a seed is none that JAX takes."""
+    for seed in seeds:
+        if not 0 <= seed < 2**31:
+            raise ValueError(f"seed {seed}: give whole numbers from 0 to {2**31 - 1}")
 
 
 def _ended(ids: list[int], end: int) -> list[int]:

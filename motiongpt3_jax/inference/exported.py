@@ -11,7 +11,9 @@ from motiongpt3_jax.inference.folder import ModelFolder, make_folder
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.weights import WEIGHTS, write_weights
 from motiongpt3_jax.interop import TIED
-from motiongpt3_jax.text import MOTION_INPUT
+
+ASKED = ("t2m", "m2t", "n2m", "predict", "inbetween")
+"""Tasks whose questions an exported model brings along, for readers that have not its templates."""
 
 PLACES = ("tokenizer", "pretrained", "start")
 """Values of a config that may name a folder of the machine that trained."""
@@ -75,17 +77,11 @@ def write_exported(
     (out / "config.json").unlink(missing_ok=True)
     write_weights(out / WEIGHTS, tensors, state, trained)
     (out / "README.md").write_text(model_card(folder, tensors, trained, out.name), encoding="utf-8")
-    asked = {"questions": questions(folder.config, trained[0])}
+    prompts = Prompts.of(folder.config, trained[0], folder.questions)
+    known = [task for task in ASKED if task in ("t2m", "m2t") or prompts.knows(task)]
+    # Templates name the one motion of a question in two ways.
+    asked = {task: prompts.template(task).replace("<Motion_Placeholder_s1>", "<Motion_Placeholder>") for task in known}
     return make_folder(out, shareable(folder.config), folder.tokenizer, folder.body, folder.untrained, asked)
-
-
-def questions(config: Mapping[str, Any], stage: str) -> dict[str, str]:
-    """How the model is asked for a motion ("t2m") and for a caption ("m2t"), for readers without its templates."""
-    prompts = Prompts.of(config, stage)
-    return {
-        "t2m": prompts.question("t2m", caption="<Caption_Placeholder>"),
-        "m2t": prompts.question("m2t").replace(MOTION_INPUT, "<Motion_Placeholder>"),
-    }
 
 
 def shareable(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ model.safetensors the weights, in an exported model's folder
 """
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from motiongpt3_jax.motion import HUMANML3D, SKELETONS, Skeleton
+from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.text import Tokenizer, load_tokenizer
 
 
@@ -53,6 +53,7 @@ class ModelFolder:
       tokenizer: text to ids.
       body: features to joints.
       untrained: parts of the model that are as fresh as at the start of training: "vae", "text", "motion".
+      questions: how the model is asked, by task, with placeholders; where it does not say, its templates do.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class ModelFolder:
     tokenizer: Tokenizer
     body: Body
     untrained: tuple[str, ...] = ()
+    questions: Mapping[str, str] = field(default_factory=dict)
 
     def require_trained(self) -> None:
         """Raises ValueError when the model cannot answer yet, because parts of it are untrained."""
@@ -101,7 +103,7 @@ def make_folder(
     tokenizer: Tokenizer,
     body: Body,
     untrained: tuple[str, ...] = (),
-    more: Mapping[str, Any] | None = None,
+    questions: Mapping[str, str] | None = None,
 ) -> ModelFolder:
     """Writes a model's folder; `config.json` last, so that a folder that has it is complete.
 
@@ -110,21 +112,18 @@ def make_folder(
       config: the whole config as plain values.
       tokenizer: text to ids.
       body: features to joints.
-      untrained: parts that are not trained, see `ModelFolder`.
-      more: what `config.json` says besides, to readers that are not ours.
+      untrained, questions: see `ModelFolder`.
     """
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     tokenizer.save(path / "tokenizer")
-    fresh = path / "statistics.new.npz"
-    np.savez(fresh, mean=body.mean, std=body.std, offsets=body.offsets, lengths=body.lengths)
-    os.replace(fresh, path / "statistics.npz")
+    with whole_file(path / "statistics.npz", ".npz") as fresh:
+        np.savez(fresh, mean=body.mean, std=body.std, offsets=body.offsets, lengths=body.lengths)
     said = {"config": config, "skeleton": body.skeleton.name, "fps": body.fps}
-    text = json.dumps(said | ({"untrained": untrained} if untrained else {}) | dict(more or {}), indent=1)
-    fresh = path / "config.json.new"
-    fresh.write_text(text + "\n", encoding="utf-8")
-    os.replace(fresh, path / "config.json")
-    return ModelFolder(path, config, tokenizer, body, untrained)
+    said |= ({"untrained": untrained} if untrained else {}) | ({"questions": dict(questions)} if questions else {})
+    with whole_file(path / "config.json", ".json") as fresh:
+        fresh.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    return ModelFolder(path, config, tokenizer, body, untrained, questions or {})
 
 
 def read_folder(path: str | Path) -> ModelFolder:
@@ -144,9 +143,13 @@ def read_folder(path: str | Path) -> ModelFolder:
     said = _read_config(path / "config.json")
     with np.load(path / "statistics.npz", allow_pickle=False) as file:
         arrays = {name: file[name] for name in ("mean", "std", "offsets", "lengths") if name in file}
+    if said["skeleton"] not in SKELETONS or not {"mean", "std", "offsets"} <= arrays.keys():
+        what = f"the skeleton {said['skeleton']!r}" if said["skeleton"] not in SKELETONS else "no whole statistics.npz"
+        raise ValueError(f"'{path}' has {what}, which this version cannot use; export or download the model anew")
     body = Body(**arrays, skeleton=SKELETONS[said["skeleton"]], fps=said["fps"])
     tokenizer = load_tokenizer(path / "tokenizer")
-    return ModelFolder(path, plain(said["config"]), tokenizer, body, plain(said.get("untrained", [])))
+    untrained, questions = plain(said.get("untrained", [])), said.get("questions", {})
+    return ModelFolder(path, plain(said["config"]), tokenizer, body, untrained, questions)
 
 
 def _read_config(path: Path) -> dict[str, Any]:

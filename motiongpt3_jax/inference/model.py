@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, Unpack, overload
 
 import numpy as np
 
 from motiongpt3_jax.inference import continuation
 from motiongpt3_jax.inference.continuation import Bend, features_of, seed_of
-from motiongpt3_jax.inference.engine import Engine, Features, Question
+from motiongpt3_jax.inference.engine import Engine, Features, Question, check_seeds
 from motiongpt3_jax.inference.lengths import Length, predict_lengths
+from motiongpt3_jax.inference.options import Decoding, Sampling, check_names
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.protocol import official_answers
+from motiongpt3_jax.inference.windows import Windows, windows
 from motiongpt3_jax.motion import Motion, Skeleton, load_motion
 from motiongpt3_jax.motion.blending import blended
 from motiongpt3_jax.motion.resample import resampled
@@ -22,12 +24,6 @@ from motiongpt3_jax.text import Style, motion_prompt, text_prompt
 
 LONGEST_SECONDS = 60.0
 """The longest motion that can be asked for; what is longer than the model makes at once comes in windows."""
-
-OVERLAP = 1.0
-"""Seconds over which one window goes over into the next."""
-
-SPARE = 0.5
-"""Seconds by which windows are longer than needed, so that each can begin where it fits."""
 
 
 class Joined(NamedTuple):
@@ -63,7 +59,8 @@ class Model:
           ValueError: its files do not fit together, or it is not trained yet.
         """
         engine = Engine.load(name_or_path, which)
-        return cls(engine, Prompts.of(engine.folder.config, engine.trained[0]))
+        folder = engine.folder
+        return cls(engine, Prompts.of(folder.config, engine.trained[0], folder.questions))
 
     @property
     def fps(self) -> float:
@@ -80,12 +77,22 @@ class Model:
         """The joints of what it makes."""
         return self.engine.folder.body.skeleton
 
-    def motion_options(self, **sampling: Any) -> MotionOptions:
-        """How motions are sampled: the fields of `MotionOptions`, by default this model's sampler."""
+    def motion_options(self, **sampling: Unpack[Sampling]) -> MotionOptions:
+        """How motions are sampled, by default with this model's sampler.
+
+        Raises:
+          ValueError: there is no such option, or it has no such value.
+        """
+        check_names(sampling, Sampling)
         return MotionOptions(**{"sampler": self.engine.sampler, **sampling})
 
-    def text_options(self, **decoding: Any) -> TextOptions:
-        """How text is decoded: the fields of `TextOptions`; by default no motion is begun in it."""
+    def text_options(self, **decoding: Unpack[Decoding]) -> TextOptions:
+        """How text is decoded; by default no motion is begun in it.
+
+        Raises:
+          ValueError: there is no such option, or it has no such value.
+        """
+        check_names(decoding, Decoding)
         tokenizer = self.engine.folder.tokenizer
         markers = (tokenizer.start_of_motion, tokenizer.end_of_motion)
         return TextOptions(**{"end": tokenizer.end, "banned": markers, **decoding})
@@ -100,17 +107,17 @@ class Model:
         sentences: str | Sequence[str],
         seconds: float | None = None,
         *,
-        frames: Sequence[int] | None = None,
+        frames: int | Sequence[int] | None = None,
         seed: int = 0,
         style: Style = "train",
-        **sampling: Any,
+        **sampling: Unpack[Sampling],
     ) -> Motion | list[Motion]:
         """A motion for each sentence, from the origin and facing +z; "" is a motion of no sentence.
 
         Args:
           sentences: one, or several.
           seconds: how long each is to be, 0.5 to 60; None lets `lengths` say.
-          frames: the length of each instead, at the model's frame rate.
+          frames: the same at the model's frame rate, of all or of each.
           seed: of the first motion; the next has the next one.
           style: how the model is asked.
           **sampling: see `motion_options`.
@@ -121,25 +128,24 @@ class Model:
         if isinstance(sentences, str):
             return self.generate([sentences], seconds, frames=frames, seed=seed, style=style, **sampling)[0]
         seeds = [seed + n for n in range(len(sentences))]
-        if frames is None:
-            frames = [length.frames for length in self.lengths(sentences, seconds, seed)]
-        windows = [self._windows(count) for count in frames]
+        check_seeds(seeds)
+        counts = self._counts(sentences, seconds, frames, seed)
+        cut = [self._windows(count) for count in counts]
         asked = [self._asked(sentence, style, own) for sentence, own in zip(sentences, seeds)]
         options = self.motion_options(**sampling)
-        spread = [(i, size, number) for i, sizes in enumerate(windows) for number, size in enumerate(sizes)]
+        spread = [(i, number) for i, own in enumerate(cut) for number in range(own.count)]
         joints = self.engine.move(
-            [asked[i] for i, _, _ in spread],
-            [size for _, size, _ in spread],
-            [seed_of(seeds[i], number) for i, _, number in spread],
+            [asked[i] for i, _ in spread],
+            [cut[i].frames for i, _ in spread],
+            [seed_of(seeds[i], number) for i, number in spread],
             options,
         )
         parts: list[list[np.ndarray]] = [[] for _ in sentences]
-        for (i, _, _), places in zip(spread, joints):
+        for (i, _), places in zip(spread, joints):
             parts[i].append(places)
-        overlap = round(OVERLAP * self.fps)
         return [
-            self._motion(own[0] if len(own) == 1 else blended(own, count, min(overlap, *map(len, own)), self.skeleton))
-            for own, count in zip(parts, frames)
+            self._motion(own[0] if len(own) == 1 else blended(own, count, window.overlap, self.skeleton))
+            for own, count, window in zip(parts, counts, cut)
         ]
 
     def lengths(self, sentences: Sequence[str], seconds: float | None = None, seed: int = 0) -> list[Length]:
@@ -150,6 +156,9 @@ class Model:
         """
         if seconds is None:
             return predict_lengths(self.engine, self.prompts, sentences, [seed + n for n in range(len(sentences))])
+        low, high = (count / self.fps for count in self.frames)
+        if not low <= seconds <= high:
+            raise ValueError(f"{seconds:g} s were asked for; this model makes {low:g} to {high:g} s")
         return [Length(round(seconds * self.fps), "asked")] * len(sentences)
 
     @overload
@@ -163,7 +172,7 @@ class Model:
         *,
         seed: int = 0,
         style: Style = "train",
-        **decoding: Any,
+        **decoding: Unpack[Decoding],
     ) -> str | list[str]:
         """A sentence for each motion, or motion file: of its first person; of a long motion one after the other.
 
@@ -183,7 +192,7 @@ class Model:
         return [" ".join(dict.fromkeys(sentence for _, _, sentence in own)) for own in found]
 
     def captions_in_time(
-        self, motions: Sequence[Motion], *, seed: int = 0, style: Style = "train", **decoding: Any
+        self, motions: Sequence[Motion], *, seed: int = 0, style: Style = "train", **decoding: Unpack[Decoding]
     ) -> list[list[tuple[float, float, str]]]:
         """(beginning, end, sentence) of every part of each motion, in seconds; one part where the model reads it all.
 
@@ -211,9 +220,21 @@ class Model:
         return found
 
     def caption_features(
-        self, clips: Sequence[Features], seeds: Sequence[int] | None = None, style: Style = "train", **decoding: Any
+        self,
+        clips: Sequence[Features],
+        seeds: Sequence[int] | None = None,
+        style: Style = "train",
+        **decoding: Unpack[Decoding],
     ) -> list[str]:
-        """A sentence for each clip of raw features, none longer than the model reads at once."""
+        """A sentence for each clip of raw features.
+
+        Raises:
+          ValueError: a clip is longer than the model reads at once.
+        """
+        longest = self.engine.longest_read
+        for clip in clips:
+            if len(clip) > longest:
+                raise ValueError(f"a clip has {len(clip)} frames; this model reads up to {longest} at once")
         options = self.text_options(**decoding)
         texts = [text_prompt(self.prompts.question("m2t", style, frames=len(clip))) for clip in clips]
         questions = [Question(text, (clip,)) for text, clip in zip(texts, clips)]
@@ -222,7 +243,13 @@ class Model:
         ]
 
     def predict(
-        self, motion: Motion, seconds: float | None = None, *, frames: int | None = None, seed: int = 0, **sampling: Any
+        self,
+        motion: Motion,
+        seconds: float | None = None,
+        *,
+        frames: int | None = None,
+        seed: int = 0,
+        **sampling: Unpack[Sampling],
     ) -> Joined:
         """The motion and what may come after it; the given frames stay as they are, to the bit.
 
@@ -248,7 +275,7 @@ class Model:
         *,
         frames: int | None = None,
         seed: int = 0,
-        **sampling: Any,
+        **sampling: Unpack[Sampling],
     ) -> Joined:
         """The two motions and what may lie between them; the given frames stay as they are, to the bit.
 
@@ -269,7 +296,12 @@ class Model:
         return Joined(*continuation.inbetween(self.engine, self.prompts, start, end, between, seed, options))
 
     def official(
-        self, task: Literal["predict", "inbetween"], motions: Sequence[Motion], *, seed: int = 0, **sampling: Any
+        self,
+        task: Literal["predict", "inbetween"],
+        motions: Sequence[Motion],
+        *,
+        seed: int = 0,
+        **sampling: Unpack[Sampling],
     ) -> list[Motion]:
         """Each motion's first person as the official evaluation predicts or fills it; see `inference.protocol`.
 
@@ -280,7 +312,9 @@ class Model:
         options = self.motion_options(**sampling)
         return official_answers(self.engine, self.prompts, task, motions, seeds, options)
 
-    def warm_up(self, requests: Sequence[int] = (1,), seconds: Sequence[float] = (), **sampling: Any) -> int:
+    def warm_up(
+        self, requests: Sequence[int] = (1,), seconds: Sequence[float] = (), **sampling: Unpack[Sampling]
+    ) -> int:
         """Compiles what such numbers of requests and lengths of motions need; returns how many programs that made.
 
         Args:
@@ -307,23 +341,28 @@ class Model:
         coin = np.random.default_rng(seed).uniform()
         return Question(motion_prompt(self.prompts.question("t2m", style, sentence, coin=coin)))
 
-    def _windows(self, frames: int) -> list[int]:
-        """Lengths of the windows that make so many frames."""
+    def _counts(
+        self, sentences: Sequence[str], seconds: float | None, frames: int | Sequence[int] | None, seed: int
+    ) -> list[int]:
+        """Frames of each motion."""
+        if frames is None:
+            return [length.frames for length in self.lengths(sentences, seconds, seed)]
+        if seconds is not None:
+            raise ValueError("say how long motions are to be either in seconds or in frames, not in both")
+        counts = [frames] * len(sentences) if isinstance(frames, int) else list(frames)
+        if len(counts) != len(sentences):
+            raise ValueError(f"{len(counts)} lengths were given for {len(sentences)} sentences")
+        return counts
+
+    def _windows(self, frames: int) -> Windows:
         low, most = self.frames
-        high = self.engine.frames[1]
         if not low <= frames <= most:
             raise ValueError(
                 f"{frames} frames were asked for; this model makes {low} to {most}, "
                 f"{low / self.fps:g} to {LONGEST_SECONDS:g} s"
             )
-        if frames <= high:
-            return [frames]
-        lengths = self.engine.folder.body.lengths
-        size = min(high, round(max(lengths))) if len(lengths) else high
-        shared = min(round(OVERLAP * self.fps), size // 3)
-        joint = shared + min(round(SPARE * self.fps), size // 6)
-        count = -(-(frames - joint) // (size - joint))
-        return [-(-(frames + (count - 1) * joint) // count)] * count
+        at_once, lengths = self.engine.frames[1], self.engine.folder.body.lengths
+        return windows(frames, at_once, round(max(lengths)) if len(lengths) else at_once, self.fps)
 
     def _motion(self, joints: np.ndarray) -> Motion:
         return Motion(np.asarray(joints, np.float32)[None], self.fps, self.skeleton)

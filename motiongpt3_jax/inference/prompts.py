@@ -24,17 +24,22 @@ class Prompts:
     """The questions of a trained model.
 
     Attributes:
-      subtasks: what it was trained on, by name; of several stages the newest counts.
+      subtasks: what it was trained on, by name, those of the newest stage first.
+      questions: how a task is asked whatever the sub-tasks are, as the model's folder says.
     """
 
     subtasks: Mapping[str, Subtask] = field(default_factory=dict)
+    questions: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], stage: str) -> "Prompts":
+    def of(cls, config: Mapping[str, Any], stage: str, questions: Mapping[str, str] | None = None) -> "Prompts":
         """What the stages of a config up to this one have taught; all of them, if it is none of them."""
         run = config["run"]
         last = run.index(stage) + 1 if stage in run else len(run)
-        return cls({name: subtask for part in run[:last] for name, subtask in _taught(config["stages"][part])})
+        subtasks: dict[str, Subtask] = {}
+        for part in reversed(run[:last]):
+            subtasks = {**subtasks, **{k: v for k, v in _taught(config["stages"][part]) if k not in subtasks}}
+        return cls(subtasks, questions or {})
 
     def knows(self, task: str) -> bool:
         """Whether the model was trained on a task, a key of `PIECES`."""
@@ -55,7 +60,7 @@ class Prompts:
         """
         check_words(caption)
         if style == "train":
-            return fill_input(self._template(task), caption, frames, 1.0)
+            return fill_input(self.template(task), caption, frames, 1.0)
         if task not in OFFICIAL_QUESTIONS.get(style, {}):
             styles = [name for name, questions in OFFICIAL_QUESTIONS.items() if task in questions]
             raise ValueError(
@@ -70,7 +75,10 @@ class Prompts:
                 return fill_input(self.subtasks[name].inputs[0], caption, 0, 1.0), unit
         return None
 
-    def _template(self, task: str) -> str:
+    def template(self, task: str) -> str:
+        """How a task is asked, with placeholders."""
+        if task in self.questions:
+            return self.questions[task]
         known = [subtask for subtask in self.subtasks.values() if subtask.task == task]
         for subtask in known:
             # The plainest question, where there are several sub-tasks of a task: no length in it.

@@ -5,7 +5,6 @@ state as `state.latent_mean` and `state.latent_square`. Its metadata say the ver
 step that the arrays come from.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -17,6 +16,7 @@ from safetensors.numpy import save_file
 
 from motiongpt3_jax.inference.folder import ModelFolder
 from motiongpt3_jax.interop import TIED, from_official
+from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
@@ -63,6 +63,7 @@ def read_weights(path: Path, config: MotionGPT3Config) -> tuple[str, int, Variab
         )
     state = {name: tensors.pop(STATE + name, None) for name in jax.eval_shape(lambda: latent_state(config))}
     missing = [STATE + name for name, array in state.items() if array is None]
+    missing += [f"{name} in its metadata" for name in ("stage", "step") if name not in said]
     if missing:
         raise ValueError(f"'{path}' has no {' and no '.join(missing)}; export the model anew")
     return said["stage"], int(said["step"]), Variables(from_official(tensors, config), state)
@@ -81,13 +82,12 @@ def write_weights(
     """
     named = {name: tensor for name, tensor in tensors.items() if name not in TIED}
     named |= {STATE + name: array for name, array in state.items()}
-    fresh = path.with_name(path.name + ".new")
-    fresh.touch()
-    mode = fresh.stat().st_mode  # the library's own lets nobody else read
-    save_file(
-        {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in named.items()},
-        fresh,
-        metadata={"format": "pt", "format_version": FORMAT, "stage": trained[0], "step": str(trained[1])},
-    )
-    fresh.chmod(mode)
-    os.replace(fresh, path)
+    with whole_file(path, ".safetensors") as fresh:
+        fresh.touch()
+        mode = fresh.stat().st_mode  # the library's own lets nobody else read
+        save_file(
+            {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in named.items()},
+            fresh,
+            metadata={"format": "pt", "format_version": FORMAT, "stage": trained[0], "step": str(trained[1])},
+        )
+        fresh.chmod(mode)

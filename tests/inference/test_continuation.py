@@ -100,7 +100,7 @@ def test_the_official_protocol_answers_at_full_length_in_the_models_own_place(mo
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda m: m.predict(given(5), 4.0), "the given part lasts 0.25 s; give at least 0.5 s"),
+        (lambda m: m.predict(given(5), 4.0), "the given part lasts 0.25 s, 5 frames; give at least 0.5 s"),
         (lambda m: m.predict(given(40), 1.0), "20 frames were asked for and 40 are given"),
         (lambda m: m.predict(given(40)), "either in seconds or in frames"),
         (lambda m: m.predict(given(40), 61), "61.0 s were asked for; here it is 60.0 s at most"),

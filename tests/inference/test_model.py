@@ -9,6 +9,7 @@ from motiongpt3_jax.inference.engine import Engine, Question
 from motiongpt3_jax.inference.lengths import predict_lengths
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
+from motiongpt3_jax.inference.windows import windows
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.text import load_templates, motion_prompt
 from tests.motion.samples import dance
@@ -64,13 +65,29 @@ def test_a_motion_longer_than_the_model_makes_is_put_together_from_windows(model
     assert motion.frames == 240
     steps = np.linalg.norm(np.diff(motion.joints[0], axis=0), axis=-1)
     assert np.isfinite(steps).all()
-    with pytest.raises(ValueError, match=r"0\.5 to 60 s"):
-        model.generate("a person walks", 60.5, **FAST)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda m: m.generate("a person walks", 60.5), r"0\.5 to 60 s"),
+        (lambda m: m.generate("a person walks", float("nan")), r"nan s were asked for"),
+        (lambda m: m.generate("a person walks", 2.0, frames=40), "not in both"),
+        (lambda m: m.generate(["a", "b"], frames=[40]), "1 lengths were given for 2 sentences"),
+        (lambda m: m.generate("a person walks", 2.0, seed=-1), "seed -1: give whole numbers from 0"),
+        (lambda m: m.generate("a person walks", 2.0, stops=3), "there is no option 'stops'; there are: sampler"),
+        (lambda m: m.caption_features([np.zeros((250, 263))]), "a clip has 250 frames; this model reads up to 196"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(model, call, said):
+    with pytest.raises(ValueError, match=said):
+        call(model)
 
 
 def test_the_first_window_is_the_short_motion_of_the_same_seed(model):
-    windows = model._windows(240)
-    short = model.generate("a person walks", frames=[windows[0]], seed=5, **FAST)
+    once, usual = model.engine.frames[1], round(max(model.engine.folder.body.lengths))
+    first = windows(240, once, usual, model.fps).frames
+    short = model.generate("a person walks", frames=first, seed=5, **FAST)
     long = model.generate("a person walks", frames=[240], seed=5, **FAST)
     np.testing.assert_allclose(long.joints[0, :20, 0], short.joints[0, :20, 0], atol=1e-5)
 

@@ -1,0 +1,41 @@
+"""How a motion that is longer than the model makes at once is cut into windows."""
+
+from typing import NamedTuple
+
+OVERLAP = 1.0
+"""Seconds over which one window goes over into the next."""
+
+SPARE = 0.5
+"""Seconds by which windows are longer than needed, so that each can begin where it fits."""
+
+
+class Windows(NamedTuple):
+    """The windows of one motion.
+
+    Attributes:
+      count: how many.
+      frames: of each.
+      overlap: frames over which one goes over into the next.
+    """
+
+    count: int
+    frames: int
+    overlap: int
+
+
+def windows(frames: int, at_once: int, usual: int, fps: float) -> Windows:
+    """The windows of a motion of so many frames.
+
+    Args:
+      frames: of the whole motion.
+      at_once: the longest that the model makes.
+      usual: the longest that it was trained on, to which windows are kept.
+      fps: frames in a second.
+    """
+    if frames <= at_once:
+        return Windows(1, frames, 0)
+    size = min(at_once, usual)
+    overlap = min(round(OVERLAP * fps), size // 3)
+    joint = overlap + min(round(SPARE * fps), size // 6)
+    count = -(-(frames - joint) // (size - joint))
+    return Windows(count, -(-(frames + (count - 1) * joint) // count), overlap)
