@@ -12,7 +12,7 @@ COMMANDS = {
     "train": "run the stages of a config; the same command continues an interrupted run",
     "generate": "motions from sentences",
     "caption": "sentences from motions",
-    "import": "weights of the official MotionGPT3, of its VAE or of a GPT-2 as a model",
+    "import": "the official checkpoint, MLD's VAE or a GPT-2 as a model",
     "export": "a model as a folder to share, or as a checkpoint of the official code",
     "predict": "what may come after a motion",
     "inbetween": "what may lie between two motions",
