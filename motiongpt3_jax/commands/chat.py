@@ -52,26 +52,29 @@ def run(arguments: argparse.Namespace) -> None:
     options = motion_options(arguments, model)
     chat, replies = Chat(model, arguments.memory), []
     results: list[Result] = []
-    for number, line in enumerate(arguments.instruction or lines()):
-        instruction, names = named_motions(line)
-        motions = [last_motion(replies) if name == "last" else read(arguments, chat, name) for name in names]
-        reply = chat.say(
-            instruction,
-            motions,
-            seconds=arguments.seconds,
-            seed=arguments.seed + number,
-            decoding=written,
-            **asdict(options),
-        )
-        replies.append(reply)
-        results += [
-            Result(motion, line, reply.text, {"instruction": line, "answer": reply.text, "turn": number})
-            for motion in reply.motions
-        ]
-        print(spoken(reply, len(results) - len(reply.motions)), flush=True)
-    if results:
-        write_results(folder, arguments, results, "A conversation", origin(model, arguments.model, options))
-        print(f"{len(results)} motions in {folder}; open {folder / 'index.html'}", file=sys.stderr)
+    try:
+        for number, line in enumerate(arguments.instruction or lines()):
+            instruction, names = named_motions(line)
+            motions = [last_motion(replies) if name == "last" else read(arguments, chat, name) for name in names]
+            reply = chat.say(
+                instruction,
+                motions,
+                seconds=arguments.seconds,
+                seed=arguments.seed + number,
+                decoding=written,
+                **asdict(options),
+            )
+            replies.append(reply)
+            results += [
+                Result(motion, line, reply.text, {"instruction": line, "answer": reply.text, "turn": number})
+                for motion in reply.motions
+            ]
+            print(spoken(reply, len(results) - len(reply.motions)), flush=True)
+    finally:
+        # One wrong turn, or an interrupt, loses none of the turns before it.
+        if results:
+            write_results(folder, arguments, results, "A conversation", origin(model, arguments.model, options))
+            print(f"{len(results)} motions in {folder}; open {folder / 'index.html'}", file=sys.stderr)
 
 
 def lines() -> Iterator[str]:
@@ -79,9 +82,10 @@ def lines() -> Iterator[str]:
     if sys.stdin.isatty():
         print("an instruction a line; an empty line ends", file=sys.stderr)
     for line in sys.stdin:
-        if not line.strip():
+        if line.strip():
+            yield line.strip()
+        elif sys.stdin.isatty():
             return
-        yield line.strip()
 
 
 def read(arguments: argparse.Namespace, chat: Chat, name: str) -> Motion:

@@ -23,6 +23,7 @@ SOURCES = {
     "asked": "as asked",
     "sentence": "predicted from the sentence",
     "training": "drawn from the lengths of the training clips",
+    "config": "drawn between the lengths that its config names",
 }
 
 

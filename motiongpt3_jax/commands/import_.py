@@ -134,6 +134,7 @@ def sized(config: ConfigDict, sizes: Sizes, overrides: list[str]) -> ConfigDict:
         if width % GPT2_HEAD:
             raise ValueError(f"the decoder is {width} wide; say how many heads it has: --config.model.decoder.heads=N")
         decoder.heads = width // GPT2_HEAD
+        print(f"assumed {decoder.heads} heads in the decoder, each 64 wide; else give --config.model.decoder.heads=N")
     for section, values in sizes.model.items():
         model[section].update(values)
     if model.latent_scale is None:

@@ -1,12 +1,14 @@
 """Motions that join a beginning to an end."""
 
 import argparse
+import math
 from dataclasses import replace
 from pathlib import Path
 
 from motiongpt3_jax.commands.arguments import command_parser
 from motiongpt3_jax.commands.given import Given, add_given, official_results, read_given, write_given
 from motiongpt3_jax.commands.results import Result, bend_note
+from motiongpt3_jax.inference.continuation import SHORTEST
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.resample import resampled
 
@@ -21,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--to", metavar="FILE", help="the end is this file; --motion is one file, the beginning")
     found.add_argument("--seconds", type=float, help="length of the middle (default: as in the file)")
-    add_given(found, 0.25, "part of the file that is given at either end")
+    add_given(found, 0.25, "part of the file that is given at either end, at least half a second")
     return found
 
 
@@ -64,7 +66,7 @@ def ends(path: str, motion: Motion, share: float) -> tuple[Motion, Motion]:
     Raises:
       ValueError: nothing lies between them.
     """
-    given = max(round(share * motion.frames), 1)
+    given = max(round(share * motion.frames), math.ceil(SHORTEST * motion.fps))
     if motion.frames <= 2 * given:
         raise ValueError(f"{path} has {motion.frames} frames: nothing lies between the {given} given at either end")
     start, end = (replace(motion, joints=part) for part in (motion.joints[:, :given], motion.joints[:, -given:]))

@@ -1,12 +1,14 @@
 """Motions that go on from the beginning of a motion file."""
 
 import argparse
+import math
 from dataclasses import replace
 from pathlib import Path
 
 from motiongpt3_jax.commands.arguments import command_parser
 from motiongpt3_jax.commands.given import Given, add_given, official_results, read_given, write_given
 from motiongpt3_jax.commands.results import Result, bend_note
+from motiongpt3_jax.inference.continuation import SHORTEST
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
         "--seconds", type=float, help="length of the result, the given part included (default: the file's)"
     )
     length.add_argument("--frames", type=int, help="the same in frames of the file")
-    add_given(found, 0.2, "part of the file that is given")
+    add_given(found, 0.2, "part of the file that is given, at least half a second")
     return found
 
 
@@ -44,7 +46,8 @@ def exact_results(arguments: argparse.Namespace, given: Given) -> list[Result]:
     """
     results = []
     for seed, (path, motion) in enumerate(given.motions, start=arguments.seed):
-        count = max(round(arguments.share * motion.frames), 1)
+        least = math.ceil(SHORTEST * motion.fps)
+        count = max(round(arguments.share * motion.frames), min(least, motion.frames))
         frames = motion.frames if arguments.frames is None else arguments.frames
         if arguments.seconds is not None:
             frames = round(arguments.seconds * motion.fps)

@@ -64,11 +64,13 @@ def predict(
     if frames <= motion.frames:
         raise ValueError(f"{frames} frames were asked for and {motion.frames} are given; ask for more frames")
     people = [person.astype(np.float64) for person in motion.joints]
+    # Of what is given alone: the lowest point of frames that were made need not be the floor.
+    floors = [float(person[..., 1].min()) for person in people]
     bends = []
     window = 0
     while len(people[0]) < frames:
         seeds = [seed_of(seed, window, person) for person in range(len(people))]
-        made = _window(engine, prompts, people, motion.fps, frames, seeds, options)
+        made = _window(engine, prompts, people, floors, motion.fps, frames, seeds, options)
         bends += [bend for _, bend in made]
         people = [np.concatenate([person, more]) for person, (more, _) in zip(people, made)]
         window += 1
@@ -96,7 +98,7 @@ def inbetween(
         )
     # A gap that is longer than the model can bridge is first walked into from its beginning.
     bends: list[Bend] = []
-    first, most = start, int(engine.frames[1] * 0.5 * start.fps / body.fps)
+    first, most = start, int(engine.usual * 0.5 * start.fps / body.fps)
     if between > most:
         first, bends = predict(engine, prompts, start, start.frames + between - most, seed, options)
     gap = between - (first.frames - start.frames)
@@ -117,13 +119,14 @@ def _window(
     engine: Engine,
     prompts: Prompts,
     people: Sequence[Joints],
+    floors: Sequence[float],
     fps: float,
     frames: int,
     seeds: Sequence[int],
     options: MotionOptions,
 ) -> list[tuple[Joints, Bend]]:
     """The frames that one answer of the model adds to every person, at the motion's own frame rate."""
-    body, high = engine.folder.body, engine.frames[1]
+    body, high = engine.folder.body, engine.usual
     ratio = fps / body.fps
     given = len(people[0])
     (_, share), _ = PIECES["predict"].shares
@@ -139,9 +142,9 @@ def _window(
     ]
     found = engine.move(questions, [made] * len(people), seeds, options)
     results = []
-    for person, context, joints in zip(people, contexts, found):
+    for person, floor, joints in zip(people, floors, found):
         own = _as_given(joints.astype(np.float64), person, body)
-        own[..., 1] += context[..., 1].min()
+        own[..., 1] += floor
         goal = _ahead(person, fps, 1 / body.fps)
         placed = moved(own, stances(own[0], body.skeleton), goal)
         proposed = at_moments(placed, np.arange(1, adds + 1) / ratio - 1)
@@ -196,7 +199,7 @@ def _bridge(engine: Engine, prompts: Prompts, start: Joints, end: Joints, fps: f
     body = engine.folder.body
     ratio = fps / body.fps
     hidden = max(round((gap + 1) / ratio) - 1, 1)
-    room = max((engine.frames[1] - hidden) // 2, 2)
+    room = max((engine.usual - hidden) // 2, 2)
     shortest = round(SHORTEST * body.fps)
     wanted = min(max(-(-hidden // 2), shortest), room)
     seen = [min(int((len(side) - 1) / ratio + 1e-6) + 1, wanted) for side in (start, end)]

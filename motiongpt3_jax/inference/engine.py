@@ -89,9 +89,16 @@ class Engine:
         return max(1, round(0.5 * self.folder.body.fps)), min(LONGEST, self.system.config.vae.max_frames)
 
     @property
+    def usual(self) -> int:
+        """Frames of the longest motion that the model was trained on and makes at once; longer ones come in windows."""
+        lengths = self.folder.body.lengths
+        trained = round(max(lengths)) if len(lengths) else self.folder.config["data"]["max_frames"]
+        return max(min(trained, self.frames[1]), self.frames[0])
+
+    @property
     def longest_read(self) -> int:
         """Frames of the longest clip that is read at once."""
-        return min(LONGEST, self.system.config.vae.longest_read)
+        return min(self.usual, self.system.config.vae.longest_read)
 
     @property
     def programs(self) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from motiongpt3_jax.inference.engine import Engine, Question
 from motiongpt3_jax.inference.prompts import Prompts
@@ -22,12 +23,12 @@ class Length(NamedTuple):
 
     Attributes:
       frames: at the model's frame rate.
-      source: who said so: the caller, the model's answer to "how long does this take", or a draw from the lengths
-        of the training clips.
+      source: who said so: the caller, the model's answer to "how long does this take", or a draw: from the lengths
+        of the training clips, or where they are not known between those that the config names.
     """
 
     frames: int
-    source: Literal["asked", "sentence", "training"]
+    source: Literal["asked", "sentence", "training", "config"]
 
 
 def predict_lengths(engine: Engine, prompts: Prompts, sentences: Sequence[str], seeds: Sequence[int]) -> list[Length]:
@@ -36,7 +37,8 @@ def predict_lengths(engine: Engine, prompts: Prompts, sentences: Sequence[str], 
     A single best answer would name the commonest length of all; the middle of several drawn ones belongs to the
     sentence.
     """
-    drawn = [Length(_drawn(engine, seed), "training") for seed in seeds]
+    known = engine.folder.body.lengths
+    drawn = [Length(_drawn(engine, seed), "training" if len(known) else "config") for seed in seeds]
     asked = [(i, prompts.length_question(sentence)) for i, sentence in enumerate(sentences) if sentence]
     asked = [(i, question) for i, question in asked if question]
     if not asked:
@@ -52,22 +54,28 @@ def predict_lengths(engine: Engine, prompts: Prompts, sentences: Sequence[str], 
     questions = [Question(text_prompt(question)) for _, (question, _) in asked for _ in range(ANSWERS)]
     keys = [seeds[i] * ANSWERS + n for i, _ in asked for n in range(ANSWERS)]
     answers = engine.write(questions, options, [key % 2**31 for key in keys])
-    fps, (low, high) = engine.folder.body.fps, engine.frames
+    fps = engine.folder.body.fps
+    shortest, longest = _trained(engine)[[0, -1]]
     for number, (i, (_, unit)) in enumerate(asked):
         own = [NUMBER.search(tokenizer.decode(ids)) for ids in answers[number * ANSWERS : (number + 1) * ANSWERS]]
-        numbers = sorted(float(found[0]) for found in own if found)
+        said = (float(found[0]) * (fps if unit == "seconds" else 1) for found in own if found)
+        # What no clip of the training lasted is a slip of the pen; whole seconds are told rounded down.
+        numbers = sorted(frames for frames in said if shortest - fps < frames <= longest + fps)
         if numbers:
-            frames = round(numbers[len(numbers) // 2] * (fps if unit == "seconds" else 1))
-            drawn[i] = Length(min(max(frames, low), high), "sentence")
+            frames = round(min(max(numbers[len(numbers) // 2], shortest), longest))
+            drawn[i] = Length(frames, "sentence")
     return drawn
 
 
 def _drawn(engine: Engine, seed: int) -> int:
-    low, high = engine.frames
-    lengths = engine.folder.body.lengths
-    if not len(lengths):
-        data = engine.folder.config["data"]
-        lengths = np.array([data["min_frames"], data["max_frames"]])
+    lengths = _trained(engine)
     place = np.random.default_rng(seed).uniform(0, len(lengths) - 1)
-    frames = round(float(np.interp(place, np.arange(len(lengths)), lengths)))
-    return min(max(frames, low), high)
+    return round(float(np.interp(place, np.arange(len(lengths)), lengths)))
+
+
+def _trained(engine: Engine) -> Float[np.ndarray, "quantiles"]:
+    """Lengths that the model was trained on, rising, as far as it can make them."""
+    lengths, data = engine.folder.body.lengths, engine.folder.config["data"]
+    if not len(lengths):
+        lengths = np.array([data["min_frames"], data["max_frames"]])
+    return np.clip(lengths, *engine.frames)

@@ -361,8 +361,7 @@ class Model:
                 f"{frames} frames were asked for; this model makes {low} to {most}, "
                 f"{low / self.fps:g} to {LONGEST_SECONDS:g} s"
             )
-        at_once, lengths = self.engine.frames[1], self.engine.folder.body.lengths
-        return windows(frames, at_once, round(max(lengths)) if len(lengths) else at_once, self.fps)
+        return windows(frames, self.engine.usual, self.fps)
 
     def _motion(self, joints: np.ndarray) -> Motion:
         return Motion(np.asarray(joints, np.float32)[None], self.fps, self.skeleton)

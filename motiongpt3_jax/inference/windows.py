@@ -23,19 +23,17 @@ class Windows(NamedTuple):
     overlap: int
 
 
-def windows(frames: int, at_once: int, usual: int, fps: float) -> Windows:
+def windows(frames: int, at_once: int, fps: float) -> Windows:
     """The windows of a motion of so many frames.
 
     Args:
       frames: of the whole motion.
-      at_once: the longest that the model makes.
-      usual: the longest that it was trained on, to which windows are kept.
+      at_once: the longest window.
       fps: frames in a second.
     """
     if frames <= at_once:
         return Windows(1, frames, 0)
-    size = min(at_once, usual)
-    overlap = min(round(OVERLAP * fps), size // 3)
-    joint = overlap + min(round(SPARE * fps), size // 6)
-    count = -(-(frames - joint) // (size - joint))
+    overlap = min(round(OVERLAP * fps), at_once // 3)
+    joint = overlap + min(round(SPARE * fps), at_once // 6)
+    count = -(-(frames - joint) // (at_once - joint))
     return Windows(count, -(-(frames + (count - 1) * joint) // count), overlap)

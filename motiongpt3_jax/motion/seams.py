@@ -14,7 +14,7 @@ Joints = Float[np.ndarray, "frames joints 3"]
 SMALLEST_LIMIT = 0.02
 """Acceleration that a seam may always have, metres per frame squared."""
 
-REACH = 0.6
+REACH = 1.0
 """Seconds over which a seam's correction fades."""
 
 MOST_STRETCH = 0.1
@@ -23,8 +23,8 @@ MOST_STRETCH = 0.1
 ROUNDS, SETTLING = 120, 3.0
 """How often seam and bones are set right in turns, and over how many frames a seam is then smoothed."""
 
-STIFF = 1e4
-"""Weight of the accelerations at a seam against those elsewhere."""
+STIFF, SOFT = 1e4, 3
+"""Weight of the accelerations at a seam against those elsewhere, and frames over which it falls off."""
 
 
 class Correction(NamedTuple):
@@ -112,9 +112,11 @@ def _bent(before: Joints, proposed: Joints, after: Joints | None, reach: float, 
     sides = [slice(0, 2)] + ([slice(len(wanted) - 2, None)] if len(ahead) else [])
     for side in sides:
         wanted[side], weights[side] = _shortened(wanted[side], calm), STIFF
-    for near in [2] + ([len(wanted) - 3] if len(ahead) else []):
-        if 0 <= near < len(wanted) and weights[near] == 1:
-            wanted[near], weights[near] = _shortened(wanted[near], max(0.5 * limit, calm)), STIFF
+    for step in range(SOFT):
+        for near in [2 + step] + ([len(wanted) - 3 - step] if len(ahead) else []):
+            if 0 <= near < len(wanted) and weights[near] == 1:
+                wanted[near] = _shortened(wanted[near], max(0.5 * limit, calm) * (1 + step))
+                weights[near] = STIFF ** (1 - step / SOFT)
     pull = 4 * (3 / reach) ** 4
     bands, right = np.zeros((3, count)), pull * whole[2 : 2 + count]
     bands[2] = pull

@@ -3,14 +3,14 @@ import pytest
 from motiongpt3_jax.inference.windows import windows
 
 
-@pytest.mark.parametrize("usual", [10, 24, 41, 60, 99, 196, 250])
+@pytest.mark.parametrize("at_once", [10, 24, 41, 60, 99, 196])
 @pytest.mark.parametrize("frames", [197, 198, 240, 399, 777, 1200])
-def test_windows_are_long_enough_for_the_motion_and_no_longer_than_is_usual(frames, usual):
-    found = windows(frames, 196, usual, 20.0)
+def test_windows_are_long_enough_for_the_motion_and_no_longer_than_is_made_at_once(frames, at_once):
+    found = windows(frames, at_once, 20.0)
     assert found.count * found.frames - (found.count - 1) * found.overlap >= frames
-    assert found.frames <= min(usual, 196)
+    assert found.frames <= at_once
     assert found.overlap < found.frames / 2
 
 
 def test_what_is_made_at_once_is_one_window():
-    assert windows(196, 196, 50, 20.0) == (1, 196, 0)
+    assert windows(196, 196, 20.0) == (1, 196, 0)
