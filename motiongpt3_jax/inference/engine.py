@@ -62,8 +62,8 @@ class Engine:
     """
 
     system: MotionGPT3
-    variables: Variables
-    folder: ModelFolder
+    variables: Variables = field(repr=False)
+    folder: ModelFolder = field(repr=False)
     trained: tuple[str, int]
     compiled: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False)
     phases: dict[str, float] | None = field(default=None, repr=False)
