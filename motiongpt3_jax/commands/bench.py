@@ -107,7 +107,10 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         if arguments.what == "train":
             found = [bench_train(made, arguments)]
         else:
-            model, bench = fresh_model(made), {"generate": bench_generate, "caption": bench_caption}[arguments.what]
+            model, bench = (
+                fresh_model(made, arguments.frames),
+                {"generate": bench_generate, "caption": bench_caption}[arguments.what],
+            )
             found = [bench(made, model, arguments, requests) for requests in arguments.requests]
     for measured in found:
         print(describe(measured))
@@ -175,11 +178,12 @@ def answers(
     return replace(found, requests=requests, phases=medians)
 
 
-def fresh_model(made: Run) -> Model:
-    """A model with fresh weights."""
+def fresh_model(made: Run, frames: int) -> Model:
+    """A model with fresh weights, as if trained on clips of so many frames: none are cut into windows."""
     system = make_system(made.folder)
     variables = system.unstacked(jax.jit(system.init)(jax.random.key(0)))
-    engine = Engine(system, variables, made.folder, ("none", 0))
+    body = replace(made.folder.body, lengths=np.array([frames]))
+    engine = Engine(system, variables, replace(made.folder, body=body), ("none", 0))
     return Model(engine, Prompts.of(made.folder.config, "generate"))
 
 

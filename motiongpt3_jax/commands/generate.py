@@ -128,13 +128,13 @@ def asked_lengths(arguments: argparse.Namespace, model: Model, sentences: Sequen
 
 
 def note_lengths(model: Model, lengths: Sequence[Length]) -> None:
-    """Says so when motions are longer or shorter than any that the model saw."""
+    """Says so when motions are shorter than any that the model saw, or are put together from windows."""
     data = model.engine.folder.config["data"]
-    trained = [data["min_frames"], data["max_frames"]]
-    once = model.engine.frames[1]
-    if any(length.frames < trained[0] or trained[1] < length.frames <= once for length in lengths):
-        seconds = spread([count / model.fps for count in trained])
-        print(f"note: this model saw motions of {seconds} s in training; others may look wrong", file=sys.stderr)
+    seconds = spread([count / model.fps for count in (data["min_frames"], data["max_frames"])])
+    if any(length.frames < data["min_frames"] for length in lengths):
+        print(f"note: this model saw motions of {seconds} s in training; shorter ones may look wrong", file=sys.stderr)
+    if any(model.windows(length.frames).count > 1 for length in lengths):
+        print(f"note: this model saw motions of {seconds} s in training; longer ones come in windows", file=sys.stderr)
 
 
 def spread(seconds: Sequence[float]) -> str:

@@ -25,6 +25,9 @@ from motiongpt3_jax.text import Style, motion_prompt, text_prompt
 LONGEST_SECONDS = 60.0
 """The longest motion that can be asked for; what is longer than the model makes at once comes in windows."""
 
+STRETCH = 1.25
+"""How many times as long as its training clips a motion may be before it comes in windows."""
+
 
 class Joined(NamedTuple):
     """A motion with given frames in it.
@@ -130,7 +133,7 @@ class Model:
         seeds = [seed + n for n in range(len(sentences))]
         check_seeds(seeds)
         counts = self._counts(sentences, seconds, frames, seed)
-        cut = [self._windows(count) for count in counts]
+        cut = [self.windows(count) for count in counts]
         asked = [self._asked(sentence, style, own) for sentence, own in zip(sentences, seeds)]
         options = self.motion_options(**sampling)
         spread = [(i, number) for i, own in enumerate(cut) for number in range(own.count)]
@@ -231,7 +234,7 @@ class Model:
         Raises:
           ValueError: a clip is longer than the model reads at once.
         """
-        longest = self.engine.longest_read
+        longest = self.engine.system.config.vae.longest_read
         for clip in clips:
             if len(clip) > longest:
                 raise ValueError(f"a clip has {len(clip)} frames; this model reads up to {longest} at once")
@@ -354,13 +357,20 @@ class Model:
             raise ValueError(f"{len(counts)} lengths were given for {len(sentences)} sentences")
         return counts
 
-    def _windows(self, frames: int) -> Windows:
+    def windows(self, frames: int) -> Windows:
+        """How a motion of so many frames is made.
+
+        Raises:
+          ValueError: it is longer or shorter than can be asked for.
+        """
         low, most = self.frames
         if not low <= frames <= most:
             raise ValueError(
                 f"{frames} frames were asked for; this model makes {low} to {most}, "
                 f"{low / self.fps:g} to {LONGEST_SECONDS:g} s"
             )
+        if frames <= min(STRETCH * self.engine.usual, self.engine.frames[1]):
+            return Windows(1, frames, 0)
         return windows(frames, self.engine.usual, self.fps)
 
     def _motion(self, joints: np.ndarray) -> Motion:

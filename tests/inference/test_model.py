@@ -76,7 +76,7 @@ def test_a_motion_longer_than_the_model_makes_is_put_together_from_windows(model
         (lambda m: m.generate(["a", "b"], frames=[40]), "1 lengths were given for 2 sentences"),
         (lambda m: m.generate("a person walks", 2.0, seed=-1), "seed -1: give whole numbers from 0"),
         (lambda m: m.generate("a person walks", 2.0, stops=3), "there is no option 'stops'; there are: sampler"),
-        (lambda m: m.caption_features([np.zeros((250, 263))]), "a clip has 250 frames; this model reads up to 47"),
+        (lambda m: m.caption_features([np.zeros((250, 263))]), "a clip has 250 frames; this model reads up to 206"),
     ],
 )
 def test_what_cannot_be_asked_is_said(model, call, said):
