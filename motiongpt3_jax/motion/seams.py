@@ -74,13 +74,13 @@ def join(
     """
     limit = min(acceleration_limit(part) for part in (before, after) if part is not None)
     lengths = _lengths_between(before, len(proposed), after, fps, skeleton)
-    bent = with_lengths(_bent(before, proposed, after, REACH * fps, limit, 0.0), lengths, skeleton)
+    bent = with_lengths(_bent(before, proposed, after, REACH * fps, limit), lengths, skeleton)
     settled = bent
     for _ in range(ROUNDS):
         if seam_acceleration(before, bent, after) <= limit:
             break
         # Bones at their length disturb the seam, and a calm seam the bones: in turns both come right.
-        settled = _bent(before, _relaxed(settled, lengths, skeleton), after, SETTLING, limit, 0.9 * limit)
+        settled = _bent(before, _relaxed(settled, lengths, skeleton), after, SETTLING, limit)
         bent = with_lengths(settled, lengths, skeleton)
     else:
         if np.abs(bone_lengths(settled, skeleton) - lengths)[:, 1:].max() <= MOST_STRETCH:
@@ -98,12 +98,12 @@ def seam_acceleration(before: Joints, between: Joints, after: Joints | None) -> 
     return max(float(_norms(np.diff(seam, 2, axis=0)).max()) for seam in seams)
 
 
-def _bent(before: Joints, proposed: Joints, after: Joints | None, reach: float, limit: float, calm: float) -> Joints:
+def _bent(before: Joints, proposed: Joints, after: Joints | None, reach: float, limit: float) -> Joints:
     """Solves for the frames x that minimise sum w |x'' - wanted|^2 + (3 / reach)^4 * 4 * sum |x - proposed|^2.
 
-    What is wanted are the accelerations proposed; at the seams none above `calm`, right behind them none above half of
-    `limit`, or `calm`.
+    What is wanted are the accelerations proposed; at the seams none above the limit, right behind them not far above.
     """
+    calm = 0.9 * limit
     count = len(proposed)
     ahead = np.zeros((0, *proposed.shape[1:])) if after is None else after[:2]
     whole = np.concatenate([before[-2:], proposed, ahead]).reshape(count + 2 + len(ahead), -1)
@@ -115,7 +115,7 @@ def _bent(before: Joints, proposed: Joints, after: Joints | None, reach: float, 
     for step in range(SOFT):
         for near in [2 + step] + ([len(wanted) - 3 - step] if len(ahead) else []):
             if 0 <= near < len(wanted) and weights[near] == 1:
-                wanted[near] = _shortened(wanted[near], max(0.5 * limit, calm) * (1 + step))
+                wanted[near] = _shortened(wanted[near], calm * (1 + step))
                 weights[near] = STIFF ** (1 - step / SOFT)
     pull = 4 * (3 / reach) ** 4
     bands, right = np.zeros((3, count)), pull * whole[2 : 2 + count]

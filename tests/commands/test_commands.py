@@ -186,7 +186,7 @@ def test_a_run_is_exported_as_its_last_stage_left_it(trained, tmp_path):
 
 @pytest.mark.parametrize("what", ["train", "generate", "caption"])
 def test_bench_prints_and_writes_medians(what, tmp_path):
-    small = ("--requests", "2", "--frames", "40", "--tokens", "3", "--steps", "2", "--repeats", "2")
+    small = ("--requests", "2", "--frames", "60", "--tokens", "3", "--steps", "2", "--repeats", "2")
     path = tmp_path / "numbers.json"
     status, out, error = call("bench", what, "--config", "motiongpt3:test", *small, "--json", path)
     assert status == 0, error
