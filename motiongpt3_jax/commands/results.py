@@ -103,6 +103,6 @@ def bend_note(bend: Bend) -> str:
         parts.append(f"carried {100 * bend.place:.0f} cm and turned {np.degrees(bend.yaw):.0f} degrees")
     joints = bend.joints
     parts.append(f"bent {100 * joints.mean:.1f} cm on average, {100 * joints.largest:.0f} cm at most")
-    if joints.acceleration > joints.limit:
-        parts.append(f"a limb whirls at the seam: {100 * joints.acceleration:.1f} cm/frame^2")
+    if joints.stretch > 0.02:
+        parts.append(f"a limb whirls at the seam, where its bones give way by {100 * joints.stretch:.0f} cm")
     return ", ".join(parts)

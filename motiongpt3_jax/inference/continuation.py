@@ -18,7 +18,7 @@ from motiongpt3_jax.motion import Motion, canonicalise, joints_to_features
 from motiongpt3_jax.motion.canonical import uniform_skeleton
 from motiongpt3_jax.motion.placing import Stance, moved, stances, turned
 from motiongpt3_jax.motion.resample import at_moments
-from motiongpt3_jax.motion.seams import Correction, join
+from motiongpt3_jax.motion.seams import Correction, acceleration_limit, join
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions
 from motiongpt3_jax.text import PIECES, motion_prompt
 
@@ -63,6 +63,20 @@ def predict(
     _check(motion, engine.folder.body, "the given part")
     if frames <= motion.frames:
         raise ValueError(f"{frames} frames were asked for and {motion.frames} are given; ask for more frames")
+    limits = [acceleration_limit(person) for person in motion.joints]
+    return _gone_on(engine, prompts, motion, frames, limits, seed, options)
+
+
+def _gone_on(
+    engine: Engine,
+    prompts: Prompts,
+    motion: Motion,
+    frames: int,
+    limits: Sequence[float],
+    seed: int,
+    options: MotionOptions,
+) -> tuple[Motion, list[Bend]]:
+    """As `predict`, with seams within these limits, one a person."""
     people = [person.astype(np.float64) for person in motion.joints]
     # Of what is given alone: the lowest point of frames that were made need not be the floor.
     floors = [float(person[..., 1].min()) for person in people]
@@ -70,7 +84,7 @@ def predict(
     window = 0
     while len(people[0]) < frames:
         seeds = [seed_of(seed, window, person) for person in range(len(people))]
-        made = _window(engine, prompts, people, floors, motion.fps, frames, seeds, options)
+        made = _window(engine, prompts, people, floors, limits, motion.fps, frames, seeds, options)
         bends += [bend for _, bend in made]
         people = [np.concatenate([person, more]) for person, (more, _) in zip(people, made)]
         window += 1
@@ -98,13 +112,14 @@ def inbetween(
         )
     # A gap that is longer than the model can bridge is first walked into from its beginning.
     bends: list[Bend] = []
+    limits = [acceleration_limit(*sides) for sides in zip(start.joints, end.joints)]
     first, most = start, int(engine.usual * 0.5 * start.fps / body.fps)
     if between > most:
-        first, bends = predict(engine, prompts, start, start.frames + between - most, seed, options)
+        first, bends = _gone_on(engine, prompts, start, start.frames + between - most, limits, seed, options)
     gap = between - (first.frames - start.frames)
     people = [
-        _bridge(engine, prompts, *(side.astype(np.float64) for side in sides), start.fps, gap)
-        for sides in zip(first.joints, end.joints)
+        _bridge(engine, prompts, *(side.astype(np.float64) for side in sides), start.fps, gap, limit)
+        for *sides, limit in zip(first.joints, end.joints, limits)
     ]
     seeds = [seed_of(seed, 1000, person) for person in range(len(people))]
     found = engine.move([b.question for b in people], [b.frames for b in people], seeds, options)
@@ -120,6 +135,7 @@ def _window(
     prompts: Prompts,
     people: Sequence[Joints],
     floors: Sequence[float],
+    limits: Sequence[float],
     fps: float,
     frames: int,
     seeds: Sequence[int],
@@ -142,13 +158,13 @@ def _window(
     ]
     found = engine.move(questions, [made] * len(people), seeds, options)
     results = []
-    for person, floor, joints in zip(people, floors, found):
+    for person, floor, limit, joints in zip(people, floors, limits, found):
         own = _as_given(joints.astype(np.float64), person, body)
         own[..., 1] += floor
         goal = _ahead(person, fps, 1 / body.fps)
         placed = moved(own, stances(own[0], body.skeleton), goal)
         proposed = at_moments(placed, np.arange(1, adds + 1) / ratio - 1)
-        bent, correction = join(person, proposed, None, fps, body.skeleton)
+        bent, correction = join(person, proposed, None, fps, limit, body.skeleton)
         results.append((bent, Bend(0.0, 0.0, correction)))
     return results
 
@@ -165,6 +181,7 @@ class _Bridge:
       frames: length of its answer: both contexts and the gap, at its own frame rate.
       seen: frames of the contexts of the start and of the end.
       floors: heights of the floor under both.
+      limit: acceleration that the seams may have, metres per frame squared.
     """
 
     start: Joints
@@ -175,6 +192,7 @@ class _Bridge:
     frames: int
     seen: tuple[int, int]
     floors: tuple[float, float]
+    limit: float
 
     def fit(self, joints: Joints, body: Body) -> tuple[Joints, Bend]:
         """The answer's middle, brought to both sides."""
@@ -190,11 +208,13 @@ class _Bridge:
         step, turn = goal.place - now.place[-1], turned(goal.yaw - now.yaw[-1])
         carried = Stance(now.place + progress[:, None] * step, now.yaw + progress * turn)
         proposed = moved(placed, now, carried)[1:-1]
-        bent, correction = join(self.start, proposed, self.end, self.fps, skeleton)
+        bent, correction = join(self.start, proposed, self.end, self.fps, self.limit, skeleton)
         return bent, Bend(float(np.linalg.norm(step)), abs(float(turn)), correction)
 
 
-def _bridge(engine: Engine, prompts: Prompts, start: Joints, end: Joints, fps: float, gap: int) -> _Bridge:
+def _bridge(
+    engine: Engine, prompts: Prompts, start: Joints, end: Joints, fps: float, gap: int, limit: float
+) -> _Bridge:
     """What to ask for a gap: as in training, half as much is seen on each side as is hidden, if there is as much."""
     body = engine.folder.body
     ratio = fps / body.fps
@@ -209,7 +229,7 @@ def _bridge(engine: Engine, prompts: Prompts, start: Joints, end: Joints, fps: f
     )
     question = Question(motion_prompt(prompts.question("inbetween")), tuple(features_of(view, body) for view in views))
     floors = tuple(float(view[..., 1].min()) for view in views)
-    return _Bridge(start, end, fps, gap, question, seen[0] + hidden + seen[1], (seen[0], seen[1]), floors)
+    return _Bridge(start, end, fps, gap, question, seen[0] + hidden + seen[1], (seen[0], seen[1]), floors, limit)
 
 
 def seed_of(seed: int, window: int, person: int = 0) -> int:

@@ -1,5 +1,6 @@
 """Given frames and proposed ones made into one motion: the given frames stay, the others bend to them."""
 
+from collections.abc import Collection
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -14,17 +15,14 @@ Joints = Float[np.ndarray, "frames joints 3"]
 SMALLEST_LIMIT = 0.02
 """Acceleration that a seam may always have, metres per frame squared."""
 
-REACH = 1.0
-"""Seconds over which a seam's correction fades."""
+REACH, FADE = 1.0, 0.5
+"""Seconds over which a seam's correction fades, and over which bones get back the length that they have there."""
 
-MOST_STRETCH = 0.1
-"""Metres by which bones may be off for a seam's sake. A limb that whirls needs more acceleration than the limit."""
+LANDINGS, MOST_STRETCH = (3, 2), 0.01
+"""Frames that are placed anew at a seam: so many, unless that would stretch a bone by more metres; fewest last."""
 
-ROUNDS, SETTLING = 120, 3.0
-"""How often seam and bones are set right in turns, and over how many frames a seam is then smoothed."""
-
-STIFF, SOFT = 1e4, 3
-"""Weight of the accelerations at a seam against those elsewhere, and frames over which it falls off."""
+ROUNDS, MARGIN = 200, 0.98
+"""How often bones and accelerations of these frames are set right in turns, and the share of the limit aimed at."""
 
 
 class Correction(NamedTuple):
@@ -33,21 +31,25 @@ class Correction(NamedTuple):
     Attributes:
       mean: over frames and joints.
       largest: of any joint in any frame.
+      stretch: by which a bone misses its length at most: where a limb whirls at a seam, it gives way for a moment.
       acceleration: largest of a joint at a seam now, metres per frame squared.
-      limit: what it should not exceed, see `acceleration_limit`; a limb that whirls at the seam may have to.
+      limit: what it may be, see `acceleration_limit`.
     """
 
     mean: float
     largest: float
+    stretch: float
     acceleration: float
     limit: float
 
 
-def acceleration_limit(given: Joints) -> float:
-    """Acceleration that a seam with these frames may have: three times their median, but not below 2 cm/frame^2."""
-    if len(given) < 3:
-        return SMALLEST_LIMIT
-    return max(3 * float(np.median(_norms(np.diff(given, 2, axis=0)))), SMALLEST_LIMIT)
+def acceleration_limit(*given: Joints) -> float:
+    """Acceleration that seams with these frames may have, metres per frame squared.
+
+    Three times the median over those frames, of the calmest part where there are several, but not below 2 cm.
+    """
+    usual = [float(np.median(_norms(np.diff(part, 2, axis=0)))) for part in given if len(part) > 2]
+    return max(3 * min(usual, default=0.0), SMALLEST_LIMIT)
 
 
 def join(
@@ -55,82 +57,146 @@ def join(
     proposed: Joints,
     after: Joints | None,
     fps: float,
+    limit: float,
     skeleton: Skeleton = HUMANML3D,
 ) -> tuple[Joints, Correction]:
     """The proposed frames, bent so that they go on from `before` and lead to `after`.
 
     The correction is the smoothest one: it adds the least acceleration, and fades away from the seams. Bones keep the
-    lengths that the given frames have.
+    lengths that the given frames have; the acceleration at a seam stays within its limit.
 
     Args:
       before: given frames, at least two.
       proposed: the frames between, already in their place.
       after: given frames behind them, at least two, if there are any.
       fps: frames in a second.
+      limit: acceleration that a seam may have, metres per frame squared; see `acceleration_limit`.
       skeleton: which joints these are.
 
     Returns:
       The frames between, and how far they moved.
     """
-    limit = min(acceleration_limit(part) for part in (before, after) if part is not None)
     lengths = _lengths_between(before, len(proposed), after, fps, skeleton)
-    bent = with_lengths(_bent(before, proposed, after, REACH * fps, limit), lengths, skeleton)
-    settled = bent
-    for _ in range(ROUNDS):
-        if seam_acceleration(before, bent, after) <= limit:
-            break
-        # Bones at their length disturb the seam, and a calm seam the bones: in turns both come right.
-        settled = _bent(before, _relaxed(settled, lengths, skeleton), after, SETTLING, limit)
-        bent = with_lengths(settled, lengths, skeleton)
-    else:
-        if np.abs(bone_lengths(settled, skeleton) - lengths)[:, 1:].max() <= MOST_STRETCH:
-            bent = settled
+    bent = with_lengths(_bent(before, proposed, after, fps, limit), lengths, skeleton)
+    if seam_acceleration(before, bent, after) > limit:
+        for frames in LANDINGS:
+            landed = _landed(before, bent, after, frames, lengths, MARGIN * limit, skeleton)
+            if _stretch(landed, lengths, skeleton) <= MOST_STRETCH:
+                break
+        bent = _between_landings(landed, after is not None, frames, lengths, fps, limit, skeleton)
     distance = _norms(bent - proposed)
     calm = seam_acceleration(before, bent, after)
-    return bent, Correction(float(distance.mean()), float(distance.max()), calm, limit)
+    stretch = _stretch(bent, lengths, skeleton)
+    return bent, Correction(float(distance.mean()), float(distance.max()), stretch, calm, limit)
 
 
 def seam_acceleration(before: Joints, between: Joints, after: Joints | None) -> float:
-    """Largest acceleration of a joint where given and made frames meet, metres per frame squared."""
-    seams = [np.concatenate([before[-2:], between[:3]])]
+    """Largest acceleration of a joint over given and made frames at once, metres per frame squared."""
+    seams = [np.concatenate([before[-2:], between[:2]])]
     if after is not None:
-        seams.append(np.concatenate([between[-3:], after[:2]]))
+        seams.append(np.concatenate([between[-2:], after[:2]]))
     return max(float(_norms(np.diff(seam, 2, axis=0)).max()) for seam in seams)
 
 
-def _bent(before: Joints, proposed: Joints, after: Joints | None, reach: float, limit: float) -> Joints:
-    """Solves for the frames x that minimise sum w |x'' - wanted|^2 + (3 / reach)^4 * 4 * sum |x - proposed|^2.
+def _bent(before: Joints, proposed: Joints, after: Joints | None, fps: float, limit: float) -> Joints:
+    """Solves for the frames x that minimise sum |x'' - wanted|^2 + (3 / reach)^4 * 4 * sum |x - proposed|^2.
 
-    What is wanted are the accelerations proposed; at the seams none above the limit, right behind them not far above.
+    What is wanted are the accelerations proposed, at the seams none above the limit.
     """
-    calm = 0.9 * limit
     count = len(proposed)
-    ahead = np.zeros((0, *proposed.shape[1:])) if after is None else after[:2]
-    whole = np.concatenate([before[-2:], proposed, ahead]).reshape(count + 2 + len(ahead), -1)
+    whole = _whole(before, proposed, after).reshape(-1, proposed[0].size)
     wanted = np.diff(whole, 2, axis=0)
-    weights = np.ones(len(wanted))
-    sides = [slice(0, 2)] + ([slice(len(wanted) - 2, None)] if len(ahead) else [])
-    for side in sides:
-        wanted[side], weights[side] = _shortened(wanted[side], calm), STIFF
-    for step in range(SOFT):
-        for near in [2 + step] + ([len(wanted) - 3 - step] if len(ahead) else []):
-            if 0 <= near < len(wanted) and weights[near] == 1:
-                wanted[near] = _shortened(wanted[near], calm * (1 + step))
-                weights[near] = STIFF ** (1 - step / SOFT)
-    pull = 4 * (3 / reach) ** 4
+    for side in [slice(0, 2)] + ([slice(-2, None)] if after is not None else []):
+        wanted[side] = _shortened(wanted[side], limit)
+    pull = 4 * (3 / (REACH * fps)) ** 4
     bands, right = np.zeros((3, count)), pull * whole[2 : 2 + count]
     bands[2] = pull
     stencil = (1.0, -2.0, 1.0)
-    for centre, (weight, goal) in enumerate(zip(weights, wanted)):
+    for centre, goal in enumerate(wanted):
         places = range(centre - 2, centre + 1)
         known = sum((c * whole[p + 2] for p, c in zip(places, stencil) if not 0 <= p < count), np.zeros(whole.shape[1]))
         for p, c in zip(places, stencil):
             if 0 <= p < count:
-                right[p] += weight * c * (goal - known)
+                right[p] += c * (goal - known)
                 for q, d in zip(places, stencil):
                     if p <= q < count:
-                        bands[2 - (q - p), q] += weight * c * d
+                        bands[2 - (q - p), q] += c * d
     return solveh_banded(bands[-min(3, count) :], right).reshape(proposed.shape)
+
+
+def _landed(
+    before: Joints,
+    bent: Joints,
+    after: Joints | None,
+    frames: int,
+    lengths: Float[np.ndarray, "frames joints"],
+    limit: float,
+    skeleton: Skeleton,
+) -> Joints:
+    """The same, with so many frames at each seam placed anew, within the limit, bones nearly at their lengths.
+
+    Bones at their length disturb the seam, and a calm seam the bones: in turns both come right, or the seam at least.
+    """
+    count, whole = len(bent), _whole(before, bent, after)
+    free = set(range(2, 2 + min(frames, count)))
+    seams = set(range(frames))
+    if after is not None:
+        free |= set(range(2 + max(count - frames, 0), 2 + count))
+        seams |= set(range(2 + count - frames, 2 + count))
+    seams &= set(range(len(whole) - 2))
+    places = sorted(free)
+    for _ in range(ROUNDS):
+        whole[places] = _relaxed(whole[places], lengths[np.array(places) - 2], skeleton)
+        if not _calmed(whole, seams, free, limit):
+            break
+    for _ in range(ROUNDS):
+        if not _calmed(whole, seams, free, limit):
+            break
+    return whole[2 : 2 + count]
+
+
+def _calmed(whole: Joints, seams: Collection[int], free: Collection[int], limit: float) -> bool:
+    """Moves free frames so that one acceleration after the other is within the limit; whether any was not."""
+    moved = False
+    for seam in sorted(seams):
+        acceleration = whole[seam] - 2 * whole[seam + 1] + whole[seam + 2]
+        excess = acceleration - _shortened(acceleration, limit)
+        if np.abs(excess).max() > 1e-6:
+            moved = True
+            shares = {seam + step: share for step, share in enumerate((1.0, -2.0, 1.0)) if seam + step in free}
+            for place, share in shares.items():
+                whole[place] -= share / sum(other**2 for other in shares.values()) * excess
+    return moved
+
+
+def _between_landings(
+    landed: Joints,
+    both: bool,
+    frames: int,
+    lengths: Float[np.ndarray, "frames joints"],
+    fps: float,
+    limit: float,
+    skeleton: Skeleton,
+) -> Joints:
+    """The same, with the frames that were not placed anew bent to those that were."""
+    inner = slice(frames, len(landed) - frames if both else None)
+    if not len(landed[inner]):
+        return landed
+    first, last = landed[:frames], landed[-frames:] if both else None
+    between = _bent(first, landed[inner], last, fps, limit)
+    off = bone_lengths(landed, skeleton) - lengths
+    ways = np.arange(1, len(between) + 1)
+    wanted = lengths[inner] + _fading(ways, fps)[:, None] * off[frames - 1]
+    if both:
+        wanted += _fading(ways[::-1], fps)[:, None] * off[-frames]
+    return np.concatenate(
+        [first, with_lengths(between, wanted, skeleton), landed[len(landed) - frames :][: frames * both]]
+    )
+
+
+def _whole(before: Joints, between: Joints, after: Joints | None) -> Joints:
+    """The frames between, with the two given ones on each side."""
+    return np.concatenate([before[-2:], between, *([] if after is None else [after[:2]])])
 
 
 def _lengths_between(
@@ -177,9 +243,14 @@ def bone_lengths(joints: Joints, skeleton: Skeleton = HUMANML3D) -> Float[np.nda
     return _norms(joints - joints[:, parents])
 
 
+def _stretch(joints: Joints, lengths: Float[np.ndarray, "frames joints"], skeleton: Skeleton) -> float:
+    """By how much a bone misses its length at most, metres."""
+    return float(np.abs(bone_lengths(joints, skeleton) - lengths)[:, 1:].max())
+
+
 def _fading(frames: Float[np.ndarray, "frames"], fps: float) -> Float[np.ndarray, "frames"]:
     """1 at a seam, 0 half a second away, level at both ends."""
-    way = np.clip(frames / (0.5 * fps), 0, 1)
+    way = np.clip(frames / (FADE * fps), 0, 1)
     return 1 - way**3 * (10 - 15 * way + 6 * way**2)
 
 
