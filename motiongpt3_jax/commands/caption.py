@@ -4,7 +4,7 @@ import argparse
 import json
 
 from motiongpt3_jax.commands.arguments import add_decoding, add_model, command_parser, decoding, load_model
-from motiongpt3_jax.commands.motions import add_motions, read_motions
+from motiongpt3_jax.commands.motions import add_motions, note_persons, read_motions
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     model = load_model(arguments)
     body = model.engine.folder.body
     motions = read_motions(arguments.motion, arguments.mapping, file_fps=arguments.fps, body=body)
+    note_persons(arguments.motion, motions)
     for path, motion in zip(arguments.motion, motions):
         if motion.frames < 2:
             raise ValueError(f"motion '{path}' has a single frame; a caption needs at least two")

@@ -43,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains what is not trained yet, then measures and shows."""
+    if arguments.count < 1:
+        raise ValueError(f"--count {arguments.count}: measure on at least one clip")
     began = time.monotonic()
     minutes: dict[str, float] = {}
     made = train(load_config(arguments.config, arguments.overrides), arguments.out, minutes=minutes)

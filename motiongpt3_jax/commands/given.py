@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from motiongpt3_jax.commands.arguments import add_model, add_sampling, load_model, motion_options, output_folder
-from motiongpt3_jax.commands.motions import add_motions, read_motions
+from motiongpt3_jax.commands.motions import add_motions, note_persons, read_motions
 from motiongpt3_jax.commands.results import Result, add_results, note_untrained, origin, write_results
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.motion import Motion
@@ -82,6 +82,7 @@ def read_given(arguments: argparse.Namespace, task: Task, extra: Sequence[str] =
 def official_results(arguments: argparse.Namespace, given: Given, task: Task) -> list[Result]:
     """The official protocol's answers."""
     motions = [motion for _, motion in given.motions]
+    note_persons(*zip(*dict(given.motions).items()))
     made = given.model.official(task, motions, seed=arguments.seed, **given.sampling)
     return [
         Result(motion, Path(path).name, f"official, seed {seed}", {"motion": path, "seed": seed})

@@ -22,6 +22,9 @@ def parser() -> argparse.ArgumentParser:
         "motiongpt3 inbetween --model runs/demo --motion walk.npy --out joined",
     )
     found.add_argument("--to", metavar="FILE", help="the end is this file; --motion is one file, the beginning")
+    found.add_argument(
+        "--move-end", action="store_true", help="bring the end of --to to where the motion leads (default: it stays)"
+    )
     found.add_argument("--seconds", type=float, help="length of the middle (default: as in the file)")
     add_given(found, 0.25, "part of the file that is given at either end, at least half a second")
     return found
@@ -35,6 +38,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError("with --to give one --motion, and --seconds for the time between the two")
     if arguments.to and arguments.protocol == "official":
         raise ValueError("the official protocol fills the middle of one file; leave --to out")
+    if arguments.move_end and not arguments.to:
+        raise ValueError("--move-end brings the file of --to; the end of one file stays where it is")
     given = read_given(arguments, "inbetween", [arguments.to] if arguments.to else [])
     exact = arguments.protocol == "exact"
     results = exact_results(arguments, given) if exact else official_results(arguments, given, "inbetween")
@@ -52,7 +57,9 @@ def exact_results(arguments: argparse.Namespace, given: Given) -> list[Result]:
         between = motion.frames - start.frames - end.frames
         if arguments.seconds is not None:
             between = round(arguments.seconds * motion.fps)
-        made, bends = given.model.inbetween(start, end, frames=between, seed=seed, **given.sampling)
+        made, bends = given.model.inbetween(
+            start, end, frames=between, seed=seed, move_end=arguments.move_end, **given.sampling
+        )
         notes = [bend_note(bend) for bend in bends]
         said = {"motion": path, "seed": seed, "given": [start.frames, end.frames], "bent": notes}
         results.append(Result(made, title, f"{between / motion.fps:.1f} s made; {notes[-1]}; seed {seed}", said))

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from motiongpt3_jax.inference.folder import Body
 from motiongpt3_jax.motion import Motion, read_motion
@@ -14,6 +14,13 @@ def add_motions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mapping", metavar="FILE", help="JSON file that names the joints of .bvh files of odd skeletons"
     )
+
+
+def note_persons(paths: Iterable[str], motions: Iterable[Motion]) -> None:
+    """Says which files have more persons than the one that is read."""
+    for path, motion in zip(paths, motions):
+        if motion.persons > 1:
+            print(f"{path}: of {motion.persons} persons the first is read", file=sys.stderr)
 
 
 def read_motions(

@@ -92,9 +92,18 @@ def _gone_on(
 
 
 def inbetween(
-    engine: Engine, prompts: Prompts, start: Motion, end: Motion, between: int, seed: int, options: MotionOptions
+    engine: Engine,
+    prompts: Prompts,
+    start: Motion,
+    end: Motion,
+    between: int,
+    seed: int,
+    options: MotionOptions,
+    move_end: bool = False,
 ) -> tuple[Motion, list[Bend]]:
     """The two motions with so many frames between them, and how these were bent to meet both, one a person.
+
+    The end stays where it is, or is brought as a whole to where the first person's way leads.
 
     Raises:
       ValueError: a side is shorter than half a second, the two do not go together, or nothing is to be added.
@@ -123,6 +132,10 @@ def inbetween(
     ]
     seeds = [seed_of(seed, 1000, person) for person in range(len(people))]
     found = engine.move([b.question for b in people], [b.frames for b in people], seeds, options)
+    if move_end:
+        step = people[0].lead(found[0], body)
+        people = [replace(bridge, end=moved(bridge.end, *step)) for bridge in people]
+        end = replace(end, joints=np.stack([bridge.end for bridge in people]).astype(np.float32))
     joined = [bridge.fit(joints, body) for bridge, joints in zip(people, found)]
     whole = [np.concatenate([a, middle, b]) for a, (middle, _), b in zip(first.joints, joined, end.joints)]
     result = _kept(start, whole, slice(0, start.frames))
@@ -194,14 +207,14 @@ class _Bridge:
     floors: tuple[float, float]
     limit: float
 
+    def lead(self, joints: Joints, body: Body) -> tuple[Stance, Stance]:
+        """The stance that the end has, and the one to which the answer leads."""
+        placed = stances(self._placed(joints, body)[-1], body.skeleton)
+        return stances(self.end[0], body.skeleton), placed
+
     def fit(self, joints: Joints, body: Body) -> tuple[Joints, Bend]:
         """The answer's middle, brought to both sides."""
-        skeleton = body.skeleton
-        own = _as_given(joints.astype(np.float64), self.start, body)
-        first, last = self.seen[0] - 1, self.frames - self.seen[1]
-        way = np.arange(self.gap + 2) / (self.gap + 1)
-        middle = at_moments(own, first + way * (last - first))
-        placed = moved(middle, stances(middle[0], skeleton), stances(self.start[-1], skeleton))
+        skeleton, placed = body.skeleton, self._placed(joints, body)
         progress = _progress(placed)
         placed[..., 1] += (self.floors[0] + progress * (self.floors[1] - self.floors[0]))[:, None]
         now, goal = stances(placed, skeleton), stances(self.end[0], skeleton)
@@ -210,6 +223,14 @@ class _Bridge:
         proposed = moved(placed, now, carried)[1:-1]
         bent, correction = join(self.start, proposed, self.end, self.fps, self.limit, skeleton)
         return bent, Bend(float(np.linalg.norm(step)), abs(float(turn)), correction)
+
+    def _placed(self, joints: Joints, body: Body) -> Joints:
+        """The answer's middle with a frame on either side, begun where the start ends; its floor is at height 0."""
+        own = _as_given(joints.astype(np.float64), self.start, body)
+        first, last = self.seen[0] - 1, self.frames - self.seen[1]
+        way = np.arange(self.gap + 2) / (self.gap + 1)
+        middle = at_moments(own, first + way * (last - first))
+        return moved(middle, stances(middle[0], body.skeleton), stances(self.start[-1], body.skeleton))
 
 
 def _bridge(

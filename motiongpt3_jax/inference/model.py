@@ -277,6 +277,7 @@ class Model:
         seconds: float | None = None,
         *,
         frames: int | None = None,
+        move_end: bool = False,
         seed: int = 0,
         **sampling: Unpack[Sampling],
     ) -> Joined:
@@ -287,6 +288,7 @@ class Model:
           end: the end, likewise, of the same body at the same frame rate.
           seconds: length of the part between them.
           frames: the same in frames of the motions' own rate.
+          move_end: bring the end as a whole to where the way leads, by its first person; else it is met where it is.
           seed: decides what lies between.
           **sampling: see `motion_options`.
 
@@ -296,7 +298,8 @@ class Model:
         given = (start.frames + end.frames) / start.fps
         between = self._frames(start.fps, seconds, frames, LONGEST_SECONDS - given)
         options = self.motion_options(**sampling)
-        return Joined(*continuation.inbetween(self.engine, self.prompts, start, end, between, seed, options))
+        found = continuation.inbetween(self.engine, self.prompts, start, end, between, seed, options, move_end)
+        return Joined(*found)
 
     def official(
         self,

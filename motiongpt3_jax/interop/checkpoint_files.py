@@ -38,13 +38,25 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def as_float32(state: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], str]:
-    """(the tensors in float32, what was changed in a sentence, or nothing)."""
+    """(the tensors in float32, what was changed in a sentence, or nothing).
+
+    Raises:
+      ValueError: a tensor holds what is no number.
+    """
     others = sorted({str(x.dtype) for x in state.values()} - {"float32"})
     changed = sum(x.dtype != np.float32 for x in state.values())
     note = (
         f"{changed} of {len(state)} tensors are {', '.join(others)} in the file, and become float32" if changed else ""
     )
-    return {name: np.asarray(x, np.float32) for name, x in state.items()}, note
+    numbers = {name: np.asarray(x, np.float32) for name, x in state.items()}
+    broken = [name for name, x in numbers.items() if not np.isfinite(x).all()]
+    if broken:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        raise ValueError(
+            f"{', '.join(broken[:3])}{more} hold values that are not finite (NaN or infinite): the training that wrote "
+            "them went wrong, or the file is damaged; take an earlier checkpoint"
+        )
+    return numbers, note
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:

@@ -92,9 +92,9 @@ def read_motion(
     if suffix == ".bvh":
         motion, notes = read_bvh(path, mapping)
     elif suffix == ".npz":
-        motion, notes = _from_npz(_read(path), what, file_fps), ()
+        motion, notes = _from_npz(_read(path, what), what, file_fps), ()
     else:
-        motion, notes = _from_npy(_read(path), what, file_fps, statistics)
+        motion, notes = _from_npy(_read(path, what), what, file_fps, statistics)
     return (motion if fps is None else resampled(motion, fps)), notes
 
 
@@ -139,7 +139,7 @@ def _bodies(motion: Motion) -> dict[str, np.ndarray]:
     return {**arrays, "contacts": contacts}
 
 
-def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
+def _read(path: Path, what: str) -> np.ndarray | dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file:
             content = np.load(file, allow_pickle=False)
@@ -147,12 +147,15 @@ def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
                 return content
             return {name: content[name] for name in content.files}
     except Exception as error:  # a damaged file fails in any way
-        if "allow_pickle" in str(error) or "pickled" in str(error):
+        head = path.read_bytes()[:8]
+        if head and not head.startswith((b"\x93NUMPY", b"PK")):
+            raise ValueError(f"{what} is no {path.suffix} file: it begins with {head!r}; save it with numpy.") from None
+        if "allow_pickle" in str(error):
             raise ValueError(
-                f"motion '{path}' holds pickled Python objects, which could run code and are never loaded; "
+                f"{what} holds pickled Python objects, which could run code and are never loaded; "
                 "save plain numbers, e.g. numpy.save(path, joints.astype('float32'))."
             ) from None
-        raise ValueError(f"motion '{path}' is not a readable {path.suffix} file ({error}); write it anew.") from error
+        raise ValueError(f"{what} is not a readable {path.suffix} file ({error}); write it anew.") from error
 
 
 def _from_npy(

@@ -96,7 +96,13 @@ class Tokenizer:
         return self.base_vocabulary + len(SPECIALS)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text; nothing is added or stripped."""
+        """The ids of a text; nothing is added or stripped.
+
+        Raises:
+          ValueError: it holds bytes that are no Unicode, such as those of a file that is not in UTF-8.
+        """
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise ValueError(f"{text!a} holds bytes that are no Unicode text; write it in UTF-8")
         return self.backend.encode(text, add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:

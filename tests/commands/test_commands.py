@@ -64,10 +64,12 @@ def test_caption_reads_joints_and_prints_a_line_each(trained, tmp_path):
     paths = []
     for number, frames in enumerate((30, 41)):
         paths.append(tmp_path / f"walk{number}.npy")
-        np.save(paths[-1], (pose[None] + 0.002 * rng.normal(size=(frames, 22, 3))).astype(np.float32))
+        people = pose[None] + 0.002 * rng.normal(size=(1 + number, frames, 22, 3))
+        np.save(paths[-1], people.astype(np.float32))
     status, out, error = call("caption", "--model", trained, "--motion", *paths, "--json", tmp_path / "said.json")
     assert status == 0, error
     assert len(out.strip().splitlines()) == 2
+    assert error.count("the first is read") == error.count("walk1.npy: of 2 persons") == 1
     assert set(json.loads((tmp_path / "said.json").read_text())) == {str(path) for path in paths}
 
 
@@ -113,6 +115,8 @@ def test_convert_mirrors_left_and_right(tmp_path):
         ),
         (("predict", "--model", "RUN", "--motion", "x.npy", "--share", "2", "--out", "x"), "give a part of the file"),
         (("inbetween", "--model", "RUN", "--motion", "x.npy", "--to", "y.npy", "--out", "x"), "give one --motion, and"),
+        (("inbetween", "--model", "RUN", "--motion", "x.npy", "--move-end", "--out", "x"), "brings the file of --to"),
+        (("demo", "--count", "0"), "--count 0: measure on at least one clip"),
         (("chat", "--model", "RUN", "what is <motion:none.npy>?"), "'none.npy' does not exist"),
         (("chat", "--model", "RUN", "what is <motion:last>?"), "no motion in this conversation"),
         (("bench", "samplers"), "give --model"),
@@ -233,6 +237,15 @@ def test_inbetween_joins_the_ends_of_a_file_or_two_files_and_says_how_far_it_ben
     made = np.load(tmp_path / "two" / "motion_000.npy")
     assert len(made) == 60 + 30 + 20
     np.testing.assert_array_equal(made[90:], walk[:20] + 1)
+    status, out, error = call("inbetween", *common, *asked, "--move-end")
+    assert status == 0, error
+    assert "carried" not in out
+    moved = np.load(tmp_path / "two" / "motion_000.npy")
+    np.testing.assert_array_equal(moved[:60], walk)
+    ends = [x[90:] - x[90:, :1] for x in (made, moved)]
+    np.testing.assert_allclose(*(np.linalg.norm(x, axis=-1) for x in ends), atol=1e-5)
+    assert np.linalg.norm(moved[90, 0] - moved[89, 0]) < 0.1
+    assert np.linalg.norm(moved[90, 0, ::2] - made[90, 0, ::2]) > 0.1
 
 
 def test_chat_answers_turn_by_turn(trained, tmp_path):

@@ -117,6 +117,15 @@ def test_rough_numbers_become_float32_and_it_is_said(given, tmp_path):
     np.testing.assert_array_equal(found["vae.final_layer.weight"], state["vae.final_layer.weight"].astype(np.float32))
 
 
+def test_numbers_that_are_not_finite_are_refused_before_anything_is_written(given, tmp_path):
+    state = filled_state()
+    state["vae.final_layer.weight"] = np.full_like(state["vae.final_layer.weight"], np.nan)
+    status, _, error = imported(state, given, tmp_path)
+    assert status == 2
+    assert "vae.final_layer.weight hold values that are not finite" in error
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_vae_of_mld_is_a_beginning(given, tmp_path):
     state = filled_state("model.vae.layers=5")
     vae = {f"motion_vae.{name[4:]}": x for name, x in state.items() if name.startswith("vae.")}

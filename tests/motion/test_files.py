@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -180,6 +182,13 @@ def test_pickled_objects_are_never_loaded(tmp_path, suffix):
         np.savez(path, joints=objects)
     with pytest.raises(ValueError, match="pickled Python objects, which could run code"):
         load_motion(path)
+
+
+@pytest.mark.parametrize("content", [b"a walk", b"\x80\x04\x95"])
+def test_another_kind_of_file_under_the_name_npy_is_named(tmp_path, content):
+    (tmp_path / "walk.npy").write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(f"is no .npy file: it begins with {content!r}; save it with numpy")):
+        load_motion(tmp_path / "walk.npy")
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])

@@ -61,6 +61,7 @@ def test_conditions_are_the_same_with_layers_one_by_one():
         ({"sampler": "magic"}, "sampler of a motion is 'magic': choose ancestral, ddim"),
         ({"steps": 0}, "steps of a motion is 0: take at least 1"),
         ({"guidance_scale": float("nan")}, "guidance_scale of a motion is nan"),
+        ({"guidance_scale": -1.0}, "guidance_scale of a motion is -1.0: give 0 or a number above it; 1 is none"),
         ({"temperature": -1.0}, "temperature of a motion is -1.0"),
         ({"eta": 2.0}, "eta of a motion is 2.0"),
     ],

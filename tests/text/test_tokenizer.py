@@ -55,6 +55,11 @@ def test_any_text_comes_back(trained):
     assert trained.decode(trained.encode(text)) == text
 
 
+def test_bytes_that_are_no_text_are_refused(trained):
+    with pytest.raises(ValueError, match=r"'caf\\udce9' holds bytes that are no Unicode text; write it in UTF-8"):
+        trained.encode(b"caf\xe9".decode(errors="surrogateescape"))
+
+
 def test_ends_are_characters_of_the_text(trained):
     text = "ö a person <masked_motion>. \n b"
     ((ids, ends),) = trained.encode_spans([text])

@@ -37,7 +37,7 @@ class MotionOptions:
         checks = (
             ("sampler", self.sampler in SAMPLERS, f"choose {', '.join(SAMPLERS)}"),
             ("steps", self.steps >= 1, "take at least 1"),
-            ("guidance_scale", math.isfinite(self.guidance_scale), "give a number; 1 is none"),
+            ("guidance_scale", 0 <= self.guidance_scale < math.inf, "give 0 or a number above it; 1 is none"),
             ("temperature", 0 <= self.temperature < math.inf, "give 0 or a number above it"),
             ("eta", 0 <= self.eta <= 1, "give a share from 0 to 1"),
         )
