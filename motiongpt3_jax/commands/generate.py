@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         'motiongpt3 generate --model runs/demo --text "a person walks forward" --guidance 2 --out motions',
     )
     add_model(found)
-    found.add_argument("--text", action="append", default=[], help="a sentence; may be given several times")
+    found.add_argument("--text", action="extend", nargs="+", default=[], help="sentences, each in quotes")
     found.add_argument("--file", help="a text file with a sentence a line")
     found.add_argument("--unconditional", action="store_true", help="motions of no sentence, --samples of them")
     length = found.add_mutually_exclusive_group()
