@@ -5,6 +5,7 @@ model makes is brought there: onto the given body, turned and carried to the sta
 bent at the seams (`motion.seams`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -114,7 +115,7 @@ def inbetween(
     _check(end, body, "the end")
     if between < 1:
         raise ValueError(f"{between} frames were asked for between the two motions; ask for at least one")
-    if start.persons != end.persons or start.fps != end.fps:
+    if start.persons != end.persons or not math.isclose(start.fps, end.fps, rel_tol=1e-4):
         raise ValueError(
             f"the beginning has {start.persons} persons at {start.fps:g} fps, the end {end.persons} at {end.fps:g}; "
             "give both alike"
@@ -160,11 +161,13 @@ def _window(
     given = len(people[0])
     (_, share), _ = PIECES["predict"].shares
     times = round((1 - share) / share)
-    seen = min(int((given - 1) / ratio + 1e-6) + 1, high // times)
+    # Features are one row fewer than joints, so the answer begins with the last given frame.
+    seen = min(int((given - 1) / ratio + 1e-6), high // times)
     made = min(high, seen * times)
-    missing = frames - given
-    adds = min(missing, int(made * ratio + 1e-6))
-    moments = given - 1 - np.arange(seen)[::-1] * ratio
+    adds = min(frames - given, int((made - 1) * ratio + 1e-6))
+    if adds < 1:
+        raise ValueError(f"a motion of {fps:g} frames a second is too slow to go on from; resample it first")
+    moments = given - 1 - np.arange(seen + 1)[::-1] * ratio
     contexts = [at_moments(person, moments) for person in people]
     questions = [
         Question(motion_prompt(prompts.question("predict")), (features_of(context, body),)) for context in contexts
@@ -174,9 +177,8 @@ def _window(
     for person, floor, limit, joints in zip(people, floors, limits, found):
         own = _as_given(joints.astype(np.float64), person, body)
         own[..., 1] += floor
-        goal = _ahead(person, fps, 1 / body.fps)
-        placed = moved(own, stances(own[0], body.skeleton), goal)
-        proposed = at_moments(placed, np.arange(1, adds + 1) / ratio - 1)
+        placed = moved(own, stances(own[0], body.skeleton), stances(person[-1], body.skeleton))
+        proposed = at_moments(placed, np.arange(1, adds + 1) / ratio)
         bent, correction = join(person, proposed, None, fps, limit, body.skeleton)
         results.append((bent, Bend(0.0, 0.0, correction)))
     return results
@@ -191,7 +193,7 @@ class _Bridge:
       fps: their frame rate.
       gap: frames to be made at that rate.
       question: what the model is asked.
-      frames: length of its answer: both contexts and the gap, at its own frame rate.
+      frames: length of its answer in features: both contexts and the gap, at its own frame rate.
       seen: frames of the contexts of the start and of the end.
       floors: heights of the floor under both.
       limit: acceleration that the seams may have, metres per frame squared.
@@ -227,7 +229,7 @@ class _Bridge:
     def _placed(self, joints: Joints, body: Body) -> Joints:
         """The answer's middle with a frame on either side, begun where the start ends; its floor is at height 0."""
         own = _as_given(joints.astype(np.float64), self.start, body)
-        first, last = self.seen[0] - 1, self.frames - self.seen[1]
+        first, last = self.seen[0] - 1, self.frames - self.seen[1] + 1
         way = np.arange(self.gap + 2) / (self.gap + 1)
         middle = at_moments(own, first + way * (last - first))
         return moved(middle, stances(middle[0], body.skeleton), stances(self.start[-1], body.skeleton))
@@ -250,7 +252,7 @@ def _bridge(
     )
     question = Question(motion_prompt(prompts.question("inbetween")), tuple(features_of(view, body) for view in views))
     floors = tuple(float(view[..., 1].min()) for view in views)
-    return _Bridge(start, end, fps, gap, question, seen[0] + hidden + seen[1], (seen[0], seen[1]), floors, limit)
+    return _Bridge(start, end, fps, gap, question, seen[0] + hidden + seen[1] - 1, (seen[0], seen[1]), floors, limit)
 
 
 def seed_of(seed: int, window: int, person: int = 0) -> int:
@@ -264,14 +266,6 @@ def _as_given(joints: Joints, given: Joints, body: Body) -> Joints:
     """The model's joints by the given body, standing on a floor at height 0."""
     usual = np.median(body.skeleton.offsets(given), axis=0)
     return uniform_skeleton(joints, usual, body.skeleton)
-
-
-def _ahead(joints: Joints, fps: float, seconds: float) -> Stance:
-    """The stance that the last tenth of a second leads to."""
-    back = min(max(round(0.1 * fps), 1), len(joints) - 1)
-    place, yaw = stances(joints[[-1 - back, -1]])
-    share = seconds * fps / back
-    return Stance(place[1] + share * (place[1] - place[0]), yaw[1] + share * turned(yaw[1] - yaw[0]))
 
 
 def _progress(joints: Joints) -> Float[np.ndarray, "frames"]:

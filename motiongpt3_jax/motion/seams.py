@@ -63,7 +63,8 @@ def join(
     """The proposed frames, bent so that they go on from `before` and lead to `after`.
 
     The correction is the smoothest one: it adds the least acceleration, and fades away from the seams. Bones keep the
-    lengths that the given frames have; the acceleration at a seam stays within its limit.
+    lengths that the given frames have; the acceleration at a seam stays within its limit, unless there are fewer than
+    four frames between two sides that lie too far apart for that.
 
     Args:
       before: given frames, at least two.
@@ -81,7 +82,8 @@ def join(
     if seam_acceleration(before, bent, after) > limit:
         for frames in LANDINGS:
             landed = _landed(before, bent, after, frames, lengths, MARGIN * limit, skeleton)
-            if _stretch(landed, lengths, skeleton) <= MOST_STRETCH:
+            calm = seam_acceleration(before, landed, after) <= limit
+            if calm and _stretch(landed, lengths, skeleton) <= MOST_STRETCH:
                 break
         bent = _between_landings(landed, after is not None, frames, lengths, fps, limit, skeleton)
     distance = _norms(bent - proposed)

@@ -1,13 +1,19 @@
 """Given frames stay; what is made lies in their place, proportions and frame rate."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from motiongpt3_jax.data_pipelines.procedural import generate
+from motiongpt3_jax.inference import continuation
+from motiongpt3_jax.inference.folder import Body
 from motiongpt3_jax.inference.model import Model
-from motiongpt3_jax.motion import HUMANML3D, Motion
+from motiongpt3_jax.inference.prompts import Prompts
+from motiongpt3_jax.motion import HUMANML3D, Motion, canonicalise, features_to_joints, joints_to_features
 from motiongpt3_jax.motion.seams import acceleration_limit, seam_acceleration
+from motiongpt3_jax.systems.motiongpt3 import MotionOptions
 from tests.motion.samples import dance
 
 FAST = {"steps": 2, "guidance_scale": 1.0}
@@ -57,6 +63,32 @@ def test_a_prediction_starts_where_the_given_frames_lead(model):
     assert steps[29] == pytest.approx(steps[28], abs=0.02)
 
 
+class Knowing:
+    """An engine that knows what was recorded, and answers as a model would that was trained to perfection."""
+
+    def __init__(self, rows, offsets):
+        body = Body(np.zeros(263, np.float32), np.ones(263, np.float32), offsets)
+        self.folder, self.usual, self.rows = SimpleNamespace(body=body), len(rows), rows
+
+    def move(self, questions, frames, seeds, options):
+        clips = questions[0].clips
+        first = len(clips[0]) if len(clips) == 1 else 0
+        return [features_to_joints(self.rows[first : first + frames[0]])]
+
+
+def test_a_perfect_answer_is_put_where_and_when_it_was_recorded():
+    walk = generate(31).joints.astype(np.float64)  # somebody who walks in a crouch, then hops
+    offsets = HUMANML3D.offsets(walk)[0]
+    recorded = features_to_joints(joints_to_features(canonicalise(walk[:61], HUMANML3D, offsets), HUMANML3D))
+    engine = Knowing(joints_to_features(np.concatenate([recorded, recorded[-1:]]), HUMANML3D), offsets)
+    start, end = (Motion(recorded[None, part], 20.0) for part in (slice(15), slice(45, 60)))
+    made, _ = continuation.predict(engine, Prompts(), start, 55, 0, MotionOptions())
+    np.testing.assert_allclose(made.joints[0], recorded[:55], atol=1e-3)
+    made, (bend,) = continuation.inbetween(engine, Prompts(), start, end, 30, 0, MotionOptions())
+    np.testing.assert_allclose(made.joints[0], recorded[:60], atol=1e-3)
+    assert bend.place < 1e-3
+
+
 def test_a_motion_depends_on_the_given_frames_and_on_the_seed(model):
     start = given(30)
     one, two = (model.predict(start, 3.0, seed=seed, **FAST).motion.joints for seed in (1, 2))
@@ -104,6 +136,10 @@ def test_the_official_protocol_answers_at_full_length_in_the_models_own_place(mo
         (lambda m: m.predict(given(40), 1.0), "20 frames were asked for and 40 are given"),
         (lambda m: m.predict(given(40)), "either in seconds or in frames"),
         (lambda m: m.predict(given(40), 61), "61.0 s were asked for; here it is 60.0 s at most"),
+        (
+            lambda m: m.predict(Motion(dance(frames=2)[None], 0.3), 40.0),
+            "0.3 frames a second is too slow",
+        ),
         (lambda m: m.inbetween(given(40), given(40, people=2), 1.0), "give both alike"),
         (lambda m: m.inbetween(given(40), given(40), frames=0), "ask for at least one"),
     ],

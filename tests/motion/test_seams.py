@@ -67,6 +67,14 @@ def test_even_a_few_frames_are_joined(given, count):
     assert np.isfinite(made).all()
 
 
+@pytest.mark.parametrize("count", [4, 5])
+@pytest.mark.parametrize("hop", [0.3, 1.0])
+def test_a_short_gap_is_calm_too(given, count, hop):
+    end = given[::-1] + (given[-1, 0] - given[0, 0]) * [1, 0, 1] + [hop, 0, 0]
+    made, correction = join(given, np.linspace(given[-1], end[0], count + 2)[1:-1], end)
+    assert seam_acceleration(given, made, end) <= correction.limit
+
+
 def test_the_limit_is_three_times_the_usual_acceleration_and_at_least_two_centimetres(given):
     assert acceleration_limit(np.zeros((9, 22, 3))) == acceleration_limit(given[:2]) == 0.02
     shaken = given + 0.1 * np.random.default_rng(0).normal(size=given.shape)
