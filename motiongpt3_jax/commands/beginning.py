@@ -10,11 +10,11 @@ from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import Body, ModelFolder, read_folder, resolve_model
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.interop import from_gpt2, read_gpt2
-from motiongpt3_jax.interop.official import merged
 from motiongpt3_jax.interop.parts import PARTS, differences, of_parts
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
 from motiongpt3_jax.text import Tokenizer
+from motiongpt3_jax.training.partition import merge
 
 
 def open_start(config: Mapping[str, Any]) -> ModelFolder | None:
@@ -71,10 +71,10 @@ def beginning(system: MotionGPT3, config: Mapping[str, Any], key: jax.Array) -> 
     if start:
         parts = trained_parts(start)
         _, _, found = read_variables(start, make_system(start).config)
-        variables = variables.replace(params=merged(variables.params, of_parts(found.params, parts)))
+        variables = variables.replace(params=merge(of_parts(found.params, parts), variables.params))
         if "vae" in parts:
             variables = variables.replace(state=found.state)
     if config["pretrained"]:
         text = from_gpt2(read_gpt2(config["pretrained"]), system.config)
-        variables = variables.replace(params=merged(variables.params, text))
+        variables = variables.replace(params=merge(text, variables.params))
     return variables

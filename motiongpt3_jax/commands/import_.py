@@ -21,7 +21,7 @@ from motiongpt3_jax.interop import entries, from_gpt2, from_official, to_officia
 from motiongpt3_jax.interop.bodies import NEEDED, read_body
 from motiongpt3_jax.interop.checkpoint_files import as_float32, read_state_dict
 from motiongpt3_jax.interop.latents import OFFICIAL_SCALE
-from motiongpt3_jax.interop.official import merged, require_fit
+from motiongpt3_jax.interop.official import require_fit
 from motiongpt3_jax.interop.parts import KINDS, PARTS, differences
 from motiongpt3_jax.interop.recognise import Found, Sizes, recognised, sizes_of
 from motiongpt3_jax.interop.sources import find_source
@@ -30,6 +30,7 @@ from motiongpt3_jax.systems.interface import Tree
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
 from motiongpt3_jax.text import load_tokenizer
+from motiongpt3_jax.training.partition import merge
 
 GPT2, GPT2_HEAD = "openai-community/gpt2", 64
 """The tokenizer that official models have, and the width of the heads of every GPT-2."""
@@ -178,7 +179,7 @@ def official(found: Found, system: MotionGPT3) -> dict[str, np.ndarray]:
     else:
         params = from_gpt2(found.tensors, system.config)
     fresh = jax.jit(system.init)(jax.random.key(0)).params
-    return to_official(merged(fresh, params), system.config)
+    return to_official(merge(params, fresh), system.config)
 
 
 def next_step(folder: ModelFolder, out: Path, config: str) -> str:

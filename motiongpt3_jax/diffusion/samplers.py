@@ -57,7 +57,7 @@ def ancestral(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, opt
         "inverse_noise": np.sqrt(1.0 / few.alphas_cumprod - 1.0),
         "clean": few.posterior_mean_coef1,
         "noisy": few.posterior_mean_coef2,
-        "spread": np.exp(0.5 * few.posterior_log_variance_clipped) * (np.arange(options.steps) > 0),
+        "spread": np.sqrt(few.posterior_variance),
     }
 
     def step(x: Latents, at: dict[str, Array]) -> tuple[Latents, None]:
@@ -100,8 +100,8 @@ def dpm_solver_pp_2m(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Sha
     log_snr = np.log(signal / spread)
     # Index 0 is the last step: it goes to the clean signal, where only the data prediction is left.
     width = np.append(np.inf, log_snr[:-1] - log_snr[1:])
-    ratio = np.append(width[2:] / width[1:-1], [0.0]) if len(width) > 1 else np.zeros(0)
-    second = np.append(0.0, np.where(ratio > 0, 0.5 / np.where(ratio > 0, ratio, 1.0), 0.0))
+    second = np.zeros(len(width))
+    second[1:-1] = 0.5 * width[1:-1] / width[2:]
     tables = {
         "t": few.timesteps,
         "signal": signal,

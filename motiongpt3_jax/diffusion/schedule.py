@@ -35,12 +35,6 @@ class Schedule:
         return self.betas * (1.0 - self._before) / (1.0 - self.alphas_cumprod)
 
     @cached_property
-    def posterior_log_variance_clipped(self) -> Float[np.ndarray, "steps"]:
-        """Its logarithm, the first of which is -inf and takes the second's place."""
-        first = self.posterior_variance[1:2] if len(self.betas) > 1 else self.betas[:1]
-        return np.log(np.append(first, self.posterior_variance[1:]))
-
-    @cached_property
     def posterior_mean_coef1(self) -> Float[np.ndarray, "steps"]:
         """Weight of the clean signal in the mean of the step before."""
         return self.betas * np.sqrt(self._before) / (1.0 - self.alphas_cumprod)
@@ -76,9 +70,10 @@ def respace(schedule: Schedule, steps: int) -> Schedule:
     total = len(schedule.betas)
     if not 1 <= steps <= total:
         raise ValueError(f"{steps} steps cannot be taken from a schedule of {total}; ask for 1 to {total}")
-    stride = (total - 1) / (steps - 1) if steps > 1 else 0.0
-    kept = np.array([round(stride * i) for i in range(steps)]) if steps > 1 else np.array([total - 1])
-    return at_steps(schedule, kept)
+    if steps == 1:
+        return at_steps(schedule, np.array([total - 1]))
+    stride = (total - 1) / (steps - 1)
+    return at_steps(schedule, np.array([round(stride * i) for i in range(steps)]))
 
 
 def at_steps(schedule: Schedule, kept: Int[np.ndarray, "steps"]) -> Schedule:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Unpack
 
-from motiongpt3_jax.inference.continuation import features_of, seed_of
+from motiongpt3_jax.inference.continuation import features_of, require_skeleton, seed_of
 from motiongpt3_jax.inference.engine import Features, Question, check_seeds
 from motiongpt3_jax.inference.lengths import Length
 from motiongpt3_jax.inference.model import Model
@@ -108,7 +108,9 @@ class Chat:
             lengths.append(length)
         found = tuple(Motion(joints[None], self.model.fps, self.model.skeleton) for joints in made)
         answer = text[len(text_prompt(question)) :].strip().replace(MOTION_OUTPUT, MOTION_INPUT)
-        kept = (*clips, *(self._features(motion) for motion in found))
+        # Of an answer that is longer than what is read at once, later turns are shown the end.
+        body, longest = self.model.engine.folder.body, self.model.engine.longest_read
+        kept = (*clips, *(features_of(motion.joints[0, -longest - 1 :], body) for motion in found))
         self.turns.append((compose(question, answer), kept))
         return Reply(" ".join(filter(None, parts)), found, tuple(lengths))
 
@@ -125,10 +127,7 @@ class Chat:
 
     def _features(self, motion: Motion) -> Features:
         body, longest = self.model.engine.folder.body, self.model.engine.longest_read
-        if motion.skeleton.name != body.skeleton.name:
-            raise ValueError(
-                f"the motion has the {motion.skeleton.name} skeleton; this model's is {body.skeleton.name}"
-            )
+        require_skeleton(motion, body)
         joints = resampled(motion, body.fps).joints[0]
         if not 2 <= len(joints) <= longest + 1:
             raise ValueError(

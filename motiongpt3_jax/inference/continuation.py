@@ -49,6 +49,12 @@ def features_of(joints: Joints, body: Body) -> Features:
     return joints_to_features(canonicalise(np.asarray(joints, np.float64), body.skeleton, body.offsets), body.skeleton)
 
 
+def require_skeleton(motion: Motion, body: Body, what: str = "the motion") -> None:
+    """Raises ValueError when a motion has another skeleton than the model."""
+    if motion.skeleton.name != body.skeleton.name:
+        raise ValueError(f"{what} has the {motion.skeleton.name} skeleton; this model's is {body.skeleton.name}")
+
+
 def predict(
     engine: Engine, prompts: Prompts, motion: Motion, frames: int, seed: int, options: MotionOptions
 ) -> tuple[Motion, list[Bend]]:
@@ -283,8 +289,7 @@ def _kept(motion: Motion, people: Sequence[Joints], given: slice) -> Motion:
 
 
 def _check(motion: Motion, body: Body, what: str) -> None:
-    if motion.skeleton.name != body.skeleton.name:
-        raise ValueError(f"{what} has the {motion.skeleton.name} skeleton; this model's is {body.skeleton.name}")
+    require_skeleton(motion, body, what)
     if motion.seconds < SHORTEST or motion.frames < 2:
         frames = f"{motion.frames} frame{'s' * (motion.frames != 1)}"
         raise ValueError(f"{what} lasts {motion.seconds:.2f} s, {frames}; give at least {SHORTEST:g} s and two frames")

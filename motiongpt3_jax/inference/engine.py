@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import Batch, Example
 from motiongpt3_jax.data_pipelines.packing import RowShape, build, useful
-from motiongpt3_jax.inference.folder import ModelFolder, read_folder, resolve_model
+from motiongpt3_jax.inference.folder import Body, ModelFolder, read_folder, resolve_model
 from motiongpt3_jax.inference.shapes import FRAME_STEP, chunks, filled, slots, up
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.motion import features_to_joints
@@ -103,7 +103,7 @@ class Engine:
     @property
     def programs(self) -> int:
         """How many programs were compiled so far."""
-        return sum(run._cache_size() for run in self.compiled.values())
+        return sum(run._cache_size() for run in list(self.compiled.values()))
 
     @property
     def sampler(self) -> str:
@@ -172,9 +172,9 @@ class Engine:
             batch = self._batch([asked[i] for i in order], questions, rows)
             batch, latents = self._understood(batch)
             drawn = None if seeds is None else filled([seeds[i] for i in order], rows)
-            answers.append(
-                (order, self._run("text", ("write", options), self._texts(options), {}, batch, latents, drawn))
-            )
+            fixed = {"options": options}
+            found = self._run("text", ("write", options), self.system.respond_text, fixed, batch, latents, drawn)
+            answers.append((order, found))
         texts: dict[int, list[int]] = {}
         for order, found in answers:
             texts |= {i: _ended(ids, options.end) for i, ids in zip(order, np.asarray(found).tolist())}
@@ -213,20 +213,8 @@ class Engine:
         longest = up(int(lengths.max()), FRAME_STEP, self.frames[1])
         fixed = {"options": options}
         found = self._run("diffusion", ("sample", options), self.system.latents, fixed, conditions, keys)
-        return self._run("vae", ("decode", longest), self._joints, {"length": longest}, found, lengths)
-
-    def _joints(
-        self, variables: Variables, latents: Array, frames: Int[Array, "rows"], length: int
-    ) -> Float[Array, "rows length joints 3"]:
-        body = self.folder.body
-        features = self.system.features(variables, latents, frames, length)
-        return features_to_joints(features * body.std + body.mean, body.skeleton)
-
-    def _texts(self, options: TextOptions) -> Callable[..., Int[Array, "rows tokens"]]:
-        def write(variables: Variables, batch: Batch, latents: Array | None, seeds: Array | None) -> Array:
-            return self.system.respond_text(variables, batch, options, latents, seeds)
-
-        return write
+        fixed = {"system": self.system, "body": self.folder.body, "length": longest}
+        return self._run("vae", ("decode", longest), _joints, fixed, found, lengths)
 
     def _understood(self, batch: Batch, *seeds: Int[np.ndarray, "rows"]) -> tuple[Batch, Array | None]:
         """(the batch without its clips, their latents)."""
@@ -242,6 +230,8 @@ class Engine:
         if motion:
             ids = ids[: np.flatnonzero(ids == tokenizer.output_holder)[-1] + 1]
         most = self.system.config.decoder.max_positions - spare
+        if most < 1:
+            raise ValueError(f"{spare} new tokens were asked for; this model reads and writes {most + spare} in all")
         if len(ids) > most:
             raise ValueError(f"a question has {len(ids)} tokens; this model reads up to {most} here: shorten it")
         ends = np.cumsum([0, *(len(clip) for clip in question.clips)]).tolist()
@@ -313,6 +303,19 @@ def check_seeds(seeds: Sequence[int]) -> None:
     for seed in seeds:
         if not 0 <= seed < 2**31:
             raise ValueError(f"seed {seed}: give whole numbers from 0 to {2**31 - 1}")
+
+
+def _joints(
+    variables: Variables,
+    latents: Array,
+    frames: Int[Array, "rows"],
+    *,
+    system: MotionGPT3,
+    body: Body,
+    length: int,
+) -> Float[Array, "rows length joints 3"]:
+    features = system.features(variables, latents, frames, length)
+    return features_to_joints(features * body.std + body.mean, body.skeleton)
 
 
 def _ended(ids: list[int], end: int) -> list[int]:

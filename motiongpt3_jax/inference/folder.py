@@ -141,8 +141,7 @@ def read_folder(path: str | Path) -> ModelFolder:
     if not (path / "config.json").is_file():
         raise FileNotFoundError(f"{str(path)!r} is no model's folder: it has no config.json")
     said = _read_config(path / "config.json")
-    with np.load(path / "statistics.npz", allow_pickle=False) as file:
-        arrays = {name: file[name] for name in ("mean", "std", "offsets", "lengths") if name in file}
+    arrays = _read_statistics(path / "statistics.npz")
     if said["skeleton"] not in SKELETONS or not {"mean", "std", "offsets"} <= arrays.keys():
         what = f"the skeleton {said['skeleton']!r}" if said["skeleton"] not in SKELETONS else "no whole statistics.npz"
         raise ValueError(f"'{path}' has {what}, which this version cannot use; export or download the model anew")
@@ -150,6 +149,16 @@ def read_folder(path: str | Path) -> ModelFolder:
     tokenizer = load_tokenizer(path / "tokenizer")
     untrained, questions = plain(said.get("untrained", [])), said.get("questions", {})
     return ModelFolder(path, plain(said["config"]), tokenizer, body, untrained, questions)
+
+
+def _read_statistics(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return {name: file[name] for name in ("mean", "std", "offsets", "lengths") if name in file}
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no '{path}': the model is incomplete; export or download it anew") from None
+    except Exception as error:  # a damaged file fails in any way
+        raise ValueError(f"'{path}' is damaged ({type(error).__name__}); export or download the model anew") from None
 
 
 def _read_config(path: Path) -> dict[str, Any]:

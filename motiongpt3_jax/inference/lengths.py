@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from motiongpt3_jax.inference.engine import Engine, Question
+from motiongpt3_jax.inference.engine import Engine, Question, check_seeds
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.systems.motiongpt3 import TextOptions
 from motiongpt3_jax.text import text_prompt
@@ -37,6 +37,7 @@ def predict_lengths(engine: Engine, prompts: Prompts, sentences: Sequence[str], 
     A single best answer would name the commonest length of all; the middle of several drawn ones belongs to the
     sentence.
     """
+    check_seeds(seeds)
     known = engine.folder.body.lengths
     drawn = [Length(_drawn(engine, seed), "training" if len(known) else "config") for seed in seeds]
     asked = [(i, prompts.length_question(sentence)) for i, sentence in enumerate(sentences) if sentence]

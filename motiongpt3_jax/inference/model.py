@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, Unpack, overload
 import numpy as np
 
 from motiongpt3_jax.inference import continuation
-from motiongpt3_jax.inference.continuation import Bend, features_of, seed_of
+from motiongpt3_jax.inference.continuation import Bend, features_of, require_skeleton, seed_of
 from motiongpt3_jax.inference.engine import Engine, Features, Question, check_seeds
 from motiongpt3_jax.inference.lengths import Length, predict_lengths
 from motiongpt3_jax.inference.options import Decoding, Sampling, check_names
@@ -98,7 +98,11 @@ class Model:
         check_names(decoding, Decoding)
         tokenizer = self.engine.folder.tokenizer
         markers = (tokenizer.start_of_motion, tokenizer.end_of_motion)
-        return TextOptions(**{"end": tokenizer.end, "banned": markers, **decoding})
+        given = {name: tuple(value) if name in ("banned", "stops") else value for name, value in decoding.items()}
+        options = TextOptions(**{"end": tokenizer.end, "banned": markers, **given})
+        if len({*options.banned} & {*range(tokenizer.text_vocabulary)}) == tokenizer.text_vocabulary:
+            raise ValueError("banned of a text names every id there is: leave some to write")
+        return options
 
     @overload
     def generate(self, sentences: str, seconds: float | None = None, **more: Any) -> Motion: ...
@@ -204,10 +208,7 @@ class Model:
         body, longest = self.engine.folder.body, self.engine.longest_read
         clips, places = [], []
         for number, motion in enumerate(motions):
-            if motion.skeleton.name != body.skeleton.name:
-                raise ValueError(
-                    f"the motion has the {motion.skeleton.name} skeleton; this model's is {body.skeleton.name}"
-                )
+            require_skeleton(motion, body)
             joints = resampled(motion, body.fps).joints[0]
             if len(joints) < 2:
                 raise ValueError("a motion has a single frame; a caption needs at least two")
@@ -355,7 +356,7 @@ class Model:
             return [length.frames for length in self.lengths(sentences, seconds, seed)]
         if seconds is not None:
             raise ValueError("say how long motions are to be either in seconds or in frames, not in both")
-        counts = [frames] * len(sentences) if isinstance(frames, int) else list(frames)
+        counts = [int(frames)] * len(sentences) if np.ndim(frames) == 0 else list(frames)
         if len(counts) != len(sentences):
             raise ValueError(f"{len(counts)} lengths were given for {len(sentences)} sentences")
         return counts

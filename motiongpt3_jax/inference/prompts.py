@@ -69,7 +69,12 @@ class Prompts:
         return fill_input(OFFICIAL_QUESTIONS[style][task], caption, frames, coin)
 
     def length_question(self, caption: str) -> tuple[str, str] | None:
-        """(question, "frames" or "seconds") that asks how long a sentence takes; None when never trained."""
+        """(question, "frames" or "seconds") that asks how long a sentence takes; None when never trained.
+
+        Raises:
+          ValueError: the sentence holds a special token.
+        """
+        check_words(caption)
         for name, unit in zip(LENGTHS, ("frames", "seconds")):
             if name in self.subtasks:
                 return fill_input(self.subtasks[name].inputs[0], caption, 0, 1.0), unit

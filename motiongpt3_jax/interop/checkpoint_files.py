@@ -1,8 +1,10 @@
 """Files of tensors: PyTorch checkpoints and safetensors."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -34,7 +36,14 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_checkpoint(path)
     if not found:
         raise ValueError(f"'{path}' holds no tensors")
-    return {_unwrapped(name): tensor for name, tensor in found.items()}
+    names = {name: _unwrapped(name) for name in found}
+    if len({*names.values()}) < len(names):
+        twice = next(to for name, to in names.items() if name != to and to in names)
+        raise ValueError(f"'{path}' holds {twice} twice, once wrapped; take the checkpoint of one of the two")
+    for name, tensor in found.items():
+        if np.iscomplexobj(tensor):
+            raise ValueError(f"'{path}' holds complex numbers in {name}; no model that is known here has them")
+    return {to: found[name] for name, to in names.items()}
 
 
 def as_float32(state: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], str]:
@@ -64,6 +73,8 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"'{path}' is damaged or incomplete ({error}); copy or download it anew") from None
+    except AttributeError as error:  # numbers that NumPy has no name for
+        raise ValueError(f"'{path}' holds numbers that are not read here ({error}); save it in float32") from None
 
 
 def _read_checkpoint(path: Path) -> dict[str, np.ndarray]:
@@ -79,14 +90,18 @@ def _read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     content, numbers = read_archive(path)
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
-        keys = f"its keys are {', '.join(map(str, content))}" if isinstance(content, dict) else "it is no dictionary"
+        keys = f"its keys are {_named(content)}" if isinstance(content, dict) else "it is no dictionary"
         raise ValueError(f"'{path}' holds no state dict: {keys}")
     odd = [name for name, value in state.items() if not isinstance(value, Tensor) or not isinstance(name, str)]
     if odd:
-        raise ValueError(
-            f"'{path}' has entries in its state dict that are no plain tensors: {', '.join(map(str, odd))}"
-        )
+        raise ValueError(f"'{path}' has entries in its state dict that are no plain tensors: {_named(odd)}")
     return {name: numbers(tensor) for name, tensor in state.items()}
+
+
+def _named(keys: Iterable[Any]) -> str:
+    """The first few keys, whatever a file may hold as one."""
+    shown = [key[:60] if isinstance(key, str) else type(key).__name__ for key in islice(keys, 4)]
+    return ", ".join(shown[:3]) + " ..." * (len(shown) > 3)
 
 
 def _unwrapped(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from motiongpt3_jax.interop.checkpoint_files import read_state_dict
 from motiongpt3_jax.interop.entries import Entry, entries
 from motiongpt3_jax.interop.official import assembled, check_fit
 
@@ -31,9 +32,8 @@ def read_gpt2(name_or_folder: str | Path) -> dict[str, np.ndarray]:
 
     Raises:
       FileNotFoundError: there is no `model.safetensors`.
+      ValueError: it is damaged.
     """
-    from safetensors.numpy import load_file
-
     folder = Path(name_or_folder)
     if folder.is_dir():
         path = folder / "model.safetensors"
@@ -49,7 +49,7 @@ def read_gpt2(name_or_folder: str | Path) -> dict[str, np.ndarray]:
                 f"no GPT-2 at {str(name_or_folder)!r}: it is no local folder, and the hub did not give it "
                 f"({type(error).__name__})"
             ) from error
-    state = {key.removeprefix("transformer."): tensor for key, tensor in load_file(path).items()}
+    state = {key.removeprefix("transformer."): tensor for key, tensor in read_state_dict(path).items()}
     return {key: tensor for key, tensor in state.items() if not UNUSED.search(key)}
 
 

@@ -48,14 +48,6 @@ def require_fit(state: Mapping[str, Any], table: Collection[Entry]) -> None:
             raise ValueError(f"{copy} differs from {key}; the model shares one table, so they must be equal")
 
 
-def merged(params: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """The nested dictionary with some of its leaves replaced."""
-    found = dict(params)
-    for name, value in others.items():
-        found[name] = merged(params[name], value) if isinstance(value, dict) else value
-    return found
-
-
 def assembled(table: Collection[Entry], given: Mapping[str, Any]) -> dict[str, Any]:
     """Nested parameters, float32, from tensors that fit the table; what is optional and absent is zero."""
     stacks: dict[str, dict[int | None, np.ndarray]] = {}

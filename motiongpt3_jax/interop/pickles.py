@@ -33,6 +33,10 @@ DTYPES = {
 """Numbers of each kind of storage."""
 
 
+MOST_AXES = 16
+"""More than any tensor of a model has."""
+
+
 class Inert:
     """What a pickle may hold and say anything about, to no effect."""
 
@@ -153,6 +157,8 @@ def read_archive(path: Path) -> tuple[Any, Callable[[Tensor], np.ndarray]]:
             records = {entry.filename: entry for entry in archive.infolist()}
             folder = next((name[:-8] for name in records if name.endswith("/data.pkl")), None)
             names = [f"{folder}{name}" for name in ("data.pkl", "byteorder")]
+            if any(records[name].compress_type != zipfile.ZIP_STORED for name in names if name in records):
+                raise ValueError("its records are compressed, which PyTorch never does")  # they could fill the memory
             pickled, order = (archive.read(name) if name in records else b"" for name in names)
     except Exception as error:  # a damaged archive fails in any way
         why = f"{type(error).__name__}: {error}"
@@ -190,10 +196,14 @@ def _load(path: Path, pickled: bytes) -> Any:
 def _strided(flat: np.ndarray, tensor: Tensor, path: Path) -> np.ndarray:
     """The tensor's part of its storage."""
     count = math.prod(tensor.shape)
-    last = tensor.start + sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides))
+    if not count and len(tensor.shape) <= MOST_AXES and math.prod(n or 1 for n in tensor.shape) < 2**48:
+        return np.zeros(tensor.shape, flat.dtype)
+    # Along an axis of one, any stride is the same.
+    steps = [stride if n > 1 else 0 for n, stride in zip(tensor.shape, tensor.strides)]
+    last = tensor.start + sum((n - 1) * stride for n, stride in zip(tensor.shape, steps))
     # A small storage under large strides of 0 would become an array of any size.
-    if count > len(flat) or (count and last >= len(flat)):
+    if not 0 < count <= len(flat) or last >= len(flat) or len(tensor.shape) > MOST_AXES:
         raise ValueError(f"'{path}' is damaged: a tensor of shape {tensor.shape} does not fit its storage")
-    strides = tuple(stride * flat.itemsize for stride in tensor.strides)
+    strides = tuple(stride * flat.itemsize for stride in steps)
     found = np.lib.stride_tricks.as_strided(flat[tensor.start :], tensor.shape, strides, writeable=False)
     return np.ascontiguousarray(found).reshape(tensor.shape)

@@ -117,12 +117,14 @@ def _decoder(shapes: Shapes, prefix: str) -> dict[str, Any]:
 
 
 def _count(shapes: Iterable[str], pattern: str) -> int:
-    """One more than the largest number where the pattern has its group; 0 when no name fits it."""
-    return max((int(match[1]) + 1 for match in map(re.compile(pattern).match, shapes) if match), default=0)
+    """How many different numbers there are where the pattern has its group."""
+    return len({int(match[1]) for match in map(re.compile(pattern).match, shapes) if match})
 
 
 def _shape(shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
     if len(shapes.get(name, ())) != axes:
         what = f"has shape {shapes[name]}, expected {axes} axes" if name in shapes else "is missing"
         raise ValueError(f"the sizes of the model cannot be told: {name} {what}")
+    if 0 in shapes[name]:
+        raise ValueError(f"the sizes of the model cannot be told: {name} is empty, its shape is {shapes[name]}")
     return shapes[name]

@@ -39,17 +39,20 @@ class Vocabulary(nn.Module):
         return jnp.where((ids < self.size)[..., None], base, new).astype(self.dtype)
 
     def logits(self, hidden: Float[Array, "*batch width"]) -> Float[Array, "*batch padded"]:
-        """A score for each id, -inf beyond the last."""
+        """A score for each id in float32, -inf beyond the last; in bfloat16 the best ones would often tie."""
         hidden, ids = hidden.astype(self.dtype), self.size + self.new
         rows = [self.table]
         if self.new:
             rows.append(jax.lax.stop_gradient(self.new_table))
         rows = jnp.concatenate([*rows, jnp.zeros((-ids % LANES, self.width))]).astype(self.dtype)
-        scores = hidden @ rows.T
+        scores = jnp.matmul(hidden, rows.T, preferred_element_type=jnp.float32)
         if self.new:
             # Adds nothing but the new rows' gradient: while they alone train, the table needs no backward pass.
             moved = self.new_table - jax.lax.stop_gradient(self.new_table)
-            scores = scores.at[..., self.size : ids].add(jax.lax.stop_gradient(hidden) @ moved.T.astype(self.dtype))
+            nothing = jnp.matmul(
+                jax.lax.stop_gradient(hidden), moved.T.astype(self.dtype), preferred_element_type=jnp.float32
+            )
+            scores = scores.at[..., self.size : ids].add(nothing)
         return jnp.where(jnp.arange(len(rows)) < ids, scores, -jnp.inf)
 
     def __call__(self, ids: Int[Array, "*batch"]) -> Float[Array, "*batch width"]:

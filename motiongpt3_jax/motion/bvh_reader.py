@@ -19,7 +19,7 @@ from motiongpt3_jax.motion.joint_names import checked_mapping, load_mapping, mat
 from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.skeleton import HUMANML3D
 
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?"
 _PIECE = re.compile(
     rf"""\s*(?:
         (?P<joint>ROOT|JOINT)[ \t]+(?P<name>[^\n{{}}]*?)\s*\{{

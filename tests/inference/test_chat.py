@@ -63,6 +63,15 @@ def test_memory_shows_earlier_turns_with_their_motions(trained_model):
     assert shown == f"Walk \n {MOTION_INPUT}<|endoftext|>What was it? \n"
 
 
+def test_of_an_answer_that_is_longer_than_what_is_read_later_turns_see_the_end(trained_model):
+    chat = chat_with(trained_model, " <start_of_motion>", "", " a walk", memory=1)
+    longest = trained_model.engine.longest_read
+    reply = chat.say("Walk", seconds=trained_model.engine.frames[1] / trained_model.fps, **FAST)
+    assert reply.motions[0].frames == trained_model.engine.frames[1] > longest + 1
+    assert chat.say("What was it?").text == "a walk"
+    assert [len(clip) for clip in chat.turns[0][1]] == [longest]
+
+
 def test_the_real_model_answers(trained_model, walk):
     reply = Chat(trained_model).say("What is this?", [walk], seconds=1.0, decoding={"max_new": 4}, **FAST)
     assert isinstance(reply.text, str)

@@ -140,6 +140,16 @@ def test_an_export_that_fails_leaves_no_model(tmp_path):
         read_folder(tmp_path / "model")
 
 
+@pytest.mark.parametrize(("content", "said"), [(None, "there is no '.*statistics"), (b"words", "statistics.*damaged")])
+def test_statistics_that_are_missing_or_damaged_are_said(tmp_path, content, said):
+    exported_model(tmp_path / "model")
+    (tmp_path / "model" / "statistics.npz").unlink()
+    if content:
+        (tmp_path / "model" / "statistics.npz").write_bytes(content)
+    with pytest.raises((FileNotFoundError, ValueError), match=said):
+        read_folder(tmp_path / "model")
+
+
 def test_the_best_of_an_exported_model_is_refused(exported):
     with pytest.raises(FileNotFoundError, match="one set of weights: leave --best out"):
         Engine.load(exported[0].path, "best")

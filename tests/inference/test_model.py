@@ -1,7 +1,11 @@
 """Every task of one loaded model."""
 
+import gc
+import weakref
 from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -42,6 +46,40 @@ def test_warm_up_compiles_what_is_asked_for_then(trained):
     before = model.engine.programs
     model.caption(model.generate(["a person walks", "a man jumps"], 1.5, seed=4, **FAST))
     assert model.engine.programs == before
+
+
+def test_programs_that_are_shared_keep_no_model_alive(trained):
+    folder = Engine.load(trained)
+    own = Engine(folder.system, jax.tree.map(jnp.copy, folder.variables), folder.folder, folder.trained)
+    Model(own, Prompts()).caption(Model(own, Prompts()).generate("a person walks", 1.5, **FAST), max_new=2)
+    programs, kept = own.compiled, weakref.ref(own.variables.params["null_condition"])
+    del own
+    gc.collect()
+    assert programs
+    assert kept() is None
+
+
+def test_numbers_of_numpy_and_lists_are_taken_as_options(model):
+    asked = model.generate(["a person walks"] * 2, frames=np.int64(30), steps=np.int64(2), guidance_scale=1.0)
+    assert [motion.frames for motion in asked] == [30, 30]
+    assert model.text_options(banned=[1, 2]) == model.text_options(banned=(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda m: m.motion_options(steps=2.5), "steps of a motion is 2.5: take a whole number"),
+        (lambda m: m.text_options(beams=2.0), "beams of a text is 2.0: give a whole number"),
+        (lambda m: m.text_options(temperature=1e-40), "temperature of a text is 1e-40"),
+        (lambda m: m.text_options(banned=range(m.engine.folder.tokenizer.size)), "names every id there is"),
+        (lambda m: m.caption(walker(40), max_new=9999), "9999 new tokens were asked for; this model reads and writes"),
+        (lambda m: m.lengths(["a person walks"], seed=-1), "seed -1: give whole numbers"),
+        (lambda m: m.official("predict", [walker(5)], **FAST), "5 frames is too short to be given in part"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused_in_a_sentence(model, call, said):
+    with pytest.raises(ValueError, match=said):
+        call(model)
 
 
 def test_requests_of_different_tasks_and_lengths_do_not_disturb_each_other(model):
@@ -154,6 +192,12 @@ def test_a_model_that_learned_lengths_is_asked_for_them(model, subtask, answer, 
     prompts = Prompts({subtask: subtasks[subtask]})
     assert predict_lengths(engine, prompts, ["a person walks"], [0]) == [(frames, "sentence")]
     assert "a person walks" in engine.compiled["asked"][0][0]
+
+
+def test_a_special_token_in_a_sentence_is_refused_before_its_length_is_asked_for(model):
+    prompts = Prompts(load_templates("witht2t_instructions"))
+    with pytest.raises(ValueError, match="motion_latent_holder"):
+        predict_lengths(model.engine, prompts, ["a person <motion_latent_holder> walks"], [0])
 
 
 def test_an_answer_without_a_number_is_no_length(model):

@@ -88,6 +88,26 @@ def test_safetensors_come_in_too(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ({"module.a": np.ones(2), "a": np.ones(2)}, "holds a twice, once wrapped"),
+        ({"a": np.ones(2, np.complex64)}, "holds complex numbers in a"),
+    ],
+)
+def test_tensors_that_would_be_lost_are_refused(tmp_path, tensors, said):
+    save_file(tensors, tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match=said):
+        read_state_dict(tmp_path / "a.safetensors")
+
+
+def test_numbers_that_have_no_name_here_are_refused(tmp_path):
+    header = b'{"a":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}'
+    (tmp_path / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\x01\x02")
+    with pytest.raises(ValueError, match="holds numbers that are not read here"):
+        read_state_dict(tmp_path / "a.safetensors")
+
+
 def test_what_becomes_float32_is_said():
     state = {"a": np.ones(2, np.float16), "b": np.ones(2, jnp.bfloat16), "c": np.ones(2, np.float32)}
     found, note = as_float32(state)

@@ -5,9 +5,9 @@ from safetensors.numpy import save_file
 
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.interop import from_gpt2, read_gpt2
-from motiongpt3_jax.interop.official import merged
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
 from motiongpt3_jax.systems.motiongpt3.build import build_config
+from motiongpt3_jax.training.partition import merge
 
 WIDTH, LAYERS, IDS, POSITIONS = 32, 2, 300, 256
 
@@ -52,7 +52,7 @@ def test_a_checkpoint_becomes_the_text_branch_and_nothing_else(config, state, tm
     np.testing.assert_array_equal(text["attention_out"]["bias"][0], state["h.0.attn.c_proj.bias"])
     np.testing.assert_array_equal(text["mlp_norm"]["scale"][1], state["h.1.ln_2.weight"])
     fresh = jax.eval_shape(MotionGPT3(config).init, jax.random.key(0)).params
-    both = merged(fresh, params)
+    both = merge(params, fresh)
     assert jax.tree.structure(both) == jax.tree.structure(fresh)
     assert jax.tree.map(lambda x: x.shape, both) == jax.tree.map(lambda x: x.shape, fresh)
     assert both["decoder"]["layers"]["motion"] == fresh["decoder"]["layers"]["motion"]

@@ -103,6 +103,18 @@ def test_another_model_is_said_to_be_none_of_these():
         recognised({"bert.a": np.zeros(2), "bert.b": np.zeros(2)})
 
 
+def test_a_layer_of_an_absurd_number_makes_no_model_of_absurd_size(state):
+    found = recognised(gpt2(state) | {"h.3000000.ln_1.weight": np.zeros(2)})
+    assert (
+        sizes_of(found).model["decoder"]["layers"] == 1 + sizes_of(recognised(gpt2(state))).model["decoder"]["layers"]
+    )
+
+
+def test_an_empty_tensor_that_tells_a_size_is_named(state):
+    with pytest.raises(ValueError, match=r"cannot be told: wte\.weight is empty, its shape is \(9, 0\)"):
+        sizes_of(recognised(gpt2(state) | {"wte.weight": np.zeros((9, 0))}))
+
+
 def test_a_missing_tensor_that_tells_a_size_is_named(state):
     found = recognised(state)
     lacking = {name: x for name, x in found.tensors.items() if name != "vae.global_motion_token"}

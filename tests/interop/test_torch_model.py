@@ -230,7 +230,7 @@ def test_captions_are_the_same_token_by_token(both, clips):
     options = TextOptions(tokenizer.end, (tokenizer.start_of_motion, tokenizer.end_of_motion), max_new=12)
     batch = both.batch([both.captioning()] * len(clips), clips)
     write = jax.jit(partial(both.system.respond_text, options=options))
-    wanted = np.asarray(write(both.variables, batch, latents=both.system.understand(both.variables, batch)))
+    wanted = np.asarray(write(both.variables, batch, both.system.understand(both.variables, batch), None))
     with torch.no_grad():
         found = both.torch.write(both.torch.understand(clips), 12, 1.1)
     assert found == [row[np.cumsum(row == tokenizer.end) == 0].tolist() for row in wanted]

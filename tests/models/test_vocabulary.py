@@ -36,6 +36,21 @@ def test_scores_are_products_with_the_rows_and_minus_infinity_up_to_a_multiple_o
     assert (scores[..., SIZE + NEW :] == -jnp.inf).all()
 
 
+def test_scores_of_rough_numbers_are_summed_and_kept_in_float32():
+    rough = Vocabulary(SIZE, NEW, WIDTH, dtype="bfloat16")
+    hidden, rows = (jnp.asarray(x, jnp.bfloat16).astype(jnp.float32) for x in (HIDDEN, ROWS))
+
+    def total(params):
+        return jnp.square(rough.apply({"params": params}, HIDDEN, method="logits")[..., : SIZE + NEW]).sum()
+
+    scores = rough.apply({"params": PARAMS}, HIDDEN, method="logits")
+    assert scores.dtype == jnp.float32
+    np.testing.assert_allclose(scores[..., : SIZE + NEW], hidden @ rows.T, atol=1e-6)
+    found = jax.grad(total)(PARAMS)
+    wanted = 2 * jnp.einsum("...v,...w->vw", hidden @ rows.T, hidden)
+    np.testing.assert_allclose(np.concatenate([found["table"], found["new"]]), wanted, rtol=0.02, atol=1e-3)
+
+
 def test_a_full_table_needs_no_padding():
     vocabulary = Vocabulary(128, 0, WIDTH)
     params = vocabulary.init(jax.random.key(0), jnp.zeros(1, int))

@@ -59,9 +59,9 @@ def test_conditions_are_the_same_with_layers_one_by_one():
     ("wrong", "said"),
     [
         ({"sampler": "magic"}, "sampler of a motion is 'magic': choose ancestral, ddim"),
-        ({"steps": 0}, "steps of a motion is 0: take at least 1"),
+        ({"steps": 0}, "steps of a motion is 0: take a whole number, at least 1"),
         ({"guidance_scale": float("nan")}, "guidance_scale of a motion is nan"),
-        ({"guidance_scale": -1.0}, "guidance_scale of a motion is -1.0: give 0 or a number above it; 1 is none"),
+        ({"guidance_scale": -1.0}, "guidance_scale of a motion is -1.0: give 0 to 1000; 1 is none"),
         ({"temperature": -1.0}, "temperature of a motion is -1.0"),
         ({"eta": 2.0}, "eta of a motion is 2.0"),
     ],

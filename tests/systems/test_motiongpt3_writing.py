@@ -31,7 +31,7 @@ READINGS = 4 ** (FEW_WORDS.max_new - 1)
 
 @partial(jax.jit, static_argnames="options")
 def write(batch, options, seeds=None, variables=VARIABLES):
-    return SYSTEM.respond_text(variables, batch, options, SYSTEM.understand(variables, batch), seeds)
+    return SYSTEM.respond_text(variables, batch, SYSTEM.understand(variables, batch), seeds, options)
 
 
 @jax.jit
@@ -209,4 +209,4 @@ def test_a_text_that_stops_keeps_the_id_that_stopped_it(place):
 
 def test_drawing_without_seeds_is_refused():
     with pytest.raises(ValueError, match="give each request a seed"):
-        SYSTEM.respond_text(VARIABLES, BOTH, DRAWN)
+        SYSTEM.respond_text(VARIABLES, BOTH, None, None, DRAWN)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import jax
 import jax.numpy as jnp
@@ -39,10 +40,16 @@ class TextOptions:
     stops: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        whole = ("max_new", "top_k", "beams", "end")
         checks = (
+            *((name, isinstance(getattr(self, name), Integral), "give a whole number") for name in whole),
             ("max_new", self.max_new >= 1, "write at least 1 token"),
             ("repetition_penalty", 0 < self.repetition_penalty < math.inf, "give a number above 0; 1 is none"),
-            ("temperature", 0 <= self.temperature < math.inf, "give 0 for the best token, or a number above it"),
+            (
+                "temperature",
+                self.temperature == 0 or 1e-6 <= self.temperature < math.inf,
+                "give 0 for the best token, or 0.000001 and more",
+            ),
             ("top_k", self.top_k >= 0, "give 0 for no limit, or a number of tokens"),
             ("top_p", 0 < self.top_p <= 1, "give a number above 0 and up to 1, which is no limit"),
             ("beams", self.beams >= 1, "follow at least 1"),

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import jax
 import jax.numpy as jnp
@@ -36,8 +37,8 @@ class MotionOptions:
     def __post_init__(self) -> None:
         checks = (
             ("sampler", self.sampler in SAMPLERS, f"choose {', '.join(SAMPLERS)}"),
-            ("steps", self.steps >= 1, "take at least 1"),
-            ("guidance_scale", 0 <= self.guidance_scale < math.inf, "give 0 or a number above it; 1 is none"),
+            ("steps", isinstance(self.steps, Integral) and self.steps >= 1, "take a whole number, at least 1"),
+            ("guidance_scale", 0 <= self.guidance_scale <= 1000, "give 0 to 1000; 1 is none"),
             ("temperature", 0 <= self.temperature < math.inf, "give 0 or a number above it"),
             ("eta", 0 <= self.eta <= 1, "give a share from 0 to 1"),
         )

@@ -97,9 +97,9 @@ class MotionGPT3:
         self,
         variables: Variables,
         batch: Batch,
+        latents: Float[Array, "rows clips latents width"] | None,
+        seeds: Int[Array, "rows"] | None,
         options: writing.TextOptions,
-        latents: Float[Array, "rows clips latents width"] | None = None,
-        seeds: Int[Array, "rows"] | None = None,
     ) -> Int[Array, "rows tokens"]:
         """Token ids that continue every row's prompt; drawn tokens depend on their own row and seed alone."""
         return writing.write_text(self.modules, variables, batch, options, latents, seeds)
