@@ -360,6 +360,8 @@ class MotionGPT3(nn.Module):
         if len(frames) != len(sentences) or not all(1 <= count <= self.vae.max_frames for count in frames):
             wanted = f"1 to {self.vae.max_frames} for each of {len(sentences)} sentences"
             raise ValueError(f"{list(frames)} frames were asked for; this model makes {wanted}")
+        if not sentences:
+            return []
         latents = self.sample_latents(sentences, **options)
         raw = self.vae.decode(latents, torch.tensor(frames, device=latents.device)) * self.std + self.mean
         return [features_to_joints(row[:count], UNITS[self.skeleton]) for row, count in zip(raw, frames)]
@@ -410,7 +412,8 @@ class MotionGPT3(nn.Module):
     @torch.no_grad()
     def caption(self, motions: Sequence[np.ndarray], max_new: int = 40, penalty: float = 1.1) -> list[str]:
         """A sentence for each motion of raw features (frames, features); for the options see `write`."""
-        texts = [self.tokenizer.decode(ids) for ids in self.write(self.understand(motions), max_new, penalty)]
+        found = self.write(self.understand(motions), max_new, penalty) if len(motions) else []
+        texts = [self.tokenizer.decode(ids) for ids in found]
         return [text.replace("\n", " ").strip().strip('"').strip() for text in texts]
 
     def understand(self, motions: Sequence[np.ndarray]) -> Tensor:

@@ -238,6 +238,10 @@ def test_captions_are_the_same_token_by_token(both, clips):
     assert (found[0] != found[1]) == any(both.system.config.decoder.shared)
 
 
+def test_nothing_asked_is_nothing_answered(both):
+    assert both.torch.text_to_motion([], []) == both.torch.caption([]) == []
+
+
 def test_a_motion_depends_on_its_own_sentence_and_seed_alone(made):
     model = made(FULL).torch
     both = model.text_to_motion(SENTENCES, FRAMES, seeds=[3, 4], steps=3)
