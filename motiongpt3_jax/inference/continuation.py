@@ -70,7 +70,7 @@ def predict(
     _check(motion, engine.folder.body, "the given part")
     if frames <= motion.frames:
         raise ValueError(f"{frames} frames were asked for and {motion.frames} are given; ask for more frames")
-    limits = [acceleration_limit(person) for person in motion.joints]
+    limits = [acceleration_limit(person, fps=motion.fps) for person in motion.joints]
     return _gone_on(engine, prompts, motion, frames, limits, seed, options)
 
 
@@ -128,7 +128,7 @@ def inbetween(
         )
     # A gap that is longer than the model can bridge is first walked into from its beginning.
     bends: list[Bend] = []
-    limits = [acceleration_limit(*sides) for sides in zip(start.joints, end.joints)]
+    limits = [acceleration_limit(*sides, fps=start.fps) for sides in zip(start.joints, end.joints)]
     first, most = start, int(engine.usual * 0.5 * start.fps / body.fps)
     if between > most:
         first, bends = _gone_on(engine, prompts, start, start.frames + between - most, limits, seed, options)

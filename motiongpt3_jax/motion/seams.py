@@ -6,20 +6,25 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy.interpolate import CubicSpline
 from scipy.linalg import solveh_banded
 
+from motiongpt3_jax.motion.resample import at_moments
 from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
 
 Joints = Float[np.ndarray, "frames joints 3"]
 
-SMALLEST_LIMIT = 0.02
-"""Acceleration that a seam may always have, metres per frame squared."""
+SMALLEST_LIMIT, RATE = 0.02, 20.0
+"""Acceleration that a seam may always have, metres per frame squared, at so many frames in a second or fewer."""
 
 REACH, FADE = 1.0, 0.5
 """Seconds over which a seam's correction fades, and over which bones get back the length that they have there."""
 
 LANDINGS, MOST_STRETCH = (3, 2), 0.01
 """Frames that are placed anew at a seam: so many, unless that would stretch a bone by more metres; fewest last."""
+
+TRIES = 6
+"""How often a curve through slower frames is drawn, ever calmer, until its seams are within the limit."""
 
 ROUNDS, MARGIN = 200, 0.98
 """How often bones and accelerations of these frames are set right in turns, and the share of the limit aimed at."""
@@ -43,13 +48,14 @@ class Correction(NamedTuple):
     limit: float
 
 
-def acceleration_limit(*given: Joints) -> float:
+def acceleration_limit(*given: Joints, fps: float) -> float:
     """Acceleration that seams with these frames may have, metres per frame squared.
 
-    Three times the median over those frames, of the calmest part where there are several, but not below 2 cm.
+    Three times the median over those frames, of the calmest part where there are several, but not below 2 cm at 20
+    frames a second, which are less at more.
     """
     usual = [float(np.median(_norms(np.diff(part, 2, axis=0)))) for part in given if len(part) > 2]
-    return max(3 * min(usual, default=0.0), SMALLEST_LIMIT)
+    return max(3 * min(usual, default=0.0), SMALLEST_LIMIT * min(RATE / fps, 1) ** 2)
 
 
 def join(
@@ -77,6 +83,18 @@ def join(
     Returns:
       The frames between, and how far they moved.
     """
+    # In more frames a second, a few of them last too short a time for a seam; they follow a curve through slower ones.
+    bent = (_joined if fps < 2 * RATE else _joined_slowly)(before, proposed, after, fps, limit, skeleton)
+    lengths = _lengths_between(before, len(proposed), after, fps, skeleton)
+    distance = _norms(bent - proposed)
+    calm = seam_acceleration(before, bent, after)
+    stretch = _stretch(bent, lengths, skeleton)
+    return bent, Correction(float(distance.mean()), float(distance.max()), stretch, calm, limit)
+
+
+def _joined(
+    before: Joints, proposed: Joints, after: Joints | None, fps: float, limit: float, skeleton: Skeleton
+) -> Joints:
     lengths = _lengths_between(before, len(proposed), after, fps, skeleton)
     bent = with_lengths(_bent(before, proposed, after, fps, limit), lengths, skeleton)
     if seam_acceleration(before, bent, after) > limit:
@@ -86,10 +104,37 @@ def join(
             if calm and _stretch(landed, lengths, skeleton) <= MOST_STRETCH:
                 break
         bent = _between_landings(landed, after is not None, frames, lengths, fps, limit, skeleton)
-    distance = _norms(bent - proposed)
-    calm = seam_acceleration(before, bent, after)
-    stretch = _stretch(bent, lengths, skeleton)
-    return bent, Correction(float(distance.mean()), float(distance.max()), stretch, calm, limit)
+    return bent
+
+
+def _joined_slowly(
+    before: Joints, proposed: Joints, after: Joints | None, fps: float, limit: float, skeleton: Skeleton
+) -> Joints:
+    """As `_joined`, on every nth frame, with the given frames' last and first velocities, and a cubic curve through."""
+    count = len(proposed)
+    last = count if after is None else count + 1
+    spans = max(round(last / int(fps / RATE)), 2)
+    step = last / spans
+    knots = step * np.arange(1, spans + (after is None))
+    velocity = before[-1] - before[-2]
+    earlier = np.concatenate([before, [before[-1] - step * velocity, before[-1]]])
+    curve_end, later = (2, np.zeros_like(velocity)), None
+    if after is not None:
+        curve_end = (1, after[1] - after[0])
+        later = np.concatenate([[after[0], after[0] + step * curve_end[1]], after])
+    slow, aim = at_moments(proposed, knots - 1), step**2 * limit
+    for _ in range(TRIES):
+        joined = _joined(earlier, slow, later, fps / step, aim, skeleton)
+        times, through = np.append(0.0, knots), np.concatenate([before[-1:], joined])
+        if after is not None:
+            times, through = np.append(times, last), np.concatenate([through, after[:1]])
+        bent = CubicSpline(times, through, bc_type=((1, velocity), curve_end))(np.arange(1, count + 1))
+        found = seam_acceleration(before, bent, after)
+        if found <= limit:
+            return bent
+        aim *= MARGIN * limit / found
+    # What is over by little is set right in the frames that are there.
+    return _landed(before, bent, after, min(LANDINGS), bone_lengths(bent, skeleton), MARGIN * limit, skeleton)
 
 
 def seam_acceleration(before: Joints, between: Joints, after: Joints | None) -> float:

@@ -44,7 +44,7 @@ def test_a_prediction_keeps_frames_place_proportions_and_rate(model, fps, people
     np.testing.assert_allclose(np.median(bones(made.joints[:, start.frames :]), axis=(0, 1)), usual, atol=0.01)
     for person in range(people):
         before, after = made.joints[person, : start.frames], made.joints[person, start.frames :]
-        assert seam_acceleration(before, after, None) <= acceleration_limit(before)
+        assert seam_acceleration(before, after, None) <= acceleration_limit(before, fps=fps)
     assert len(bends) % people == 0
 
 
@@ -109,7 +109,7 @@ def test_both_ends_of_a_gap_stay_and_are_met(model, fps, people):
     np.testing.assert_array_equal(made.joints[:, start.frames + middle :], end.joints)
     for person in range(people):
         before, between, after = np.split(made.joints[person], [start.frames, start.frames + middle])
-        limit = acceleration_limit(before, after)
+        limit = acceleration_limit(before, after, fps=fps)
         assert seam_acceleration(before, between, after) <= limit
     assert all(bend.place > 0 and bend.joints.largest > 0 for bend in bends[-people:])
 

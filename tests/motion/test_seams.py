@@ -3,9 +3,15 @@ import pytest
 
 from motiongpt3_jax.motion import seams
 from motiongpt3_jax.motion.placing import moved, stances
-from motiongpt3_jax.motion.seams import acceleration_limit, bone_lengths, seam_acceleration, with_lengths
+from motiongpt3_jax.motion.resample import resample
+from motiongpt3_jax.motion.seams import bone_lengths, seam_acceleration, with_lengths
 from tests.motion.real import real_motions
 from tests.motion.samples import dance
+
+
+def acceleration_limit(*given):
+    """At 20 fps."""
+    return seams.acceleration_limit(*given, fps=20.0)
 
 
 def join(before, proposed, after):
@@ -63,6 +69,31 @@ def test_bones_keep_the_given_lengths(given):
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_even_a_few_frames_are_joined(given, count):
     made, _ = join(given, given[-1:] + np.zeros((count, 1, 3)), given[:20] + (given[-1, 0] - given[0, 0]))
+    assert made.shape == (count, 22, 3)
+    assert np.isfinite(made).all()
+
+
+@pytest.mark.parametrize("fps", [50.0, 120.0, 240.0])
+@pytest.mark.parametrize("both", [False, True])
+def test_at_more_frames_a_second_a_seam_is_as_calm_in_time(fps, both):
+    given = resample(dance(frames=30), 20.0, fps)
+    end = resample(other(20, 5) + np.array([1.0, 0.0, 0.5]), 20.0, fps) if both else None
+    proposed = resample(moved(other(30, 4), stances(other(30, 4)[0]), stances(given[-1])), 20.0, fps)
+    limit = seams.acceleration_limit(*([given, end] if both else [given]), fps=fps)
+    assert limit * fps**2 < 1.2 * max(acceleration_limit(dance(frames=30)), 0.02) * 20**2
+    made, correction = seams.join(given, proposed, end, fps, limit)
+    assert made.shape == proposed.shape
+    assert seam_acceleration(given, made, end) == correction.acceleration <= limit
+    # Nor does anything jump behind the seam.
+    sides = [given[-3:], made, *([end[:3]] if both else [])]
+    after = np.linalg.norm(np.diff(np.concatenate(sides), 2, axis=0), axis=-1).max()
+    assert after < 1.5 * np.linalg.norm(np.diff(proposed, 2, axis=0), axis=-1).max() + 5 * limit
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_even_a_few_frames_of_many_a_second_are_joined(count):
+    given = resample(dance(frames=30), 20.0, 120.0)
+    made, _ = seams.join(given[:90], given[90 : 90 + count] + 0.1, given[90 + count :], 120.0, 0.001)
     assert made.shape == (count, 22, 3)
     assert np.isfinite(made).all()
 
