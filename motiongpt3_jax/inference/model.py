@@ -381,7 +381,8 @@ class Model:
         return Motion(np.asarray(joints, np.float32)[None], self.fps, self.skeleton)
 
     def _read(self, motion: Motion | str | Path) -> Motion:
-        return motion if isinstance(motion, Motion) else load_motion(motion)
+        body = self.engine.folder.body
+        return motion if isinstance(motion, Motion) else load_motion(motion, statistics=(body.mean, body.std))
 
     def _frames(self, fps: float, seconds: float | None, frames: int | None, most: float = LONGEST_SECONDS) -> int:
         if (seconds is None) == (frames is None):

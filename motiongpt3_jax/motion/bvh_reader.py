@@ -85,7 +85,7 @@ def read_bvh(
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     trees, end = _hierarchy(text, what)
     values, fps, notes = _frames(text, end, sum(len(c) for tree in trees for c in tree.channels), what)
-    bodies, errors, notes = [], [], list(notes)
+    bodies, rests, errors, notes = [], [], [], list(notes)
     for tree, columns in zip(trees, _columns(trees, values)):
         joints = _forward(tree, columns)
         try:
@@ -95,11 +95,12 @@ def read_bvh(
             notes.append(f"'{tree.names[0]}' is no body and is left out")
             continue
         bodies.append(weights @ joints)
+        rests.append(weights @ _rest(tree))
         notes += [sentence for sentence in said if sentence not in notes]
     if not bodies:
         raise errors[0]
     joints, said = _to_metres(np.stack(bodies), mapping.get("unit"))
-    joints, turned = _to_y_up(joints, mapping.get("up"))
+    joints, turned = _to_y_up(joints, rests[0], mapping.get("up"))
     return Motion(joints, fps), (*notes, *said, *turned)
 
 
@@ -254,17 +255,46 @@ def _to_metres(joints: np.ndarray, unit: float | None) -> tuple[np.ndarray, tupl
     return joints * _UNITS[fitting[0]], (f"lengths are read as {fitting[0]}, from legs of {leg:.3g}",)
 
 
-def _to_y_up(joints: np.ndarray, up: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
+_TURNS = {
+    "y": ((0, 1), (1, 1), (2, 1)),
+    "z": ((0, 1), (2, 1), (1, -1)),
+    "x": ((1, -1), (0, 1), (2, 1)),
+    "-y": ((0, 1), (1, -1), (2, -1)),
+    "-z": ((0, 1), (2, -1), (1, 1)),
+    "-x": ((1, 1), (0, -1), (2, 1)),
+}
+"""Our x, y and z as axes of a file with a sign, by the axis that is up there."""
+
+
+def _to_y_up(joints: np.ndarray, rest: np.ndarray, up: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The joints with y up, by the axis that is said or along which the bodies stand, and sentences on it."""
+    notes: tuple[str, ...] = ()
     if up is None:
-        feet = (joints[..., 7, :] + joints[..., 8, :]) / 2
-        _, y, z = rotations.unit(joints[..., 15, :] - feet).mean(axis=(0, 1))
+        _, y, z = _tallness(joints).mean(axis=(0, 1))
         up = "z" if z > max(y, 0.5) else "y"
-        notes = ("z is taken for the vertical axis, from the bodies' own",) if up == "z" else ()
-    else:
-        notes = ()
-    if up == "z":
-        joints = np.stack([joints[..., 0], joints[..., 2], -joints[..., 1]], axis=-1)
+        if up == "z" and _tallness(rest)[1] > 0.7:
+            # At rest it stands along y: it lies, or its root is turned. What it lies or stands on is at height 0.
+            low = np.median(joints.min(axis=-2), axis=(0, 1))
+            up = "y" if abs(low[1]) < abs(low[2]) else "z"
+        if up == "z":
+            notes = ("z is taken for the vertical axis, from the bodies' own",)
+        elif y < 0.3:
+            notes = ("the bodies lie or hang: y is taken for the vertical axis; a mapping says otherwise with 'up'",)
+    joints = np.stack([sign * joints[..., axis] for axis, sign in _TURNS[up]], axis=-1)
     return joints, notes
+
+
+def _tallness(joints: np.ndarray) -> np.ndarray:
+    """The direction from the feet to the head."""
+    return rotations.unit(joints[..., 15, :] - (joints[..., 7, :] + joints[..., 8, :]) / 2)
+
+
+def _rest(tree: _Tree) -> np.ndarray:
+    """Places of the file's joints in the rest pose."""
+    places = np.zeros((len(tree.names), 3))
+    for joint, (parent, offset) in enumerate(zip(tree.parents, tree.offsets)):
+        places[joint] = np.array(offset) + (places[parent] if parent >= 0 else 0)
+    return places
 
 
 def _line(text: str, at: int) -> int:

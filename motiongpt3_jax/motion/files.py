@@ -33,6 +33,7 @@ from motiongpt3_jax.motion.features import foot_contacts
 from motiongpt3_jax.motion.fitting import fit
 from motiongpt3_jax.motion.motion import Motion, joints_hint
 from motiongpt3_jax.motion.normalised import looks_normalised
+from motiongpt3_jax.motion.oddities import oddities
 from motiongpt3_jax.motion.recover import features_to_joints
 from motiongpt3_jax.motion.resample import resampled
 from motiongpt3_jax.motion.saving import whole_file
@@ -84,17 +85,19 @@ def read_motion(
     """
     path, what = Path(path), f"motion '{path}'"
     suffix = path.suffix.lower()
-    if suffix not in READABLE:
-        raise ValueError(f"{what} ends in '{path.suffix}'; expected one of {', '.join(READABLE)}.")
-    if not path.is_file():
+    if path.is_dir() or (suffix in READABLE and not path.is_file()):
         found = "is a folder" if path.is_dir() else "does not exist"
         raise FileNotFoundError(f"{what} {found}; give the path of a {' or '.join(READABLE)} file.")
+    if suffix not in READABLE:
+        raise ValueError(f"{what} ends in '{path.suffix}'; expected one of {', '.join(READABLE)}.")
     if suffix == ".bvh":
         motion, notes = read_bvh(path, mapping)
     elif suffix == ".npz":
-        motion, notes = _from_npz(_read(path, what), what, file_fps), ()
+        motion = _from_npz(_read(path, what), what, file_fps)
+        notes = oddities(motion)
     else:
         motion, notes = _from_npy(_read(path, what), what, file_fps, statistics)
+        notes = (*notes, *oddities(motion))
     return (motion if fps is None else resampled(motion, fps)), notes
 
 

@@ -7,7 +7,7 @@ called otherwise, a mapping says so:
     {"pelvis": "Bone", "left_hip": "Bone.004", "spine2": ["Bone.001", "Bone.002"], "unit": 0.01, "up": "z"}
 
 from our joints to the file's; two names mean the point midway. It only has to hold what is not found or is found
-wrongly. `unit` (metres in a unit of the file) and `up` ("y" or "z") put right what else is guessed.
+wrongly. `unit` (metres in a unit of the file) and `up` ("y", "-z", ...) put right what else is guessed.
 """
 
 import difflib
@@ -25,6 +25,9 @@ from jaxtyping import Float
 
 from motiongpt3_jax.motion.motion import positive
 from motiongpt3_jax.motion.skeleton import HUMANML3D
+
+AXES = ("x", "y", "z", "-x", "-y", "-z")
+"""What may be up in a file."""
 
 Weights = Float[np.ndarray, "joints file_joints"]
 
@@ -87,14 +90,14 @@ def checked_mapping(mapping: Any, what: str = "mapping") -> dict[str, Any]:
         if key == "unit":
             good = positive(value)
         elif key == "up":
-            good = value in ("y", "z")
+            good = value in AXES
         else:
             value = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
             good = len(value) in (1, 2) and all(isinstance(name, str) for name in value)
         if not good:
             raise ValueError(
                 f"{what} has {mapping[key]!r} for '{key}'; expected a name or two names of the file's joints, for "
-                "'unit' the metres in a unit of the file, for 'up' \"y\" or \"z\"."
+                f"'unit' the metres in a unit of the file, for 'up' {', '.join(AXES)}."
             )
         checked[key] = value
     return checked

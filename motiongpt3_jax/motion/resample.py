@@ -7,6 +7,9 @@ from jaxtyping import Float
 
 from motiongpt3_jax.motion.motion import Motion, positive
 
+MOST_FRAMES = 1_000_000
+"""More than half an hour at any rate."""
+
 # Rows weigh the frames before, at, after and two after a moment; columns are powers 0 to 3 of the way from "at" to
 # "after" (Catmull and Rom 1974).
 _CUBIC = np.array([[0, -0.5, 1, -0.5], [1, 0, -2.5, 1.5], [0, 0.5, 2, -1.5], [0, 0, -0.5, 0.5]])
@@ -27,6 +30,11 @@ def resample(
     if fps == to:
         return joints
     last = joints.shape[-3] - 1
+    if last * to / fps > MOST_FRAMES:
+        raise ValueError(
+            f"{last + 1} frames at {fps:g} a second would become {last * to / fps:.3g} at {to:g}; "
+            f"here it is {MOST_FRAMES:,} at most. Is a frame rate wrong?"
+        )
     # Rounding must not lose the last frame, so a moment that misses it by a millionth of a frame counts.
     return at_moments(joints, np.arange(int(last * to / fps + 1e-6) + 1) * (fps / to), cubic)
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from motiongpt3_jax.motion import HUMANML3D
+from motiongpt3_jax.motion import HUMANML3D, Motion, write_bvh
 from motiongpt3_jax.motion.bvh_reader import read_bvh
+from motiongpt3_jax.motion.joint_names import AXES
 from tests.motion.bvh_files import ordered, standing, still, tree_of, write
 
 
@@ -74,7 +75,24 @@ def test_bodies_that_stand_along_z_are_turned_to_stand_along_y(tmp_path):
     motion, notes = read_bvh(path)
     np.testing.assert_allclose(motion.joints[0, 0], standing((0.3, 0.93, 0.5)), atol=1e-5)
     assert "z is taken for the vertical axis, from the bodies' own" in notes
-    assert read_bvh(path, {"up": "y"})[0].joints[0, 0, 15, 1] < 0.1
+    lying, notes = read_bvh(path, {"up": "y"})
+    assert lying.joints[0, 0, 15, 1] < 0.1
+    hanging, _ = read_bvh(path, {"up": "-z"})
+    np.testing.assert_allclose(hanging.joints[..., 1], -motion.joints[..., 1], atol=1e-6)
+    volume = np.linalg.det(standing()[[1, 10, 15]] - standing()[0])
+    for axis in AXES:
+        pose = read_bvh(path, {"up": axis})[0].joints[0, 0]
+        np.testing.assert_allclose(np.linalg.det(pose[[1, 10, 15]] - pose[0]), volume, rtol=1e-5)  # no mirror image
+
+
+@pytest.mark.parametrize("ahead", [1, -1])
+def test_a_body_that_lies_is_read_back_lying(tmp_path, ahead):
+    lying = np.array([z_up(joint) for joint in standing()]) * [1, ahead, ahead]
+    lying += [0.5, 0.02 - lying[:, 1].min(), 1.5]
+    write_bvh(tmp_path / "a.bvh", Motion(np.repeat(lying[None, None], 9, axis=1), 20.0))
+    motion, notes = read_bvh(tmp_path / "a.bvh")
+    np.testing.assert_allclose(motion.joints[0, 4], lying, atol=0.02)
+    assert any("lie or hang" in note for note in notes)
 
 
 @pytest.mark.parametrize(

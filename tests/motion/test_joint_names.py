@@ -204,7 +204,7 @@ MAPPINGS = [
     ),
     ({"left_knee": ["a", "b", "c"]}, r"\['a', 'b', 'c'\] for 'left_knee'; expected a name or two names"),
     ({"unit": -1}, "-1 for 'unit'"),
-    ({"up": "x"}, "'x' for 'up'"),
+    ({"up": "w"}, "'w' for 'up'; expected"),
     (["pelvis"], "holds a list; expected one object"),
 ]
 
