@@ -40,7 +40,7 @@ def usage() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one subcommand; returns the exit status: 2 for wrong or missing input."""
+    """Runs one subcommand; returns the exit status: 2 for wrong or missing input, 130 when interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
@@ -55,7 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = importlib.import_module(f"motiongpt3_jax.commands.{name}{'_' * iskeyword(name)}")
     try:
         return command.run(command.parser().parse_args(rest)) or 0
-    except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError) as error:
+    except KeyboardInterrupt:
+        print(f"motiongpt3 {name}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has stopped; Python would complain when it closes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (ValueError, OSError) as error:
         if os.environ.get("MOTIONGPT3_TRACEBACK"):
             raise
         print(f"motiongpt3 {name}: {error}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """Arguments that several commands share."""
 
 import argparse
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -112,9 +113,47 @@ def output_folder(path: str) -> Path:
     """A folder for results, to be made when there are any.
 
     Raises:
-      NotADirectoryError: a file stands there.
+      NotADirectoryError: a file stands there, or on the way there.
+      PermissionError: nothing may be written there.
+      ValueError: the path is empty.
     """
+    if not path:
+        raise ValueError("--out is empty; give a folder")
     folder = Path(path)
+    require_room("--out", folder, "a folder")
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"--out {path}: a file stands there; give a folder")
     return folder
+
+
+def output_file(name: str, path: str | None) -> Path | None:
+    """A file for results, checked before there are any; its folder is made.
+
+    Raises:
+      OSError: no file can be written there.
+    """
+    if path is None:
+        return None
+    file = Path(path)
+    require_room(name, file, "a file")
+    if file.is_dir():
+        raise IsADirectoryError(f"{name} {path}: a folder stands there; give a file")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file
+
+
+def require_room(name: str, path: Path, what: str) -> None:
+    """Raises an OSError when nothing can be made or written at a path."""
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if there != path and not there.is_dir():
+        raise NotADirectoryError(f"{name} {path}: {there} is a file; give {what} somewhere else")
+    if not os.access(there, os.W_OK):
+        raise PermissionError(f"{name} {path}: you may not write to {there}; give {what} somewhere else")
+
+
+def duration(text: str) -> float:
+    """Seconds as an argument."""
+    found = float(text)
+    if not 0 < found < math.inf:
+        raise ValueError
+    return found

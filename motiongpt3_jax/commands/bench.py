@@ -7,13 +7,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from motiongpt3_jax.commands.arguments import add_sampling, command_parser, motion_options
+from motiongpt3_jax.commands.arguments import add_sampling, command_parser, motion_options, output_file
 from motiongpt3_jax.commands.assemble import Run, make_run
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines import procedural
@@ -89,9 +88,10 @@ def run(arguments: argparse.Namespace) -> None:
             raise ValueError(f"--{name} {getattr(arguments, name)}: ask for at least 1")
     if min(arguments.requests) < 1:
         raise ValueError(f"--requests {min(arguments.requests)}: ask for at least 1")
+    written = output_file("--json", arguments.json)
     measured = bench_samplers(arguments) if arguments.what == "samplers" else bench_config(arguments)
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    if written:
+        written.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
 
 
 def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from motiongpt3_jax.commands.arguments import add_decoding, add_model, command_parser, decoding, load_model
+from motiongpt3_jax.commands.arguments import add_decoding, add_model, command_parser, decoding, load_model, output_file
 from motiongpt3_jax.commands.motions import add_motions, note_persons, read_motions
 
 
@@ -27,8 +27,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Reads the motions and prints a line each, or a line for each part of a motion that is read in parts."""
-    options = decoding(arguments)
+    options, written = decoding(arguments), output_file("--json", arguments.json)
     model = load_model(arguments)
+    model.text_options(**options)
     body = model.engine.folder.body
     motions = read_motions(arguments.motion, arguments.mapping, file_fps=arguments.fps, body=body)
     note_persons(arguments.motion, motions)
@@ -41,7 +42,6 @@ def run(arguments: argparse.Namespace) -> None:
         for start, stop, sentence in parts:
             time = f"{start:.1f} to {stop:.1f} s: " if len(parts) > 1 else ""
             print(f"{name}{time}{sentence}")
-    if arguments.json:
+    if written:
         said = {path: parts[0][2] if len(parts) == 1 else parts for path, parts in zip(arguments.motion, found)}
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump(said, file, indent=1)
+        written.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")

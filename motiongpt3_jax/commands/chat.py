@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from motiongpt3_jax.commands.arguments import (
@@ -11,14 +11,17 @@ from motiongpt3_jax.commands.arguments import (
     add_sampling,
     command_parser,
     decoding,
+    duration,
     load_model,
     motion_options,
     output_folder,
 )
-from motiongpt3_jax.commands.motions import read_motions
+from motiongpt3_jax.commands.motions import note_persons, read_motions
 from motiongpt3_jax.commands.results import Result, add_results, origin, write_results
 from motiongpt3_jax.inference.chat import Chat, Reply, last_motion, named_motions
+from motiongpt3_jax.inference.options import Decoding
 from motiongpt3_jax.motion import Motion
+from motiongpt3_jax.systems.motiongpt3 import MotionOptions
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_model(found)
     found.add_argument("instruction", nargs="*", help="one or several turns")
-    found.add_argument("--seconds", type=float, help="length of motions in answers (default: as the model says)")
+    found.add_argument("--seconds", type=duration, help="length of motions in answers (default: as the model says)")
     found.add_argument("--memory", type=int, default=0, help="earlier turns that the model is shown (default: 0)")
     found.add_argument("--seed", type=int, default=0, help="turn n has seed SEED + n")
     found.add_argument("--mapping", metavar="FILE", help="JSON file that names the joints of odd .bvh files")
@@ -42,8 +45,8 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Answers turn by turn."""
+def run(arguments: argparse.Namespace) -> int:
+    """Answers turn by turn; 2 when a turn could not be answered."""
     if arguments.memory < 0:
         raise ValueError(f"--memory {arguments.memory}: show 0 or more earlier turns")
     written = decoding(arguments)
@@ -52,18 +55,16 @@ def run(arguments: argparse.Namespace) -> None:
     options = motion_options(arguments, model)
     chat, replies = Chat(model, arguments.memory), []
     results: list[Result] = []
+    wrong = False
     try:
         for number, line in enumerate(arguments.instruction or lines()):
-            instruction, names = named_motions(line)
-            motions = [last_motion(replies) if name == "last" else read(arguments, chat, name) for name in names]
-            reply = chat.say(
-                instruction,
-                motions,
-                seconds=arguments.seconds,
-                seed=arguments.seed + number,
-                decoding=written,
-                **asdict(options),
-            )
+            try:
+                reply = answer(arguments, chat, replies, line, arguments.seed + number, written, options)
+            except (ValueError, OSError) as error:
+                # The next turn may be right.
+                print(f"motiongpt3 chat: {error}", file=sys.stderr, flush=True)
+                wrong = True
+                continue
             replies.append(reply)
             results += [
                 Result(motion, line, reply.text, {"instruction": line, "answer": reply.text, "turn": number})
@@ -71,10 +72,31 @@ def run(arguments: argparse.Namespace) -> None:
             ]
             print(spoken(reply, len(results) - len(reply.motions)), flush=True)
     finally:
-        # One wrong turn, or an interrupt, loses none of the turns before it.
+        # An interrupt loses none of the turns before it.
         if results:
             write_results(folder, arguments, results, "A conversation", origin(model, arguments.model, options))
             print(f"{len(results)} motions in {folder}; open {folder / 'index.html'}", file=sys.stderr)
+    return 2 if wrong else 0
+
+
+def answer(
+    arguments: argparse.Namespace,
+    chat: Chat,
+    replies: Sequence[Reply],
+    line: str,
+    seed: int,
+    written: Decoding,
+    options: MotionOptions,
+) -> Reply:
+    """The answer to a line that may name motion files.
+
+    Raises:
+      ValueError: the line cannot be understood.
+      OSError: a file cannot be read.
+    """
+    instruction, names = named_motions(line)
+    motions = [last_motion(replies) if name == "last" else read(arguments, chat, name) for name in names]
+    return chat.say(instruction, motions, seconds=arguments.seconds, seed=seed, decoding=written, **asdict(options))
 
 
 def lines() -> Iterator[str]:
@@ -91,7 +113,9 @@ def lines() -> Iterator[str]:
 def read(arguments: argparse.Namespace, chat: Chat, name: str) -> Motion:
     """A motion file that an instruction names."""
     body = chat.model.engine.folder.body
-    return read_motions([name], arguments.mapping, file_fps=arguments.fps, body=body)[0]
+    motions = read_motions([name], arguments.mapping, file_fps=arguments.fps, body=body)
+    note_persons([name], motions)
+    return motions[0]
 
 
 def spoken(reply: Reply, number: int) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from motiongpt3_jax.commands.arguments import command_parser
-from motiongpt3_jax.commands.kinds import WRITERS, with_clean_feet, write_kind
+from motiongpt3_jax.commands.kinds import WRITERS, clean, write_kind
 from motiongpt3_jax.commands.motions import add_motions, read_motions
 from motiongpt3_jax.inference.folder import read_folder, resolve_model
 from motiongpt3_jax.motion import mirror, mirror_caption
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
         motions = [(path, replace(motion, joints=mirror(motion.joints, motion.skeleton))) for path, motion in motions]
         caption = caption and mirror_caption(caption)
     if arguments.clean_feet:
-        motions = [(path, with_clean_feet(motion)) for path, motion in motions]
+        motions = [(path, clean(motion)) for path, motion in motions]
     places = [
         (Path(arguments.out) if arguments.out else path.parent) / path.stem.removesuffix(".amass")
         for path, _ in motions

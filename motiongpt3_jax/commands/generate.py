@@ -10,11 +10,12 @@ from motiongpt3_jax.commands.arguments import (
     add_model,
     add_sampling,
     command_parser,
+    duration,
     load_model,
     motion_options,
     output_folder,
 )
-from motiongpt3_jax.commands.kinds import with_clean_feet
+from motiongpt3_jax.commands.kinds import clean
 from motiongpt3_jax.commands.results import Result, add_results, origin, write_results
 from motiongpt3_jax.inference.lengths import Length
 from motiongpt3_jax.inference.model import Model
@@ -39,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--file", help="a text file with a sentence a line")
     found.add_argument("--unconditional", action="store_true", help="motions of no sentence, --samples of them")
     length = found.add_mutually_exclusive_group()
-    length.add_argument("--seconds", type=float, help="0.5 to 60 (default: predicted, or as in training)")
+    length.add_argument("--seconds", type=duration, help="0.5 to 60 (default: predicted, or as in training)")
     length.add_argument("--frames", type=int, help="the same in frames, 20 a second")
     found.add_argument("--samples", type=int, default=1, help="motions per sentence (default: 1)")
     found.add_argument("--seed", type=int, default=0, help="motion n of the command has seed SEED + n")
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     frames = [length.frames for length in lengths]
     motions = model.generate(wanted, frames=frames, seed=arguments.seed, style=arguments.style, **asdict(options))
     if arguments.clean_feet:
-        motions = [with_clean_feet(motion) for motion in motions]
+        motions = [clean(motion) for motion in motions]
     results = []
     for number, (sentence, length, motion) in enumerate(zip(wanted, lengths, motions)):
         said = {"text": sentence, "seed": arguments.seed + number, "length": SOURCES[length.source]}
@@ -92,7 +93,7 @@ def read_sentences(texts: list[str], file: str | None) -> list[str]:
         if not path.is_file():
             raise FileNotFoundError(f"--file {file}: there is no such file")
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").split("\n")
         except UnicodeDecodeError as error:
             raise ValueError(f"--file {file} is not UTF-8 text ({error.reason} at byte {error.start})") from None
         sentences += [line.strip() for line in lines if line.strip()]

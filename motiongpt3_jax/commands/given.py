@@ -9,7 +9,7 @@ from typing import Any, Literal
 from motiongpt3_jax.commands.arguments import add_model, add_sampling, load_model, motion_options, output_folder
 from motiongpt3_jax.commands.motions import add_motions, note_persons, read_motions
 from motiongpt3_jax.commands.results import Result, add_results, note_untrained, origin, write_results
-from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.inference.model import LONGEST_SECONDS, Model
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions
 
@@ -40,12 +40,21 @@ class Given:
         return asdict(self.options)
 
 
+def require_result(path: str, motion: Motion) -> None:
+    """Raises ValueError when a file lasts longer than results may."""
+    if motion.seconds > LONGEST_SECONDS:
+        raise ValueError(
+            f"{path} lasts {motion.seconds:.0f} s, and results last {LONGEST_SECONDS:.0f} s at most: "
+            "ask for a length with --seconds, or give a shorter file"
+        )
+
+
 def add_given(parser: argparse.ArgumentParser, share: float, given: str) -> None:
     """The motions, the share of each that is given, and how the task is run."""
     add_model(parser)
     add_motions(parser)
     parser.add_argument("--fps", type=float, help="frames a second of files that do not say (default: the data set's)")
-    parser.add_argument("--share", type=float, default=share, help=f"{given} (default: {share:g})")
+    parser.add_argument("--share", type=float, help=f"{given} (default: {share:g})")
     parser.add_argument("--samples", type=int, default=1, help="results per file (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="result n of the command has seed SEED + n")
     parser.add_argument(
@@ -64,6 +73,10 @@ def read_given(arguments: argparse.Namespace, task: Task, extra: Sequence[str] =
     Raises:
       ValueError: less than one result is asked for, or a file is none.
     """
+    if arguments.protocol == "official":
+        for name in ("share", "seconds", "frames"):
+            if getattr(arguments, name, None) is not None:
+                raise ValueError(f"the official protocol has its own parts and lengths; leave --{name} out")
     if arguments.samples < 1:
         raise ValueError(f"--samples {arguments.samples}: ask for at least one result a file")
     folder = output_folder(arguments.out)

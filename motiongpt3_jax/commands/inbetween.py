@@ -5,12 +5,15 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from motiongpt3_jax.commands.arguments import command_parser
-from motiongpt3_jax.commands.given import Given, add_given, official_results, read_given, write_given
+from motiongpt3_jax.commands.arguments import command_parser, duration
+from motiongpt3_jax.commands.given import Given, add_given, official_results, read_given, require_result, write_given
 from motiongpt3_jax.commands.results import Result, bend_note
 from motiongpt3_jax.inference.continuation import SHORTEST
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.resample import resampled
+
+SHARE = 0.25
+"""Part of a file that is given at either end, as in training."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,14 +28,14 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--move-end", action="store_true", help="bring the end of --to to where the motion leads (default: it stays)"
     )
-    found.add_argument("--seconds", type=float, help="length of the middle (default: as in the file)")
-    add_given(found, 0.25, "part of the file that is given at either end, at least half a second")
+    found.add_argument("--seconds", type=duration, help="length of the middle (default: as in the file)")
+    add_given(found, SHARE, "part of the file that is given at either end, at least half a second")
     return found
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Joins, writes, and says where everything lies and how far it was bent."""
-    if not 0 < arguments.share < 0.5:
+    if arguments.share is not None and not 0 < arguments.share < 0.5:
         raise ValueError(f"--share {arguments.share:g}: give a part of the file, above 0 and below 0.5")
     if arguments.to and (len(arguments.motion) > 1 or arguments.seconds is None):
         raise ValueError("with --to give one --motion, and --seconds for the time between the two")
@@ -50,7 +53,9 @@ def exact_results(arguments: argparse.Namespace, given: Given) -> list[Result]:
     """Every gap filled, between the ends of a file or between two files."""
     results = []
     for seed, (path, motion) in enumerate(given.motions, start=arguments.seed):
-        title, sides = Path(path).name, ends(path, motion, arguments.share) if not given.extra else ()
+        if not given.extra and arguments.seconds is None:
+            require_result(path, motion)
+        title, sides = Path(path).name, ends(path, motion, arguments.share or SHARE) if not given.extra else ()
         for other, end in given.extra:
             title, sides = f"{title} to {Path(other).name}", (motion, resampled(end, motion.fps))
         start, end = sides

@@ -1,5 +1,6 @@
 """The kinds of file that a motion is written as."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from motiongpt3_jax.motion import Motion, clean_feet, save_motion, write_amass, write_bvh, write_glb
+from motiongpt3_jax.motion.feet import skating
 from motiongpt3_jax.motion.pictures import Entry, write_gif, write_mp4, write_page, write_strip
 
 WRITERS = {
@@ -47,6 +49,12 @@ def write_kind(
     return WRITERS[kind](target, motion, caption) or [target]
 
 
-def with_clean_feet(motion: Motion) -> Motion:
-    """The motion with feet held where they stand."""
-    return replace(motion, joints=np.stack([clean_feet(p, motion.skeleton, motion.fps) for p in motion.joints]))
+def clean(motion: Motion) -> Motion:
+    """The motion with feet held where they stand; says how fast they slid over the floor before and afterwards."""
+    skeleton, fps = motion.skeleton, motion.fps
+    cleaned = np.stack([clean_feet(person, skeleton, fps) for person in motion.joints])
+    before = max(skating(person, skeleton, fps) for person in motion.joints)
+    after = max(skating(person, skeleton, fps, old) for person, old in zip(cleaned, motion.joints))
+    left = "; what slides on and on is left" if after > max(0.5 * before, 0.05) else ""
+    print(f"feet on the floor slid {before:.2f} m/s, now {after:.2f} m/s{left}", file=sys.stderr)
+    return replace(motion, joints=cleaned)

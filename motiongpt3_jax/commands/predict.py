@@ -5,10 +5,13 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from motiongpt3_jax.commands.arguments import command_parser
-from motiongpt3_jax.commands.given import Given, add_given, official_results, read_given, write_given
+from motiongpt3_jax.commands.arguments import command_parser, duration
+from motiongpt3_jax.commands.given import Given, add_given, official_results, read_given, require_result, write_given
 from motiongpt3_jax.commands.results import Result, bend_note
 from motiongpt3_jax.inference.continuation import SHORTEST
+
+SHARE = 0.2
+"""Part of a file that is given, as in training."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,16 +24,16 @@ def parser() -> argparse.ArgumentParser:
     )
     length = found.add_mutually_exclusive_group()
     length.add_argument(
-        "--seconds", type=float, help="length of the result, the given part included (default: the file's)"
+        "--seconds", type=duration, help="length of the result, the given part included (default: the file's)"
     )
     length.add_argument("--frames", type=int, help="the same in frames of the file")
-    add_given(found, 0.2, "part of the file that is given, at least half a second")
+    add_given(found, SHARE, "part of the file that is given, at least half a second")
     return found
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Predicts, writes, and says where everything lies."""
-    if not 0 < arguments.share <= 1:
+    if arguments.share is not None and not 0 < arguments.share <= 1:
         raise ValueError(f"--share {arguments.share:g}: give a part of the file, above 0 and up to 1")
     given = read_given(arguments, "predict")
     exact = arguments.protocol == "exact"
@@ -47,7 +50,9 @@ def exact_results(arguments: argparse.Namespace, given: Given) -> list[Result]:
     results = []
     for seed, (path, motion) in enumerate(given.motions, start=arguments.seed):
         least = math.ceil(SHORTEST * motion.fps)
-        count = max(round(arguments.share * motion.frames), min(least, motion.frames))
+        count = max(round((arguments.share or SHARE) * motion.frames), min(least, motion.frames))
+        if arguments.frames is None and arguments.seconds is None:
+            require_result(path, motion)
         frames = motion.frames if arguments.frames is None else arguments.frames
         if arguments.seconds is not None:
             frames = round(arguments.seconds * motion.fps)

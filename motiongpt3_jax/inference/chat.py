@@ -7,6 +7,7 @@ become a motion, and the text goes on behind it.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Unpack
 
 from motiongpt3_jax.inference.continuation import features_of, require_skeleton, seed_of
@@ -55,10 +56,14 @@ class Chat:
     memory: int = 0
     turns: list[tuple[str, tuple[Features, ...]]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if self.memory < 0:
+            raise ValueError(f"memory is {self.memory}: show 0 or more earlier turns")
+
     def say(
         self,
         instruction: str,
-        motions: Sequence[Motion] = (),
+        motions: Motion | str | Path | Sequence[Motion | str | Path] = (),
         *,
         seconds: float | None = None,
         seed: int = 0,
@@ -70,7 +75,7 @@ class Chat:
         Args:
           instruction: any sentence; `<motion>` stands for the motions, in order. Where it stands nowhere, they follow
             the sentence.
-          motions: what the instruction is about; of each the first person.
+          motions: what the instruction is about, motions or motion files; of each the first person.
           seconds: length of a motion in the answer; None lets the model say, see `Model.lengths`.
           seed: decides drawn words and motions.
           decoding: fields of `TextOptions`.
@@ -80,7 +85,11 @@ class Chat:
           ValueError: places and motions do not go together, or a motion or the conversation is too long.
         """
         check_seeds([seed])
-        question, clips = self._question(instruction, motions)
+        low, high = (count / self.model.fps for count in self.model.engine.frames)
+        if seconds is not None and not low <= seconds <= high:
+            raise ValueError(f"{seconds:g} s were asked for; in a conversation a motion has {low:g} to {high:g} s")
+        motions = [motions] if isinstance(motions, Motion | str | Path) else motions
+        question, clips = self._question(instruction, [self.model.read(motion) for motion in motions])
         options = self.model.motion_options(**sampling)
         tokenizer = self.model.engine.folder.tokenizer
         writing = {"banned": (tokenizer.end_of_motion,), "stops": (tokenizer.start_of_motion,), **(decoding or {})}
@@ -122,7 +131,10 @@ class Chat:
         if not places and motions:
             instruction, places = " ".join([instruction, *[PLACE] * len(motions)]), len(motions)
         if places != len(motions):
-            raise ValueError(f"the instruction has {places} places for a motion and {len(motions)} motions were given")
+            raise ValueError(
+                f"the instruction has {places} places for a motion and {len(motions)} motions were given; "
+                "a file stands in a sentence as <motion:FILE>"
+            )
         return instruction.replace(PLACE, MOTION_INPUT), tuple(self._features(motion) for motion in motions)
 
     def _features(self, motion: Motion) -> Features:

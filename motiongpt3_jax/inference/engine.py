@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -301,7 +302,7 @@ def make_system(folder: ModelFolder, constrain: Constrain | None = None) -> Moti
 def check_seeds(seeds: Sequence[int]) -> None:
     """Raises ValueError when a seed is none that JAX takes."""
     for seed in seeds:
-        if not 0 <= seed < 2**31:
+        if not isinstance(seed, Integral) or not 0 <= seed < 2**31:
             raise ValueError(f"seed {seed}: give whole numbers from 0 to {2**31 - 1}")
 
 

@@ -1,8 +1,10 @@
 """The model that people use: motions and sentences in, motions and sentences out, every task."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Unpack, overload
 
@@ -51,7 +53,7 @@ class Model:
     """
 
     engine: Engine
-    prompts: Prompts
+    prompts: Prompts = field(repr=False)
 
     @classmethod
     def load(cls, name_or_path: str | Path, which: Literal["last", "best"] = "last") -> "Model":
@@ -134,6 +136,7 @@ class Model:
         """
         if isinstance(sentences, str):
             return self.generate([sentences], seconds, frames=frames, seed=seed, style=style, **sampling)[0]
+        sentences = _strings(sentences)
         seeds = [seed + n for n in range(len(sentences))]
         check_seeds(seeds)
         counts = self._counts(sentences, seconds, frames, seed)
@@ -155,12 +158,13 @@ class Model:
             for own, count, window in zip(parts, counts, cut)
         ]
 
-    def lengths(self, sentences: Sequence[str], seconds: float | None = None, seed: int = 0) -> list[Length]:
-        """How long the motion of each sentence is to be, and who says so.
+    def lengths(self, sentences: str | Sequence[str], seconds: float | None = None, seed: int = 0) -> list[Length]:
+        """How long the motion of each sentence is to be, and who says so; always a list.
 
         Raises:
           ValueError: `seconds` is out of range.
         """
+        sentences = _strings([sentences] if isinstance(sentences, str) else sentences)
         if seconds is None:
             return predict_lengths(self.engine, self.prompts, sentences, [seed + n for n in range(len(sentences))])
         low, high = (count / self.fps for count in self.frames)
@@ -194,7 +198,7 @@ class Model:
         """
         if isinstance(motions, Motion | str | Path):
             return self.caption([motions], seed=seed, style=style, **decoding)[0]
-        read = [self._read(motion) for motion in motions]
+        read = [self.read(motion) for motion in motions]
         found = self.captions_in_time(read, seed=seed, style=style, **decoding)
         return [" ".join(dict.fromkeys(sentence for _, _, sentence in own)) for own in found]
 
@@ -248,7 +252,7 @@ class Model:
 
     def predict(
         self,
-        motion: Motion,
+        motion: Motion | str | Path,
         seconds: float | None = None,
         *,
         frames: int | None = None,
@@ -258,7 +262,7 @@ class Model:
         """The motion and what may come after it; the given frames stay as they are, to the bit.
 
         Args:
-          motion: what is given, at least half a second; any frame rate, place and proportions, which the result has.
+          motion: what is given, or its file; at least half a second. The result has its frame rate, place and size.
           seconds: length of the result, the given part included; up to 60.
           frames: the same in frames of the motion's own rate.
           seed: decides what comes.
@@ -267,14 +271,15 @@ class Model:
         Raises:
           ValueError: too little is given, nothing or too much is to be added, or the skeleton is another.
         """
+        motion = self.read(motion)
         count = self._frames(motion.fps, seconds, frames)
         options = self.motion_options(**sampling)
         return Joined(*continuation.predict(self.engine, self.prompts, motion, count, seed, options))
 
     def inbetween(
         self,
-        start: Motion,
-        end: Motion,
+        start: Motion | str | Path,
+        end: Motion | str | Path,
         seconds: float | None = None,
         *,
         frames: int | None = None,
@@ -285,7 +290,7 @@ class Model:
         """The two motions and what may lie between them; the given frames stay as they are, to the bit.
 
         Args:
-          start: the beginning, at least half a second.
+          start: the beginning, or its file, at least half a second.
           end: the end, likewise, of the same body at the same frame rate.
           seconds: length of the part between them.
           frames: the same in frames of the motions' own rate.
@@ -296,6 +301,7 @@ class Model:
         Raises:
           ValueError: as for `predict`, or the two do not go together.
         """
+        start, end = self.read(start), self.read(end)
         given = (start.frames + end.frames) / start.fps
         between = self._frames(start.fps, seconds, frames, LONGEST_SECONDS - given)
         options = self.motion_options(**sampling)
@@ -315,6 +321,8 @@ class Model:
         Raises:
           ValueError: a motion is longer than the model makes at once.
         """
+        if task not in ("predict", "inbetween"):
+            raise ValueError(f"there is no official task {task!r} here; there are predict and inbetween")
         seeds = [seed + n for n in range(len(motions))]
         options = self.motion_options(**sampling)
         return official_answers(self.engine, self.prompts, task, motions, seeds, options)
@@ -336,6 +344,16 @@ class Model:
                 made = self.generate(["a person walks"] * count, frames=[frames] * count, **sampling)
                 self.caption(made)
         return self.engine.programs - before
+
+    def read(self, motion: Motion | str | Path) -> Motion:
+        """A motion, or that of a file; features that are normalised become raw by this model's statistics.
+
+        Raises:
+          FileNotFoundError: there is no such file.
+          ValueError: the file holds something else.
+        """
+        body = self.engine.folder.body
+        return motion if isinstance(motion, Motion) else load_motion(motion, statistics=(body.mean, body.std))
 
     def sentence(self, ids: Sequence[int]) -> str:
         """Ids as a sentence: no special tokens, quotes or line breaks."""
@@ -380,14 +398,20 @@ class Model:
     def _motion(self, joints: np.ndarray) -> Motion:
         return Motion(np.asarray(joints, np.float32)[None], self.fps, self.skeleton)
 
-    def _read(self, motion: Motion | str | Path) -> Motion:
-        body = self.engine.folder.body
-        return motion if isinstance(motion, Motion) else load_motion(motion, statistics=(body.mean, body.std))
-
     def _frames(self, fps: float, seconds: float | None, frames: int | None, most: float = LONGEST_SECONDS) -> int:
         if (seconds is None) == (frames is None):
             raise ValueError("say how long the motion is to be, either in seconds or in frames")
+        if not math.isfinite(seconds or 0) or not isinstance(frames or 0, Integral):
+            raise ValueError(f"{seconds if frames is None else frames} is no length; give seconds, or whole frames")
         count = frames if frames is not None else round(seconds * fps)
         if count > most * fps:
             raise ValueError(f"{count / fps:.1f} s were asked for; here it is {most:.1f} s at most")
         return count
+
+
+def _strings(sentences: Iterable[str]) -> list[str]:
+    found = list(sentences)
+    for sentence in found:
+        if not isinstance(sentence, str):
+            raise ValueError(f"a sentence is {sentence!r}; give text")
+    return found

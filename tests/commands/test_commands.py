@@ -116,6 +116,32 @@ def test_convert_mirrors_left_and_right(tmp_path):
         (("predict", "--model", "RUN", "--motion", "x.npy", "--share", "2", "--out", "x"), "give a part of the file"),
         (("inbetween", "--model", "RUN", "--motion", "x.npy", "--to", "y.npy", "--out", "x"), "give one --motion, and"),
         (("inbetween", "--model", "RUN", "--motion", "x.npy", "--move-end", "--out", "x"), "brings the file of --to"),
+        (
+            (
+                "predict",
+                "--model",
+                "RUN",
+                "--motion",
+                "x.npy",
+                "--protocol",
+                "official",
+                "--seconds",
+                "3",
+                "--out",
+                "x",
+            ),
+            "the official protocol has its own parts and lengths; leave --seconds out",
+        ),
+        (("generate", "--model", "RUN", "--text", "a", "--out", ""), "--out is empty; give a folder"),
+        (("generate", "--model", "RUN", "--text", "a", "--out", "FILE"), "a file stands there; give a folder"),
+        (("generate", "--model", "RUN", "--text", "a", "--out", "FILE/x"), "config.json is a file; give a folder"),
+        (("caption", "--model", "RUN", "--motion", "x.npy", "--json", "RUN"), "a folder stands there; give a file"),
+        (("caption", "--model", "RUN", "--motion", "RUN"), "is a folder; give the path of a"),
+        (("caption", "--model", "RUN", "--motion", "x.npy", "--top-k", "5"), "top_k of a text is 5: tokens are drawn"),
+        (
+            ("generate", "--model", "RUN", "--text", "a", "--eta", "1", "--out", "x"),
+            "eta of a motion is 1.0: only ddim",
+        ),
         (("demo", "--count", "0"), "--count 0: measure on at least one clip"),
         (("chat", "--model", "RUN", "what is <motion:none.npy>?"), "'none.npy' does not exist"),
         (("chat", "--model", "RUN", "what is <motion:last>?"), "no motion in this conversation"),
@@ -137,7 +163,10 @@ def test_convert_mirrors_left_and_right(tmp_path):
 )
 def test_what_is_wrong_is_said_in_one_sentence_with_status_2(asked, said, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    status, _, error = call(*(str(trained) if argument == "RUN" else argument for argument in asked))
+    places = {"RUN": trained, "FILE": trained / "config.json"}
+    for name, place in places.items():
+        asked = [argument.replace(name, str(place)) if argument.startswith(name) else argument for argument in asked]
+    status, _, error = call(*asked)
     assert status == 2
     assert said in error
     assert len(error.strip().splitlines()) == 1
@@ -246,6 +275,55 @@ def test_inbetween_joins_the_ends_of_a_file_or_two_files_and_says_how_far_it_ben
     np.testing.assert_allclose(*(np.linalg.norm(x, axis=-1) for x in ends), atol=1e-5)
     assert np.linalg.norm(moved[90, 0] - moved[89, 0]) < 0.1
     assert np.linalg.norm(moved[90, 0, ::2] - made[90, 0, ::2]) > 0.1
+
+
+def test_a_file_longer_than_results_may_be_is_named(trained, tmp_path):
+    np.save(tmp_path / "long.npy", dance(frames=1300).astype(np.float32))
+    for command in ("predict", "inbetween"):
+        asked = ("--model", trained, "--motion", tmp_path / "long.npy", "--out", tmp_path / "x")
+        status, _, error = call(command, *asked)
+        assert status == 2
+        assert "long.npy lasts 65 s, and results last 60 s at most: ask for a length with --seconds" in error
+
+
+def test_sentences_of_a_file_are_its_lines(trained, tmp_path):
+    (tmp_path / "asked.txt").write_bytes("\ufeffa man walks\r\n\na man\u2028jumps\x0cup\n".encode())
+    fast = ("--frames", "24", "--steps", "2", "--format", "none", "--clean-feet")
+    status, _, error = call(
+        "generate", "--model", trained, "--file", tmp_path / "asked.txt", *fast, "--out", tmp_path / "made"
+    )
+    assert status == 0, error
+    manifest = json.loads((tmp_path / "made" / "manifest.json").read_text())
+    assert [m["text"] for m in manifest["motions"]] == ["a man walks", "a man\u2028jumps\x0cup"]
+    assert error.count("feet on the floor slid") == 2
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "two"])
+def test_a_length_that_is_none_is_refused(seconds, capsys):
+    with pytest.raises(SystemExit):
+        call("generate", "--model", "x", "--text", "a", "--seconds", seconds, "--out", "x")
+
+
+def test_an_interrupt_ends_a_command_in_a_line(monkeypatch):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("motiongpt3_jax.commands.convert.run", interrupted)
+    status, _, error = call("convert", "--motion", "x.npy", "--to", "png")
+    assert (status, error) == (130, "motiongpt3 convert: interrupted\n")
+
+
+def test_a_wrong_turn_is_said_and_the_next_one_answered(trained, tmp_path):
+    people = dance(frames=30, people=(2,)).astype(np.float32)
+    np.save(tmp_path / "two.npy", people)
+    asked = ("What is <motion:none.npy>?", f"What is <motion:{tmp_path / 'two.npy'}>?", "--max-tokens", "4")
+    status, out, error = call(
+        "chat", "--model", trained, *asked, "--steps", "2", "--format", "none", "--out", tmp_path / "chat"
+    )
+    assert status == 2
+    assert "'none.npy' does not exist" in error
+    assert "two.npy: of 2 persons the first is read" in error
+    assert len(out.strip().splitlines()) == 1
 
 
 def test_chat_answers_turn_by_turn(trained, tmp_path):

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from motiongpt3_jax.inference.chat import Chat
 from motiongpt3_jax.inference.engine import Engine, Question
 from motiongpt3_jax.inference.lengths import predict_lengths
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.windows import windows
-from motiongpt3_jax.motion import Motion
+from motiongpt3_jax.motion import Motion, save_motion
 from motiongpt3_jax.text import load_templates, motion_prompt
 from tests.motion.samples import dance
 
@@ -59,6 +60,25 @@ def test_programs_that_are_shared_keep_no_model_alive(trained):
     assert kept() is None
 
 
+def test_files_stand_for_motions_everywhere(model, tmp_path):
+    save_motion(tmp_path / "a.npz", walker(30))
+    path = tmp_path / "a.npz"
+    assert model.predict(path, 2.0, **FAST).motion.frames == 40
+    assert model.inbetween(path, str(path), 1.0, **FAST).motion.frames == 80
+    given = (path, str(path), [path], walker(30), [walker(30)])
+    assert len({Chat(model).say("What is this?", motions, decoding={"max_new": 4}).text for motions in given}) == 1
+
+
+def test_one_sentence_and_a_stream_of_them_have_lengths(model):
+    assert model.lengths("a person walks") == model.lengths(["a person walks"])
+    made = model.generate((text for text in ["a person walks"]), 1.5, **FAST)
+    assert [motion.frames for motion in made] == [30]
+
+
+def test_what_a_model_shows_of_itself_is_short(model):
+    assert len(repr(model)) < 1000
+
+
 def test_numbers_of_numpy_and_lists_are_taken_as_options(model):
     asked = model.generate(["a person walks"] * 2, frames=np.int64(30), steps=np.int64(2), guidance_scale=1.0)
     assert [motion.frames for motion in asked] == [30, 30]
@@ -74,6 +94,13 @@ def test_numbers_of_numpy_and_lists_are_taken_as_options(model):
         (lambda m: m.text_options(banned=range(m.engine.folder.tokenizer.size)), "names every id there is"),
         (lambda m: m.caption(walker(40), max_new=9999), "9999 new tokens were asked for; this model reads and writes"),
         (lambda m: m.lengths(["a person walks"], seed=-1), "seed -1: give whole numbers"),
+        (lambda m: m.generate(["a", None]), "a sentence is None; give text"),
+        (lambda m: m.generate("a", seed=1.0), "seed 1.0: give whole numbers"),
+        (lambda m: m.predict(walker(40), float("nan")), "nan is no length"),
+        (lambda m: m.predict(walker(40), frames=60.5), "60.5 is no length"),
+        (lambda m: m.official("draw", [walker(40)]), "there is no official task 'draw'"),
+        (lambda m: m.motion_options(eta=0.5), "eta of a motion is 0.5: only ddim has it"),
+        (lambda m: m.text_options(top_p=0.5), "top_p of a text is 0.5: tokens are drawn at a temperature above 0"),
         (lambda m: m.official("predict", [walker(5)], **FAST), "5 frames is too short to be given in part"),
     ],
 )

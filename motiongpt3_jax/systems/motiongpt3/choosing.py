@@ -51,6 +51,8 @@ class TextOptions:
                 "give 0 for the best token, or 0.000001 and more",
             ),
             ("top_k", self.top_k >= 0, "give 0 for no limit, or a number of tokens"),
+            ("top_k", self.top_k == 0 or self.temperature > 0, "tokens are drawn at a temperature above 0; set one"),
+            ("top_p", self.top_p == 1 or self.temperature > 0, "tokens are drawn at a temperature above 0; set one"),
             ("top_p", 0 < self.top_p <= 1, "give a number above 0 and up to 1, which is no limit"),
             ("beams", self.beams >= 1, "follow at least 1"),
             ("beams", self.beams == 1 or self.temperature == 0, "beams are not drawn; set temperature to 0"),

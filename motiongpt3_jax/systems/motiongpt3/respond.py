@@ -41,6 +41,7 @@ class MotionOptions:
             ("guidance_scale", 0 <= self.guidance_scale <= 1000, "give 0 to 1000; 1 is none"),
             ("temperature", 0 <= self.temperature < math.inf, "give 0 or a number above it"),
             ("eta", 0 <= self.eta <= 1, "give a share from 0 to 1"),
+            ("eta", self.eta == 0 or self.sampler == "ddim", "only ddim has it; take that sampler, or 0"),
         )
         for name, holds, advice in checks:
             if not holds:
