@@ -42,19 +42,12 @@ def usage() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one subcommand; returns the exit status: 2 for wrong or missing input, 130 when interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage())
-        return 0
-    name, *rest = arguments
-    if name not in COMMANDS:
-        print(f"motiongpt3: there is no command {name!r}; there are: {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # A module cannot be called `import`.
-    command = importlib.import_module(f"motiongpt3_jax.commands.{name}{'_' * iskeyword(name)}")
+    name = arguments[0] if arguments else ""
     try:
-        return command.run(command.parser().parse_args(rest)) or 0
+        try:
+            return run(arguments)
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         print(f"motiongpt3 {name}: interrupted", file=sys.stderr)
         return 130
@@ -67,6 +60,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"motiongpt3 {name}: {error}", file=sys.stderr)
         return 2
+
+
+def run(arguments: list[str]) -> int:
+    """Finds the subcommand and runs it; returns its exit status."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        print(f"motiongpt3: there is no command {name!r}; there are: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # A module cannot be called `import`.
+    command = importlib.import_module(f"motiongpt3_jax.commands.{name}{'_' * iskeyword(name)}")
+    return command.run(command.parser().parse_args(rest)) or 0
 
 
 if __name__ == "__main__":

@@ -153,7 +153,10 @@ def require_room(name: str, path: Path, what: str) -> None:
 
 def duration(text: str) -> float:
     """Seconds as an argument."""
-    found = float(text)
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
     if not 0 < found < math.inf:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is no length; give seconds above 0")
     return found

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
     model.text_options(**options)
     body = model.engine.folder.body
     motions = read_motions(arguments.motion, arguments.mapping, file_fps=arguments.fps, body=body)
-    note_persons(arguments.motion, motions)
+    note_persons(dict(zip(arguments.motion, motions)))
     for path, motion in zip(arguments.motion, motions):
         if motion.frames < 2:
             raise ValueError(f"motion '{path}' has a single frame; a caption needs at least two")

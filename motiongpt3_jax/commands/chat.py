@@ -18,7 +18,7 @@ from motiongpt3_jax.commands.arguments import (
 )
 from motiongpt3_jax.commands.motions import note_persons, read_motions
 from motiongpt3_jax.commands.results import Result, add_results, origin, write_results
-from motiongpt3_jax.inference.chat import Chat, Reply, last_motion, named_motions
+from motiongpt3_jax.inference.chat import Chat, Reply, check_length, last_motion, named_motions
 from motiongpt3_jax.inference.options import Decoding
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions
@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = output_folder(arguments.out)
     model = load_model(arguments)
     options = motion_options(arguments, model)
+    check_length(model, arguments.seconds)
     chat, replies = Chat(model, arguments.memory), []
     results: list[Result] = []
     wrong = False
@@ -113,9 +114,9 @@ def lines() -> Iterator[str]:
 def read(arguments: argparse.Namespace, chat: Chat, name: str) -> Motion:
     """A motion file that an instruction names."""
     body = chat.model.engine.folder.body
-    motions = read_motions([name], arguments.mapping, file_fps=arguments.fps, body=body)
-    note_persons([name], motions)
-    return motions[0]
+    (motion,) = read_motions([name], arguments.mapping, file_fps=arguments.fps, body=body)
+    note_persons({name: motion})
+    return motion
 
 
 def spoken(reply: Reply, number: int) -> str:

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from motiongpt3_jax.commands.arguments import command_parser
+from motiongpt3_jax.commands.arguments import command_parser, output_folder
 from motiongpt3_jax.commands.kinds import WRITERS, clean, write_kind
 from motiongpt3_jax.commands.motions import add_motions, read_motions
 from motiongpt3_jax.inference.folder import read_folder, resolve_model
@@ -43,11 +43,9 @@ def run(arguments: argparse.Namespace) -> None:
         motions = [(path, replace(motion, joints=mirror(motion.joints, motion.skeleton))) for path, motion in motions]
         caption = caption and mirror_caption(caption)
     if arguments.clean_feet:
-        motions = [(path, clean(motion)) for path, motion in motions]
-    places = [
-        (Path(arguments.out) if arguments.out else path.parent) / path.stem.removesuffix(".amass")
-        for path, _ in motions
-    ]
+        motions = [(path, clean(motion, str(path))) for path, motion in motions]
+    folder = None if arguments.out is None else output_folder(arguments.out)
+    places = [(path.parent if folder is None else folder) / path.stem.removesuffix(".amass") for path, _ in motions]
     for number, place in enumerate(places):
         if place in places[:number]:
             raise ValueError(f"two files would be written as {place}.*; convert them into different folders with --out")

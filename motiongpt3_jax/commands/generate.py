@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     frames = [length.frames for length in lengths]
     motions = model.generate(wanted, frames=frames, seed=arguments.seed, style=arguments.style, **asdict(options))
     if arguments.clean_feet:
-        motions = [clean(motion) for motion in motions]
+        motions = [clean(motion, f"motion_{number:03d}") for number, motion in enumerate(motions)]
     results = []
     for number, (sentence, length, motion) in enumerate(zip(wanted, lengths, motions)):
         said = {"text": sentence, "seed": arguments.seed + number, "length": SOURCES[length.source]}

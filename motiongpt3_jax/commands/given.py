@@ -95,7 +95,7 @@ def read_given(arguments: argparse.Namespace, task: Task, extra: Sequence[str] =
 def official_results(arguments: argparse.Namespace, given: Given, task: Task) -> list[Result]:
     """The official protocol's answers."""
     motions = [motion for _, motion in given.motions]
-    note_persons(*zip(*dict(given.motions).items()))
+    note_persons(dict(given.motions))
     made = given.model.official(task, motions, seed=arguments.seed, **given.sampling)
     return [
         Result(motion, Path(path).name, f"official, seed {seed}", {"motion": path, "seed": seed})

@@ -41,6 +41,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError("with --to give one --motion, and --seconds for the time between the two")
     if arguments.to and arguments.protocol == "official":
         raise ValueError("the official protocol fills the middle of one file; leave --to out")
+    if arguments.to and arguments.share is not None:
+        raise ValueError("--share is a part of one file; with --to both files are given whole")
     if arguments.move_end and not arguments.to:
         raise ValueError("--move-end brings the file of --to; the end of one file stays where it is")
     given = read_given(arguments, "inbetween", [arguments.to] if arguments.to else [])

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from motiongpt3_jax.inference.folder import Body
 from motiongpt3_jax.motion import Motion, read_motion
@@ -16,9 +16,9 @@ def add_motions(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def note_persons(paths: Iterable[str], motions: Iterable[Motion]) -> None:
+def note_persons(motions: Mapping[str, Motion]) -> None:
     """Says which files have more persons than the one that is read."""
-    for path, motion in zip(paths, motions):
+    for path, motion in motions.items():
         if motion.persons > 1:
             print(f"{path}: of {motion.persons} persons the first is read", file=sys.stderr)
 

@@ -103,6 +103,8 @@ def bend_note(bend: Bend) -> str:
         parts.append(f"carried {100 * bend.place:.0f} cm and turned {np.degrees(bend.yaw):.0f} degrees")
     joints = bend.joints
     parts.append(f"bent {100 * joints.mean:.1f} cm on average, {100 * joints.largest:.0f} cm at most")
-    if joints.stretch > 0.02:
+    if joints.acceleration > joints.limit:
+        parts.append("too few frames for the way between: ask for more with --seconds")
+    elif joints.stretch > 0.02:
         parts.append(f"a limb whirls at the seam, where its bones give way by {100 * joints.stretch:.0f} cm")
     return ", ".join(parts)

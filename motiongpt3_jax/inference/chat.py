@@ -85,9 +85,7 @@ class Chat:
           ValueError: places and motions do not go together, or a motion or the conversation is too long.
         """
         check_seeds([seed])
-        low, high = (count / self.model.fps for count in self.model.engine.frames)
-        if seconds is not None and not low <= seconds <= high:
-            raise ValueError(f"{seconds:g} s were asked for; in a conversation a motion has {low:g} to {high:g} s")
+        check_length(self.model, seconds)
         motions = [motions] if isinstance(motions, Motion | str | Path) else motions
         question, clips = self._question(instruction, [self.model.read(motion) for motion in motions])
         options = self.model.motion_options(**sampling)
@@ -132,8 +130,8 @@ class Chat:
             instruction, places = " ".join([instruction, *[PLACE] * len(motions)]), len(motions)
         if places != len(motions):
             raise ValueError(
-                f"the instruction has {places} places for a motion and {len(motions)} motions were given; "
-                "a file stands in a sentence as <motion:FILE>"
+                f"places for a motion in the instruction: {places}, motions that were given: {len(motions)}; "
+                "on the command line a file stands in its place as <motion:FILE>"
             )
         return instruction.replace(PLACE, MOTION_INPUT), tuple(self._features(motion) for motion in motions)
 
@@ -151,6 +149,13 @@ class Chat:
     def _history(self) -> tuple[str, tuple[Features, ...]]:
         recent = self.turns[len(self.turns) - self.memory :] if self.memory else []
         return "".join(text for text, _ in recent), tuple(clip for _, clips in recent for clip in clips)
+
+
+def check_length(model: Model, seconds: float | None) -> None:
+    """Raises ValueError when a motion of a conversation, which is made at once, cannot have this length."""
+    low, high = (count / model.fps for count in model.engine.frames)
+    if seconds is not None and not low <= seconds <= high:
+        raise ValueError(f"{seconds:g} s were asked for; in a conversation a motion has {low:g} to {high:g} s")
 
 
 def last_motion(replies: Sequence[Reply]) -> Motion:

@@ -110,7 +110,7 @@ def inbetween(
 ) -> tuple[Motion, list[Bend]]:
     """The two motions with so many frames between them, and how these were bent to meet both, one a person.
 
-    The end stays where it is, or is brought as a whole to where the first person's way leads.
+    The end stays where it is, or is brought as a whole to where the first person's way leads, on the start's floor.
 
     Raises:
       ValueError: a side is shorter than half a second, the two do not go together, or nothing is to be added.
@@ -140,8 +140,12 @@ def inbetween(
     seeds = [seed_of(seed, 1000, person) for person in range(len(people))]
     found = engine.move([b.question for b in people], [b.frames for b in people], seeds, options)
     if move_end:
-        step = people[0].lead(found[0], body)
-        people = [replace(bridge, end=moved(bridge.end, *step)) for bridge in people]
+        step, floors = people[0].lead(found[0], body), people[0].floors
+        rise = np.array([0.0, floors[0] - floors[1], 0.0])
+        people = [
+            replace(bridge, end=moved(bridge.end, *step) + rise, floors=(bridge.floors[0], bridge.floors[1] + rise[1]))
+            for bridge in people
+        ]
         end = replace(end, joints=np.stack([bridge.end for bridge in people]).astype(np.float32))
     joined = [bridge.fit(joints, body) for bridge, joints in zip(people, found)]
     whole = [np.concatenate([a, middle, b]) for a, (middle, _), b in zip(first.joints, joined, end.joints)]

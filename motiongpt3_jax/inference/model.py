@@ -198,12 +198,16 @@ class Model:
         """
         if isinstance(motions, Motion | str | Path):
             return self.caption([motions], seed=seed, style=style, **decoding)[0]
-        read = [self.read(motion) for motion in motions]
-        found = self.captions_in_time(read, seed=seed, style=style, **decoding)
+        found = self.captions_in_time(motions, seed=seed, style=style, **decoding)
         return [" ".join(dict.fromkeys(sentence for _, _, sentence in own)) for own in found]
 
     def captions_in_time(
-        self, motions: Sequence[Motion], *, seed: int = 0, style: Style = "train", **decoding: Unpack[Decoding]
+        self,
+        motions: Sequence[Motion | str | Path],
+        *,
+        seed: int = 0,
+        style: Style = "train",
+        **decoding: Unpack[Decoding],
     ) -> list[list[tuple[float, float, str]]]:
         """(beginning, end, sentence) of every part of each motion, in seconds; one part where the model reads it all.
 
@@ -211,7 +215,7 @@ class Model:
         """
         body, longest = self.engine.folder.body, self.engine.longest_read
         clips, places = [], []
-        for number, motion in enumerate(motions):
+        for number, motion in enumerate(map(self.read, motions)):
             require_skeleton(motion, body)
             joints = resampled(motion, body.fps).joints[0]
             if len(joints) < 2:
@@ -287,7 +291,7 @@ class Model:
         seed: int = 0,
         **sampling: Unpack[Sampling],
     ) -> Joined:
-        """The two motions and what may lie between them; the given frames stay as they are, to the bit.
+        """The two motions and what may lie between them; given frames that are not moved stay as they are, to the bit.
 
         Args:
           start: the beginning, or its file, at least half a second.
@@ -311,7 +315,7 @@ class Model:
     def official(
         self,
         task: Literal["predict", "inbetween"],
-        motions: Sequence[Motion],
+        motions: Sequence[Motion | str | Path],
         *,
         seed: int = 0,
         **sampling: Unpack[Sampling],
@@ -323,9 +327,9 @@ class Model:
         """
         if task not in ("predict", "inbetween"):
             raise ValueError(f"there is no official task {task!r} here; there are predict and inbetween")
-        seeds = [seed + n for n in range(len(motions))]
-        options = self.motion_options(**sampling)
-        return official_answers(self.engine, self.prompts, task, motions, seeds, options)
+        read = [self.read(motion) for motion in motions]
+        seeds, options = [seed + n for n in range(len(read))], self.motion_options(**sampling)
+        return official_answers(self.engine, self.prompts, task, read, seeds, options)
 
     def warm_up(
         self, requests: Sequence[int] = (1,), seconds: Sequence[float] = (), **sampling: Unpack[Sampling]
@@ -352,8 +356,12 @@ class Model:
           FileNotFoundError: there is no such file.
           ValueError: the file holds something else.
         """
+        if isinstance(motion, Motion):
+            return motion
+        if not isinstance(motion, str | Path):
+            raise ValueError(f"a motion is of type {type(motion).__name__}; give a file, or Motion(joints, fps)")
         body = self.engine.folder.body
-        return motion if isinstance(motion, Motion) else load_motion(motion, statistics=(body.mean, body.std))
+        return load_motion(motion, statistics=(body.mean, body.std))
 
     def sentence(self, ids: Sequence[int]) -> str:
         """Ids as a sentence: no special tokens, quotes or line breaks."""
@@ -374,7 +382,9 @@ class Model:
             return [length.frames for length in self.lengths(sentences, seconds, seed)]
         if seconds is not None:
             raise ValueError("say how long motions are to be either in seconds or in frames, not in both")
-        counts = [int(frames)] * len(sentences) if np.ndim(frames) == 0 else list(frames)
+        counts = [frames] * len(sentences) if np.ndim(frames) == 0 else list(frames)
+        if not all(isinstance(count, Integral) for count in counts):
+            raise ValueError(f"frames are {frames!r}; give a whole number, or one for each sentence")
         if len(counts) != len(sentences):
             raise ValueError(f"{len(counts)} lengths were given for {len(sentences)} sentences")
         return counts
@@ -403,6 +413,10 @@ class Model:
             raise ValueError("say how long the motion is to be, either in seconds or in frames")
         if not math.isfinite(seconds or 0) or not isinstance(frames or 0, Integral):
             raise ValueError(f"{seconds if frames is None else frames} is no length; give seconds, or whole frames")
+        if most <= 0:
+            raise ValueError(
+                f"what is given lasts {LONGEST_SECONDS - most:.1f} s, and results last {LONGEST_SECONDS:g} s at most"
+            )
         count = frames if frames is not None else round(seconds * fps)
         if count > most * fps:
             raise ValueError(f"{count / fps:.1f} s were asked for; here it is {most:.1f} s at most")

@@ -273,9 +273,9 @@ def _to_y_up(joints: np.ndarray, rest: np.ndarray, up: str | None) -> tuple[np.n
         _, y, z = _tallness(joints).mean(axis=(0, 1))
         up = "z" if z > max(y, 0.5) else "y"
         if up == "z" and _tallness(rest)[1] > 0.7:
-            # At rest it stands along y: it lies, or its root is turned. What it lies or stands on is at height 0.
-            low = np.median(joints.min(axis=-2), axis=(0, 1))
-            up = "y" if abs(low[1]) < abs(low[2]) else "z"
+            # At rest it stands along y: its root is turned, or it lies, on what is at height 0.
+            low = np.abs(np.median(joints.min(axis=-2), axis=(0, 1)))
+            up = "y" if low[1] < min(low[2], 0.1) else "z"
         if up == "z":
             notes = ("z is taken for the vertical axis, from the bodies' own",)
         elif y < 0.3:

@@ -150,7 +150,8 @@ def _read(path: Path, what: str) -> np.ndarray | dict[str, np.ndarray]:
                 return content
             return {name: content[name] for name in content.files}
     except Exception as error:  # a damaged file fails in any way
-        head = path.read_bytes()[:8]
+        with open(path, "rb") as file:
+            head = file.read(8)
         if head and not head.startswith((b"\x93NUMPY", b"PK")):
             raise ValueError(f"{what} is no {path.suffix} file: it begins with {head!r}; save it with numpy.") from None
         if "allow_pickle" in str(error):

@@ -6,10 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.interpolate import CubicSpline
 from scipy.linalg import solveh_banded
 
-from motiongpt3_jax.motion.resample import at_moments
 from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
 
 Joints = Float[np.ndarray, "frames joints 3"]
@@ -22,9 +20,6 @@ REACH, FADE = 1.0, 0.5
 
 LANDINGS, MOST_STRETCH = (3, 2), 0.01
 """Frames that are placed anew at a seam: so many, unless that would stretch a bone by more metres; fewest last."""
-
-TRIES = 6
-"""How often a curve through slower frames is drawn, ever calmer, until its seams are within the limit."""
 
 ROUNDS, MARGIN = 200, 0.98
 """How often bones and accelerations of these frames are set right in turns, and the share of the limit aimed at."""
@@ -83,58 +78,19 @@ def join(
     Returns:
       The frames between, and how far they moved.
     """
-    # In more frames a second, a few of them last too short a time for a seam; they follow a curve through slower ones.
-    bent = (_joined if fps < 2 * RATE else _joined_slowly)(before, proposed, after, fps, limit, skeleton)
-    lengths = _lengths_between(before, len(proposed), after, fps, skeleton)
-    distance = _norms(bent - proposed)
-    calm = seam_acceleration(before, bent, after)
-    stretch = _stretch(bent, lengths, skeleton)
-    return bent, Correction(float(distance.mean()), float(distance.max()), stretch, calm, limit)
-
-
-def _joined(
-    before: Joints, proposed: Joints, after: Joints | None, fps: float, limit: float, skeleton: Skeleton
-) -> Joints:
     lengths = _lengths_between(before, len(proposed), after, fps, skeleton)
     bent = with_lengths(_bent(before, proposed, after, fps, limit), lengths, skeleton)
     if seam_acceleration(before, bent, after) > limit:
         for frames in LANDINGS:
             landed = _landed(before, bent, after, frames, lengths, MARGIN * limit, skeleton)
-            calm = seam_acceleration(before, landed, after) <= limit
-            if calm and _stretch(landed, lengths, skeleton) <= MOST_STRETCH:
+            within = seam_acceleration(before, landed, after) <= limit
+            if within and _stretch(landed, lengths, skeleton) <= MOST_STRETCH:
                 break
         bent = _between_landings(landed, after is not None, frames, lengths, fps, limit, skeleton)
-    return bent
-
-
-def _joined_slowly(
-    before: Joints, proposed: Joints, after: Joints | None, fps: float, limit: float, skeleton: Skeleton
-) -> Joints:
-    """As `_joined`, on every nth frame, with the given frames' last and first velocities, and a cubic curve through."""
-    count = len(proposed)
-    last = count if after is None else count + 1
-    spans = max(round(last / int(fps / RATE)), 2)
-    step = last / spans
-    knots = step * np.arange(1, spans + (after is None))
-    velocity = before[-1] - before[-2]
-    earlier = np.concatenate([before, [before[-1] - step * velocity, before[-1]]])
-    curve_end, later = (2, np.zeros_like(velocity)), None
-    if after is not None:
-        curve_end = (1, after[1] - after[0])
-        later = np.concatenate([[after[0], after[0] + step * curve_end[1]], after])
-    slow, aim = at_moments(proposed, knots - 1), step**2 * limit
-    for _ in range(TRIES):
-        joined = _joined(earlier, slow, later, fps / step, aim, skeleton)
-        times, through = np.append(0.0, knots), np.concatenate([before[-1:], joined])
-        if after is not None:
-            times, through = np.append(times, last), np.concatenate([through, after[:1]])
-        bent = CubicSpline(times, through, bc_type=((1, velocity), curve_end))(np.arange(1, count + 1))
-        found = seam_acceleration(before, bent, after)
-        if found <= limit:
-            return bent
-        aim *= MARGIN * limit / found
-    # What is over by little is set right in the frames that are there.
-    return _landed(before, bent, after, min(LANDINGS), bone_lengths(bent, skeleton), MARGIN * limit, skeleton)
+    distance = _norms(bent - proposed)
+    calm = seam_acceleration(before, bent, after)
+    stretch = _stretch(bent, lengths, skeleton)
+    return bent, Correction(float(distance.mean()), float(distance.max()), stretch, calm, limit)
 
 
 def seam_acceleration(before: Joints, between: Joints, after: Joints | None) -> float:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -12,6 +14,8 @@ from motiongpt3_jax.data_pipelines.procedural import generate
 from motiongpt3_jax.inference.engine import Engine
 from tests.commands.conftest import call
 from tests.motion.samples import dance
+
+TWO_FILES = ("inbetween", "--model", "RUN", "--motion", "x.npy", "--to", "y.npy", "--out", "x")
 
 
 def test_help_lists_every_command_and_each_command_shows_an_example(capsys):
@@ -114,7 +118,7 @@ def test_convert_mirrors_left_and_right(tmp_path):
             "steps of a motion is 0",
         ),
         (("predict", "--model", "RUN", "--motion", "x.npy", "--share", "2", "--out", "x"), "give a part of the file"),
-        (("inbetween", "--model", "RUN", "--motion", "x.npy", "--to", "y.npy", "--out", "x"), "give one --motion, and"),
+        (TWO_FILES, "give one --motion, and"),
         (("inbetween", "--model", "RUN", "--motion", "x.npy", "--move-end", "--out", "x"), "brings the file of --to"),
         (
             (
@@ -141,6 +145,14 @@ def test_convert_mirrors_left_and_right(tmp_path):
         (
             ("generate", "--model", "RUN", "--text", "a", "--eta", "1", "--out", "x"),
             "eta of a motion is 1.0: only ddim",
+        ),
+        (
+            (*TWO_FILES, "--seconds", "1", "--share", "0.1"),
+            "--share is a part of one file; with --to both files are given whole",
+        ),
+        (
+            ("chat", "--model", "RUN", "Walk.", "--seconds", "100", "--out", "x"),
+            "in a conversation a motion has 0.5",
         ),
         (("demo", "--count", "0"), "--count 0: measure on at least one clip"),
         (("chat", "--model", "RUN", "what is <motion:none.npy>?"), "'none.npy' does not exist"),
@@ -302,6 +314,14 @@ def test_sentences_of_a_file_are_its_lines(trained, tmp_path):
 def test_a_length_that_is_none_is_refused(seconds, capsys):
     with pytest.raises(SystemExit):
         call("generate", "--model", "x", "--text", "a", "--seconds", seconds, "--out", "x")
+
+
+def test_output_that_nobody_reads_ends_without_a_word():
+    command = [sys.executable, "-m", "motiongpt3_jax", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 def test_an_interrupt_ends_a_command_in_a_line(monkeypatch):

@@ -92,7 +92,7 @@ def test_the_newest_motion_is_found(walk):
     ("instruction", "motions", "said"),
     [
         (" ", 0, "the instruction is empty"),
-        ("<motion> and <motion>", 1, "has 2 places for a motion and 1 motions were given"),
+        ("<motion> and <motion>", 1, "places for a motion in the instruction: 2, motions that were given: 1"),
         ("show <end_of_motion>", 0, "has a meaning of its own"),
     ],
 )

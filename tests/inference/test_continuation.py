@@ -114,6 +114,17 @@ def test_both_ends_of_a_gap_stay_and_are_met(model, fps, people):
     assert all(bend.place > 0 and bend.joints.largest > 0 for bend in bends[-people:])
 
 
+def test_an_end_that_is_moved_keeps_the_floor_and_the_distance_of_its_people(model):
+    start = given(30, people=2)
+    end = replace(start, joints=start.joints[:, ::-1] + np.array([5.0, 0.7, 0.0]))
+    made, bends = model.inbetween(start, end, 1.0, move_end=True, **FAST)
+    moved = made.joints[:, 50:]
+    assert bends[0].place < 1e-4
+    np.testing.assert_allclose(moved[..., 1], start.joints[:, ::-1, :, 1], atol=1e-4)
+    apart = [np.linalg.norm(joints[0] - joints[1], axis=-1) for joints in (moved, end.joints)]
+    np.testing.assert_allclose(*apart, atol=1e-4)
+
+
 def test_a_gap_too_long_for_one_answer_is_bridged(model):
     start, end = given(30), given(30, seed=2)
     made, _ = model.inbetween(start, end, 12.0, **FAST)

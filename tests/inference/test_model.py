@@ -65,6 +65,8 @@ def test_files_stand_for_motions_everywhere(model, tmp_path):
     path = tmp_path / "a.npz"
     assert model.predict(path, 2.0, **FAST).motion.frames == 40
     assert model.inbetween(path, str(path), 1.0, **FAST).motion.frames == 80
+    assert model.official("inbetween", [path], **FAST)[0].frames == 29
+    assert model.captions_in_time([path], max_new=4) == model.captions_in_time([walker(30)], max_new=4)
     given = (path, str(path), [path], walker(30), [walker(30)])
     assert len({Chat(model).say("What is this?", motions, decoding={"max_new": 4}).text for motions in given}) == 1
 
@@ -95,6 +97,14 @@ def test_numbers_of_numpy_and_lists_are_taken_as_options(model):
         (lambda m: m.caption(walker(40), max_new=9999), "9999 new tokens were asked for; this model reads and writes"),
         (lambda m: m.lengths(["a person walks"], seed=-1), "seed -1: give whole numbers"),
         (lambda m: m.generate(["a", None]), "a sentence is None; give text"),
+        (lambda m: m.generate("a", frames=40.5), "frames are 40.5; give a whole number"),
+        (lambda m: m.caption(np.zeros((9, 22, 3))), "a motion is of type ndarray; give a file, or Motion"),
+        (
+            lambda m: m.inbetween(walker(40), walker(1300), 1.0),
+            "what is given lasts 67.0 s, and results last 60",
+        ),
+        (lambda m: m.text_options(banned=(1.5,)), "banned of a text is"),
+        (lambda m: m.text_options(max_new="4"), "max_new of a text is '4': give a whole number"),
         (lambda m: m.generate("a", seed=1.0), "seed 1.0: give whole numbers"),
         (lambda m: m.predict(walker(40), float("nan")), "nan is no length"),
         (lambda m: m.predict(walker(40), frames=60.5), "60.5 is no length"),

@@ -85,6 +85,15 @@ def test_bodies_that_stand_along_z_are_turned_to_stand_along_y(tmp_path):
         np.testing.assert_allclose(np.linalg.det(pose[[1, 10, 15]] - pose[0]), volume, rtol=1e-5)  # no mirror image
 
 
+def test_a_body_whose_root_is_turned_up_to_z_and_stays_at_0_stands(tmp_path):
+    joints = tree_of()
+    row = still(joints, (0.0, 0.0, 0.0))
+    row[3:6] = (0, 90, 0)  # about z, x and y
+    motion, notes = read_bvh(write(tmp_path / "a.bvh", joints, [row] * 3))
+    assert motion.joints[0, 0, 15, 1] > 0.5
+    assert "z is taken for the vertical axis, from the bodies' own" in notes
+
+
 @pytest.mark.parametrize("ahead", [1, -1])
 def test_a_body_that_lies_is_read_back_lying(tmp_path, ahead):
     lying = np.array([z_up(joint) for joint in standing()]) * [1, ahead, ahead]

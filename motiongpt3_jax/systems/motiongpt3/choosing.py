@@ -40,9 +40,13 @@ class TextOptions:
     stops: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        whole = ("max_new", "top_k", "beams", "end")
+        for name in ("max_new", "top_k", "beams", "end"):
+            if not isinstance(getattr(self, name), Integral):
+                raise ValueError(f"{name} of a text is {getattr(self, name)!r}: give a whole number")
+        for name in ("banned", "stops"):
+            if not all(isinstance(number, Integral) for number in getattr(self, name)):
+                raise ValueError(f"{name} of a text is {getattr(self, name)!r}: give whole numbers")
         checks = (
-            *((name, isinstance(getattr(self, name), Integral), "give a whole number") for name in whole),
             ("max_new", self.max_new >= 1, "write at least 1 token"),
             ("repetition_penalty", 0 < self.repetition_penalty < math.inf, "give a number above 0; 1 is none"),
             (
