@@ -107,10 +107,8 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         if arguments.what == "train":
             found = [bench_train(made, arguments)]
         else:
-            model, bench = (
-                fresh_model(made, arguments.frames),
-                {"generate": bench_generate, "caption": bench_caption}[arguments.what],
-            )
+            model = fresh_model(made, arguments.frames)
+            bench = {"generate": bench_generate, "caption": bench_caption}[arguments.what]
             found = [bench(made, model, arguments, requests) for requests in arguments.requests]
     for measured in found:
         print(describe(measured))

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Reads the motions and prints a line each, or a line for each part of a motion that is read in parts."""
     options, written = decoding(arguments), output_file("--json", arguments.json)
     model = load_model(arguments)
-    model.text_options(**options)
+    model.text_options(**options)  # what is wrong with them is said before files are read
     body = model.engine.folder.body
     motions = read_motions(arguments.motion, arguments.mapping, file_fps=arguments.fps, body=body)
     note_persons(dict(zip(arguments.motion, motions)))

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from motiongpt3_jax.commands.arguments import (
     add_decoding,
@@ -19,9 +20,7 @@ from motiongpt3_jax.commands.arguments import (
 from motiongpt3_jax.commands.motions import note_persons, read_motions
 from motiongpt3_jax.commands.results import Result, add_results, origin, write_results
 from motiongpt3_jax.inference.chat import Chat, Reply, check_length, last_motion, named_motions
-from motiongpt3_jax.inference.options import Decoding
 from motiongpt3_jax.motion import Motion
-from motiongpt3_jax.systems.motiongpt3 import MotionOptions
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,18 +48,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Answers turn by turn; 2 when a turn could not be answered."""
     if arguments.memory < 0:
         raise ValueError(f"--memory {arguments.memory}: show 0 or more earlier turns")
-    written = decoding(arguments)
+    how: dict[str, Any] = {"decoding": decoding(arguments), "seconds": arguments.seconds}
     folder = output_folder(arguments.out)
     model = load_model(arguments)
     options = motion_options(arguments, model)
     check_length(model, arguments.seconds)
+    how |= asdict(options)
     chat, replies = Chat(model, arguments.memory), []
     results: list[Result] = []
     wrong = False
     try:
         for number, line in enumerate(arguments.instruction or lines()):
             try:
-                reply = answer(arguments, chat, replies, line, arguments.seed + number, written, options)
+                reply = answer(arguments, chat, replies, line, arguments.seed + number, **how)
             except (ValueError, OSError) as error:
                 # The next turn may be right.
                 print(f"motiongpt3 chat: {error}", file=sys.stderr, flush=True)
@@ -81,15 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def answer(
-    arguments: argparse.Namespace,
-    chat: Chat,
-    replies: Sequence[Reply],
-    line: str,
-    seed: int,
-    written: Decoding,
-    options: MotionOptions,
+    arguments: argparse.Namespace, chat: Chat, replies: Sequence[Reply], line: str, seed: int, **how: Any
 ) -> Reply:
-    """The answer to a line that may name motion files.
+    """The answer to a line that may name motion files; `how` is said as to `Chat.say`.
 
     Raises:
       ValueError: the line cannot be understood.
@@ -97,7 +91,7 @@ def answer(
     """
     instruction, names = named_motions(line)
     motions = [last_motion(replies) if name == "last" else read(arguments, chat, name) for name in names]
-    return chat.say(instruction, motions, seconds=arguments.seconds, seed=seed, decoding=written, **asdict(options))
+    return chat.say(instruction, motions, seed=seed, **how)
 
 
 def lines() -> Iterator[str]:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from motiongpt3_jax.commands.arguments import add_model, add_sampling, load_model, motion_options, output_folder
 from motiongpt3_jax.commands.motions import add_motions, note_persons, read_motions
 from motiongpt3_jax.commands.results import Result, add_results, note_untrained, origin, write_results
-from motiongpt3_jax.inference.model import LONGEST_SECONDS, Model
+from motiongpt3_jax.inference.lengths import LONGEST_SECONDS
+from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Unpack
 
-from motiongpt3_jax.inference.continuation import features_of, require_skeleton, seed_of
+from motiongpt3_jax.inference.clips import features_of, require_skeleton
+from motiongpt3_jax.inference.continuation import seed_of
 from motiongpt3_jax.inference.engine import Features, Question, check_seeds
 from motiongpt3_jax.inference.lengths import Length
 from motiongpt3_jax.inference.model import Model

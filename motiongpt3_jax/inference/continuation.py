@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from motiongpt3_jax.inference.engine import Engine, Features, Question, check_seeds
+from motiongpt3_jax.inference.clips import features_of, require_skeleton
+from motiongpt3_jax.inference.engine import Engine, Question, check_seeds
 from motiongpt3_jax.inference.folder import Body
 from motiongpt3_jax.inference.prompts import Prompts
-from motiongpt3_jax.motion import Motion, canonicalise, joints_to_features
+from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.canonical import uniform_skeleton
 from motiongpt3_jax.motion.placing import Stance, moved, stances, turned
 from motiongpt3_jax.motion.resample import at_moments
@@ -42,17 +43,6 @@ class Bend:
     place: float
     yaw: float
     joints: Correction
-
-
-def features_of(joints: Joints, body: Body) -> Features:
-    """Raw features of joints at the model's frame rate, by the model's own body; one frame fewer."""
-    return joints_to_features(canonicalise(np.asarray(joints, np.float64), body.skeleton, body.offsets), body.skeleton)
-
-
-def require_skeleton(motion: Motion, body: Body, what: str = "the motion") -> None:
-    """Raises ValueError when a motion has another skeleton than the model."""
-    if motion.skeleton.name != body.skeleton.name:
-        raise ValueError(f"{what} has the {motion.skeleton.name} skeleton; this model's is {body.skeleton.name}")
 
 
 def predict(

@@ -1,7 +1,9 @@
 """How long a motion should be when nobody says."""
 
+import math
 import re
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -16,6 +18,10 @@ NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 ANSWERS = 7
 """How often a model is asked how long a sentence takes."""
+
+
+LONGEST_SECONDS = 60.0
+"""The longest motion that can be asked for; what is longer than the model makes at once comes in windows."""
 
 
 class Length(NamedTuple):
@@ -66,6 +72,25 @@ def predict_lengths(engine: Engine, prompts: Prompts, sentences: Sequence[str], 
             frames = round(min(max(numbers[len(numbers) // 2], shortest), longest))
             drawn[i] = Length(frames, "sentence")
     return drawn
+
+
+def asked_frames(fps: float, seconds: float | None, frames: int | None, most: float = LONGEST_SECONDS) -> int:
+    """Frames of a motion that is asked for in seconds or in frames, `most` seconds long.
+
+    Raises:
+      ValueError: both or neither are given, or it is no length, or too long.
+    """
+    if (seconds is None) == (frames is None):
+        raise ValueError("say how long the motion is to be, either in seconds or in frames")
+    if not math.isfinite(seconds or 0) or not isinstance(frames or 0, Integral):
+        raise ValueError(f"{seconds if frames is None else frames} is no length; give seconds, or whole frames")
+    if most <= 0:
+        given = LONGEST_SECONDS - most
+        raise ValueError(f"what is given lasts {given:.1f} s, and results last {LONGEST_SECONDS:g} s at most")
+    count = frames if frames is not None else round(seconds * fps)
+    if count > most * fps:
+        raise ValueError(f"{count / fps:.1f} s were asked for; here it is {most:.1f} s at most")
+    return count
 
 
 def _drawn(engine: Engine, seed: int) -> int:

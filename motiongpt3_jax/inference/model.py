@@ -1,9 +1,7 @@
 """The model that people use: motions and sentences in, motions and sentences out, every task."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Unpack, overload
@@ -11,21 +9,18 @@ from typing import Any, Literal, NamedTuple, Unpack, overload
 import numpy as np
 
 from motiongpt3_jax.inference import continuation
-from motiongpt3_jax.inference.continuation import Bend, features_of, require_skeleton, seed_of
+from motiongpt3_jax.inference.clips import parts_of
+from motiongpt3_jax.inference.continuation import Bend, seed_of
 from motiongpt3_jax.inference.engine import Engine, Features, Question, check_seeds
-from motiongpt3_jax.inference.lengths import Length, predict_lengths
+from motiongpt3_jax.inference.lengths import LONGEST_SECONDS, Length, asked_frames, predict_lengths
 from motiongpt3_jax.inference.options import Decoding, Sampling, check_names
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.protocol import official_answers
 from motiongpt3_jax.inference.windows import Windows, windows
 from motiongpt3_jax.motion import Motion, Skeleton, load_motion
 from motiongpt3_jax.motion.blending import blended
-from motiongpt3_jax.motion.resample import resampled
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions, TextOptions
 from motiongpt3_jax.text import Style, motion_prompt, text_prompt
-
-LONGEST_SECONDS = 60.0
-"""The longest motion that can be asked for; what is longer than the model makes at once comes in windows."""
 
 STRETCH = 1.25
 """How many times as long as its training clips a motion may be before it comes in windows."""
@@ -214,22 +209,11 @@ class Model:
         Arguments and errors are those of `caption`.
         """
         body, longest = self.engine.folder.body, self.engine.longest_read
-        clips, places = [], []
-        for number, motion in enumerate(map(self.read, motions)):
-            require_skeleton(motion, body)
-            joints = resampled(motion, body.fps).joints[0]
-            if len(joints) < 2:
-                raise ValueError("a motion has a single frame; a caption needs at least two")
-            count = -(-(len(joints) - 1) // longest)
-            cuts = np.linspace(0, len(joints) - 1, count + 1).round().astype(int).tolist()
-            for start, stop in pairwise(cuts):
-                clips.append(features_of(joints[start : stop + 1], body))
-                places.append((number, start / body.fps, stop / body.fps))
-        sentences = self.caption_features(clips, [seed + n for n, _, _ in places], style, **decoding)
-        found: list[list[tuple[float, float, str]]] = [[] for _ in motions]
-        for (number, start, stop), sentence in zip(places, sentences):
-            found[number].append((start, stop, sentence))
-        return found
+        cut = [parts_of(self.read(motion), body, longest) for motion in motions]
+        clips = [part.features for parts in cut for part in parts]
+        seeds = [seed + number for number, parts in enumerate(cut) for _ in parts]
+        sentences = iter(self.caption_features(clips, seeds, style, **decoding))
+        return [[(part.start, part.stop, next(sentences)) for part in parts] for parts in cut]
 
     def caption_features(
         self,
@@ -276,7 +260,7 @@ class Model:
           ValueError: too little is given, nothing or too much is to be added, or the skeleton is another.
         """
         motion = self.read(motion)
-        count = self._frames(motion.fps, seconds, frames)
+        count = asked_frames(motion.fps, seconds, frames)
         options = self.motion_options(**sampling)
         return Joined(*continuation.predict(self.engine, self.prompts, motion, count, seed, options))
 
@@ -307,7 +291,7 @@ class Model:
         """
         start, end = self.read(start), self.read(end)
         given = (start.frames + end.frames) / start.fps
-        between = self._frames(start.fps, seconds, frames, LONGEST_SECONDS - given)
+        between = asked_frames(start.fps, seconds, frames, LONGEST_SECONDS - given)
         options = self.motion_options(**sampling)
         found = continuation.inbetween(self.engine, self.prompts, start, end, between, seed, options, move_end)
         return Joined(*found)
@@ -407,20 +391,6 @@ class Model:
 
     def _motion(self, joints: np.ndarray) -> Motion:
         return Motion(np.asarray(joints, np.float32)[None], self.fps, self.skeleton)
-
-    def _frames(self, fps: float, seconds: float | None, frames: int | None, most: float = LONGEST_SECONDS) -> int:
-        if (seconds is None) == (frames is None):
-            raise ValueError("say how long the motion is to be, either in seconds or in frames")
-        if not math.isfinite(seconds or 0) or not isinstance(frames or 0, Integral):
-            raise ValueError(f"{seconds if frames is None else frames} is no length; give seconds, or whole frames")
-        if most <= 0:
-            raise ValueError(
-                f"what is given lasts {LONGEST_SECONDS - most:.1f} s, and results last {LONGEST_SECONDS:g} s at most"
-            )
-        count = frames if frames is not None else round(seconds * fps)
-        if count > most * fps:
-            raise ValueError(f"{count / fps:.1f} s were asked for; here it is {most:.1f} s at most")
-        return count
 
 
 def _strings(sentences: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from motiongpt3_jax.inference.continuation import features_of, require_skeleton
+from motiongpt3_jax.inference.clips import features_of, require_skeleton
 from motiongpt3_jax.inference.engine import Engine, Question
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import Motion

@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Float
 
 from motiongpt3_jax.motion import rotations
-from motiongpt3_jax.motion.joint_names import checked_mapping, load_mapping, match_joints
+from motiongpt3_jax.motion.joint_names import AXES, checked_mapping, load_mapping, match_joints
 from motiongpt3_jax.motion.motion import Motion
+from motiongpt3_jax.motion.oddities import tallness
 from motiongpt3_jax.motion.skeleton import HUMANML3D
 
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?"
@@ -255,24 +256,13 @@ def _to_metres(joints: np.ndarray, unit: float | None) -> tuple[np.ndarray, tupl
     return joints * _UNITS[fitting[0]], (f"lengths are read as {fitting[0]}, from legs of {leg:.3g}",)
 
 
-_TURNS = {
-    "y": ((0, 1), (1, 1), (2, 1)),
-    "z": ((0, 1), (2, 1), (1, -1)),
-    "x": ((1, -1), (0, 1), (2, 1)),
-    "-y": ((0, 1), (1, -1), (2, -1)),
-    "-z": ((0, 1), (2, -1), (1, 1)),
-    "-x": ((1, 1), (0, -1), (2, 1)),
-}
-"""Our x, y and z as axes of a file with a sign, by the axis that is up there."""
-
-
 def _to_y_up(joints: np.ndarray, rest: np.ndarray, up: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """The joints with y up, by the axis that is said or along which the bodies stand, and sentences on it."""
     notes: tuple[str, ...] = ()
     if up is None:
-        _, y, z = _tallness(joints).mean(axis=(0, 1))
+        _, y, z = tallness(joints).mean(axis=(0, 1))
         up = "z" if z > max(y, 0.5) else "y"
-        if up == "z" and _tallness(rest)[1] > 0.7:
+        if up == "z" and tallness(rest)[1] > 0.7:
             # At rest it stands along y: its root is turned, or it lies, on what is at height 0.
             low = np.abs(np.median(joints.min(axis=-2), axis=(0, 1)))
             up = "y" if low[1] < min(low[2], 0.1) else "z"
@@ -280,13 +270,8 @@ def _to_y_up(joints: np.ndarray, rest: np.ndarray, up: str | None) -> tuple[np.n
             notes = ("z is taken for the vertical axis, from the bodies' own",)
         elif y < 0.3:
             notes = ("the bodies lie or hang: y is taken for the vertical axis; a mapping says otherwise with 'up'",)
-    joints = np.stack([sign * joints[..., axis] for axis, sign in _TURNS[up]], axis=-1)
+    joints = np.stack([sign * joints[..., axis] for axis, sign in AXES[up]], axis=-1)
     return joints, notes
-
-
-def _tallness(joints: np.ndarray) -> np.ndarray:
-    """The direction from the feet to the head."""
-    return rotations.unit(joints[..., 15, :] - (joints[..., 7, :] + joints[..., 8, :]) / 2)
 
 
 def _rest(tree: _Tree) -> np.ndarray:

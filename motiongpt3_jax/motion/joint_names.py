@@ -26,8 +26,15 @@ from jaxtyping import Float
 from motiongpt3_jax.motion.motion import positive
 from motiongpt3_jax.motion.skeleton import HUMANML3D
 
-AXES = ("x", "y", "z", "-x", "-y", "-z")
-"""What may be up in a file."""
+AXES = {
+    "y": ((0, 1), (1, 1), (2, 1)),
+    "z": ((0, 1), (2, 1), (1, -1)),
+    "x": ((1, -1), (0, 1), (2, 1)),
+    "-y": ((0, 1), (1, -1), (2, -1)),
+    "-z": ((0, 1), (2, -1), (1, 1)),
+    "-x": ((1, 1), (0, -1), (2, 1)),
+}
+"""What may be up in a file, with our x, y and z as axes of that file, and their signs."""
 
 Weights = Float[np.ndarray, "joints file_joints"]
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from motiongpt3_jax.motion.motion import Motion, positive
 
 MOST_FRAMES = 1_000_000
-"""More than half an hour at any rate."""
+"""More than an hour at 240 frames a second."""
 
 # Rows weigh the frames before, at, after and two after a moment; columns are powers 0 to 3 of the way from "at" to
 # "after" (Catmull and Rom 1974).

@@ -164,7 +164,7 @@ def _calmed(whole: Joints, seams: Collection[int], free: Collection[int], limit:
     for seam in sorted(seams):
         acceleration = whole[seam] - 2 * whole[seam + 1] + whole[seam + 2]
         excess = acceleration - _shortened(acceleration, limit)
-        if np.abs(excess).max() > 1e-6:
+        if np.abs(excess).max() > 1e-5 * limit:
             moved = True
             shares = {seam + step: share for step, share in enumerate((1.0, -2.0, 1.0)) if seam + step in free}
             for place, share in shares.items():

@@ -75,6 +75,7 @@ def test_one_sentence_and_a_stream_of_them_have_lengths(model):
     assert model.lengths("a person walks") == model.lengths(["a person walks"])
     made = model.generate((text for text in ["a person walks"]), 1.5, **FAST)
     assert [motion.frames for motion in made] == [30]
+    assert model.caption((motion for motion in made), max_new=4) == model.caption(made, max_new=4)
 
 
 def test_what_a_model_shows_of_itself_is_short(model):

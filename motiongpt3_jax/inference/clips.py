@@ -1,0 +1,54 @@
+"""Motions as a model reads them: features of clips at its frame rate, by its own body."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from motiongpt3_jax.inference.engine import Features
+from motiongpt3_jax.inference.folder import Body
+from motiongpt3_jax.motion import Motion, canonicalise, joints_to_features
+from motiongpt3_jax.motion.resample import resampled
+
+
+class Part(NamedTuple):
+    """A part of a motion's first person that is read at once.
+
+    Attributes:
+      start, stop: when, in seconds.
+      features: raw.
+    """
+
+    start: float
+    stop: float
+    features: Features
+
+
+def require_skeleton(motion: Motion, body: Body, what: str = "the motion") -> None:
+    """Raises ValueError when a motion has another skeleton than the model."""
+    if motion.skeleton.name != body.skeleton.name:
+        raise ValueError(f"{what} has the {motion.skeleton.name} skeleton; this model's is {body.skeleton.name}")
+
+
+def features_of(joints: Float[np.ndarray, "frames joints 3"], body: Body) -> Features:
+    """Raw features of joints at the model's frame rate, by the model's own body; one frame fewer."""
+    return joints_to_features(canonicalise(np.asarray(joints, np.float64), body.skeleton, body.offsets), body.skeleton)
+
+
+def parts_of(motion: Motion, body: Body, longest: int) -> list[Part]:
+    """The first person's motion in as few parts of `longest` frames as can be, all about as long.
+
+    Raises:
+      ValueError: it has another skeleton, or a single frame.
+    """
+    require_skeleton(motion, body)
+    joints = resampled(motion, body.fps).joints[0]
+    if len(joints) < 2:
+        raise ValueError("a motion has a single frame; a caption needs at least two")
+    count = -(-(len(joints) - 1) // longest)
+    cuts = np.linspace(0, len(joints) - 1, count + 1).round().astype(int).tolist()
+    return [
+        Part(start / body.fps, stop / body.fps, features_of(joints[start : stop + 1], body))
+        for start, stop in pairwise(cuts)
+    ]
