@@ -1,11 +1,14 @@
 """Post-norm attention layers as PyTorch's Transformer has them; the VAE and the diffusion head are made of them."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, UInt32
 
 from motiongpt3_jax.models.dense import linear
+from motiongpt3_jax.models.dropout import Dropout, dropout
 
 EPS = 1e-5
 
@@ -36,29 +39,57 @@ class MultiHeadAttention(nn.Module):
         deterministic: bool = True,
     ) -> Float[Array, "batch queries width"]:
         """Attends from `queries` to `keys` where `mask` allows it."""
-        xavier, zeros = nn.initializers.xavier_uniform(), nn.initializers.zeros
-        kernel = self.param("in_kernel", xavier, (self.width, 3 * self.width)).astype(self.dtype)
-        bias = self.param("in_bias", zeros, (3 * self.width,)).astype(self.dtype)
+        width, zeros = self.width, nn.initializers.zeros
+        kernel = self.param("in_kernel", nn.initializers.xavier_uniform(), (width, 3 * width)).astype(self.dtype)
+        bias = self.param("in_bias", zeros, (3 * width,)).astype(self.dtype)
+        init = nn.initializers.xavier_uniform() if self.xavier else linear(width, width, self.dtype).kernel_init
+        out = nn.Dense(width, dtype=self.dtype, kernel_init=init, name="out")
+        seed = Dropout(self.dropout).seed(deterministic)
+        if keys.shape[1] == 1 and mask is None:
+            # A single key has all the weight, whatever the queries are: only its value is projected.
+            value = keys @ kernel[:, 2 * width :] + bias[2 * width :]
+            if seed is None:
+                return jnp.broadcast_to(out(value), queries.shape)
+            weights = dropout(jnp.ones((*queries.shape[:2], self.heads, 1), self.dtype), seed, self.dropout)
+            mixed = weights * value.reshape(len(value), 1, self.heads, -1)
+            return out(mixed.reshape(queries.shape))
         if queries is keys:
             q, k, v = jnp.split(queries @ kernel + bias, 3, axis=-1)
         else:
-            q = queries @ kernel[:, : self.width] + bias[: self.width]
-            k, v = jnp.split(keys @ kernel[:, self.width :] + bias[self.width :], 2, axis=-1)
-        init = (
-            nn.initializers.xavier_uniform() if self.xavier else linear(self.width, self.width, self.dtype).kernel_init
-        )
-        out = nn.Dense(self.width, dtype=self.dtype, kernel_init=init, name="out")
-        if keys.shape[1] == 1 and mask is None and (deterministic or not self.dropout):
-            # A single key has all the weight, whatever the queries are.
-            return jnp.broadcast_to(out(v), queries.shape)
-        q, k, v = (x.reshape(*x.shape[:2], self.heads, -1) for x in (q, k, v))
-        scores = jnp.einsum("bqhd,bkhd->bhqk", q, k, preferred_element_type=jnp.float32) * q.shape[-1] ** -0.5
-        if mask is not None:
-            scores = jnp.where(mask[:, None, None, :], scores, jnp.finfo(jnp.float32).min)
-        weights = jax.nn.softmax(scores, axis=-1).astype(self.dtype)
-        weights = nn.Dropout(self.dropout)(weights, deterministic=deterministic)
-        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, v).reshape(*queries.shape[:2], self.width)
-        return out(mixed)
+            q = queries @ kernel[:, :width] + bias[:width]
+            k, v = jnp.split(keys @ kernel[:, width:] + bias[width:], 2, axis=-1)
+        q, k, v = (jnp.swapaxes(x.reshape(*x.shape[:2], self.heads, -1), 1, 2) for x in (q, k, v))
+        mixed = attend(q, k, v, mask, seed, self.dropout)
+        return out(jnp.swapaxes(mixed, 1, 2).reshape(queries.shape))
+
+
+@partial(jax.checkpoint, static_argnums=5)
+def attend(
+    q: Float[Array, "batch heads queries head_width"],
+    k: Float[Array, "batch heads keys head_width"],
+    v: Float[Array, "batch heads keys head_width"],
+    mask: Bool[Array, "batch keys"] | None,
+    seed: UInt32[Array, "2"] | None,
+    rate: float,
+) -> Float[Array, "batch heads queries head_width"]:
+    """Softmax attention whose scores the backward pass computes again, instead of keeping them.
+
+    Args:
+      q: queries.
+      k: keys.
+      v: values.
+      mask: which keys may be seen; all of them when None.
+      seed: of the weights' dropout; None for no dropout.
+      rate: of it.
+    """
+    scores = jnp.einsum("bhqd,bhkd->bhqk", q, k, preferred_element_type=jnp.float32) * q.shape[-1] ** -0.5
+    if mask is not None:
+        scores = jnp.where(mask[:, None, None, :], scores, jnp.finfo(jnp.float32).min)
+    exponentials = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+    total = exponentials.sum(axis=-1, keepdims=True)
+    # Divided after the product with the values, which are fewer than the weights.
+    mixed = jnp.einsum("bhqk,bhkd->bhqd", dropout(exponentials, seed, rate).astype(v.dtype), v)
+    return (mixed / total).astype(v.dtype)
 
 
 class PostNormLayer(nn.Module):
@@ -98,7 +129,7 @@ class PostNormLayer(nn.Module):
         }
 
         def added(x: Array, branch: Array, name: str) -> Array:
-            branch = nn.Dropout(self.dropout)(branch, deterministic=deterministic)
+            branch = Dropout(self.dropout)(branch, deterministic)
             return nn.LayerNorm(epsilon=EPS, dtype=jnp.float32, name=name)(x + branch).astype(self.dtype)
 
         attended = MultiHeadAttention(**attention, name="self_attention")(x, x, mask, deterministic)
@@ -107,6 +138,12 @@ class PostNormLayer(nn.Module):
             attended = MultiHeadAttention(**attention, name="cross_attention")(x, memory, None, deterministic)
             x = added(x, attended, "cross_norm")
         hidden = linear(self.mlp_width, self.width, self.dtype, "mlp_in", self.xavier)(x)
-        hidden = nn.Dropout(self.dropout)(nn.gelu(hidden, approximate=False), deterministic=deterministic)
-        hidden = linear(self.width, self.mlp_width, self.dtype, "mlp_out", self.xavier)(hidden)
-        return added(x, hidden, "mlp_norm")
+        seed = Dropout(self.dropout).seed(deterministic)
+        return added(x, nn.remat(PostNormLayer._mlp_out, prevent_cse=False)(self, hidden, seed), "mlp_norm")
+
+    def _mlp_out(
+        self, hidden: Float[Array, "batch slots mlp"], seed: UInt32[Array, "2"] | None
+    ) -> Float[Array, "batch slots width"]:
+        """The second half of the MLP, from the hidden layer before its activation: all that is kept of it."""
+        hidden = dropout(nn.gelu(hidden, approximate=False), seed, self.dropout)
+        return linear(self.width, self.mlp_width, self.dtype, "mlp_out", self.xavier)(hidden)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from motiongpt3_jax.models.dropout import Dropout
 from motiongpt3_jax.models.streams import Memory, Stream, put, visible
 
 Constrain = Callable[[str, Array], Array]
@@ -99,7 +100,7 @@ class StreamBlock(nn.Module):
         self.mlp_norm = nn.LayerNorm(**norm)
         self.mlp_in = nn.Dense(self.stream.mlp_width, **dense)
         self.mlp_out = nn.Dense(self.stream.width, **last)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def project(self, x: Float[Array, "batch slots width"]) -> Float[Array, "3 batch heads slots head_width"]:
         """Queries, keys and values."""
@@ -167,7 +168,7 @@ class Layer(nn.Module):
         scores = jnp.concatenate(scores, axis=-1) * self.config.head_width**-0.5
         scores = jnp.where(seen[:, None], scores, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(scores, axis=-1).astype(queries.dtype)
-        weights = nn.Dropout(self.config.dropout)(weights, deterministic=self.deterministic)
+        weights = Dropout(self.config.dropout)(weights, deterministic=self.deterministic)
         ends = np.cumsum([k.shape[2] for k, _ in sources])[:-1]
         parts = zip(jnp.split(weights, ends, axis=-1), sources)
         mixed = sum(jnp.einsum("bhqk,bhkd->bqhd", part, v) for part, (_, v) in parts)
@@ -239,7 +240,7 @@ class Decoder(nn.Module):
         """
         config = self.config
         check_streams(config, streams)
-        dropout = nn.Dropout(config.dropout)
+        dropout = Dropout(config.dropout)
         positions = Positions(config, name="positions")(streams)
         hidden = {
             name: self.constrain(
