@@ -2,18 +2,31 @@
 
 import argparse
 import json
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
 
 from motiongpt3_jax.commands.arguments import command_parser
 from motiongpt3_jax.commands.train import train
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines.clip import Clip
-from motiongpt3_jax.evaluation.shown import Share, captions_right, motions_shown, table
+from motiongpt3_jax.evaluation.shown import (
+    Share,
+    captions_right,
+    mirror_labels,
+    motions_shown,
+    names_side,
+    sides_shown,
+    table,
+)
 from motiongpt3_jax.inference.model import Model
-from motiongpt3_jax.motion import Motion, features_to_joints
+from motiongpt3_jax.motion import Motion, clean_feet, features_to_joints, mirror_caption, skating
 from motiongpt3_jax.motion.pictures import Entry, write_page
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions
 
@@ -21,8 +34,11 @@ NAMES = {
     "reader_on_ground_truth": "the reader on recorded motions",
     "reconstruction": "motions through the VAE and back",
     "text_to_motion": "motions from held-out sentences",
-    "captioning": "captions of held-out motions (action)",
+    "sides": "the asked side, of sentences and their mirrored twins",
+    "captioning": "captions of held-out motions",
 }
+WALKS = ("walk", "run", "crouch-walk", "side-step")
+"""Actions whose feet are measured: they step, and should stand still in between."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,6 +51,13 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--out", default="runs/demo", metavar="RUN", help="folder of the run (default: runs/demo)")
     found.add_argument("--config", default="motiongpt3:demo", help="config to train (default: motiongpt3:demo)")
+    found.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        metavar="SEED",
+        help="one run for each seed, in RUN/seed_SEED, then the worst and the middle of them",
+    )
     found.add_argument("--count", type=int, default=400, help="held-out clips to measure on (default: 400)")
     found.add_argument("--steps", type=int, default=20, help="denoising steps (default: 20)")
     found.add_argument("--guidance", type=float, default=2.0, help="guidance scale (default: 2)")
@@ -45,46 +68,128 @@ def run(arguments: argparse.Namespace) -> None:
     """Trains what is not trained yet, then measures and shows."""
     if arguments.count < 1:
         raise ValueError(f"--count {arguments.count}: measure on at least one clip")
+    config = load_config(arguments.config, arguments.overrides)
+    out = Path(arguments.out)
+    if not arguments.seeds:
+        run_once(config, out, arguments)
+        return
+    if len(set(arguments.seeds)) < len(arguments.seeds):
+        raise ValueError(f"--seeds {' '.join(map(str, arguments.seeds))}: name each seed once")
+    reports = []
+    for seed in arguments.seeds:
+        config.seed = seed
+        reports.append(run_once(config, out / f"seed_{seed}", arguments))
+    found = summary(arguments.seeds, reports)
+    print(f"\n{summary_table(found)}\n")
+    path = out / "seeds.json"
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(f"numbers in {path}")
+
+
+def run_once(config: ConfigDict, out: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """One run: trains, measures, writes the page and the report, which it returns."""
     began = time.monotonic()
     minutes: dict[str, float] = {}
-    made = train(load_config(arguments.config, arguments.overrides), arguments.out, minutes=minutes)
+    made = train(config, out, minutes=minutes)
     training = time.monotonic() - began
-    model = Model.load(arguments.out)
+    model = Model.load(out)
     split = made.records.split("test")
     clips = [split.source[i] for i in range(min(arguments.count, len(split)))]
     options = model.motion_options(steps=arguments.steps, guidance_scale=arguments.guidance)
     shares, generated, captions = measure(model, clips, options)
-    print(f"\n{table(shares, NAMES.__getitem__)}\n")
-    show(Path(arguments.out) / "index.html", model, clips, generated, captions, shares)
-    report = {name: share.report() for name, share in shares.items()}
+    slides = feet_slide(generated, clips)
+    print(f"\n{table(shares, NAMES.__getitem__)}")
+    print(f"feet of generated walks slide {slides['raw']:.2f} m/s, {slides['cleaned']:.2f} m/s when cleaned\n")
+    show(out / "index.html", model, clips, generated, captions, shares)
+    report: dict[str, Any] = {name: share.report() for name, share in shares.items()}
+    report["skating"] = {name: round(speed, 3) for name, speed in slides.items()}
     report["minutes"] = {
         **{name: round(spent, 2) for name, spent in minutes.items()},
         "training": round(training / 60, 2),
         "all": round((time.monotonic() - began) / 60, 2),
     }
     report["sampling"] = {"sampler": options.sampler, "steps": options.steps, "guidance": options.guidance_scale}
-    path = Path(arguments.out) / "report.json"
+    path = out / "report.json"
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"{report['minutes']['all']:.1f} minutes; open {path.with_name('index.html')}, numbers in {path}")
+    return report
 
 
 def measure(
     model: Model, clips: Sequence[Clip], options: MotionOptions
 ) -> tuple[dict[str, Share], list[Motion], list[str]]:
-    """(shares by name, generated joints, captions) over held-out clips."""
+    """(shares by name, generated motions, captions) over held-out clips."""
     labels = [clip.labels for clip in clips]
     sentences = [clip.captions[0] for clip in clips]
     recorded = [features_to_joints(clip.features, model.skeleton) for clip in clips]
     features = [clip.features for clip in clips]
     generated = model.generate(sentences, frames=[len(x) for x in features], **asdict(options))
+    sided = [i for i, asked in enumerate(labels) if names_side(asked)]
+    twins = [mirror_caption(sentences[i]) for i in sided]
+    mirrored = model.generate(twins, frames=[len(features[i]) for i in sided], **asdict(options)) if sided else []
     captions = model.caption_features(features)
     shares = {
         "reader_on_ground_truth": motions_shown(recorded, labels),
         "reconstruction": motions_shown(model.engine.reconstruct(features), labels),
         "text_to_motion": motions_shown([motion.joints[0] for motion in generated], labels),
+        "sides": sides_shown(
+            [motion.joints[0] for motion in (*(generated[i] for i in sided), *mirrored)],
+            [*(labels[i] for i in sided), *(mirror_labels(labels[i]) for i in sided)],
+        ),
         "captioning": captions_right(captions, labels),
     }
     return shares, generated, captions
+
+
+def feet_slide(motions: Sequence[Motion], clips: Sequence[Clip]) -> dict[str, float]:
+    """Mean speed in m/s at which standing feet slide in motions that walk, as generated and after `clean_feet`."""
+    walks = [
+        motion.joints[0]
+        for motion, clip in zip(motions, clips)
+        if {action["action"] for action in clip.labels["actions"]} <= set(WALKS)
+    ]
+    if not walks:
+        return {"raw": 0.0, "cleaned": 0.0}
+    raw = [skating(joints) for joints in walks]
+    cleaned = [skating(clean_feet(joints), original=joints) for joints in walks]
+    return {"raw": float(np.mean(raw)), "cleaned": float(np.mean(cleaned))}
+
+
+def summary(seeds: Sequence[int], reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Worst and middle of several runs; of text to motion also those of each action."""
+    found: dict[str, Any] = {"seeds": list(seeds)}
+    for name in NAMES:
+        shares = [report[name]["share_right"] for report in reports]
+        found[name] = {"worst": min(shares), "middle": statistics.median(shares), "each": shares}
+    for name in ("raw", "cleaned"):
+        speeds = [report["skating"][name] for report in reports]
+        found[f"skating_{name}"] = {"worst": max(speeds), "middle": statistics.median(speeds), "each": speeds}
+    by_action = [report["text_to_motion"]["by_action"] for report in reports]
+    found["by_action"] = {
+        action: {
+            "worst": min(run[action] for run in by_action if action in run),
+            "middle": statistics.median(run[action] for run in by_action if action in run),
+        }
+        for action in sorted(set().union(*by_action))
+    }
+    found["minutes"] = [report["minutes"]["all"] for report in reports]
+    return found
+
+
+def summary_table(found: Mapping[str, Any]) -> str:
+    """A summary as lines of text."""
+    width = max(map(len, NAMES.values()))
+    lines = [f"{'over seeds ' + ' '.join(map(str, found['seeds'])):<{width}}   worst  middle"]
+    for name, described in NAMES.items():
+        lines.append(f"{described:<{width}}  {found[name]['worst']:6.1%}  {found[name]['middle']:6.1%}")
+    for name in ("raw", "cleaned"):
+        speeds, described = found[f"skating_{name}"], f"feet of generated walks slide, m/s, {name}"
+        lines.append(f"{described:<{width}}  {speeds['worst']:6.2f}  {speeds['middle']:6.2f}")
+    action, shares = min(found["by_action"].items(), key=lambda item: item[1]["worst"])
+    lines.append(
+        f"weakest action in one run: {action}, {shares['worst']:.0%} (middle of the runs: {shares['middle']:.0%})"
+    )
+    return "\n".join(lines)
 
 
 def show(
@@ -103,7 +208,7 @@ def show(
         verdict = "shows what was asked" if shares["text_to_motion"].right[i] else "does not show what was asked"
         entries.append(Entry(clips[i].captions[0], generated[i], f"generated; {verdict}"))
     for i in firsts:
-        verdict = "right action" if shares["captioning"].right[i] else "wrong action"
+        verdict = "a right caption" if shares["captioning"].right[i] else "a wrong caption"
         motion = Motion(features_to_joints(clips[i].features, model.skeleton)[None], model.fps, model.skeleton)
         entries.append(Entry(captions[i], motion, f"held-out motion, captioned by the model; {verdict}"))
     asked, said = shares["text_to_motion"], shares["captioning"]

@@ -48,13 +48,38 @@ def motions_shown(joints: Sequence[Joints], labels: Sequence[Labels]) -> Share:
     return Share(right, _actions(labels))
 
 
-def captions_right(captions: Sequence[str], labels: Sequence[Labels]) -> Share:
-    """Whether each caption names the shown actions, in order; directions and sides are not asked for."""
-    right = tuple(
-        [shown.action for shown in read_caption(caption).actions] == [asked["action"] for asked in label["actions"]]
-        for caption, label in zip(captions, labels)
-    )
+def sides_shown(joints: Sequence[Joints], labels: Sequence[Labels]) -> Share:
+    """Whether each motion shows the asked actions with the asked left or right, whatever else it shows."""
+    right = tuple(_sided(asked) <= _sided(read(motion).label()) for motion, asked in zip(joints, labels))
     return Share(right, _actions(labels))
+
+
+def captions_right(captions: Sequence[str], labels: Sequence[Labels]) -> Share:
+    """Whether each caption names the shown actions with their directions and sides, in order, and nothing else."""
+    right = tuple(matches(read_caption(caption), asked, exact=True) for caption, asked in zip(captions, labels))
+    return Share(right, _actions(labels))
+
+
+def names_side(labels: Labels) -> bool:
+    """Whether left or right is asked for: of a limb, or as the direction."""
+    return bool(_sided(labels))
+
+
+def mirror_labels(labels: Labels) -> Labels:
+    """What the mirrored motion shows: left and right exchanged."""
+    other = {"left": "right", "right": "left"}
+    return {
+        "actions": [
+            {name: other.get(value, value) if isinstance(value, str) else value for name, value in action.items()}
+            for action in labels["actions"]
+        ]
+    }
+
+
+def _sided(labels: Labels) -> set[tuple[str, str]]:
+    """(action, left or right) of every action that has one."""
+    found = ((action["action"], action.get(of)) for action in labels["actions"] for of in ("side", "direction"))
+    return {(action, value) for action, value in found if value in ("left", "right")}
 
 
 def _actions(labels: Sequence[Labels]) -> tuple[str, ...]:
