@@ -188,7 +188,15 @@ def stage(
     """
     outputs = samples if motion_slots else 0
     weights = {
-        "vae": {"features": 1.0, "positions": 0.5, "drift": 0.0, "kl": 1e-5, "padding": False, "dropout": True},
+        "vae": {
+            "features": 1.0,
+            "positions": 0.5,
+            "drift": 0.0,
+            "velocities": 0.0,
+            "kl": 1e-5,
+            "padding": False,
+            "dropout": True,
+        },
         "text": {"text": 1.0, "diffusion": 0.0, "condition_dropout": 0.1, "vae_dropout": False, "dropout": True},
         "language": {"text": 1.0, "diffusion": 1.0, "condition_dropout": 0.1, "vae_dropout": False, "dropout": True},
     }[loss]

@@ -1,4 +1,4 @@
-"""Measures training, generation, captioning, or what fewer denoising steps cost: warmed up, synchronised, medians."""
+"""Measures training, the VAE, answers, or what few denoising steps cost: warmed up, synchronised, medians."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from motiongpt3_jax.commands.arguments import add_sampling, command_parser, motion_options, output_file
@@ -29,7 +30,7 @@ class Measurement:
     """What was measured.
 
     Attributes:
-      what: train, generate or caption.
+      what: train, generate, caption, or "vae train", "vae encode", "vae decode".
       config: its name.
       device: what it ran on.
       first_seconds: the first call, compilation included.
@@ -40,6 +41,8 @@ class Measurement:
       shares: shares of slots and frames that held something.
       requests: answered at once; 1 for a training step.
       phases: seconds of each phase of an answer at the median, where each waits for its end.
+      products: how many float32 products of two 4096 x 4096 matrices take as long in the same run; None where they are
+        not measured.
     """
 
     what: str
@@ -53,22 +56,27 @@ class Measurement:
     shares: dict[str, float] = field(default_factory=dict)
     requests: int = 1
     phases: dict[str, float] = field(default_factory=dict)
+    products: float | None = None
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     found = command_parser(
         "bench",
-        "Measures a config with fresh weights: a training step, or batches of requests. `samplers` measures a trained "
-        "model instead: how many sentences few denoising steps show, against many.",
+        "Measures a config with fresh weights: a training step, the VAE, or batches of requests. `samplers` measures a "
+        "trained model instead: how many sentences few denoising steps show, against many.",
         "motiongpt3 bench generate --config motiongpt3:tiny --requests 1 32 --json generate.json",
         overrides=True,
     )
-    found.add_argument("what", choices=("train", "generate", "caption", "samplers"))
+    found.add_argument("what", choices=("train", "vae", "generate", "caption", "samplers"))
     found.add_argument("--config", help="motiongpt3:base, :tiny ...")
     found.add_argument("--stage", default="generate", help="stage to train (default: generate)")
     found.add_argument(
-        "--requests", type=int, nargs="+", default=[32], help="sentences or motions at once, one or more (default: 32)"
+        "--requests",
+        type=int,
+        nargs="+",
+        default=[32],
+        help="sentences, motions or clips at once, one or more (default: 32)",
     )
     found.add_argument("--frames", type=int, default=196, help="frames of each motion (default: 196)")
     found.add_argument("--tokens", type=int, default=40, help="tokens of each caption (default: 40)")
@@ -102,10 +110,14 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if not config.data.path:
         # Speed does not depend on what the clips show.
         config.data.update({"source": "procedural", "clips": 400, "max_frames": min(config.data.max_frames, 196)})
+        if arguments.what == "vae":
+            config.data.update({"min_frames": arguments.frames, "max_frames": arguments.frames})
     with tempfile.TemporaryDirectory() as folder:
         made = make_run(config, folder)
         if arguments.what == "train":
             found = [bench_train(made, arguments)]
+        elif arguments.what == "vae":
+            found = [each for clips in arguments.requests for each in bench_vae(made, arguments, clips)]
         else:
             model = fresh_model(made, arguments.frames)
             bench = {"generate": bench_generate, "caption": bench_caption}[arguments.what]
@@ -140,6 +152,37 @@ def bench_train(made: Run, arguments: argparse.Namespace) -> Measurement:
         first, times = timed(step, arguments.repeats)
     shares = {name: share for name, share in held.items() if name not in ("samples", "tokens")}
     return measurement("train", arguments, first, times, held["samples"], held["tokens"], shares)
+
+
+def bench_vae(made: Run, arguments: argparse.Namespace, clips: int) -> list[Measurement]:
+    """A training step, encoding and decoding of so many clips of one length, each beside products of matrices."""
+    frames, stages = arguments.frames, made.config["stages"]
+    batch = {**stages["vae"]["batch"], "rows": clips, "clips": ((frames, 1),), "samples": 1}
+    stages = {**stages, "vae": {**stages["vae"], "batch": batch}}
+    made = replace(made, config={**made.config, "stages": stages, "run": ("vae",)})
+    trained = bench_train(made, argparse.Namespace(**{**vars(arguments), "stage": "vae"}))
+
+    system = make_system(made.folder)
+    variables = jax.jit(system.init)(jax.random.key(0))
+    features = jax.random.normal(jax.random.key(1), (clips, frames, system.config.vae.features))
+    counts = jnp.full((clips,), frames)
+    vae, params = system.modules.vae, {"params": variables.params["vae"]}
+    encode = jax.jit(lambda params, x: vae.apply(params, x, counts, method="encode")[0])
+    decode = jax.jit(lambda params, z: vae.apply(params, z, counts, frames, method="decode"))
+    latents = encode(params, features)
+    found = [replace(trained, what="vae train")]
+    for name, call in (("encode", lambda: encode(params, features)), ("decode", lambda: decode(params, latents))):
+        first, times = timed(lambda call=call: jax.block_until_ready(call()), arguments.repeats)
+        found.append(measurement(f"vae {name}", arguments, first, times, clips, clips * frames, {}))
+    product = product_seconds(arguments.repeats)
+    return [replace(each, requests=clips, products=each.median_seconds / product) for each in found]
+
+
+def product_seconds(repeats: int) -> float:
+    """Median seconds of a float32 product of two 4096 x 4096 matrices: 137 GFLOP."""
+    matrix = jax.random.normal(jax.random.key(0), (4096, 4096))
+    product = jax.jit(lambda x: jnp.dot(x, x, precision="highest"))
+    return statistics.median(timed(lambda: jax.block_until_ready(product(matrix)), repeats)[1])
 
 
 def bench_generate(made: Run, model: Model, arguments: argparse.Namespace, requests: int) -> Measurement:
@@ -186,7 +229,7 @@ def fresh_model(made: Run, frames: int) -> Model:
 
 
 def bench_samplers(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Sentences shown by few DPM-Solver++ steps and by 100 ancestral ones, from the same seeds."""
+    """Sentences shown by few steps of the usual sampler and by 100 (of a diffusion: ancestral), from the same seeds."""
     if not arguments.model:
         raise ValueError("bench samplers measures a trained model: give --model, for example runs/demo")
     model = Model.load(arguments.model)
@@ -197,7 +240,8 @@ def bench_samplers(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     sentences, labels = [clip.captions[0] for clip in clips], [clip.labels for clip in clips]
     frames = [len(clip.features) for clip in clips]
     found = []
-    for sampler, steps in (("ancestral", 100), ("dpm++", arguments.steps)):
+    few = model.motion_options().sampler
+    for sampler, steps in (("euler" if few == "euler" else "ancestral", 100), (few, arguments.steps)):
         began = time.perf_counter()
         made = model.generate(sentences, frames=frames, sampler=sampler, steps=steps, guidance_scale=arguments.guidance)
         seconds = time.perf_counter() - began
@@ -239,7 +283,9 @@ def describe(measured: Measurement) -> str:
     """The numbers for people."""
     shares = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in measured.shares.items())
     phases = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in measured.phases.items())
-    several = f", {measured.requests} at once" if measured.phases else ""
+    several = f", {measured.requests} at once" if measured.phases or measured.products else ""
+    if measured.products:
+        phases = f"as long as {measured.products:.2f} products of 4096 x 4096"
     return (
         f"{measured.what} {measured.config}{several} on {measured.device}: median {measured.median_seconds:.4g} s of "
         f"{measured.repeats} (first {measured.first_seconds:.3g} s), {measured.samples_per_second:.4g} samples/s, "

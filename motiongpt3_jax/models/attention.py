@@ -5,10 +5,11 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, UInt32
 
-from motiongpt3_jax.models.dense import linear
-from motiongpt3_jax.models.dropout import Dropout, dropout
+from motiongpt3_jax.models.dense import flat_dot_general, flat_product, linear
+from motiongpt3_jax.models.dropout import Dropout, dropout, keep_mask
 
 EPS = 1e-5
 
@@ -43,7 +44,7 @@ class MultiHeadAttention(nn.Module):
         kernel = self.param("in_kernel", nn.initializers.xavier_uniform(), (width, 3 * width)).astype(self.dtype)
         bias = self.param("in_bias", zeros, (3 * width,)).astype(self.dtype)
         init = nn.initializers.xavier_uniform() if self.xavier else linear(width, width, self.dtype).kernel_init
-        out = nn.Dense(width, dtype=self.dtype, kernel_init=init, name="out")
+        out = nn.Dense(width, dtype=self.dtype, kernel_init=init, dot_general=flat_dot_general, name="out")
         seed = Dropout(self.dropout).seed(deterministic)
         if keys.shape[1] == 1 and mask is None:
             # A single key has all the weight, whatever the queries are: only its value is projected.
@@ -54,16 +55,16 @@ class MultiHeadAttention(nn.Module):
             mixed = weights * value.reshape(len(value), 1, self.heads, -1)
             return out(mixed.reshape(queries.shape))
         if queries is keys:
-            q, k, v = jnp.split(queries @ kernel + bias, 3, axis=-1)
+            q, k, v = jnp.split(flat_product(queries, kernel) + bias, 3, axis=-1)
         else:
-            q = queries @ kernel[:, :width] + bias[:width]
-            k, v = jnp.split(keys @ kernel[:, width:] + bias[width:], 2, axis=-1)
+            q = flat_product(queries, kernel[:, :width]) + bias[:width]
+            k, v = jnp.split(flat_product(keys, kernel[:, width:]) + bias[width:], 2, axis=-1)
         q, k, v = (jnp.swapaxes(x.reshape(*x.shape[:2], self.heads, -1), 1, 2) for x in (q, k, v))
         mixed = attend(q, k, v, mask, seed, self.dropout)
         return out(jnp.swapaxes(mixed, 1, 2).reshape(queries.shape))
 
 
-@partial(jax.checkpoint, static_argnums=5)
+@partial(jax.custom_vjp, nondiff_argnums=(5,))
 def attend(
     q: Float[Array, "batch heads queries head_width"],
     k: Float[Array, "batch heads keys head_width"],
@@ -72,7 +73,7 @@ def attend(
     seed: UInt32[Array, "2"] | None,
     rate: float,
 ) -> Float[Array, "batch heads queries head_width"]:
-    """Softmax attention whose scores the backward pass computes again, instead of keeping them.
+    """Softmax attention that keeps no weights for the backward pass: it computes them again (arXiv 2205.14135).
 
     Args:
       q: queries.
@@ -82,14 +83,58 @@ def attend(
       seed: of the weights' dropout; None for no dropout.
       rate: of it.
     """
-    scores = jnp.einsum("bhqd,bhkd->bhqk", q, k, preferred_element_type=jnp.float32) * q.shape[-1] ** -0.5
+    return _attend_forward(q, k, v, mask, seed, rate)[0]
+
+
+def _attend_forward(q: Array, k: Array, v: Array, mask: Array | None, seed: Array | None, rate: float) -> tuple:
+    scores = jnp.einsum("bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, k, preferred_element_type=jnp.float32)
     if mask is not None:
         scores = jnp.where(mask[:, None, None, :], scores, jnp.finfo(jnp.float32).min)
-    exponentials = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+    most = scores.max(axis=-1, keepdims=True)
+    exponentials = jnp.exp(scores - most)
     total = exponentials.sum(axis=-1, keepdims=True)
     # Divided after the product with the values, which are fewer than the weights.
     mixed = jnp.einsum("bhqk,bhkd->bhqd", dropout(exponentials, seed, rate).astype(v.dtype), v)
-    return (mixed / total).astype(v.dtype)
+    mixed = (mixed / total).astype(v.dtype)
+    return mixed, (q, k, v, mask, seed, mixed, (most + jnp.log(total))[..., 0])
+
+
+def _attend_backward(rate: float, kept: tuple, gradient: Float[Array, "batch heads queries head_width"]) -> tuple:
+    """Gradients of queries, keys and values; weights lie keys first where their products sum over queries.
+
+    A product over the first axis of a stack of matrices is slow on a CPU, so both orders are computed anew.
+    """
+    q, k, v, mask, seed, mixed, log_total = kept
+    scaled = q * q.shape[-1] ** -0.5
+    delta = (gradient.astype(jnp.float32) * mixed.astype(jnp.float32)).sum(axis=-1)
+
+    def products(rows: Array, columns: Array) -> Float[Array, "batch heads rows columns"]:
+        return jnp.einsum("bhrd,bhcd->bhrc", rows, columns, preferred_element_type=jnp.float32)
+
+    def mix(weights: Array, values: Array) -> Float[Array, "batch heads rows head_width"]:
+        return jnp.einsum("bhrc,bhcd->bhrd", weights.astype(values.dtype), values)
+
+    def kept_share(x: Array, keys_first: bool) -> Array:
+        if seed is None:
+            return x
+        shape = (*q.shape[:3], k.shape[2])
+        mask = keep_mask(seed, shape, rate)
+        return jnp.where(jnp.swapaxes(mask, 2, 3) if keys_first else mask, x / (1.0 - rate), 0.0)
+
+    def weights(scores: Array, queries_at: int) -> Array:
+        found = jnp.exp(scores - jnp.expand_dims(log_total, 5 - queries_at))
+        return found if mask is None else jnp.where(jnp.expand_dims(mask, (1, queries_at)), found, 0.0)
+
+    by_key = weights(products(k, scaled), 3)
+    to_values = mix(kept_share(by_key, True), gradient)
+    to_keys = mix(by_key * (kept_share(products(v, gradient), True) - delta[:, :, None, :]), scaled)
+    by_query = weights(products(scaled, k), 2)
+    to_queries = mix(by_query * (kept_share(products(gradient, v), False) - delta[..., None]), k) * q.shape[-1] ** -0.5
+    nothing = jax.tree.map(lambda x: np.zeros(x.shape, jax.dtypes.float0), (mask, seed))
+    return to_queries.astype(q.dtype), to_keys.astype(k.dtype), to_values.astype(v.dtype), *nothing
+
+
+attend.defvjp(_attend_forward, _attend_backward)
 
 
 class PostNormLayer(nn.Module):

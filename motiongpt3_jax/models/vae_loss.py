@@ -17,9 +17,11 @@ def vae_loss(
     frames: Int[Array, "clips"],
     padding: bool,
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Sums and counts of smooth-L1 of features, positions and drift, and of the divergence from a standard normal.
+    """Sums and counts of smooth-L1 of features, positions and drift, L1 of joint velocities, and the KL divergence.
 
     Drift is the running sum of the errors in the root's velocities: how far heading and place are off by each frame.
+    Velocities are differences of positions from frame to frame; their errors are what makes feet slide. They are small,
+    where smooth-L1 has hardly a slope.
 
     Args:
       features: what went in, zero beyond a clip's frames.
@@ -33,15 +35,24 @@ def vae_loss(
     counted = jnp.where(frames > 0, features.shape[1], 0) if padding else frames
     difference = (decoded - features) * real[:, None, None]
     errors, drift = smooth_l1(difference), smooth_l1(jnp.cumsum(difference[..., ROOT], axis=1))
-    drift *= jnp.arange(features.shape[1])[:, None] < frames[:, None, None]
+    inside = jnp.arange(features.shape[1])[:, None] < frames[:, None, None]
+    drift *= inside
+    velocities = jnp.abs(jnp.diff(difference[..., POSITIONS], axis=1)) * inside[:, 1:]
     divergence = 0.5 * (jnp.exp(log_variance) + mean**2 - 1 - log_variance) * real[:, None, None]
     places = counted.sum().astype(jnp.float32)
     positions = errors[..., POSITIONS]
-    sums = {"features": errors.sum(), "positions": positions.sum(), "drift": drift.sum(), "kl": divergence.sum()}
+    sums = {
+        "features": errors.sum(),
+        "positions": positions.sum(),
+        "drift": drift.sum(),
+        "velocities": velocities.sum(),
+        "kl": divergence.sum(),
+    }
     counts = {
         "features": places * features.shape[-1],
         "positions": places * positions.shape[-1],
         "drift": places * drift.shape[-1],
+        "velocities": jnp.maximum(frames - 1, 0).sum() * velocities.shape[-1],
         "kl": real.sum() * mean[0].size,
     }
     return sums, counts

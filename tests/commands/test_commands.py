@@ -245,6 +245,18 @@ def test_bench_prints_and_writes_medians(what, tmp_path):
     assert list(measured["phases"]) == phases
 
 
+def test_bench_vae_measures_a_training_step_and_both_ways_beside_products_of_matrices(tmp_path):
+    small = ("--requests", "2", "--frames", "60", "--repeats", "1", "--json", tmp_path / "numbers.json")
+    status, out, error = call("bench", "vae", "--config", "motiongpt3:test", *small)
+    assert status == 0, error
+    measured = {each["what"]: each for each in json.loads((tmp_path / "numbers.json").read_text())}
+    assert list(measured) == ["vae train", "vae encode", "vae decode"]
+    for each in measured.values():
+        assert each["samples_per_second"] == pytest.approx(2 / each["median_seconds"])
+        assert each["products"] > 0
+    assert out.count("products of 4096 x 4096") == 3
+
+
 def test_predict_keeps_what_is_given_and_sees_nothing_else(trained, tmp_path):
     walk = dance(frames=50).astype(np.float32)
     other = np.concatenate([walk[:15], walk[14:49] + 5])

@@ -120,6 +120,14 @@ def test_padding_counts_as_right_answers_only_when_asked():
     assert counts["positions"] == 8 * 63
 
 
+def test_a_constant_error_has_no_velocity_and_a_jump_has_one():
+    sums, counts = losses(CLIPS[:1], CLIPS[:1] + 0.25, [5], padding=False)
+    assert sums["velocities"] == pytest.approx(0.0, abs=1e-4)
+    sums, counts = losses(CLIPS[:1], CLIPS[:1].at[0, 2:, 4:67].add(0.25), [5], padding=False)
+    assert sums["velocities"] == pytest.approx(63 * 0.25, rel=1e-5)
+    assert counts["velocities"] == 4 * 63
+
+
 def test_an_empty_place_for_a_clip_counts_nowhere():
     decoded = CLIPS.at[1].set(7.0)
     sums, counts = losses(CLIPS, decoded, [5, 0], padding=True)
