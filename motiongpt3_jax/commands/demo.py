@@ -40,6 +40,9 @@ NAMES = {
 WALKS = ("walk", "run", "crouch-walk", "side-step")
 """Actions whose feet are measured: they step, and should stand still in between."""
 
+GENERATED = "Motions generated from held-out sentences"
+CAPTIONED = "Held-out motions, captioned by the model"
+
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
@@ -206,11 +209,11 @@ def show(
     entries = []
     for i in firsts:
         verdict = "shows what was asked" if shares["text_to_motion"].right[i] else "does not show what was asked"
-        entries.append(Entry(clips[i].captions[0], generated[i], f"generated; {verdict}"))
+        entries.append(Entry(clips[i].captions[0], generated[i], f"seed {i}; {verdict}", section=GENERATED))
     for i in firsts:
         verdict = "a right caption" if shares["captioning"].right[i] else "a wrong caption"
         motion = Motion(features_to_joints(clips[i].features, model.skeleton)[None], model.fps, model.skeleton)
-        entries.append(Entry(captions[i], motion, f"held-out motion, captioned by the model; {verdict}"))
+        entries.append(Entry(captions[i], motion, f"clip {i}; {verdict}", section=CAPTIONED))
     asked, said = shares["text_to_motion"], shares["captioning"]
     title = (
         f"MotionGPT3 from nothing: {asked.share_right:.0%} of {len(asked.right)} held-out sentences shown, "

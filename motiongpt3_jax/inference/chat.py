@@ -15,6 +15,7 @@ from motiongpt3_jax.inference.continuation import seed_of
 from motiongpt3_jax.inference.engine import Features, Question, check_seeds
 from motiongpt3_jax.inference.lengths import Length
 from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.inference.notes import note_task, note_words
 from motiongpt3_jax.inference.options import Decoding, Sampling
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.resample import resampled
@@ -73,6 +74,8 @@ class Chat:
     ) -> Reply:
         """The answer to an instruction.
 
+        Warns with a `Note` where the model was not trained to chat, and of words that it never saw.
+
         Args:
           instruction: any sentence; `<motion>` stands for the motions, in order. Where it stands nowhere, they follow
             the sentence.
@@ -92,6 +95,8 @@ class Chat:
         options = self.model.motion_options(**sampling)
         tokenizer = self.model.engine.folder.tokenizer
         writing = {"banned": (tokenizer.end_of_motion,), "stops": (tokenizer.start_of_motion,), **(decoding or {})}
+        note_task(self.model.prompts.chats, "chat")
+        note_words(self.model.engine.folder, [instruction.replace(PLACE, " ")])
         before, shown = self._history()
         text, parts, made, lengths = text_prompt(question), [], [], []
         while True:

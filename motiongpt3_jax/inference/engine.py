@@ -28,12 +28,16 @@ from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, MotionOptions, TextOptions, sequence_example
 from motiongpt3_jax.systems.motiongpt3.build import build_config
 from motiongpt3_jax.systems.motiongpt3.modules import Constrain
+from motiongpt3_jax.text.tokenizer import END, SPECIALS
 
 Features = Float[np.ndarray, "frames features"]
 Joints = Float[np.ndarray, "frames joints 3"]
 
 LONGEST = 196
 """Frames of the longest motion that is made at once, as in the data of the field."""
+
+SHOWN = 60
+"""Letters of a text that an error shows of it."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +238,11 @@ class Engine:
         if most < 1:
             raise ValueError(f"{spare} new tokens were asked for; this model reads and writes {most + spare} in all")
         if len(ids) > most:
-            raise ValueError(f"a question has {len(ids)} tokens; this model reads up to {most} here: shorten it")
+            room = f"{most} where {spare} are written: ask for fewer, or" if spare else f"{most}:"
+            raise ValueError(
+                f"{_shown(question.text)} takes {len(ids)} tokens with what stands around it; this model reads up to "
+                f"{room} shorten it"
+            )
         ends = np.cumsum([0, *(len(clip) for clip in question.clips)]).tolist()
         everything = np.ones(len(ids), bool)
         interleave = self.folder.config["layout"]["interleave"]
@@ -317,6 +325,13 @@ def _joints(
 ) -> Float[Array, "rows length joints 3"]:
     features = system.features(variables, latents, frames, length)
     return features_to_joints(features * body.std + body.mean, body.skeleton)
+
+
+def _shown(text: str) -> str:
+    """The beginning of a long question, without the places of motions."""
+    for token in (END, *SPECIALS):
+        text = text.replace(token, "")
+    return f"the sentence '{text.strip()[:SHOWN]}...'" if text.strip() else "the motion"
 
 
 def _ended(ids: list[int], end: int) -> list[int]:

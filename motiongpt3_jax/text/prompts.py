@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from motiongpt3_jax.text.subtasks import PLACEHOLDER, PLACEHOLDERS
-from motiongpt3_jax.text.tokenizer import END, SPECIALS
+from motiongpt3_jax.text.tokenizer import END, SPECIALS, require_unicode
 
 Style = Literal["train", "official_eval", "official_eval_length"]
 """How questions are put: as in training, or as the official evaluation puts them."""
@@ -72,7 +72,8 @@ def text_prompt(question: str) -> str:
 
 
 def check_words(sentence: str) -> None:
-    """Raises ValueError when a sentence holds a special token."""
+    """Raises ValueError when a sentence holds a special token, or bytes that are no text."""
+    require_unicode(sentence)
     for token in (END, *SPECIALS):
         if token in sentence:
             raise ValueError(f"the sentence {sentence!r} holds {token}, which has a meaning of its own; leave it out")
