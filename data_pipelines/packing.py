@@ -87,6 +87,31 @@ def place(lengths: Sequence[int], frames: Sequence[int], free: Sequence[int]) ->
     return places
 
 
+def rows_deviation(sizes: Sequence[Size], shape: RowShape, clips: int, chances: Sequence[float]) -> float:
+    """Standard deviation of the number of rows that an epoch takes, as its samples are drawn anew.
+
+    A sample counts as the part of a row that it takes of what it takes most of. That part is drawn anew from those of
+    all samples, which is more than another crop, caption or template changes it.
+
+    Args:
+      sizes: the samples of one epoch.
+      shape: how much a row holds.
+      clips: clips that may be visited.
+      chances: of a visit, for each sub-task.
+    """
+    parts = np.array([_part(size, shape) for size in sizes] or [0.0])
+    visits = clips * sum(chance * (1 - chance) for chance in chances)
+    return float(np.sqrt(len(sizes) * parts.var() + visits * np.mean(parts**2)))
+
+
+def _part(size: Size, shape: RowShape) -> float:
+    """The part of a row that a sample takes of what it takes most of."""
+    parts = [1 / shape.samples, *(need / have for need, (_, have) in zip(size.slots, shape.slots))]
+    parts.append(size.outputs / shape.outputs if shape.outputs else 0.0)
+    room = [sum(count for limit, count in shape.clips if limit >= frames) for frames in size.clips]
+    return max(*parts, sum(1 / places for places in room))
+
+
 def pack(sizes: Sequence[Size], shape: RowShape, window: int = 16) -> list[list[int]]:
     """Which samples share a row: first fit over a window of open rows, in the order given.
 

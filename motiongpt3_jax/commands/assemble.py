@@ -18,7 +18,7 @@ from motiongpt3_jax.data_pipelines.records import Records, open_records
 from motiongpt3_jax.data_pipelines.sources import SourceOptions, build_source
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import Body, ModelFolder, make_folder, plain, read_folder
-from motiongpt3_jax.parallel import constrain, make_mesh
+from motiongpt3_jax.parallel import constrain, local_rows, make_mesh
 from motiongpt3_jax.systems.motiongpt3 import LayoutOptions, MotionGPT3, SequenceLayout, clip_layout
 from motiongpt3_jax.systems.motiongpt3.build import build_objective
 from motiongpt3_jax.text import Tokenizer, load_templates, load_tokenizer, train_tokenizer
@@ -85,7 +85,6 @@ class Run:
             crop=data["crop"],
             workers=data["workers"],
         )
-        process = (jax.process_index(), jax.process_count())
         return Loader(
             clips.source,
             clips.lengths,
@@ -94,7 +93,7 @@ class Run:
             self.folder.body.std,
             layout,
             options,
-            process,
+            local_rows(self.mesh(), batch["rows"]),
         )
 
 
