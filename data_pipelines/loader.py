@@ -6,7 +6,6 @@ batches, enough for all of its rows; its rows are dealt evenly over them, and em
 """
 
 import math
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -20,7 +19,6 @@ from jaxtyping import Float
 from motiongpt3_jax.batch import Batch, Example, Layout, Sample
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.packing import RowShape, build, pack, rows_deviation, size_of, useful
-
 
 ORDER = 2
 """Version of the order in which samples come, for a seed and a data set. It rises when that order changes: a run keeps

@@ -83,7 +83,7 @@ def test_an_epoch_that_finds_no_room_is_an_error():
     data = loader(clips=60, rows=8)
     data.plan(0)
     data._plans[1] = data.plan(1)._replace(rows=[[0]] * (8 * data.steps_per_epoch + 1))
-    with pytest.raises(ValueError, match="epoch 1 takes .* rows and its .* batches of 8 rows hold"):
+    with pytest.raises(ValueError, match=r"epoch 1 takes .* rows and its .* batches of 8 rows hold"):
         data.batch(data.steps_per_epoch)
 
 
