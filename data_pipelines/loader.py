@@ -18,14 +18,11 @@ from jaxtyping import Float
 
 from motiongpt3_jax.batch import Batch, Example, Layout, Sample
 from motiongpt3_jax.data_pipelines.clip import Clip
-from motiongpt3_jax.data_pipelines.packing import RowShape, build, pack, rows_deviation, size_of, useful
+from motiongpt3_jax.data_pipelines.packing import RowShape, build, pack, size_of, spare_rows, useful
 
 ORDER = 2
 """Version of the order in which samples come, for a seed and a data set. It rises when that order changes: a run keeps
 to the one that it began with."""
-
-DEVIATIONS = 6
-"""An epoch has batches for the rows of the first and so many standard deviations more, as epochs differ in draws."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +62,11 @@ class Plan(NamedTuple):
 
     Attributes:
       rows: numbers of the samples of each row.
-      deviation: standard deviation of the number of rows between epochs.
+      spare: rows that other epochs may take beyond these.
     """
 
     rows: list[list[int]]
-    deviation: float
+    spare: int
 
 
 @dataclass(frozen=True)
@@ -99,8 +96,8 @@ class Loader:
     @cached_property
     def steps_per_epoch(self) -> int:
         """Batches of every epoch: enough for the rows of the first and what other draws may add to them."""
-        rows, deviation = self.plan(0)
-        return math.ceil((len(rows) + math.ceil(DEVIATIONS * deviation)) / self.options.rows)
+        rows, spare = self.plan(0)
+        return math.ceil((len(rows) + spare) / self.options.rows)
 
     def visit(self, epoch: int, number: int) -> Visit:
         """Sample `number` of an epoch: clip `number // subtasks`, with its caption, crop and prompt draws."""
@@ -128,32 +125,35 @@ class Loader:
         return draws.permutation(chosen) if self.options.shuffle else chosen
 
     def plan(self, epoch: int) -> Plan:
-        """The rows of an epoch."""
-        if epoch not in self._plans:
-            numbers = self.numbers(epoch)
-            examples = self.layout([self.visit(epoch, int(number)).sample for number in numbers])
-            sizes = [size_of(example, self.options.shape) for example in examples]
-            rows = [[int(numbers[i]) for i in row] for row in pack(sizes, self.options.shape)]
-            while len(self._plans) > 2:
-                self._plans.pop(next(key for key in self._plans if key != 0))
-            chances = [min(visits, 1.0) for _, visits in self.options.subtasks]
-            deviation = rows_deviation(sizes, self.options.shape, len(self.lengths), chances)
-            self._plans[epoch] = Plan(rows, deviation)
-        return self._plans[epoch]
-
-    def batch(self, step: int) -> Batch:
-        """This process's rows of batch `step`, counted over all epochs.
+        """The rows of an epoch.
 
         Raises:
-          ValueError: the epoch has more rows than its batches hold.
+          ValueError: they are more than the batches of an epoch hold.
         """
+        if epoch not in self._plans:
+            while len(self._plans) > 2:
+                self._plans.pop(next(key for key in self._plans if key != 0))
+            self._plans[epoch] = self._pack(epoch)
+        return self._plans[epoch]
+
+    def _pack(self, epoch: int) -> Plan:
+        numbers, shape = self.numbers(epoch), self.options.shape
+        examples = self.layout([self.visit(epoch, int(number)).sample for number in numbers])
+        sizes = [size_of(example, shape) for example in examples]
+        rows = pack(sizes, shape)
+        if epoch and len(rows) > (room := self.steps_per_epoch * self.options.rows):
+            raise ValueError(
+                f"epoch {epoch} takes {len(rows)} rows and its {self.steps_per_epoch} batches of "
+                f"{self.options.rows} rows hold {room}; give rows room for more samples, or batches more rows."
+            )
+        chances = [min(visits, 1.0) for _, visits in self.options.subtasks]
+        spare = spare_rows(sizes, shape, len(self.lengths), chances)
+        return Plan([[int(numbers[i]) for i in row] for row in rows], spare)
+
+    def batch(self, step: int) -> Batch:
+        """This process's rows of batch `step`, counted over all epochs."""
         epoch, place = divmod(step, self.steps_per_epoch)
         rows, steps = self.plan(epoch).rows, self.steps_per_epoch
-        if len(rows) > steps * self.options.rows:
-            raise ValueError(
-                f"epoch {epoch} takes {len(rows)} rows and its {steps} batches of {self.options.rows} rows hold "
-                f"{steps * self.options.rows}; give rows room for more samples, or batches more rows."
-            )
         full = rows[place * len(rows) // steps : (place + 1) * len(rows) // steps]
         full += [[] for _ in range(self.options.rows - len(full))]
         return self._build(epoch, full if self.rows is None else [full[row] for row in self.rows])

@@ -4,6 +4,7 @@ A row has room for so many slots of each modality, so many clips of each length,
 first open row that has room for all of theirs; a row that finds no more takers is closed.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -87,11 +88,12 @@ def place(lengths: Sequence[int], frames: Sequence[int], free: Sequence[int]) ->
     return places
 
 
-def rows_deviation(sizes: Sequence[Size], shape: RowShape, clips: int, chances: Sequence[float]) -> float:
-    """Standard deviation of the number of rows that an epoch takes, as its samples are drawn anew.
+def spare_rows(sizes: Sequence[Size], shape: RowShape, clips: int, chances: Sequence[float]) -> int:
+    """Rows that another epoch may take beyond those of this one, as its samples are drawn anew.
 
-    A sample counts as the part of a row that it takes of what it takes most of. That part is drawn anew from those of
-    all samples, which is more than another crop, caption or template changes it.
+    Six standard deviations and two rows; none where all samples are alike. A sample counts as the part of a row that it
+    takes of what it takes most of. That part is drawn anew from those of all samples, which is more than another crop,
+    caption or template changes it and makes up for what another order changes in the packing.
 
     Args:
       sizes: the samples of one epoch.
@@ -101,7 +103,8 @@ def rows_deviation(sizes: Sequence[Size], shape: RowShape, clips: int, chances: 
     """
     parts = np.array([_part(size, shape) for size in sizes] or [0.0])
     visits = clips * sum(chance * (1 - chance) for chance in chances)
-    return float(np.sqrt(len(sizes) * parts.var() + visits * np.mean(parts**2)))
+    deviation = math.sqrt(len(sizes) * parts.var() + visits * np.mean(parts**2))
+    return math.ceil(6 * deviation) + 2 if deviation > 1e-6 else 0
 
 
 def _part(size: Size, shape: RowShape) -> float:

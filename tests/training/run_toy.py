@@ -1,4 +1,4 @@
-"""Trains the toy: run_toy.py RUN_DIR STEPS SECONDS_PER_STEP [PROCESS COUNT PORT [DATA FSDP TENSOR ROWS]].
+"""Trains the toy: run_toy.py RUN_DIR STEPS SECONDS_PER_STEP [PROCESS COUNT PORT [DATA FSDP TENSOR ROWS [interleaved]]].
 
 A process of its own, so that tests can kill it.
 """
@@ -26,10 +26,13 @@ def main() -> None:
     run_dir, steps, _, *process = sys.argv[1:]
     if process:
         jax.distributed.initialize(f"localhost:{process[2]}", int(process[1]), int(process[0]))
-    *axes, rows = map(int, process[3:] or (jax.device_count(), 1, 1, 4))
-    mesh = make_mesh(*axes)
-    data, stages = SlowData(rows=rows, mesh=mesh), two_stages(int(steps))
+    data, fsdp, tensor, rows = map(int, process[3:7] or (jax.device_count(), 1, 1, 4))
+    # As on a torus, where the devices of one process need not be neighbours on the mesh.
+    devices = sorted(jax.devices(), key=lambda device: device.id % 2) if process[7:] else None
+    mesh = make_mesh(data, fsdp, tensor, devices=devices)
+    stages = two_stages(int(steps))
     try:
+        data = SlowData(rows=rows, mesh=mesh)
         run(ToySystem(), stages, lambda stage: data, run_dir, mesh=mesh, hooks=Hooks(show_every=0))
     except (TrainingInterrupted, ValueError) as stopped:
         sys.exit(f"{stopped}")
