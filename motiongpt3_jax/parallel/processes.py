@@ -14,6 +14,9 @@ T = TypeVar("T")
 PATIENCE = timedelta(hours=12)
 """How long processes wait for what the first one does: it may convert a data set."""
 
+DONE = "done"
+"""Stands for a success where otherwise an error's sentence does."""
+
 _CALLS = count()
 
 
@@ -34,14 +37,14 @@ def first_does(what: str, action: Callable[[], T]) -> T | None:
         return action()
     client, key = multihost.get_jax_distributed_client(), f"motiongpt3_jax/first_does/{next(_CALLS)}"
     if jax.process_index():
-        failure = client.blocking_key_value_get(key, int(PATIENCE.total_seconds() * 1000)).removeprefix("done")
-        if failure:
-            raise ValueError(f"process 0 could not {what}: {failure}")
+        outcome = client.blocking_key_value_get(key, int(PATIENCE.total_seconds() * 1000))
+        if outcome != DONE:
+            raise ValueError(f"process 0 could not {what}: {outcome}")
         return None
     outcome = "it was stopped"
     try:
         result = action()
-        outcome = "done"
+        outcome = DONE
         return result
     except (ValueError, OSError) as error:
         outcome = str(error)
