@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from motiongpt3_jax.inference import Model
+from motiongpt3_jax.inference.model import Model
 from tests.trained import call
 from tests.training.test_damage import biggest, cut
 from tests.training.test_lock import HOLD, ROOT

@@ -36,7 +36,7 @@ def start(
 
 def errors(processes: list[subprocess.Popen], status: int = 0) -> list[str]:
     """What each process wrote to its standard error; all end with a status."""
-    found = [process.communicate(timeout=120)[1] for process in processes]
+    found = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [status] * len(processes), found
     return found
 
@@ -98,7 +98,7 @@ def test_rows_that_do_not_divide_over_processes_are_refused_by_all(tmp_path):
 def test_a_damaged_checkpoint_is_set_aside_by_one_process_for_all(tmp_path):
     errors(start(tmp_path / "two", steps=10))
     cut(biggest(tmp_path / "two/checkpoints/second/10"))
-    shown = [process.communicate(timeout=120) for process in start(tmp_path / "two", steps=10)]
+    shown = [process.communicate(timeout=300) for process in start(tmp_path / "two", steps=10)]
     assert ["is damaged (" in out for out, _ in shown] == [True, False], shown
     same(tmp_path / "two", alone(tmp_path / "one", rows=4, steps=10))
 
