@@ -46,9 +46,8 @@ class Run:
     records: Records
 
     def stages(self) -> list[Stage]:
-        """The stages that the config asks for, in order; a pretrained text branch is not pretrained again."""
-        names = [name for name in self.config["run"] if name != "text" or not self.config["pretrained"]]
-        return [make_stage(name, self.config["stages"]) for name in names]
+        """The stages that the config asks for, in order."""
+        return [make_stage(name, self.config["stages"]) for name in stage_names(self.config)]
 
     def system(self) -> MotionGPT3:
         """The model's functions, pinned to the mesh where there are several devices."""
@@ -96,6 +95,11 @@ class Run:
         )
 
 
+def stage_names(config: Mapping[str, Any]) -> list[str]:
+    """The stages that a config asks for, in order; a pretrained text branch is not pretrained again."""
+    return [name for name in config["run"] if name != "text" or not config["pretrained"]]
+
+
 def mesh_of(config: Mapping[str, Any]) -> Mesh:
     """All devices, along the axes that a config asks for."""
     said = config["mesh"]
@@ -108,7 +112,7 @@ def check_devices(config: Mapping[str, Any]) -> None:
     Raises:
       ValueError: names the stage and what would do.
     """
-    stages = {name: config["stages"][name] for name in config["run"] if name in config["stages"]}
+    stages = {name: config["stages"][name] for name in stage_names(config) if name in config["stages"]}
     sizes = {name: BatchSize(said["batch"]["rows"], said["optimizer"]["accumulate"]) for name, said in stages.items()}
     check_divides(mesh_of(config).shape, sizes, config["model"]["decoder"]["heads"])
 
