@@ -1,12 +1,15 @@
 """From clips to batches: crop, normalise, prompt, lay out, pack, in an order that is a pure function of the step.
 
 Which samples share global row r of epoch e depends on (seed, e) alone, and each sample's draws on (seed, e, sample).
-So the whole state of the data is one integer, the step, on any number of processes.
+So the whole state of the data is one integer, the step, on any number of processes. Every epoch has the same number of
+batches, enough for all of its rows; its rows are dealt evenly over them, and empty rows fill each batch up.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import grain
 import numpy as np
@@ -15,7 +18,11 @@ from jaxtyping import Float
 
 from motiongpt3_jax.batch import Batch, Example, Layout, Sample
 from motiongpt3_jax.data_pipelines.clip import Clip
-from motiongpt3_jax.data_pipelines.packing import RowShape, build, pack, size_of, useful
+from motiongpt3_jax.data_pipelines.packing import RowShape, build, pack, size_of, spare_rows, useful
+
+ORDER = 2
+"""Version of the order in which samples come, for a seed and a data set. It rises when that order changes: a run keeps
+to the one that it began with."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,18 @@ class Visit:
     start: int
 
 
+class Plan(NamedTuple):
+    """How an epoch is packed.
+
+    Attributes:
+      rows: numbers of the samples of each row.
+      spare: rows that other epochs may take beyond these.
+    """
+
+    rows: list[list[int]]
+    spare: int
+
+
 @dataclass(frozen=True)
 class Loader:
     """Batches of one stage.
@@ -61,7 +80,7 @@ class Loader:
       mean, std: statistics that normalise the features.
       layout: the system's layout.
       options: how samples are drawn and batched.
-      process: (index, count) of this process; it takes its slice of each batch's rows.
+      rows: the rows of each global batch that this process loads; all of them when not given.
     """
 
     source: Sequence[Clip]
@@ -71,13 +90,14 @@ class Loader:
     std: Float[np.ndarray, "features"]
     layout: Layout
     options: LoaderOptions
-    process: tuple[int, int] = (0, 1)
-    _plans: dict[int, list[list[int]]] = field(default_factory=dict, repr=False, compare=False)
+    rows: Sequence[int] | None = None
+    _plans: dict[int, Plan] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def steps_per_epoch(self) -> int:
-        """Batches of every epoch, set by the first one's packing."""
-        return max(1, len(self.plan(0)) // self.options.rows)
+        """Batches of every epoch: enough for the rows of the first and what other draws may add to them."""
+        rows, spare = self.plan(0)
+        return math.ceil((len(rows) + spare) / self.options.rows)
 
     def visit(self, epoch: int, number: int) -> Visit:
         """Sample `number` of an epoch: clip `number // subtasks`, with its caption, crop and prompt draws."""
@@ -104,26 +124,39 @@ class Loader:
         chosen = np.flatnonzero((chance < visits).ravel())
         return draws.permutation(chosen) if self.options.shuffle else chosen
 
-    def plan(self, epoch: int) -> list[list[int]]:
-        """The rows of an epoch, as numbers of samples."""
+    def plan(self, epoch: int) -> Plan:
+        """The rows of an epoch.
+
+        Raises:
+          ValueError: they are more than the batches of an epoch hold.
+        """
         if epoch not in self._plans:
-            numbers = self.numbers(epoch)
-            examples = self.layout([self.visit(epoch, int(number)).sample for number in numbers])
-            sizes = [size_of(example, self.options.shape) for example in examples]
-            rows = [[int(numbers[i]) for i in row] for row in pack(sizes, self.options.shape)]
             while len(self._plans) > 2:
                 self._plans.pop(next(key for key in self._plans if key != 0))
-            self._plans[epoch] = rows
+            self._plans[epoch] = self._pack(epoch)
         return self._plans[epoch]
+
+    def _pack(self, epoch: int) -> Plan:
+        numbers, shape = self.numbers(epoch), self.options.shape
+        examples = self.layout([self.visit(epoch, int(number)).sample for number in numbers])
+        sizes = [size_of(example, shape) for example in examples]
+        rows = pack(sizes, shape)
+        if epoch and len(rows) > (room := self.steps_per_epoch * self.options.rows):
+            raise ValueError(
+                f"epoch {epoch} takes {len(rows)} rows and its {self.steps_per_epoch} batches of "
+                f"{self.options.rows} rows hold {room}; give rows room for more samples, or batches more rows."
+            )
+        chances = [min(visits, 1.0) for _, visits in self.options.subtasks]
+        spare = spare_rows(sizes, shape, len(self.lengths), chances)
+        return Plan([[int(numbers[i]) for i in row] for row in rows], spare)
 
     def batch(self, step: int) -> Batch:
         """This process's rows of batch `step`, counted over all epochs."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        rows = self.plan(epoch)
-        index, count = self.process
-        mine = self.options.rows // count
-        first = place * self.options.rows + index * mine
-        return self._build(epoch, [rows[(first + i) % len(rows)] for i in range(mine)])
+        rows, steps = self.plan(epoch).rows, self.steps_per_epoch
+        full = rows[place * len(rows) // steps : (place + 1) * len(rows) // steps]
+        full += [[] for _ in range(self.options.rows - len(full))]
+        return self._build(epoch, full if self.rows is None else [full[row] for row in self.rows])
 
     def batches(self, start_step: int = 0) -> Iterator[Batch]:
         """Batches from `start_step` on, without end, read ahead by Grain."""
@@ -165,11 +198,18 @@ class StageData:
       train: endless batches.
       held_out: batches of another split; None when there is none.
       validation_batches: how many of them make a validation.
+      order: version of the order in which samples come.
     """
 
     train: Loader
     held_out: Loader | None = None
     validation_batches: int = 4
+    order: int = ORDER
+
+    @property
+    def rows(self) -> int:
+        """Rows of a global batch."""
+        return self.train.options.rows
 
     def batch(self, step: int) -> Batch:
         """This process's rows of training batch `step`."""

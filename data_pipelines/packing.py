@@ -4,6 +4,7 @@ A row has room for so many slots of each modality, so many clips of each length,
 first open row that has room for all of theirs; a row that finds no more takers is closed.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -85,6 +86,33 @@ def place(lengths: Sequence[int], frames: Sequence[int], free: Sequence[int]) ->
         left[bucket] -= 1
         places.append(bucket)
     return places
+
+
+def spare_rows(sizes: Sequence[Size], shape: RowShape, clips: int, chances: Sequence[float]) -> int:
+    """Rows that another epoch may take beyond those of this one, as its samples are drawn anew.
+
+    Six standard deviations and two rows; none where all samples are alike. A sample counts as the part of a row that it
+    takes of what it takes most of. That part is drawn anew from those of all samples, which is more than another crop,
+    caption or template changes it and makes up for what another order changes in the packing.
+
+    Args:
+      sizes: the samples of one epoch.
+      shape: how much a row holds.
+      clips: clips that may be visited.
+      chances: of a visit, for each sub-task.
+    """
+    parts = np.array([_part(size, shape) for size in sizes] or [0.0])
+    visits = clips * sum(chance * (1 - chance) for chance in chances)
+    deviation = math.sqrt(len(sizes) * parts.var() + visits * np.mean(parts**2))
+    return math.ceil(6 * deviation) + 2 if deviation > 1e-6 else 0
+
+
+def _part(size: Size, shape: RowShape) -> float:
+    """The part of a row that a sample takes of what it takes most of."""
+    parts = [1 / shape.samples, *(need / have for need, (_, have) in zip(size.slots, shape.slots))]
+    parts.append(size.outputs / shape.outputs if shape.outputs else 0.0)
+    room = [sum(count for limit, count in shape.clips if limit >= frames) for frames in size.clips]
+    return max(*parts, sum(1 / places for places in room))
 
 
 def pack(sizes: Sequence[Size], shape: RowShape, window: int = 16) -> list[list[int]]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental.multihost_utils import sync_global_devices
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -20,7 +19,8 @@ from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import Body, ModelFolder, make_folder, plain, read_folder
 from motiongpt3_jax.inference.known_words import KnownWords
 from motiongpt3_jax.inference.prompts import Prompts
-from motiongpt3_jax.parallel import constrain, make_mesh
+from motiongpt3_jax.parallel import constrain, local_rows, make_mesh
+from motiongpt3_jax.parallel.checks import BatchSize, check_divides
 from motiongpt3_jax.systems.motiongpt3 import LayoutOptions, MotionGPT3, SequenceLayout, clip_layout
 from motiongpt3_jax.systems.motiongpt3.build import build_objective
 from motiongpt3_jax.text import Tokenizer, load_templates, load_tokenizer, train_tokenizer
@@ -48,9 +48,8 @@ class Run:
     records: Records
 
     def stages(self) -> list[Stage]:
-        """The stages that the config asks for, in order; a pretrained text branch is not pretrained again."""
-        names = [name for name in self.config["run"] if name != "text" or not self.config["pretrained"]]
-        return [make_stage(name, self.config["stages"]) for name in names]
+        """The stages that the config asks for, in order."""
+        return [make_stage(name, self.config["stages"]) for name in stage_names(self.config)]
 
     def system(self) -> MotionGPT3:
         """The model's functions, pinned to the mesh where there are several devices."""
@@ -58,8 +57,7 @@ class Run:
 
     def mesh(self) -> Mesh:
         """All devices, along the axes that the config asks for."""
-        said = self.config["mesh"]
-        return make_mesh(None if said["data"] < 0 else said["data"], said["fsdp"], said["tensor"])
+        return mesh_of(self.config)
 
     def data(self, stage: Stage) -> StageData:
         """Training and validation batches of a stage."""
@@ -87,7 +85,6 @@ class Run:
             crop=data["crop"],
             workers=data["workers"],
         )
-        process = (jax.process_index(), jax.process_count())
         return Loader(
             clips.source,
             clips.lengths,
@@ -96,14 +93,36 @@ class Run:
             self.folder.body.std,
             layout,
             options,
-            process,
+            local_rows(self.mesh(), batch["rows"]),
         )
+
+
+def stage_names(config: Mapping[str, Any]) -> list[str]:
+    """The stages that a config asks for, in order; a pretrained text branch is not pretrained again."""
+    return [name for name in config["run"] if name != "text" or not config["pretrained"]]
+
+
+def mesh_of(config: Mapping[str, Any]) -> Mesh:
+    """All devices, along the axes that a config asks for."""
+    said = config["mesh"]
+    return make_mesh(None if said["data"] < 0 else said["data"], said["fsdp"], said["tensor"])
+
+
+def check_devices(config: Mapping[str, Any]) -> None:
+    """Refuses a mesh over which the batches of some stage of a config, or the decoder's heads, do not divide.
+
+    Raises:
+      ValueError: names the stage and what would do.
+    """
+    stages = {name: config["stages"][name] for name in stage_names(config) if name in config["stages"]}
+    sizes = {name: BatchSize(said["batch"]["rows"], said["optimizer"]["accumulate"]) for name, said in stages.items()}
+    check_divides(mesh_of(config).shape, sizes, config["model"]["decoder"]["heads"])
 
 
 def make_run(config: ConfigDict, workdir: str | Path) -> Run:
     """Prepares a run's folder, or opens it again: data, tokenizer, statistics, config.
 
-    Of several processes the first prepares it; they share a file system.
+    Of several processes the first prepares it, before the others call this; they share a file system.
 
     Raises:
       ValueError: the folder was made with another model, tokenizer, data or layout; says which.
@@ -116,7 +135,6 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
     if begun:
         check_same(begun.config, wanted, workdir)
     if jax.process_index():
-        sync_global_devices("the run's folder is ready")
         return Run(wanted, read_folder(workdir), prepare_data(wanted, workdir))
     start = None if begun else open_start(wanted)
     records = prepare_data(wanted, workdir)
@@ -128,8 +146,6 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
     if start:
         tokenizer, body = of_start(start, tokenizer, body)
     folder = make_folder(workdir, wanted, tokenizer, body, words=find_words(wanted, records, begun, start))
-    if jax.process_count() > 1:
-        sync_global_devices("the run's folder is ready")
     return Run(wanted, folder, records)
 
 

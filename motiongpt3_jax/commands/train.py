@@ -1,6 +1,7 @@
 """Runs the stages of a config."""
 
 import argparse
+import os
 import sys
 import time
 from functools import partial
@@ -11,7 +12,7 @@ from jax.experimental.multihost_utils import process_allgather
 from ml_collections import ConfigDict
 
 from motiongpt3_jax.commands.arguments import command_parser
-from motiongpt3_jax.commands.assemble import Run, make_run
+from motiongpt3_jax.commands.assemble import Run, check_devices, make_run
 from motiongpt3_jax.commands.beginning import beginning, begins_trained
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.inference.engine import Engine, make_system
@@ -19,8 +20,10 @@ from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import Motion, features_to_joints
 from motiongpt3_jax.motion.pictures import Entry, write_page
+from motiongpt3_jax.parallel import first_does
+from motiongpt3_jax.parallel.processes import node_gpus
 from motiongpt3_jax.systems.interface import Variables
-from motiongpt3_jax.training import Hooks, Stage, TrainingDiverged, TrainingInterrupted
+from motiongpt3_jax.training import Hooks, Stage, TrainingDiverged, TrainingInterrupted, only_run
 from motiongpt3_jax.training import run as run_stages
 
 SAMPLES = 4
@@ -62,7 +65,7 @@ def join_processes(words: list[str]) -> None:
       ValueError: other words.
     """
     if not words:
-        return jax.distributed.initialize()
+        return jax.distributed.initialize(local_device_ids=node_gpus(os.environ))
     if len(words) != 3 or not all(word.isdigit() for word in words[1:]):
         raise ValueError(f"--distributed {' '.join(words)}: give nothing, or HOST:PORT COUNT INDEX")
     return jax.distributed.initialize(words[0], int(words[1]), int(words[2]))
@@ -75,19 +78,21 @@ def train(config: ConfigDict, workdir: str | Path, minutes: dict[str, float] | N
       SystemExit: a signal stopped the run, or a loss was not finite.
     """
     clock = _Clock({} if minutes is None else minutes)
-    made = make_run(config, workdir)
-    system = made.system()
+    check_devices(config.to_dict())
     try:
-        run_stages(
-            system,
-            made.stages(),
-            lambda stage: clock.begin(stage.name) or made.data(stage),
-            workdir,
-            seed=made.config["seed"],
-            initial=partial(beginning, system, made.config) if begins_trained(made.config) else None,
-            mesh=made.mesh(),
-            hooks=Hooks(samples=partial(render, made, {})),
-        )
+        with only_run(workdir):
+            made = first_does("prepare the run", partial(make_run, config, workdir)) or make_run(config, workdir)
+            system = made.system()
+            run_stages(
+                system,
+                made.stages(),
+                lambda stage: clock.begin(stage.name) or made.data(stage),
+                workdir,
+                seed=made.config["seed"],
+                initial=partial(beginning, system, made.config) if begins_trained(made.config) else None,
+                mesh=made.mesh(),
+                hooks=Hooks(samples=partial(render, made, {})),
+            )
     except (TrainingInterrupted, TrainingDiverged) as stopped:
         # Leaves with status 1 and this sentence alone.
         sys.exit(f"motiongpt3: {stopped}")

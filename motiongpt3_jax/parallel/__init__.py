@@ -1,6 +1,16 @@
 """Device meshes, the sharding table, and arrays on their way to devices."""
 
 from motiongpt3_jax.parallel.mesh import make_mesh
-from motiongpt3_jax.parallel.sharding import constrain, put_batch, replicated, rows_sharding, shardings
+from motiongpt3_jax.parallel.processes import first_does
+from motiongpt3_jax.parallel.sharding import constrain, local_rows, put_batch, replicated, rows_sharding, shardings
 
-__all__ = ["constrain", "make_mesh", "put_batch", "replicated", "rows_sharding", "shardings"]
+__all__ = [
+    "constrain",
+    "first_does",
+    "local_rows",
+    "make_mesh",
+    "put_batch",
+    "replicated",
+    "rows_sharding",
+    "shardings",
+]

@@ -23,7 +23,7 @@ def make_mesh(
       ValueError: the axes do not multiply to the number of devices.
     """
     count = len(devices) if devices is not None else jax.device_count()
-    shape = (count // (fsdp * tensor) if data is None else data, fsdp, tensor)
+    shape = (count // max(fsdp * tensor, 1) if data is None else data, fsdp, tensor)
     if min(shape) < 1 or shape[0] * fsdp * tensor != count:
         given = " x ".join(f"{name} {size}" for name, size in zip(AXES, shape))
         raise ValueError(f"mesh {given} does not fill {count} devices; choose sizes whose product is {count}.")

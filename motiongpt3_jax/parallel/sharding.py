@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -66,23 +67,64 @@ def rows_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, ROWS)
 
 
-def put_batch(mesh: Mesh, batch: Tree) -> Tree:
-    """A global batch on the devices, from each process's own rows (numpy, rows first).
+def row_shards(axes: Mapping[str, int]) -> int:
+    """How many parts the rows of a batch are split into, on a mesh with axes of these sizes."""
+    return axes["data"] * axes["fsdp"]
+
+
+def local_rows(mesh: Mesh, rows: int) -> list[int]:
+    """The rows of a global batch that this process's devices hold, rising: those that it has to load.
+
+    Where the axis `tensor` crosses processes, several of them hold the same rows; on a torus of devices they need not
+    be one interval.
 
     Raises:
       ValueError: the global rows do not divide over the mesh.
     """
-    rows = len(jax.tree.leaves(batch)[0]) * jax.process_count()
-    shares = mesh.shape["data"] * mesh.shape["fsdp"]
-    if rows % shares:
+    shards = row_shards(mesh.shape)
+    if rows % shards:
         raise ValueError(
-            f"a batch of {rows} rows does not divide over data x fsdp = {shares} devices; "
-            f"choose a multiple of {shares} rows."
+            f"a batch of {rows} rows does not divide over data x fsdp = {shards} devices; "
+            f"choose a multiple of {shards} rows."
+        )
+    parts = rows_sharding(mesh).addressable_devices_indices_map((rows,)).values()
+    return sorted({row for (part,) in parts for row in range(*part.indices(rows))})
+
+
+def put_batch(mesh: Mesh, batch: Tree, rows: int | None = None) -> Tree:
+    """A global batch on the devices, from this process's rows (numpy, rows first).
+
+    Args:
+      mesh: the devices.
+      batch: the rows of `local_rows(mesh, rows)`, in that order.
+      rows: rows of the global batch; not given, `batch` has them all.
+
+    Raises:
+      ValueError: the global rows do not divide over the mesh, or the batch has others than this process's devices hold.
+    """
+    given = len(jax.tree.leaves(batch)[0])
+    rows = given if rows is None else rows
+    here = local_rows(mesh, rows)
+    if given != len(here):
+        raise ValueError(
+            f"process {jax.process_index()} has {given} rows of a batch of {rows}, and its devices hold {len(here)}; "
+            "load the rows that `local_rows` names."
         )
     sharding = rows_sharding(mesh)
     if jax.process_count() == 1:  # the same result in half the time
         return jax.device_put(batch, sharding)
-    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), batch)
+    return jax.tree.map(lambda x: _global_array(sharding, x, here, rows), batch)
+
+
+def _global_array(sharding: NamedSharding, local: np.ndarray, here: Sequence[int], rows: int) -> jax.Array:
+    """A global array from this process's rows: each device takes those that the sharding gives it."""
+
+    def part(index: tuple[slice, ...]) -> np.ndarray:
+        first, stop, _ = index[0].indices(rows)
+        start = here.index(first)
+        return local[start : start + stop - first]
+
+    return jax.make_array_from_callback((rows, *local.shape[1:]), sharding, part)
 
 
 def constrain(name: str, x: Float[Array, "rows ..."]) -> Float[Array, "rows ..."]:

@@ -30,13 +30,13 @@ class Terms(struct.PyTreeNode):
       sums: summed loss of each term over the batch.
       counts: what each term's sum is divided by; depends on the batch, never on parameters.
       metrics: (sum, count) of each number that is reported and not trained on.
-      state: the new state.
+      state_sums: what moves the system's state without gradients, summed too: `System.advance` takes the totals.
     """
 
     sums: dict[str, jax.Array]
     counts: dict[str, jax.Array]
     metrics: dict[str, tuple[jax.Array, jax.Array]] = struct.field(default_factory=dict)
-    state: Tree = struct.field(default_factory=dict)
+    state_sums: Tree = struct.field(default_factory=dict)
 
 
 class Objective(Protocol):
@@ -60,3 +60,6 @@ class System(Protocol):
 
     def draw(self, key: jax.Array, batch: Batch, train: bool) -> Tree:
         """Every random number of a loss, keyed by sample: batch mates change nothing but dropout."""
+
+    def advance(self, state: Tree, sums: Tree) -> Tree:
+        """The state after one update, from `Terms.state_sums` of the whole batch; asked only where there are some."""

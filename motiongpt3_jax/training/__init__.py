@@ -3,6 +3,7 @@
 from motiongpt3_jax.training.checkpoints import restore_params, restore_variables
 from motiongpt3_jax.training.data import Data
 from motiongpt3_jax.training.interrupts import TrainingInterrupted
+from motiongpt3_jax.training.lock import only_run
 from motiongpt3_jax.training.loop import Hooks, TrainingDiverged, run
 from motiongpt3_jax.training.stage import OptimizerConfig, Stage
 
@@ -13,6 +14,7 @@ __all__ = [
     "Stage",
     "TrainingDiverged",
     "TrainingInterrupted",
+    "only_run",
     "restore_params",
     "restore_variables",
     "run",

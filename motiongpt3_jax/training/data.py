@@ -9,9 +9,17 @@ from motiongpt3_jax.batch import Batch
 class Data(Protocol):
     """Batches of one stage as a pure function of the step: its whole state is that one number.
 
-    Every method answers for this process. Batches are numpy, rows first in every array, and all of one shape; the
-    global batch holds as many rows again from each other process.
+    Every method answers for this process: its rows of a global batch are those of `parallel.local_rows`. Batches are
+    numpy, rows first in every array, and all of one shape.
     """
+
+    @property
+    def rows(self) -> int:
+        """Rows of a global batch."""
+
+    @property
+    def order(self) -> int:
+        """Version of the order in which samples come; a run keeps to the one that it began with."""
 
     def batch(self, step: int) -> Batch:
         """This process's rows of batch `step`, from 0."""

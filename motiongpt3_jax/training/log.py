@@ -15,12 +15,15 @@ SHOWN = ("gradient_norm", "learning_rate")
 
 
 class Meter:
-    """Rates and time left, from what each finished step held; this process's share stands for every other's.
+    """Rates and time left, from what each finished step held; the first is left out, as it is compiled on the way.
 
-    The first step is left out, since it is compiled on the way.
+    Args:
+      step: steps done.
+      processes: rows of a global batch for each row of this process, whose share stands for every other's.
     """
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, processes: float = 1.0) -> None:
+        self._processes = processes
         self._first: tuple[float, int] | None = None
         self._step = step
         self._clear()
@@ -42,7 +45,7 @@ class Meter:
         self._clear()
         if not counted or self._first is None:
             return {}
-        per_second = jax.process_count() / max(spent, 1e-9)
+        per_second = self._processes / max(spent, 1e-9)
         rates = {f"{name}_per_second": sums.pop(name, 0.0) * per_second for name in ("samples", "tokens")}
         began, first = self._first
         left = (now - began) / max(self._step - first, 1) * (steps - self._step)

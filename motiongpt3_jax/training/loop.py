@@ -12,11 +12,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 
 from motiongpt3_jax.batch import Batch
-from motiongpt3_jax.parallel import make_mesh, put_batch, shardings
+from motiongpt3_jax.parallel import first_does, local_rows, make_mesh, put_batch, shardings
 from motiongpt3_jax.systems.interface import System, Tree, Variables
-from motiongpt3_jax.training.checkpoints import Checkpoints, restore_variables, steps_of
+from motiongpt3_jax.training.checkpoints import Checkpoints, last_step, mend_checkpoints, restore_end
 from motiongpt3_jax.training.data import Data
 from motiongpt3_jax.training.interrupts import Interrupts, TrainingInterrupted
+from motiongpt3_jax.training.lock import only_run
 from motiongpt3_jax.training.log import Log, Meter
 from motiongpt3_jax.training.partition import merge
 from motiongpt3_jax.training.program import Program, make_program
@@ -70,7 +71,7 @@ def run(
       system: what to train.
       stages: the stages in order; names are unique.
       data: gives a stage its data; asked only for stages that still have steps to do.
-      run_dir: holds checkpoints, metrics.jsonl and tensorboard; the same folder continues a run.
+      run_dir: holds checkpoints, metrics.jsonl and tensorboard; the same folder continues a run, one at a time.
       seed: decides the fresh variables and every draw of the losses.
       mesh: devices; all of them along `data` when not given.
       initial: key -> the variables that the first stage starts from; `system.init` when not given.
@@ -79,23 +80,25 @@ def run(
     Raises:
       TrainingInterrupted: a signal asked for the end; the next call with the same arguments continues.
       TrainingDiverged: a loss or gradient was not finite.
-      ValueError: the run directory's checkpoints do not fit the stages.
+      ValueError: the run directory's checkpoints do not fit the stages, or another process trains there.
     """
     run_dir = Path(run_dir).absolute()
     mesh, hooks = mesh or make_mesh(), hooks or Hooks()
     names = [stage.name for stage in stages]
-    done = {name: max(steps_of(run_dir, name), default=None) for name in names}
-    _check_order(stages, done, run_dir)
     begin = partial(_initial, system, mesh, seed, initial)
-    with jax.set_mesh(mesh), Interrupts() as interrupts:
+    with only_run(run_dir), jax.set_mesh(mesh), Interrupts() as interrupts:
+        first_does("look at the checkpoints", partial(mend_checkpoints, run_dir, names, hooks.show))
+        _check_order(stages, {name: last_step(run_dir, name) for name in names}, run_dir)
         for place, stage in enumerate(stages):
-            if (done[stage.name] or 0) >= stage.steps:
-                hooks.show(f"{stage.name} is finished, at step {done[stage.name]} of {stage.steps}")
+            done = last_step(run_dir, stage.name) or 0
+            if done >= stage.steps:
+                hooks.show(f"{stage.name} is finished, at step {done} of {stage.steps}")
             else:
-                with Checkpoints(run_dir, stage, place) as checkpoints:
-                    log = Log(run_dir, names, stage, checkpoints.latest() or 0, hooks.show, hooks.show_every)
+                batches = data(stage)
+                with Checkpoints(run_dir, stage, place, batches.order) as checkpoints:
+                    log = Log(run_dir, names, stage, done, hooks.show, hooks.show_every)
                     try:
-                        _Run(system, stage, data(stage), mesh, seed, checkpoints, log, hooks).train(begin, interrupts)
+                        _Run(system, stage, batches, mesh, seed, checkpoints, log, hooks).train(begin, interrupts)
                     finally:
                         log.close()
             begin = partial(_ended, mesh, run_dir, stage.name)
@@ -124,13 +127,14 @@ class _Run:
         stage = self.stage
         program, state, frozen = self.prepare(begin)
         start = int(state.step)
-        self.meter = Meter(start)
+        here = len(local_rows(self.mesh, self.data.rows))
+        self.meter = Meter(start, self.data.rows / here)
         for step, batch in enumerate(self.data.batches(start), start + 1):
-            state, report = program.step(state, frozen, put_batch(self.mesh, batch))
+            state, report = program.step(state, frozen, self.put(batch))
             self.under_way.append((step, report, dict(self.data.useful(batch))))
             self.settle(AHEAD)
 
-            last = step == stage.steps
+            last = step >= stage.steps
             reason = interrupts.at(step)
             validation = None
             if last or _due(step, stage.evaluate_every):
@@ -155,7 +159,7 @@ class _Run:
     def prepare(self, begin: Callable[[], Variables]) -> tuple[Program, TrainState, Tree]:
         """The stage's program and the state that it goes on with."""
         latest = self.checkpoints.latest()
-        example = put_batch(self.mesh, self.data.batch(latest or 0))
+        example = self.put(self.data.batch(latest or 0))
         if latest is None:
             variables = begin()
             program = make_program(self.system, self.stage, self.mesh, self.seed, variables, example)
@@ -164,6 +168,10 @@ class _Run:
         program = make_program(self.system, self.stage, self.mesh, self.seed, shapes, example)
         self.log.say(f"{self.stage.name} continues at step {latest} of {self.stage.steps}")
         return program, *self.checkpoints.restore(latest, program.state, program.frozen)
+
+    def put(self, batch: Batch) -> Batch:
+        """A global batch on the devices, from this process's rows."""
+        return put_batch(self.mesh, batch, self.data.rows)
 
     def settle(self, leave: int = 0) -> None:
         """Waits until at most `leave` steps are under way; looks at what the finished ones reported.
@@ -176,7 +184,7 @@ class _Run:
             if not report.finite:
                 raise TrainingDiverged(self.divergence(step))
             self.meter.add(step, useful)
-            if step % self.stage.log_every == 0 or step == self.stage.steps:
+            if step % self.stage.log_every == 0 or step >= self.stage.steps:
                 numbers = means(jax.device_get(report.tally))
                 self.log.train(step, numbers, self.meter.take(self.stage.steps))
 
@@ -186,7 +194,7 @@ class _Run:
         tally = None
         for batch in self.data.validation():
             params = state.ema or state.params
-            more = program.evaluate(params, frozen, state.state, state.key, put_batch(self.mesh, batch))
+            more = program.evaluate(params, frozen, state.state, state.key, self.put(batch))
             tally = more if tally is None else jax.tree.map(np.add, tally, jax.device_get(more))
         if tally is None:
             return None
@@ -228,7 +236,7 @@ def _initial(system: System, mesh: Mesh, seed: int, initial: Callable[[Array], V
 
 
 def _ended(mesh: Mesh, run_dir: Path, stage: str) -> Variables:
-    return _placed(mesh, restore_variables(run_dir, stage, ema=False)[2])
+    return _placed(mesh, restore_end(run_dir, stage))
 
 
 def _placed(mesh: Mesh, variables: Variables) -> Variables:

@@ -49,7 +49,7 @@ def make_train_step(system: System, stage: Stage) -> TrainStep:
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         finite = jnp.isfinite(total) & jnp.isfinite(norm)
-        moved = (params, _ema(state, params, config.ema), _moved(terms, state.state), optimizer_state)
+        moved = (params, _ema(state, params, config.ema), _advanced(system, state.state, terms), optimizer_state)
         before = (state.params, state.ema, state.state, state.optimizer)
         params, ema, moving, optimizer_state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), moved, before)
 
@@ -140,21 +140,15 @@ def _gradients(
     counts = loss(Variables(merge(state.params, frozen), state.state), batch, draws, stage.objective).counts
     micro_batches, micro_draws = _in_pieces(batch, pieces), _in_pieces(draws, pieces, rows=_rows(batch))
 
-    def piece(moving: Tree, batch: Batch, draws: Tree) -> tuple[Tree, Terms]:
-        gradients, terms = gradient(state.params, moving, batch, draws, counts)
-        return gradients, terms.replace(state=_moved(terms, moving))
+    def piece(batch: Batch, draws: Tree) -> tuple[Tree, Terms]:
+        return gradient(state.params, state.state, batch, draws, counts)
 
     def add(carry: tuple[Tree, Terms], inputs: tuple[Batch, Tree]) -> tuple[tuple[Tree, Terms], None]:
-        gradients, terms = carry
-        more, new = piece(terms.state, *inputs)
-        summed = jax.tree.map(jnp.add, (gradients, terms.sums, terms.metrics), (more, new.sums, new.metrics))
-        return (summed[0], new.replace(sums=summed[1], metrics=summed[2], counts=terms.counts)), None
+        return jax.tree.map(jnp.add, carry, piece(*inputs)), None
 
     first = jax.tree.map(lambda x: x[0], (micro_batches, micro_draws))
-    shapes = jax.eval_shape(piece, state.state, *first)
-    gradients, terms = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    start = (gradients, terms.replace(state=state.state, counts=counts))
-    return jax.lax.scan(add, start, (micro_batches, micro_draws))[0]
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(piece, *first))
+    return jax.lax.scan(add, zeros, (micro_batches, micro_draws))[0]
 
 
 def _rows(batch: Batch) -> int:
@@ -180,9 +174,9 @@ def _in_pieces(tree: Tree, pieces: int, rows: int | None = None) -> Tree:
     return jax.tree.map(deal, tree)
 
 
-def _moved(terms: Terms, before: Tree) -> Tree:
-    """The new state; a loss that gives none leaves it alone."""
-    return terms.state if jax.tree.leaves(terms.state) else before
+def _advanced(system: System, state: Tree, terms: Terms) -> Tree:
+    """The new state; a loss that measures nothing for it leaves it alone."""
+    return system.advance(state, terms.state_sums) if jax.tree.leaves(terms.state_sums) else state
 
 
 def _ema(state: TrainState, params: Tree, decay: float | None) -> Tree:

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 from motiongpt3_jax.batch import Example, Sample, Slots
 from motiongpt3_jax.data_pipelines.clip import Clip
-from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions, StageData
+from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions, Plan, StageData
 from motiongpt3_jax.data_pipelines.packing import RowShape
 
 SHAPE = RowShape(slots=(("text", 8),), clips=((40, 4),), outputs=0, samples=4)
@@ -25,7 +26,7 @@ def layout(samples: list[Sample]) -> list[Example]:
     ]
 
 
-def loader(clips: int = 23, process: tuple[int, int] = (0, 1), **options) -> Loader:
+def loader(clips: int = 23, rows_here: Sequence[int] | None = None, **options) -> Loader:
     source = [
         Clip(f"clip{i}", np.full((20 + i % 17, 2), i, np.float32), ("a" * (1 + i % 3), "b" * (2 + i % 2)))
         for i in range(clips)
@@ -39,7 +40,7 @@ def loader(clips: int = 23, process: tuple[int, int] = (0, 1), **options) -> Loa
         std=np.full(2, 2.0, np.float32),
         layout=layout,
         options=replace(chosen, **options),
-        process=process,
+        rows=rows_here,
     )
 
 
@@ -49,9 +50,40 @@ def assert_equal(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-def test_every_sample_of_an_epoch_comes_once():
-    rows = loader().plan(0)
-    assert sorted(n for row in rows for n in row) == list(range(46))
+@pytest.mark.parametrize("rows", [1, 3, 8, 64])
+@pytest.mark.parametrize("subtasks", [(("t2m", 1.0), ("m2t", 1.0)), (("t2m", 1.0), ("m2t", 0.3))])
+def test_every_sample_of_every_epoch_comes_once_whatever_the_rows(rows, subtasks):
+    data = loader(clips=60, rows=rows, subtasks=subtasks)
+    for epoch in range(4):
+        steps = range(epoch * data.steps_per_epoch, (epoch + 1) * data.steps_per_epoch)
+        batches = [data.batch(step).samples for step in steps]
+        assert {batch.shape for batch in batches} == {(rows, 4)}
+        seen = sorted(n for n in np.ravel(batches) if n >= 0)
+        assert seen == sorted(data.numbers(epoch))
+
+
+def test_empty_rows_are_dealt_evenly_over_an_epoch():
+    data = loader(clips=60, rows=8)
+    filled = [(data.batch(step).samples >= 0).any(1).sum() for step in range(data.steps_per_epoch)]
+    assert max(filled) - min(filled) <= 1
+
+
+def test_an_epoch_has_room_for_whatever_the_draws_of_later_ones_add():
+    for seed in range(6):
+        data = loader(clips=200, rows=1, seed=seed, subtasks=(("t2m", 1.0), ("m2t", 0.3)))
+        assert max(len(data.plan(epoch).rows) for epoch in range(12)) <= data.steps_per_epoch
+
+
+def test_an_epoch_of_equal_samples_has_no_more_batches_than_they_fill():
+    one = replace(SHAPE, samples=1)
+    assert loader(clips=30, rows=8, shape=one, subtasks=(("t2m", 1.0),)).steps_per_epoch == 4  # of 30 rows
+
+
+def test_an_epoch_that_finds_no_room_is_an_error():
+    data = loader(clips=60, rows=1)
+    data._plans[0] = Plan([[0]] * 3, 0)  # as if the first epoch had taken three rows
+    with pytest.raises(ValueError, match=r"epoch 1 takes .* rows and its 3 batches of 1 rows hold 3"):
+        data.plan(1)
 
 
 def test_order_differs_between_epochs_and_seeds_and_is_the_same_for_one():
@@ -71,11 +103,11 @@ def test_reading_ahead_from_a_step_equals_asking_for_that_step():
         assert_equal(next(ahead), data.batch(step))
 
 
-def test_processes_share_the_rows_of_each_batch():
-    whole = loader().batch(3)
-    halves = [loader(process=(i, 2)).batch(3) for i in range(2)]
-    np.testing.assert_array_equal(whole.samples, np.concatenate([h.samples for h in halves]))
-    np.testing.assert_array_equal(whole.clips[0], np.concatenate([h.clips[0] for h in halves]))
+@pytest.mark.parametrize("here", [[0, 1], [2, 3], [0, 3], [0, 1, 2, 3]])
+def test_a_process_loads_the_rows_that_it_is_told(here):
+    whole, part = (loader(rows=4, rows_here=rows).batch(3) for rows in (None, here))
+    np.testing.assert_array_equal(part.samples, whole.samples[here])
+    np.testing.assert_array_equal(part.clips[0], whole.clips[0][here])
 
 
 def test_features_are_normalised_and_cropped_as_the_visit_says():

@@ -1,4 +1,4 @@
-"""Trains the toy: run_toy.py RUN_DIR STEPS SECONDS_PER_STEP [PROCESS COUNT PORT].
+"""Trains the toy: run_toy.py RUN_DIR STEPS SECONDS_PER_STEP [PROCESS COUNT PORT [DATA FSDP TENSOR ROWS [interleaved]]].
 
 A process of its own, so that tests can kill it.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import jax
 
 from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.parallel import make_mesh
 from motiongpt3_jax.training import Hooks, TrainingInterrupted, run
 from tests.training.toy import ToyData, ToySystem, two_stages
 
@@ -22,14 +23,18 @@ class SlowData(ToyData):
 
 
 def main() -> None:
-    process = (0, 1)
-    if len(sys.argv) > 4:
-        process = (int(sys.argv[4]), int(sys.argv[5]))
-        jax.distributed.initialize(f"localhost:{sys.argv[6]}", process[1], process[0])
-    data, stages = SlowData(process=process), two_stages(int(sys.argv[2]))
+    run_dir, steps, _, *process = sys.argv[1:]
+    if process:
+        jax.distributed.initialize(f"localhost:{process[2]}", int(process[1]), int(process[0]))
+    data, fsdp, tensor, rows = map(int, process[3:7] or (jax.device_count(), 1, 1, 4))
+    # As on a torus, where the devices of one process need not be neighbours on the mesh.
+    devices = sorted(jax.devices(), key=lambda device: device.id % 2) if process[7:] else None
+    mesh = make_mesh(data, fsdp, tensor, devices=devices)
+    stages = two_stages(int(steps))
     try:
-        run(ToySystem(), stages, lambda stage: data, sys.argv[1], hooks=Hooks(show_every=0))
-    except TrainingInterrupted as stopped:
+        data = SlowData(rows=rows, mesh=mesh)
+        run(ToySystem(), stages, lambda stage: data, run_dir, mesh=mesh, hooks=Hooks(show_every=0))
+    except (TrainingInterrupted, ValueError) as stopped:
         sys.exit(f"{stopped}")
 
 

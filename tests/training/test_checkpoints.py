@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.training import restore_params, restore_variables
-from motiongpt3_jax.training.checkpoints import Checkpoints, steps_of
+from motiongpt3_jax.training.checkpoints import Checkpoints, mend_checkpoints, steps_of
 from motiongpt3_jax.training.program import make_program
 from tests.training.test_step import MESH
 from tests.training.toy import ToyData, ToySystem, stage
@@ -72,12 +72,13 @@ def test_a_checkpoint_holds_what_the_step_before_saving_made_though_training_wen
 
 
 def test_a_half_written_checkpoint_is_not_read_and_goes_away(written):
-    half = written / "checkpoints" / "first" / "6.orbax-checkpoint-tmp"
-    half.mkdir()
+    halves = [written / "checkpoints" / name / "6.orbax-checkpoint-tmp" for name in ("first", "an_earlier_one")]
+    for half in halves:
+        half.mkdir(parents=True)
     assert steps_of(written, "first")[-1] == 5
-    with Checkpoints(written, stage()) as checkpoints:
-        assert checkpoints.latest() == 5
-    assert not half.exists()
+    assert restore_variables(written)[1] == 5
+    mend_checkpoints(written, ["first"], pytest.fail)
+    assert not any(half.exists() for half in halves)
 
 
 def test_without_a_validation_there_is_no_best(tmp_path, program):

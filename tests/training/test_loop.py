@@ -1,3 +1,5 @@
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -34,6 +36,17 @@ def test_each_stage_starts_where_the_one_before_ended_and_freezes_what_it_does_n
 def test_a_finished_run_does_nothing(tmp_path):
     train(tmp_path, stage(steps=2))
     assert train(tmp_path, stage(steps=2)) == ["first is finished, at step 2 of 2"]
+
+
+def test_what_is_done_is_read_anew_when_a_stage_begins(tmp_path):
+    stages = stage("one", steps=2, sample_every=2), stage("two", steps=2)
+    train(tmp_path / "other", *stages)
+
+    def finish_the_next_stage(of: Stage, step: int, variables: Variables) -> None:
+        shutil.copytree(tmp_path / "other/checkpoints/two", tmp_path / "run/checkpoints/two")
+
+    lines = train(tmp_path / "run", *stages, samples=finish_the_next_stage)
+    assert lines[-1] == "two is finished, at step 2 of 2"
 
 
 def test_an_earlier_stage_made_longer_under_a_later_one_is_an_error(tmp_path):

@@ -1,5 +1,6 @@
-"""Two processes train one model, and stop together when one of them is told to."""
+"""Several processes train one model as one does: they stop together, load the right rows, and are refused together."""
 
+import json
 import os
 import signal
 import socket
@@ -11,21 +12,103 @@ import jax
 import numpy as np
 import pytest
 
-from motiongpt3_jax.training import restore_params, run
+from motiongpt3_jax.training import only_run, restore_params, run
+from tests.training.test_damage import biggest, cut
 from tests.training.toy import ToyData, ToySystem, two_stages
 
 ROOT = Path(__file__).parents[2]
 STEPS = 40
 
 
-def start(run_dir: Path, seconds_per_step: float) -> list[subprocess.Popen]:
+def start(
+    run_dir: Path, seconds_per_step: float = 0, count: int = 2, local: int = 1, steps: int = STEPS, mesh: str = ""
+) -> list[subprocess.Popen]:
+    """Starts `count` processes with `local` devices each; `mesh` as in run_toy."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "tests.training.run_toy", str(run_dir), str(STEPS), str(seconds_per_step)]
+    command = [sys.executable, "-m", "tests.training.run_toy", str(run_dir), str(steps), str(seconds_per_step)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    env = os.environ | {"JAX_PLATFORMS": "cpu"}
-    return [subprocess.Popen([*command, str(i), "2", port], cwd=ROOT, env=env, **pipes) for i in range(2)]
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"--xla_force_host_platform_device_count={local}"}
+    numbered = [[*command, str(i), str(count), port, *mesh.split()] for i in range(count)]
+    return [subprocess.Popen(words, cwd=ROOT, env=env, **pipes) for words in numbered]
+
+
+def errors(processes: list[subprocess.Popen], status: int = 0) -> list[str]:
+    """What each process wrote to its standard error; all end with a status."""
+    found = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [status] * len(processes), found
+    return found
+
+
+def alone(run_dir: Path, rows: int, steps: int) -> Path:
+    run(ToySystem(), two_stages(steps), lambda stage: ToyData(rows=rows), run_dir)
+    return run_dir
+
+
+def same(found: Path, expected: Path) -> None:
+    """The same numbers reported and the same parameters, up to the order of sums."""
+    reports = [
+        [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()] for path in (found, expected)
+    ]
+    assert len(reports[0]) == len(reports[1]) > 0
+    for ours, theirs in zip(*reports):
+        assert [ours[name] for name in ("stage", "step", "kind")] == [
+            theirs[name] for name in ("stage", "step", "kind")
+        ]
+        np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-5)
+    params = (restore_params(path)[2] for path in (found, expected))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), *params)
+
+
+def test_processes_that_hold_the_same_rows_feed_the_same(tmp_path):
+    errors(start(tmp_path / "two", steps=10, mesh="1 1 2 4"))
+    same(tmp_path / "two", alone(tmp_path / "one", rows=4, steps=10))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("count", "local", "mesh", "rows"),
+    [
+        (2, 1, "2 1 1", 8),
+        (2, 2, "1 1 4", 8),
+        (2, 2, "2 1 2", 8),
+        (2, 2, "1 2 2", 8),
+        (2, 2, "4 1 1", 8),
+        (2, 4, "2 2 2", 8),
+        (3, 1, "1 1 3", 8),
+        (3, 1, "3 1 1", 6),
+        (3, 2, "3 1 2", 6),
+        (3, 2, "2 1 3", 8),  # the middle process holds rows of both halves
+    ],
+)
+@pytest.mark.parametrize("order", ["", "interleaved"])
+def test_whatever_the_mesh_processes_train_as_one(tmp_path, count, local, mesh, rows, order):
+    errors(start(tmp_path / "several", steps=10, count=count, local=local, mesh=f"{mesh} {rows} {order}"))
+    same(tmp_path / "several", alone(tmp_path / "one", rows=rows, steps=10))
+
+
+@pytest.mark.slow
+def test_rows_that_do_not_divide_over_processes_are_refused_by_all(tmp_path):
+    for error in errors(start(tmp_path, count=3, mesh="3 1 1 8"), status=1):
+        assert "a batch of 8 rows does not divide over data x fsdp = 3 devices; choose a multiple of 3" in error
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_set_aside_by_one_process_for_all(tmp_path):
+    errors(start(tmp_path / "two", steps=10))
+    cut(biggest(tmp_path / "two/checkpoints/second/10"))
+    shown = [process.communicate(timeout=300) for process in start(tmp_path / "two", steps=10)]
+    assert ["is damaged (" in out for out, _ in shown] == [True, False], shown
+    same(tmp_path / "two", alone(tmp_path / "one", rows=4, steps=10))
+
+
+@pytest.mark.slow
+def test_processes_are_refused_together_where_another_run_trains(tmp_path):
+    with only_run(tmp_path):
+        found = errors(start(tmp_path), status=1)
+    assert f"{tmp_path} is being trained already (process {os.getpid()} on " in found[0]
+    assert f"process 0 could not lock the run's folder: {tmp_path} is being trained already" in found[1]
 
 
 @pytest.mark.slow
@@ -33,14 +116,9 @@ def test_processes_stop_together_and_continue_to_what_one_process_gets(tmp_path)
     processes = start(tmp_path / "two", 0.05)
     processes[0].stdout.readline()
     processes[1].send_signal(signal.SIGTERM)
-    errors = [process.communicate(timeout=120)[1] for process in processes]
-    stopped = [[line for line in error.splitlines() if line.startswith("SIGTERM: stage")] for error in errors]
-    assert stopped[0] == stopped[1] != [], errors
-    for process in (again := start(tmp_path / "two", 0)):
-        error = process.communicate(timeout=120)[1]
-        assert process.returncode == 0, error
-    assert len(again) == 2
-
-    run(ToySystem(), two_stages(STEPS), lambda stage: ToyData(), tmp_path / "one")
-    found, expected = restore_params(tmp_path / "two")[2], restore_params(tmp_path / "one")[2]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected)
+    stopped = [
+        [line for line in error.splitlines() if line.startswith("SIGTERM: stage")] for error in errors(processes, 1)
+    ]
+    assert stopped[0] == stopped[1] != []
+    errors(start(tmp_path / "two"))
+    same(tmp_path / "two", alone(tmp_path / "one", rows=4, steps=STEPS))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.parallel import local_rows
 from motiongpt3_jax.systems.interface import Terms, Tree, Variables
 from motiongpt3_jax.training import OptimizerConfig, Stage
 
@@ -61,20 +62,26 @@ class ToySystem:
             sums={"fit": error.sum(), "small": (jnp.square(y) * valid).sum()},
             counts={"fit": frames, "small": jnp.float32(x.shape[0])},
             metrics={"far": ((error > 1.0).sum(), frames)},
-            state={"mean": 0.9 * variables.state["mean"] + 0.1 * jnp.where(valid, y, 0).sum() / frames},
+            state_sums={"mean": jnp.where(valid, y, 0).sum(), "frames": frames},
         )
+
+    def advance(self, state: Tree, sums: Tree) -> Tree:
+        return {"mean": 0.9 * state["mean"] + 0.1 * sums["mean"] / jnp.maximum(sums["frames"], 1)}
 
 
 @dataclass(frozen=True)
 class ToyData:
     rows: int = 4  # of the global batch
     frames: int = 6
-    process: tuple[int, int] = (0, 1)
+    mesh: jax.sharding.Mesh | None = None  # gives this process its rows; all of them when not given
+    order: int = 1
 
     def batch(self, step: int) -> Batch:
-        index, count = self.process
-        mine = self.rows // count
-        return jax.tree.map(lambda x: x[index * mine : (index + 1) * mine], self.global_batch(step))
+        batch = self.global_batch(step)
+        if self.mesh is None:
+            return batch
+        here = local_rows(self.mesh, self.rows)
+        return jax.tree.map(lambda x: x[here], batch)
 
     def global_batch(self, step: int) -> Batch:
         draws = np.random.default_rng(step)

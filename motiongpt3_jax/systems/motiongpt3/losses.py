@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.models import vae_loss
@@ -91,23 +91,27 @@ def vae_terms(modules: Modules, variables: Variables, batch: Batch, draws: Draws
         sums = {k: sums.get(k, 0.0) + v for k, v in new_sums.items()}
         counts = {k: counts.get(k, 0.0) + v for k, v in new_counts.items()}
         first += clips
-    state = variables.state
+    moments = {}
     if modules.config.latent_scale is None:
-        state = _moments(state, jax.lax.stop_gradient(latents), batch.clip_frames > 0)
-    return Terms(sums=sums, counts=counts, state=state)
+        moments = _moment_sums(jax.lax.stop_gradient(latents), batch.clip_frames > 0)
+    return Terms(sums=sums, counts=counts, state_sums=moments)
 
 
-def _moments(state: Tree, latents: Float[Array, "rows clips latents width"], real: Array) -> Tree:
-    """Moves the latents' first and second moments towards this batch's."""
-    weights = real / jnp.maximum(real.sum(), 1)
-
-    def move(old: Array, values: Array) -> Array:
-        return MOMENT_DECAY * old + (1 - MOMENT_DECAY) * jnp.einsum("rc,rclw->lw", weights, values)
-
+def _moment_sums(latents: Float[Array, "rows clips latents width"], real: Bool[Array, "rows clips"]) -> Tree:
+    """Sums over the real clips of their latents and of their squares, and how many clips there are."""
+    weights = real.astype(latents.dtype)
     return {
-        "latent_mean": move(state["latent_mean"], latents),
-        "latent_square": move(state["latent_square"], latents**2),
+        "clips": weights.sum(),
+        "latent_mean": jnp.einsum("rc,rclw->lw", weights, latents),
+        "latent_square": jnp.einsum("rc,rclw->lw", weights, latents**2),
     }
+
+
+def advance(state: Tree, sums: Tree) -> Tree:
+    """Exponential moving average of the latents' first and second moments; a batch without clips leaves them."""
+    step = jnp.where(sums["clips"] > 0, 1 - MOMENT_DECAY, 0.0)
+    means = {name: sums[name] / jnp.maximum(sums["clips"], 1) for name in state}
+    return {name: old + step * (means[name] - old) for name, old in state.items()}
 
 
 def language_terms(
@@ -124,7 +128,7 @@ def language_terms(
     hidden = modules.decoder.apply(
         {"params": params["decoder"]}, streams(modules, params, batch, latents), deterministic=rngs is None, rngs=rngs
     )
-    terms = Terms(sums={}, counts={}, state=variables.state)
+    terms = Terms(sums={}, counts={})
     if objective.text:
         terms = _join(terms, text_terms(modules, params, hidden["text"], batch))
     if objective.diffusion and latents is not None:
@@ -196,4 +200,4 @@ def _rngs(draws: Draws, dropout: bool) -> dict[str, jax.Array] | None:
 
 
 def _join(a: Terms, b: Terms) -> Terms:
-    return Terms({**a.sums, **b.sums}, {**a.counts, **b.counts}, {**a.metrics, **b.metrics}, a.state)
+    return Terms({**a.sums, **b.sums}, {**a.counts, **b.counts}, {**a.metrics, **b.metrics})

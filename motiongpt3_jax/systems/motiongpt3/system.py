@@ -10,10 +10,10 @@ from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.models import by_layer
-from motiongpt3_jax.systems.interface import Loss, Variables
+from motiongpt3_jax.systems.interface import Loss, Tree, Variables
 from motiongpt3_jax.systems.motiongpt3 import respond, writing
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
-from motiongpt3_jax.systems.motiongpt3.losses import Draws, draw, language_terms, vae_terms
+from motiongpt3_jax.systems.motiongpt3.losses import Draws, advance, draw, language_terms, vae_terms
 from motiongpt3_jax.systems.motiongpt3.modules import Constrain, Modules, init
 
 CLIPS = 2**31
@@ -45,6 +45,10 @@ class MotionGPT3:
     def draw(self, key: jax.Array, batch: Batch, train: bool) -> Draws:
         """Every random number of a loss on `batch`."""
         return draw(self.config, key, batch, train)
+
+    def advance(self, state: Tree, sums: Tree) -> Tree:
+        """The state after one update: the moments of the latents, moved towards the batch's."""
+        return advance(state, sums)
 
     def unstacked(self, variables: Variables) -> Variables:
         """The variables with the decoder's layers one by one: answers copy none of them then; losses need stacks."""

@@ -1,0 +1,77 @@
+"""An advisory file lock: only one training at a time works on a run's folder."""
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import jax
+
+from motiongpt3_jax.parallel import first_does
+
+try:
+    import fcntl
+except ImportError:  # Windows has another kind of lock; there nothing is locked.
+    fcntl = None
+
+LOCK = "train.lock"
+
+_HELD: dict[Path, tuple[int, bool]] = {}
+"""Of each folder that this process has locked: the lock's descriptor, and whether the folder was made for it."""
+
+
+@contextmanager
+def only_run(run_dir: str | Path) -> Iterator[None]:
+    """Holds RUN/train.lock while it is entered; the system lets go of it when the process dies, however it dies.
+
+    Of several processes the first one holds it for all. Entered again in the same process, it does nothing.
+
+    Raises:
+      ValueError: another process holds it.
+    """
+    run_dir = Path(run_dir).resolve()
+    if run_dir in _HELD or fcntl is None:
+        yield
+        return
+    first_does("lock the run's folder", partial(_acquire, run_dir))
+    try:
+        yield
+    finally:
+        if jax.process_index() == 0:
+            _release(run_dir)
+
+
+def _acquire(run_dir: Path) -> None:
+    if run_dir.exists() and not run_dir.is_dir():
+        raise NotADirectoryError(f"--workdir {run_dir}: a file stands there; give a folder")
+    made = not run_dir.exists()
+    run_dir.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(run_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        # A lock of the process: children that it forks do not inherit it, so it dies with the process alone.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            holder = os.read(descriptor, 200).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise ValueError(
+                f"{run_dir} is being trained already{f' ({holder})' if holder else ''}; wait for its end, stop it, or "
+                "take another folder."
+            ) from None
+        print(f"note: {run_dir} cannot be locked ({error.strerror}); train there once at a time", file=sys.stderr)
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    _HELD[run_dir] = descriptor, made
+
+
+def _release(run_dir: Path) -> None:
+    """Lets go; a folder that was made for the lock, and in which nothing was written, goes with it."""
+    descriptor, made = _HELD.pop(run_dir)
+    if made and [path.name for path in run_dir.iterdir()] == [LOCK]:
+        (run_dir / LOCK).unlink()
+        run_dir.rmdir()
+    os.close(descriptor)
