@@ -1,0 +1,25 @@
+"""Git LFS pointers: three lines of text in the place of a large file that was never fetched."""
+
+from os import PathLike
+
+POINTERS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
+"""How pointers begin; the second is from before Git LFS had its name."""
+
+
+def refuse_lfs_pointer(file: str | PathLike[str] | bytes, what: str) -> None:
+    """Raise ValueError where a file is only a Git LFS pointer.
+
+    Args:
+      file: its path, or its first 64 bytes or more.
+      what: how the message calls it, e.g. "motion 'walk.bvh'".
+    """
+    if isinstance(file, bytes):
+        head = file
+    else:
+        with open(file, "rb") as opened:
+            head = opened.read(64)
+    if head.startswith(POINTERS):
+        raise ValueError(
+            f"{what} is a Git LFS pointer, not the file itself: fetch it with 'git lfs pull' in the repository that it "
+            "comes from, or download the file itself."
+        )
