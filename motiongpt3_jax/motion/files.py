@@ -37,6 +37,7 @@ from motiongpt3_jax.motion.bvh_reader import read_bvh
 from motiongpt3_jax.motion.features import foot_contacts
 from motiongpt3_jax.motion.fitting import fit
 from motiongpt3_jax.motion.interpret import (
+    NormalisedFeaturesError,
     Statistics,
     checked_numbers,
     interpret_array,
@@ -157,6 +158,10 @@ def _about(what: str) -> Iterator[None]:
     """Lets every sentence on what a file holds begin with the file."""
     try:
         yield
+    except NormalisedFeaturesError as error:
+        raise ValueError(
+            f"{what} {error.what}; {error.advice}, or give --model RUN, whose statistics do it."
+        ) from error
     except UnreadableArrayError as error:
         raise ValueError(f"{what} {error}") from error
     except ValueError as error:
@@ -171,7 +176,7 @@ def _from_npy(
     found = interpret_array(read_npy(path), statistics)
     _check_rate(file_fps, what)
     fps = found.skeleton.fps if file_fps is None else file_fps
-    return Motion(found.joints, fps, found.skeleton), tuple(filter(None, (*found.notes, found.left_out)))
+    return Motion(found.joints, fps, found.skeleton), (*found.notes, *_padding(found.left_out))
 
 
 def _from_npz(path: Path, what: str, file_fps: float | None) -> tuple[Motion, tuple[str, ...]]:
@@ -188,7 +193,11 @@ def _from_npz(path: Path, what: str, file_fps: float | None) -> tuple[Motion, tu
             )
     _check_rate(motion.fps, what)
     joints, left_out = with_bodies(motion.joints)
-    return replace(motion, joints=joints), tuple(filter(None, (note, left_out)))
+    return replace(motion, joints=joints), (*filter(None, [note]), *_padding(left_out))
+
+
+def _padding(left_out: str) -> tuple[str, ...]:
+    return (f"there is no body in {left_out}, which are left out as padding",) * bool(left_out)
 
 
 def _from_joints(content: Archive, what: str, file_fps: float | None) -> tuple[Motion, str]:

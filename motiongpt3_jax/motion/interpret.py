@@ -22,6 +22,9 @@ FARTHEST = 10_000.0
 LARGEST_FEATURE = 100.0
 """Metres, metres a frame or radians a frame that no feature of a body reaches."""
 
+LARGEST_NORMALISED = 1e6
+"""The same of normalised features, whose unit is a deviation."""
+
 POINT = 0.001
 """Metres within which the joints of a frame lie that shows no body."""
 
@@ -32,6 +35,10 @@ _BY_FEATURES = {skeleton.features: skeleton for skeleton in SKELETONS.values()}
 _BY_JOINTS = {len(skeleton.joints): skeleton for skeleton in SKELETONS.values()}
 
 
+class NormalisedFeaturesError(UnreadableArrayError):
+    """Features that need the statistics of their data set."""
+
+
 @dataclass(frozen=True, eq=False)
 class Interpreted:
     """The motion in an array.
@@ -40,7 +47,7 @@ class Interpreted:
       skeleton: which joints it has.
       joints: in metres.
       features: raw; None where the array held joints.
-      left_out: the frames that show no body, in a sentence; empty when all do.
+      left_out: which frames showed no body, e.g. "frames 45 to 89 of 90"; empty when all do.
       notes: what was found out or guessed, a sentence each.
     """
 
@@ -115,7 +122,7 @@ def standard_axes(array: np.ndarray) -> tuple[np.ndarray, str]:
 def with_bodies(
     joints: Float[np.ndarray, "persons frames joints 3"],
 ) -> tuple[Float[np.ndarray, "persons kept joints 3"], str]:
-    """The frames that show bodies, and a sentence on the others, which may lie before and after them.
+    """The frames that show bodies, and which others lay before and after them, e.g. "frames 45 to 89 of 90".
 
     Raises:
       UnreadableArrayError: there is no body at all, some are missing in between, or one is where nobody can be.
@@ -138,7 +145,7 @@ def with_bodies(
 
 
 def _kept(missing: Bool[np.ndarray, "frames"]) -> tuple[slice, str]:
-    """The frames from the first to the last that is not missing, and a sentence on those before and after."""
+    """The frames from the first to the last that is not missing, and which ones lie before and after."""
     there = np.flatnonzero(~missing)
     if not len(there):
         raise UnreadableArrayError(
@@ -148,7 +155,7 @@ def _kept(missing: Bool[np.ndarray, "frames"]) -> tuple[slice, str]:
     kept, frames = slice(int(there[0]), int(there[-1]) + 1), len(missing)
     ends = [(0, kept.start), (kept.stop, frames)]
     named = [_named(*end) for end in ends if end[1] > end[0]]
-    return kept, f"{' and '.join(named)} of {frames} show no body and are left out" if named else ""
+    return kept, f"{' and '.join(named)} of {frames}" if named else ""
 
 
 def _named(start: int, stop: int) -> str:
@@ -160,11 +167,12 @@ def _from_features(
 ) -> Interpreted:
     # Padding is all zeros, before and after normalising alike; one row says nothing of the others.
     kept, left_out = _kept(~features.any(axis=1))
+    check_magnitude(features, skeleton, LARGEST_NORMALISED)
     features, note = _raw(features[kept], skeleton, statistics)
     check_magnitude(features, skeleton)
     joints, missing = with_bodies(features_to_joints(features, skeleton)[None])
     if missing:
-        raise UnreadableArrayError(f"has features of which {missing}", "drop or fill these frames first")
+        raise UnreadableArrayError(f"has features without a body in {missing}", "drop or fill these frames first")
     return Interpreted(skeleton, joints, features, left_out, (note,))
 
 
@@ -174,10 +182,8 @@ def _raw(
     if not looks_normalised(features, skeleton):
         return features, "features are read as raw"
     if statistics is None:
-        raise UnreadableArrayError(
-            "holds features that look normalised",
-            "multiply by the std and add the mean of their data set, or give --model RUN, whose statistics do it",
-        )
+        what = "holds features that look normalised"
+        raise NormalisedFeaturesError(what, "multiply by the std and add the mean of their data set")
     mean, std = statistics
     if mean.shape != features.shape[1:]:
         what = f"has {features.shape[1]} features a frame"
@@ -189,14 +195,16 @@ def _raw(
     return raw, "features are read as normalised, with the model's statistics"
 
 
-def check_magnitude(features: Float[np.ndarray, "*rows features"], skeleton: Skeleton = HUMANML3D) -> None:
-    """Raises UnreadableArrayError where raw features, or their statistics, are beyond what bodies do."""
-    largest = float(np.abs(features).max())
-    if largest * skeleton.unit > LARGEST_FEATURE:
-        where = np.unravel_index(int(np.abs(features).argmax()), features.shape)
-        index = tuple(int(i) for i in where)
+def check_magnitude(
+    features: Float[np.ndarray, "*rows features"], skeleton: Skeleton = HUMANML3D, most: float = LARGEST_FEATURE
+) -> None:
+    """Raises UnreadableArrayError where features, or their statistics, are beyond what bodies do."""
+    sizes = np.abs(features)
+    if sizes.max() * skeleton.unit > most:
+        index = tuple(int(i) for i in np.unravel_index(int(sizes.argmax()), sizes.shape))
         raise UnreadableArrayError(
-            f"has features up to {largest:.3g}, the first at index {index}, which no body has", "correct or write anew"
+            f"has features up to {sizes.max():.3g}, the first at index {index}, which no body has",
+            "correct them or write them anew",
         )
 
 
@@ -210,6 +218,9 @@ def shape_hint(shape: tuple[int, ...]) -> str:
         return "\nThis looks like one pose: add the axis of the frames with array[None]."
     if len(shape) == 3 and shape[-1] in _BY_FEATURES:
         return "\nThis looks like a batch of features: save one motion a file."
+    if len(shape) in (3, 4) and shape[-2] == 3 and shape[-3] in _BY_JOINTS:
+        single = "array[0]" if len(shape) == 4 else "array"
+        return f"\nThe frames come last, as MDM writes them: save {single}.transpose(2, 0, 1)."
     if len(shape) == 4 and shape[1] in _BY_FEATURES and shape[2] == 1:
         return "\nThis looks like features as MDM has them: save one motion a file, the first as array[0, :, 0].T."
     return joints_hint(shape, HUMANML3D)
