@@ -38,6 +38,8 @@ from motiongpt3_jax.data_pipelines.record_files import (
 )
 from motiongpt3_jax.data_pipelines.statistics import Moments, Statistics
 from motiongpt3_jax.motion import HUMANML3D, SKELETONS, Skeleton
+from motiongpt3_jax.motion.arrays import UnreadableArrayError
+from motiongpt3_jax.motion.interpret import check_magnitude
 from motiongpt3_jax.motion.saving import failures_of
 
 
@@ -193,7 +195,7 @@ def build(
     if statistics is None and "train" not in splits:
         raise ValueError(f"cannot build '{folder}': mean and std are measured on split 'train', and there is none.")
     moments = Moments(skeleton.features) if statistics is None else None
-    indices = {name: _Index(name, skeleton.features, moments if name == "train" else None) for name in splits}
+    indices = {name: _Index(name, skeleton, moments if name == "train" else None) for name in splits}
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
     try:
@@ -304,7 +306,7 @@ class _Index:
     """Checks the clips of a split on their way to the records, and keeps what planning needs."""
 
     split: str
-    features: int
+    skeleton: Skeleton
     moments: Moments | None
     columns: dict[str, list] = field(default_factory=lambda: {"ids": [], "frames": [], "captions": []})
 
@@ -313,10 +315,16 @@ class _Index:
         for clip in clips:
             array = np.asarray(clip.features, np.float32)
             what = f"clip '{clip.id}' of split '{self.split}'"
-            if array.ndim != 2 or array.shape[1] != self.features or not len(array):
-                raise ValueError(f"{what} has features of shape {array.shape}; expected (frames, {self.features}).")
+            if array.ndim != 2 or array.shape[1] != self.skeleton.features or not len(array):
+                raise ValueError(
+                    f"{what} has features of shape {array.shape}; expected (frames, {self.skeleton.features})."
+                )
             if not np.isfinite(array).all():
                 raise ValueError(f"{what} has features that are not finite (NaN or infinite); leave it out.")
+            try:
+                check_magnitude(array, self.skeleton)
+            except UnreadableArrayError as error:
+                raise ValueError(f"{what} {error}") from error
             if clip.id in seen:
                 raise ValueError(f"{what} comes twice; ids are unique in a split.")
             seen.add(clip.id)

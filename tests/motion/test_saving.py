@@ -47,8 +47,8 @@ def test_a_full_disk_is_said_with_the_file_in_one_line_and_leaves_nothing(tmp_pa
 
 
 def test_errors_about_other_files_stay_as_they_are(tmp_path):
-    with pytest.raises(FileNotFoundError, match="font.ttf"), whole_file(tmp_path / "a.gif", ".gif"):
-        open(tmp_path / "font.ttf", "rb")
+    with pytest.raises(FileNotFoundError, match=r"font\.ttf"), whole_file(tmp_path / "a.gif", ".gif"):
+        (tmp_path / "font.ttf").read_bytes()
 
 
 def test_another_ending_is_named_in_one_sentence(tmp_path):
