@@ -5,6 +5,7 @@ import json
 
 from motiongpt3_jax.commands.arguments import add_decoding, add_model, command_parser, decoding, load_model, output_file
 from motiongpt3_jax.commands.motions import add_motions, note_persons, read_motions
+from motiongpt3_jax.motion.resample import require_frames
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,11 +32,11 @@ def run(arguments: argparse.Namespace) -> None:
     model = load_model(arguments)
     model.text_options(**options)  # what is wrong with them is said before files are read
     body = model.engine.folder.body
-    motions = read_motions(arguments.motion, arguments.mapping, file_fps=arguments.fps, body=body)
+    cut = {"start": arguments.start, "stop": arguments.stop}
+    motions = read_motions(arguments.motion, arguments.mapping, file_fps=arguments.fps, body=body, **cut)
     note_persons(dict(zip(arguments.motion, motions)))
     for path, motion in zip(arguments.motion, motions):
-        if motion.frames < 2:
-            raise ValueError(f"motion '{path}' has a single frame; a caption needs at least two")
+        require_frames(motion, body.fps, what=f"motion '{path}'")
     found = model.captions_in_time(motions, seed=arguments.seed, style=arguments.style, **options)
     for path, parts in zip(arguments.motion, found):
         name = f"{path}: " if len(found) > 1 else ""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from motiongpt3_jax.commands.arguments import command_parser, output_folder
-from motiongpt3_jax.commands.kinds import WRITERS, clean, write_kind
+from motiongpt3_jax.commands.kinds import WRITERS, clean, place_of, write_kind
 from motiongpt3_jax.commands.motions import add_motions, read_motions
 from motiongpt3_jax.inference.folder import read_folder, resolve_model
 from motiongpt3_jax.motion import mirror, mirror_caption
@@ -34,9 +34,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Converts every file; all are read before the first is written."""
+    """Converts every file; all are read, and what they become is checked, before the first is written."""
     body = read_folder(resolve_model(arguments.model)).body if arguments.model else None
-    read = read_motions(arguments.motion, arguments.mapping, arguments.fps, arguments.file_fps, body)
+    given = arguments.mapping, arguments.fps, arguments.file_fps, body, arguments.start, arguments.stop
+    read = read_motions(arguments.motion, *given)
     motions = list(zip(map(Path, arguments.motion), read))
     caption = arguments.caption
     if arguments.mirror:
@@ -49,6 +50,8 @@ def run(arguments: argparse.Namespace) -> None:
     for number, place in enumerate(places):
         if place in places[:number]:
             raise ValueError(f"two files would be written as {place}.*; convert them into different folders with --out")
+    for (path, motion), place in zip(motions, places):
+        place_of(place.parent, place.name, motion, arguments.to, keep=path)
     for (path, motion), place in zip(motions, places):
         for written in write_kind(place.parent, place.name, motion, arguments.to, caption, keep=path):
             print(written)

@@ -84,7 +84,9 @@ def read_given(arguments: argparse.Namespace, task: Task, extra: Sequence[str] =
     model = load_model(arguments)
     options = motion_options(arguments, model)
     paths = [*arguments.motion, *extra]
-    motions = read_motions(paths, arguments.mapping, file_fps=arguments.fps, body=model.engine.folder.body)
+    how = {"mapping": arguments.mapping, "file_fps": arguments.fps, "body": model.engine.folder.body}
+    motions = read_motions(arguments.motion, start=arguments.start, stop=arguments.stop, **how)
+    motions += read_motions(extra, **how)
     note_untrained(model, task)
     found = list(zip(paths, motions))
     count = len(arguments.motion)

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from motiongpt3_jax.motion import Motion, clean_feet, save_motion, write_amass, write_bvh, write_glb
+from motiongpt3_jax.motion.export_error import export_notes
 from motiongpt3_jax.motion.feet import skating
 from motiongpt3_jax.motion.pictures import Entry, write_gif, write_mp4, write_page, write_strip
+from motiongpt3_jax.motion.saving import check_exportable
 
 WRITERS = {
     "npy": lambda path, motion, caption: save_motion(path, motion),
@@ -26,10 +28,23 @@ ENDINGS = {"amass": "amass.npz"}
 """Endings of files, where they are not the kind's own name."""
 
 
+def place_of(folder: Path, name: str, motion: Motion, kind: str, keep: Path | None = None) -> Path:
+    """Where a motion goes as one kind of file.
+
+    Raises:
+      ValueError: the file would be written over `keep`, or cannot hold the motion.
+    """
+    target = folder / f"{name}.{ENDINGS.get(kind, kind)}"
+    if keep is not None and target.resolve() == keep.resolve():
+        raise ValueError(f"{target} would be written over itself; give another folder with --out")
+    check_exportable(target, motion)
+    return target
+
+
 def write_kind(
     folder: Path, name: str, motion: Motion, kind: str, caption: str | None = None, keep: Path | None = None
 ) -> Sequence[Path]:
-    """Writes a motion as one kind of file; returns what was written.
+    """Writes a motion as one kind of file, says how far its joints are off, and returns what was written.
 
     Args:
       folder: where; made if need be.
@@ -42,11 +57,12 @@ def write_kind(
     Raises:
       ValueError: the file would be written over `keep`, or cannot hold the motion.
     """
-    target = folder / f"{name}.{ENDINGS.get(kind, kind)}"
-    if keep is not None and target.resolve() == keep.resolve():
-        raise ValueError(f"{target} would be written over itself; give another folder with --out")
+    target = place_of(folder, name, motion, kind, keep)
     target.parent.mkdir(parents=True, exist_ok=True)
-    return WRITERS[kind](target, motion, caption) or [target]
+    written = WRITERS[kind](target, motion, caption) or [target]
+    for note in export_notes(written, motion):
+        print(note, file=sys.stderr)
+    return written
 
 
 def clean(motion: Motion, name: str) -> Motion:

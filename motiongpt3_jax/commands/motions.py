@@ -3,17 +3,25 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from motiongpt3_jax.inference.folder import Body
-from motiongpt3_jax.motion import Motion, read_motion
+from motiongpt3_jax.motion import Motion, read_motion, resampled
+from motiongpt3_jax.motion.joint_mapping import load_mapping
+from motiongpt3_jax.motion.oddities import oddities
 
 
 def add_motions(parser: argparse.ArgumentParser) -> None:
     """The motion files to read."""
     parser.add_argument("--motion", nargs="+", required=True, metavar="FILE", help="motion files (.npy, .npz or .bvh)")
     parser.add_argument(
-        "--mapping", metavar="FILE", help="JSON file that names the joints of .bvh files of odd skeletons"
+        "--mapping",
+        metavar="FILE",
+        help="JSON file, or JSON itself, with what is not found out about files: names of the joints of a .bvh, "
+        "'unit' in metres, 'up' (the vertical axis, e.g. \"-y\"), 'mirrored'",
     )
+    parser.add_argument("--start", type=int, help="leave out the frames before this one, counted from 0 in the file")
+    parser.add_argument("--stop", type=int, help="leave out this frame and all after it")
 
 
 def note_persons(motions: Mapping[str, Motion]) -> None:
@@ -29,6 +37,8 @@ def read_motions(
     fps: float | None = None,
     file_fps: float | None = None,
     body: Body | None = None,
+    start: int | None = None,
+    stop: int | None = None,
 ) -> list[Motion]:
     """The motions in these files; what was found out about a file goes to stderr.
 
@@ -38,12 +48,32 @@ def read_motions(
       fps: resample to this many frames in a second.
       file_fps: frames in a second of files that do not say.
       body: the model whose statistics make normalised features raw.
+      start: the first frame of each file that is kept.
+      stop: the first frame after it that is not.
+
+    Raises:
+      ValueError: a file is none, or no frame of it is left.
     """
     statistics = None if body is None else (body.mean, body.std)
     motions = []
     for path in paths:
-        motion, notes = read_motion(path, fps, file_fps, mapping, statistics)
+        motion, notes = read_motion(path, None, file_fps, mapping, statistics)
+        if start is not None or stop is not None:
+            whole, motion = motion, _cut(motion, start, stop, path)
+            said = "up" in load_mapping(mapping)
+            odd = oddities(whole, said)  # of the frames that are left out nothing needs to be said
+            notes = (*(note for note in notes if note not in odd), *oddities(motion, said, start or 0))
         for note in notes:
             print(f"{path}: {note}", file=sys.stderr)
-        motions.append(motion)
+        motions.append(motion if fps is None else resampled(motion, fps))
     return motions
+
+
+def _cut(motion: Motion, start: int | None, stop: int | None, path: str) -> Motion:
+    first, end = start or 0, motion.frames if stop is None else stop
+    if not 0 <= first < end <= motion.frames:
+        raise ValueError(
+            f"motion '{path}' has the frames 0 to {motion.frames - 1}; --start {first} --stop {end} leaves none of "
+            "them, or asks for others"
+        )
+    return replace(motion, joints=motion.joints[:, first:end])

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from motiongpt3_jax.inference.engine import Features
 from motiongpt3_jax.inference.folder import Body
 from motiongpt3_jax.motion import Motion, canonicalise, joints_to_features
-from motiongpt3_jax.motion.resample import resampled
+from motiongpt3_jax.motion.resample import require_frames, resampled
 
 
 class Part(NamedTuple):
@@ -43,9 +43,8 @@ def parts_of(motion: Motion, body: Body, longest: int) -> list[Part]:
       ValueError: it has another skeleton, or a single frame.
     """
     require_skeleton(motion, body)
+    require_frames(motion, body.fps)
     joints = resampled(motion, body.fps).joints[0]
-    if len(joints) < 2:
-        raise ValueError("a motion has a single frame; a caption needs at least two")
     count = -(-(len(joints) - 1) // longest)
     cuts = np.linspace(0, len(joints) - 1, count + 1).round().astype(int).tolist()
     return [

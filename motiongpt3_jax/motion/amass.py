@@ -16,7 +16,7 @@ from jaxtyping import Float
 from motiongpt3_jax.motion import rotations
 from motiongpt3_jax.motion.fitting import Fitted, fit, posed
 from motiongpt3_jax.motion.motion import Motion
-from motiongpt3_jax.motion.saving import one_each, whole_file
+from motiongpt3_jax.motion.saving import check_exportable, one_each, whole_file
 from motiongpt3_jax.motion.skeleton import HUMANML3D
 
 EXTENSION = ".amass.npz"
@@ -48,14 +48,10 @@ def write_amass(path: str | Path, motion: Motion) -> list[Path]:
       The files.
 
     Raises:
-      ValueError: another ending, or another skeleton than HumanML3D's.
+      ValueError: another ending, another skeleton than HumanML3D's, or a motion that such a file cannot hold.
     """
-    if motion.skeleton != HUMANML3D:
-        raise ValueError(
-            f"cannot write '{path}': AMASS has SMPL's joints and this motion those of '{motion.skeleton.name}'; "
-            "write it as .bvh or .glb."
-        )
     paths = one_each(path, EXTENSION, motion.persons)
+    check_exportable(path, motion)
     with ExitStack() as stack:
         parts = [stack.enter_context(whole_file(path, EXTENSION)) for path in paths]
         for part, joints in zip(parts, motion.joints):

@@ -3,6 +3,9 @@
 The skeleton's rest is the T-pose of `motiongpt3_jax.motion.rest`, facing +z, y up. Lengths are in centimetres: in
 Blender import with scale 0.01. Joints turn about their own z, then x, then y axis, in degrees, without jumps from
 frame to frame. Joints keep our names.
+
+Bones that keep their lengths turn and no more. Where bones change, as in generated motions or between two people, every
+joint has place channels too, which stand for its OFFSET, as Blender, Maya and MotionBuilder read them.
 """
 
 from contextlib import ExitStack
@@ -12,10 +15,10 @@ import numpy as np
 from jaxtyping import Float
 
 from motiongpt3_jax.motion import rotations
-from motiongpt3_jax.motion.fitting import Fitted, children_of, fit
+from motiongpt3_jax.motion.fitting import Fitted, bones_change, children_of, fit, local_places
 from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.rest import rest_of
-from motiongpt3_jax.motion.saving import one_each, whole_file
+from motiongpt3_jax.motion.saving import check_exportable, one_each, whole_file
 from motiongpt3_jax.motion.skeleton import Skeleton
 
 UNIT = 100.0
@@ -36,40 +39,48 @@ def write_bvh(path: str | Path, motion: Motion) -> list[Path]:
       The files.
 
     Raises:
-      ValueError: another ending.
+      ValueError: another ending, or a motion that such a file cannot hold.
     """
     paths = one_each(path, ".bvh", motion.persons)
+    check_exportable(path, motion)
     with ExitStack() as stack:
         parts = [stack.enter_context(whole_file(path, ".bvh")) for path in paths]
         for part, joints in zip(parts, motion.joints):
-            _write(part, fit(joints, motion.skeleton), motion)
+            _write(part, joints, motion)
     return paths
 
 
-def _write(path: Path, fitted: Fitted, motion: Motion) -> None:
-    lines, order = _hierarchy(0, fitted, motion.skeleton, "")
-    angles = np.degrees(angles_zxy(fitted.rotations[:, order]))
-    rows = np.concatenate([fitted.root * UNIT, angles.reshape(motion.frames, -1)], axis=-1)
+def _write(path: Path, joints: Float[np.ndarray, "frames joints 3"], motion: Motion) -> None:
+    skeleton = motion.skeleton
+    rigid = not bones_change(joints, skeleton)
+    fitted = fit(joints, skeleton, movable=not rigid)
+    lines, order = _hierarchy(0, fitted, skeleton, "", rigid)
+    columns = np.degrees(angles_zxy(fitted.rotations[:, order]))
+    if rigid:
+        rows = np.concatenate([fitted.root * UNIT, columns.reshape(motion.frames, -1)], axis=-1)
+    else:
+        places = local_places(fitted, joints, skeleton)[:, order] * UNIT
+        rows = np.concatenate([places, columns], axis=-1).reshape(motion.frames, -1)
     with open(path, "w", encoding="ascii", newline="\n") as file:
         file.write("\n".join(["HIERARCHY", *lines, "MOTION", f"Frames: {motion.frames}"]))
         file.write(f"\nFrame Time: {1 / motion.fps:.10f}\n")
         np.savetxt(file, rows, fmt="%.6f")
 
 
-def _hierarchy(joint: int, fitted: Fitted, skeleton: Skeleton, indent: str) -> tuple[list[str], list[int]]:
+def _hierarchy(joint: int, fitted: Fitted, skeleton: Skeleton, indent: str, rigid: bool) -> tuple[list[str], list[int]]:
     """The lines of a joint and all beyond it, and the joints in the order in which they stand there."""
     root = skeleton.parents[joint] < 0
     within, order = indent + "\t", [joint]
-    places = "Xposition Yposition Zposition " if root else ""
+    places = "Xposition Yposition Zposition " if root or not rigid else ""
     lines = [
         f"{indent}{'ROOT' if root else 'JOINT'} {skeleton.joints[joint]}",
         f"{indent}{{",
         f"{within}OFFSET {_numbers(fitted.offsets[joint] * UNIT)}",
-        f"{within}CHANNELS {6 if root else 3} {places}Zrotation Xrotation Yrotation",
+        f"{within}CHANNELS {6 if places else 3} {places}Zrotation Xrotation Yrotation",
     ]
     children = children_of(joint, skeleton)
     for child in children:
-        inner, below = _hierarchy(child, fitted, skeleton, within)
+        inner, below = _hierarchy(child, fitted, skeleton, within, rigid)
         lines, order = lines + inner, order + below
     if not children:
         tip = np.asarray(rest_of(skeleton).tips[joint]) / 100 * UNIT

@@ -36,6 +36,7 @@ from motiongpt3_jax.motion.arrays import Archive, UnreadableArrayError, read_npy
 from motiongpt3_jax.motion.bvh_reader import read_bvh
 from motiongpt3_jax.motion.features import foot_contacts
 from motiongpt3_jax.motion.fitting import fit
+from motiongpt3_jax.motion.foreign import foreign_remedy
 from motiongpt3_jax.motion.interpret import (
     NormalisedFeaturesError,
     Statistics,
@@ -45,10 +46,11 @@ from motiongpt3_jax.motion.interpret import (
     standard_axes,
     with_bodies,
 )
+from motiongpt3_jax.motion.joint_mapping import load_mapping
 from motiongpt3_jax.motion.motion import Motion, positive
-from motiongpt3_jax.motion.oddities import oddities
+from motiongpt3_jax.motion.oddities import corrected
 from motiongpt3_jax.motion.resample import resampled
-from motiongpt3_jax.motion.saving import whole_file
+from motiongpt3_jax.motion.saving import check_exportable, whole_file
 from motiongpt3_jax.motion.skeleton import HUMANML3D, SKELETONS, Skeleton
 
 READABLE = (".npy", ".npz", ".bvh")
@@ -83,7 +85,7 @@ def read_motion(
       path: the file.
       fps: resample to this many frames in a second; by default the motion keeps its own.
       file_fps: frames in a second of a file that does not say; by default its data set's, 20 for HumanML3D.
-      mapping: names of the joints of a `.bvh`, see `joint_names`.
+      mapping: names of the joints of a `.bvh`, unit and vertical axis of any file, see `joint_mapping`.
       statistics: mean and std with which features that are normalised are made raw.
 
     Returns:
@@ -99,7 +101,9 @@ def read_motion(
         found = "is a folder" if path.is_dir() else "does not exist"
         raise FileNotFoundError(f"{what} {found}; give the path of a {' or '.join(READABLE)} file.")
     if suffix not in READABLE:
-        raise ValueError(f"{what} ends in '{path.suffix}'; expected one of {', '.join(READABLE)}.")
+        raise ValueError(
+            f"{what} ends in '{path.suffix}'; expected one of {', '.join(READABLE)}.{foreign_remedy(suffix)}"
+        )
     with _about(what):
         if suffix == ".bvh":
             motion, notes = read_bvh(path, mapping)
@@ -108,7 +112,8 @@ def read_motion(
         else:
             motion, notes = _from_npy(path, what, file_fps, statistics)
         if suffix != ".bvh":
-            notes = (*notes, *oddities(motion))
+            motion, said = corrected(motion, load_mapping(mapping))
+            notes = (*notes, *said)
         return (motion if fps is None else resampled(motion, fps)), notes
 
 
@@ -125,11 +130,7 @@ def save_motion(path: str | os.PathLike[str], motion: Motion) -> None:
     skeleton = motion.skeleton
     if path.suffix not in (".npy", ".npz"):
         raise ValueError(f"motion '{path}' ends in '{path.suffix}'; expected one of .npy, .npz.")
-    if path.suffix == ".npy" and motion.fps != skeleton.fps:
-        raise ValueError(
-            f"motion '{path}' has {motion.fps:g} fps, which .npy cannot hold (readers take {skeleton.fps:g}); "
-            "save it as .npz, or resample it first."
-        )
+    check_exportable(path, motion)
     with whole_file(path, path.suffix) as part, open(part, "wb") as file:
         if path.suffix == ".npy":
             joints = motion.joints[0] if motion.persons == 1 else motion.joints

@@ -17,6 +17,9 @@ from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
 Bones = Float[np.ndarray, "frames bones 3"]
 Turns = Float[np.ndarray, "frames 4"]
 
+CHANGE = 0.01
+"""Metres by which bones of recorded people seem to change; those of generated ones may change by more."""
+
 ROUNDS = 5
 """How often the shape of the bones at a branching joint is averaged; it settles after two or three."""
 
@@ -45,7 +48,7 @@ class Fitted:
     root: Float[np.ndarray, "frames 3"]
 
 
-def fit(joints: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton = HUMANML3D) -> Fitted:
+def fit(joints: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton = HUMANML3D, movable: bool = False) -> Fitted:
     """The body and the rotations whose joints come closest to these, bone by bone from the root outwards.
 
     Bones get their median lengths. Where several bones leave a joint they turn as one rigid shape, the mean of theirs.
@@ -55,6 +58,7 @@ def fit(joints: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton = HUMAN
     Args:
       joints: one person, y up, in metres.
       skeleton: which joints these are.
+      movable: joints will also be moved, see `local_places`, so every bone points at where its joint really is.
 
     Raises:
       ValueError: the skeleton has no rest pose.
@@ -79,7 +83,8 @@ def fit(joints: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton = HUMAN
             turn = twist(joints, rotations.multiply(before, swing), offsets[children[0]], hints)
             local[:, joint] = rotations.multiply(swing, turn)
         world[:, joint] = rotations.unit(rotations.multiply(before, local[:, joint]))
-        places[:, children] = places[:, joint, None] + rotations.rotate(world[:, joint, None], offsets[children])
+        if not movable:
+            places[:, children] = places[:, joint, None] + rotations.rotate(world[:, joint, None], offsets[children])
     return Fitted(offsets, steady(local), joints[:, 0].copy())
 
 
@@ -94,6 +99,35 @@ def posed(fitted: Fitted, skeleton: Skeleton = HUMANML3D) -> Float[np.ndarray, "
             joints[:, joint] = joints[:, parent] + rotations.rotate(world[:, parent], fitted.offsets[joint])
             world[:, joint] = rotations.multiply(world[:, parent], fitted.rotations[:, joint])
     return joints
+
+
+def local_places(
+    fitted: Fitted, joints: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton = HUMANML3D
+) -> Float[np.ndarray, "frames joints 3"]:
+    """Each joint from its parent in the parent's turned axes, so that these rotations give exactly these joints.
+
+    Where bones keep their lengths these are the body's offsets. The root's are its places.
+
+    Args:
+      fitted: how the joints turn.
+      joints: where they are, metres.
+      skeleton: which joints these are.
+    """
+    joints = np.asarray(joints, np.float64)
+    places, world = joints.copy(), fitted.rotations.copy()
+    for joint, parent in enumerate(skeleton.parents):
+        if parent >= 0:
+            bone = joints[:, joint] - joints[:, parent]
+            places[:, joint] = rotations.rotate(rotations.inverse(world[:, parent]), bone)
+            world[:, joint] = rotations.multiply(world[:, parent], fitted.rotations[:, joint])
+    return places
+
+
+def bones_change(joints: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton = HUMANML3D) -> bool:
+    """Whether some bone's length is ever further than `CHANGE` from its median: the body is not one of rigid bones."""
+    joints = np.asarray(joints, np.float64)
+    lengths = np.linalg.norm(joints - joints[:, np.maximum(skeleton.parents, 0)], axis=-1)
+    return bool(np.abs(lengths - np.median(lengths, axis=0)).max() > CHANGE)
 
 
 def children_of(joint: int, skeleton: Skeleton) -> list[int]:

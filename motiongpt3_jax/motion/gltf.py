@@ -1,7 +1,8 @@
 """Motions as glTF 2.0 in one binary file (.glb), for browsers, Blender and game engines.
 
 A body is a skin of sticks over a tree of joints in T-pose, facing +z, y up, in metres; one animation moves all bodies.
-Joints keep our names.
+Joints keep our names. They turn, and where turns alone would miss a joint, because bones change or the bones that leave
+a joint are no rigid shape, joints move from their parents as well.
 """
 
 import json
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
-from motiongpt3_jax.motion.fitting import Fitted, children_of, fit, posed
+from motiongpt3_jax.motion.fitting import Fitted, children_of, fit, local_places, posed
 from motiongpt3_jax.motion.motion import Motion
-from motiongpt3_jax.motion.saving import whole_file
+from motiongpt3_jax.motion.saving import check_exportable, whole_file
 from motiongpt3_jax.motion.skeleton import Skeleton
 from motiongpt3_jax.motion.sticks import sticks
 
@@ -23,6 +25,9 @@ _COLOURS = (
     ((0.871, 0.371, 0.054), (0.107, 0.434, 0.730), (0.231, 0.089, 0.352)),
     ((0.503, 0.089, 0.045), (0.021, 0.065, 0.305), (0.021, 0.216, 0.122)),
 )
+STILL = 0.0005
+"""Metres by which a joint may be off without being moved."""
+
 _SIDES = ("left", "right", "middle")
 
 _FLOAT, _BYTE = 5126, 5121
@@ -38,13 +43,14 @@ def write_glb(path: str | Path, motion: Motion) -> None:
       motion: the motion, of any number of persons.
 
     Raises:
-      ValueError: another ending.
+      ValueError: another ending, or a motion that such a file cannot hold.
     """
+    check_exportable(path, motion)
     with whole_file(path, ".glb") as part:
         scene = _Scene(motion.frames, motion.fps)
         for person, joints in enumerate(motion.joints):
             mark = f"_{person + 1}" if motion.persons > 1 else ""
-            scene.add_body(fit(joints, motion.skeleton), motion.skeleton, mark, _COLOURS[person % len(_COLOURS)])
+            scene.add_body(joints, motion.skeleton, mark, _COLOURS[person % len(_COLOURS)])
         part.write_bytes(scene.packed())
 
 
@@ -64,15 +70,24 @@ class _Scene:
         }
         self._times = self._array(np.arange(frames)[:, None] / fps)
 
-    def add_body(self, fitted: Fitted, skeleton: Skeleton, mark: str, colours: tuple[tuple[float, ...], ...]) -> None:
+    def add_body(
+        self,
+        joints: Float[np.ndarray, "frames joints 3"],
+        skeleton: Skeleton,
+        mark: str,
+        colours: tuple[tuple[float, ...], ...],
+    ) -> None:
         """A person: joints, sticks and movement.
 
         Args:
-          fitted: the body and how it turns.
+          joints: where they are, metres.
           skeleton: which joints these are.
           mark: what tells the person's names from those of others.
           colours: of the left, the right and the middle.
         """
+        fitted = fit(joints, skeleton, movable=True)
+        local = local_places(fitted, joints, skeleton)
+        moves = np.linalg.norm(local - fitted.offsets, axis=-1).max(axis=0) > STILL
         still = np.tile([1.0, 0, 0, 0], (1, len(fitted.offsets), 1))
         places = posed(Fitted(fitted.offsets, still, np.zeros((1, 3))), skeleton)[0]
         # In the rest pose it stands on the floor below where it begins.
@@ -85,7 +100,8 @@ class _Scene:
             children = [first + child for child in children_of(joint, skeleton)]
             nodes.append({**node, "children": children} if children else node)
             self._animate(first + joint, "rotation", np.roll(fitted.rotations[:, joint], -1, axis=-1))
-        self._animate(first, "translation", fitted.root)
+            if parent < 0 or moves[joint]:
+                self._animate(first + joint, "translation", local[:, joint])
         back = np.tile(np.eye(4), (len(places), 1, 1))
         back[:, 3, :3] = -places  # matrices are stored column after column
         skin = {"name": f"body{mark}", "inverseBindMatrices": self._array(back.reshape(-1, 16)), "skeleton": first}

@@ -16,8 +16,8 @@ from motiongpt3_jax.motion.skeleton import HUMANML3D, SKELETONS, Skeleton
 
 EXPECTED = "expected (frames, 22, 3) joints in metres or (frames, 263) features"
 
-FARTHEST = 10_000.0
-"""Metres from the origin beyond which nobody was recorded."""
+FARTHEST = 1e6
+"""Farthest from the origin that joints may be, as the file has them: a kilometre where its unit is the millimetre."""
 
 LARGEST_FEATURE = 100.0
 """Metres, metres a frame or radians a frame that no feature of a body reaches."""
@@ -130,7 +130,7 @@ def with_bodies(
     farthest = float(np.abs(joints).max())
     if farthest > FARTHEST:
         raise UnreadableArrayError(
-            f"has joints up to {farthest:.3g} m from the origin", "joints are taken as metres: scale or correct them"
+            f"has joints up to {farthest:.3g} from the origin", "give joints in metres: scale or correct them"
         )
     missing = np.ptp(joints, axis=2).max(axis=-1) < POINT
     kept, left_out = _kept(missing.all(axis=0))

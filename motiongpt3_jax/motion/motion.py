@@ -56,7 +56,10 @@ class Motion:
 
 def positive(number: object) -> bool:
     """Whether this is a finite number above 0."""
-    return isinstance(number, int | float | np.number) and bool(np.isfinite(number)) and number > 0
+    try:
+        return isinstance(number, int | float | np.integer | np.floating) and 0 < float(number) < np.inf
+    except OverflowError:  # a whole number beyond all floats
+        return False
 
 
 def check_joints(joints: np.ndarray, skeleton: Skeleton, what: str) -> None:

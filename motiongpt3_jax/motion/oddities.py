@@ -1,27 +1,126 @@
-"""What is odd about joints that are said to be a body's, in metres and with y up."""
+"""What is odd about joints that are said to be a body's, in metres and with y up: outliers in size, axes and speed.
+
+Each finding is a sentence that names the option which mends it. The options are those of the commands; from Python,
+`read_motion` takes the same mapping.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from motiongpt3_jax.motion import rotations
+from motiongpt3_jax.motion.joint_mapping import turned_upright
 from motiongpt3_jax.motion.motion import Motion
+from motiongpt3_jax.motion.rest import rest_of
 from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
 
 LEGS = (0.3, 1.5)
 """Shortest and longest leg that bodies have, metres."""
 
+FASTEST_ROOT = 13.0
+"""Metres in a second that no pelvis exceeds: sprinters reach 12.5."""
 
-def oddities(motion: Motion) -> tuple[str, ...]:
-    """Sentences on a body of no human size, or one that stands along another axis than y; none where all is well."""
+FASTEST_LIMB = 25.0
+"""Metres in a second, seen from the pelvis, that no joint exceeds: fists and kicking feet reach 15 to 20."""
+
+CHANGE = 1.1
+"""Ratio of the sizes of one body, early and late, from which it counts as another body."""
+
+COLLAPSED = 0.2
+"""Share of a body's usual extent below which its joints are in one place and no body."""
+
+UPRIGHT = 0.3
+"""Height of the head over the feet, as a share of their distance, below which a body does not stand."""
+
+
+def corrected(motion: Motion, mapping: Mapping[str, Any]) -> tuple[Motion, tuple[str, ...]]:
+    """A motion of which somebody says unit, vertical axis or that it is mirrored, and what is odd about it then.
+
+    Args:
+      motion: as its file has it.
+      mapping: see `joint_mapping`; what it says of joints' names does not matter here.
+    """
+    joints = motion.joints * np.float32(mapping.get("unit", 1))
+    joints = turned_upright(joints, mapping.get("up", "y"), mapping.get("mirrored", False))
+    motion = replace(motion, joints=joints)
+    return motion, oddities(motion, axis_is_said="up" in mapping)
+
+
+def oddities(motion: Motion, axis_is_said: bool = False, first: int = 0) -> tuple[str, ...]:
+    """Sentences on what is odd about a motion; none where all is well.
+
+    Args:
+      motion: the motion.
+      axis_is_said: somebody said which axis is up, so a body that lies is meant to.
+      first: number of the motion's first frame in its file.
+    """
     skeleton, joints = motion.skeleton, np.asarray(motion.joints, np.float64)
-    chain = next(chain for chain in skeleton.chains if skeleton.feet[0][1] in chain)[1:]
-    leg = float(np.median(np.linalg.norm(np.diff(joints[:, :, chain], axis=2), axis=-1).sum(axis=-1)))
+    leg = float(np.median(_legs(joints, skeleton)))
     found = []
     if not LEGS[0] <= leg <= LEGS[1]:
-        found.append(f"the body has legs of {leg:.3g} m; joints are taken as metres: scale them if they are not")
-    if np.median(tallness(joints, skeleton)[..., 1]) < 0.3:
-        found.append("the body lies or hangs: y is taken for the vertical axis; turn the joints if another one is")
+        found.append(
+            f"the body has legs of {leg:.3g} m; joints are taken as metres: where they are not, give the metres in "
+            f"a unit, e.g. {_option(unit=0.01)}"
+        )
+    up = None if axis_is_said else _standing_axis(joints, skeleton)
+    if up:
+        found.append(
+            f"the body {'is upside down' if up == '-y' else 'lies or hangs'}: y is taken for the vertical axis; where "
+            f"it should stand, turn it with {_option(up=up)}"
+        )
+    if _is_mirror_image(joints, skeleton):
+        found.append(
+            "the body is a mirror image, or its left and right are exchanged: its toes point backwards; where a mirror "
+            f"is what is wrong, undo it with {_option(**({'up': up} if up else {}), mirrored=True)}"
+        )
+    for number, person in enumerate(joints, start=1):
+        mark = f"person {number}: " if len(joints) > 1 else ""
+        found += [mark + note for note in (*jumps(person, motion.fps, first), *_other_bodies(person, skeleton))]
     return tuple(found)
+
+
+def jumps(joints: Float[np.ndarray, "frames joints 3"], fps: float, first: int = 0) -> tuple[str, ...]:
+    """Sentences on frames without a body, and on steps between frames that no body makes in the time.
+
+    Args:
+      joints: one person, metres, the root first.
+      fps: frames in a second.
+      first: number of the first frame in its file.
+    """
+    joints, found = np.asarray(joints, np.float64), []
+    empty = is_no_body(joints)
+    if empty.any():
+        found.append(
+            f"{_frames(first + np.flatnonzero(empty))} hold no body: all joints lie in one place; leave them out with "
+            "--start and --stop"
+        )
+    kept = np.flatnonzero(~empty)
+    if len(kept) < 2:
+        return tuple(found)
+    seconds = np.diff(kept) / fps
+    root = np.linalg.norm(np.diff(joints[kept, 0], axis=0), axis=-1)
+    limbs = np.linalg.norm(np.diff(joints[kept] - joints[kept][:, :1], axis=0), axis=-1).max(axis=-1)
+    fast = (root > FASTEST_ROOT * seconds) | (limbs > FASTEST_LIMB * seconds)
+    if fast.any():
+        worst = int(np.argmax(np.maximum(root, limbs) * fast))
+        away, before, frame = float(max(root[worst], limbs[worst])), first + kept[worst], first + kept[worst + 1]
+        option = f"--start {frame}" if frame - first <= len(joints) // 2 else f"--stop {frame}"
+        others = f" (one of {int(fast.sum())} such steps)" if fast.sum() > 1 else ""
+        found.append(
+            f"from frame {before} to {frame} the body moves {away:.3g} m, {away / seconds[worst]:.3g} m/s{others}, "
+            f"which nobody does: leave out what does not belong to the motion, e.g. with {option}"
+        )
+    return tuple(found)
+
+
+def is_no_body(joints: Float[np.ndarray, "frames joints 3"]) -> Bool[np.ndarray, "frames"]:
+    """Which frames have all joints in one place while most frames have not."""
+    extent = np.ptp(np.asarray(joints, np.float64), axis=1).max(axis=-1)
+    return extent < COLLAPSED * np.median(extent)
 
 
 def tallness(
@@ -30,3 +129,57 @@ def tallness(
     """The direction from the feet to the head, of length 1."""
     ankles = [ankle for ankle, _ in skeleton.feet]
     return rotations.unit(joints[..., skeleton.joints.index("head"), :] - joints[..., ankles, :].mean(axis=-2))
+
+
+def _standing_axis(joints: np.ndarray, skeleton: Skeleton) -> str | None:
+    """The axis along which the body stands, where it is another one than y."""
+    direction = np.median(tallness(joints, skeleton), axis=(0, 1))
+    if direction[1] >= UPRIGHT or not direction.any():
+        return None
+    axis = int(np.argmax(np.abs(direction)))
+    return ("-" if direction[axis] < 0 else "") + "xyz"[axis]
+
+
+def _is_mirror_image(joints: np.ndarray, skeleton: Skeleton) -> bool:
+    """Whether left, up and ahead are those of a mirror image of the rest pose, as the toes tell."""
+    rest = np.zeros((1, len(skeleton.joints), 3))
+    for joint, parent in enumerate(skeleton.parents):
+        rest[0, joint] = np.asarray(rest_of(skeleton).bones[joint]) + (rest[0, parent] if parent >= 0 else 0)
+    usual = float(np.sign(_handedness(rest, skeleton)[0]))
+    return bool(usual * np.median(_handedness(joints, skeleton)) < -UPRIGHT)
+
+
+def _option(**mapping: str | bool | float) -> str:
+    """The option that says so of a file."""
+    return f"--mapping '{json.dumps(mapping)}'"
+
+
+def _handedness(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """The volume that left, up and ahead span: positive or negative, and the other one in the mirror."""
+    (right_hip, left_hip), (right_shoulder, left_shoulder) = skeleton.hips, skeleton.shoulders
+    left = joints[..., left_hip, :] - joints[..., right_hip, :]
+    left = rotations.unit(left + joints[..., left_shoulder, :] - joints[..., right_shoulder, :])
+    ahead = rotations.unit(sum(joints[..., toe, :] - joints[..., ankle, :] for ankle, toe in skeleton.feet))
+    return np.sum(rotations.cross(left, tallness(joints, skeleton)) * ahead, axis=-1)
+
+
+def _other_bodies(joints: np.ndarray, skeleton: Skeleton) -> list[str]:
+    """A note where one person's body changes its size."""
+    legs = _legs(joints[~is_no_body(joints)], skeleton)
+    small, large = np.percentile(legs, [2, 98])
+    if not small > 0 or large < CHANGE * small:
+        return []
+    return [f"the body changes: its legs are {small:.2f} m long in some frames and {large:.2f} m in others"]
+
+
+def _legs(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Lengths of a leg from hip to toe."""
+    chain = next(chain for chain in skeleton.chains if skeleton.feet[0][1] in chain)[1:]
+    return np.linalg.norm(np.diff(joints[..., chain, :], axis=-2), axis=-1).sum(axis=-1)
+
+
+def _frames(numbers: np.ndarray) -> str:
+    """Numbers of frames as a few ranges."""
+    parts = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    said = [str(part[0]) if len(part) == 1 else f"{part[0]} to {part[-1]}" for part in parts]
+    return f"{'frame' if len(numbers) == 1 else 'frames'} {', '.join(said[:3])}{' and more' if len(said) > 3 else ''}"

@@ -71,3 +71,12 @@ def resampled(motion: Motion, fps: float, cubic: bool = True) -> Motion:
     if not positive(fps):
         raise ValueError(f"cannot resample to fps {fps!r}; expected a positive number of frames in a second.")
     return replace(motion, joints=resample(motion.joints, motion.fps, fps, cubic), fps=fps)
+
+
+def require_frames(motion: Motion, fps: float, least: int = 2, what: str = "the motion") -> None:
+    """Raise ValueError where fewer than `least` frames are left of a motion at `fps` frames in a second."""
+    left = int((motion.frames - 1) * fps / motion.fps + 1e-6) + 1
+    if left < least:
+        frames = "a single frame" if motion.frames == 1 else f"{motion.frames} frames"
+        at = "" if motion.fps == fps else f" at {motion.fps:g} a second, which is {left} at the model's {fps:g}"
+        raise ValueError(f"{what} has {frames}{at}; at least {least} are needed: give a longer one.")

@@ -5,6 +5,50 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
+from motiongpt3_jax.motion.motion import Motion
+from motiongpt3_jax.motion.skeleton import HUMANML3D
+
+FARTHEST = 1e5
+"""Metres from the origin beyond which the numbers of exported files no longer hold a body."""
+
+RATES = (0.25, 10_000.0)
+"""Fewest and most frames in a second that readers of exported files take for frames in a second."""
+
+
+def check_exportable(path: str | Path, motion: Motion) -> None:
+    """Raise ValueError where a file of this ending cannot hold the motion, or could not be read again.
+
+    Args:
+      path: where it would be written.
+      motion: what.
+    """
+    path, skeleton = Path(path), motion.skeleton
+    name, far = path.name.lower(), float(np.abs(motion.joints).max())
+    if name.endswith(".npy") and motion.fps != skeleton.fps:
+        raise ValueError(
+            f"motion '{path}' has {motion.fps:g} fps, which .npy cannot hold (readers take {skeleton.fps:g}); "
+            "save it as .npz, or resample it first."
+        )
+    if name.endswith(".amass.npz") and skeleton != HUMANML3D:
+        raise ValueError(
+            f"cannot write '{path}': AMASS has SMPL's joints and this motion those of '{skeleton.name}'; "
+            "write it as .bvh or .glb."
+        )
+    if not name.endswith((".bvh", ".glb", ".amass.npz")):
+        return
+    if far > FARTHEST:
+        raise ValueError(
+            f"cannot write '{path}': joints lie {far:.3g} m from the origin, and files of this kind hold "
+            f"{FARTHEST:,.0f} m; is the unit wrong? Scale the joints to metres."
+        )
+    if not RATES[0] <= motion.fps <= RATES[1]:
+        raise ValueError(
+            f"cannot write '{path}': {motion.fps:.3g} frames a second are none that readers of such files take; "
+            f"resample the motion to a rate from {RATES[0]:g} to {RATES[1]:,.0f}."
+        )
+
 
 @contextmanager
 def whole_file(path: str | Path, extension: str) -> Iterator[Path]:

@@ -98,20 +98,20 @@ class Glb:
     [(HUMANML3D, 20.0, 9), (KIT, 12.5, 9), (HUMANML3D, 30.0, 1)],
     ids=["humanml3d", "kit", "one frame"],
 )
-def test_the_skin_stands_where_the_fitted_joints_do(tmp_path, skeleton, fps, frames):
+def test_the_skin_stands_where_the_joints_do(tmp_path, skeleton, fps, frames):
     motion = Motion(dance(skeleton, frames, people=(1,)), fps, skeleton)
     write_glb(tmp_path / "walk.glb", motion)
-    theirs, wanted = Glb(tmp_path / "walk.glb"), posed(fit(motion.joints[0], skeleton), skeleton)
+    theirs = Glb(tmp_path / "walk.glb")
     for frame in (0, frames - 1):
-        np.testing.assert_allclose(theirs.knobs(0, frame), wanted[frame], atol=1e-5)
+        np.testing.assert_allclose(theirs.knobs(0, frame), motion.joints[0, frame], atol=5e-4)
     np.testing.assert_allclose(theirs.times(), np.arange(frames) / fps, rtol=1e-6)
 
 
-def test_real_motions_stay_within_the_fit(tmp_path):
+def test_real_motions_are_what_they_were(tmp_path):
     for joints in real_motions("cmu", 70):
         write_glb(tmp_path / "walk.glb", Motion(joints[None]))
         frame = len(joints) // 2
-        assert np.linalg.norm(Glb(tmp_path / "walk.glb").knobs(0, frame) - joints[frame], axis=-1).mean() < 0.02
+        np.testing.assert_allclose(Glb(tmp_path / "walk.glb").knobs(0, frame), joints[frame], atol=2e-3)
 
 
 def test_persons_have_bodies_and_names_of_their_own_in_one_animation(tmp_path):
@@ -139,13 +139,22 @@ def test_at_rest_the_body_stands_on_the_floor_with_its_arms_out(tmp_path):
     np.testing.assert_allclose(theirs.knobs(0, 0), rest, atol=1e-6)
 
 
-def test_every_joint_turns_and_the_root_alone_moves(tmp_path):
-    write_glb(tmp_path / "walk.glb", Motion(dance(people=(1,))))
+def test_every_joint_turns_and_of_a_rigid_body_the_root_alone_moves(tmp_path):
+    joints = posed(fit(dance(people=(1,))[0]))
+    write_glb(tmp_path / "walk.glb", Motion(joints[None]))
     theirs = Glb(tmp_path / "walk.glb")
     targets = [channel["target"] for channel in theirs.document["animations"][0]["channels"]]
     assert sorted(t["node"] for t in targets if t["path"] == "rotation") == theirs.document["skins"][0]["joints"]
     assert [t["node"] for t in targets if t["path"] == "translation"] == [0]
     assert theirs.document["nodes"][0]["name"] == "pelvis"
+
+
+def test_joints_of_a_body_that_changes_move_as_well(tmp_path):
+    joints = dance(people=(1,))
+    joints[:, 4:] = joints[:, 4:, :1] + 1.2 * (joints[:, 4:] - joints[:, 4:, :1])
+    write_glb(tmp_path / "walk.glb", Motion(joints))
+    for frame in (0, 8):
+        np.testing.assert_allclose(Glb(tmp_path / "walk.glb").knobs(0, frame), joints[0, frame], atol=1e-5)
 
 
 def test_faces_look_outwards(tmp_path):

@@ -109,7 +109,9 @@ def test_what_shows_no_body_at_all_is_refused(array):
 def test_joints_where_nobody_can_be_are_refused(tmp_path):
     for name in ("walk.npy", "walk.npz"):
         path = saved(tmp_path / name, dance() * 1e20)
-        with pytest.raises(ValueError, match=rf"{name}' has joints up to .*e\+20 m from the origin; joints are taken"):
+        with pytest.raises(
+            ValueError, match=rf"{name}' has joints up to .*e\+20 from the origin; give joints in metres"
+        ):
             read_motion(path)
 
 

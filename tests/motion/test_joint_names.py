@@ -1,10 +1,13 @@
 import json
+import time
 
 import numpy as np
 import pytest
 
 from motiongpt3_jax.motion import HUMANML3D
 from motiongpt3_jax.motion.bvh_reader import read_bvh
+from motiongpt3_jax.motion.joint_names import match_joints
+from motiongpt3_jax.motion.joint_tree import JointTree
 from tests.motion.bvh_files import standing, still, tree_of, write
 
 CMU = {
@@ -146,7 +149,7 @@ def test_cmus_bones_without_length_are_placed_between_others(tmp_path):
     assert notes == (
         "spine1, spine2, spine3 placed along the file's spine",
         "collars placed midway between spine3 and shoulders",
-        "lengths are read as CMU's units of 5.64 cm, from legs of 14.5",
+        "lengths are read as CMU's units of 5.64 cm: legs of 0.82 m, arms of 0.48 m",
     )
 
 
@@ -184,16 +187,120 @@ def test_spine_joints_that_a_mapping_leaves_out_lie_between_those_it_has(tmp_pat
     assert "spine1, spine2 placed along the file's spine" in notes
 
 
-def test_joints_without_a_partner_are_all_named_and_the_way_out_is_said(tmp_path):
+def offered(error: Exception) -> dict:
+    """The mapping that a message offers."""
+    return json.loads(str(error).splitlines()[-1])
+
+
+def test_joints_without_a_partner_are_all_named_and_a_mapping_to_correct_is_offered(tmp_path):
     joints, mapping = odd()
     path = write(tmp_path / "a.bvh", joints, [still(joints)])
-    del mapping["left_knee"], mapping["head"], mapping["spine1"]
+    partial = {ours: name for ours, name in mapping.items() if ours not in ("left_knee", "head", "spine1")}
     message = (
-        r"no joint that looks like left_knee, head; its joints are Bone.000, .*Bone.021.*\n"
-        r'Write a mapping file such as {"left_knee": "...", "head": "..."} .* give it with --mapping FILE'
+        r"no joint that looks like left_knee, head; its joints are Bone.000, .*Bone.021.\nPut right what is wrong in "
+        r"this mapping.*save it as names.json, and give it with --mapping names.json"
     )
-    with pytest.raises(ValueError, match=message):
-        read_bvh(path, mapping)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_bvh(path, {**partial, "unit": 1.0})
+    offer = offered(caught.value)
+    assert offer["unit"] == 1.0
+    assert offer.items() >= {joint: mapping[joint] for joint in ("left_knee", "right_knee", "pelvis", "head")}.items()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_mapping_guessed_from_the_tree_alone_is_right_for_a_usual_body(tmp_path, turned):
+    joints, mapping = odd()
+    if turned:  # a file with z up, in centimetres
+        joints = [(name, parent, (100 * x, -100 * z, 100 * y)) for name, parent, (x, y, z) in joints]
+    path = write(tmp_path / "a.bvh", joints, [still(joints)])
+    with pytest.raises(ValueError, match="no joint that looks like pelvis, left_hip") as caught:
+        read_bvh(path)
+    offer = offered(caught.value)
+    assert "?" not in offer.values()
+    assert offer.items() <= mapping.items()
+    np.testing.assert_allclose(np.ptp(read_bvh(path, offer)[0].joints[0, 0, :, 1]), np.ptp(standing()[:, 1]), atol=1e-4)
+
+
+def test_what_cannot_be_guessed_is_a_question_mark(tmp_path):
+    joints = [("box", -1, (0, 0, 0)), ("lid", 0, (0, 1, 0)), ("knob", 1, (0, 0.1, 0))]
+    with pytest.raises(ValueError, match="no joint that looks like") as caught:
+        read_bvh(write(tmp_path / "a.bvh", joints, [still(joints)]))
+    assert set(offered(caught.value).values()) == {"?"}
+
+
+PREFIXES = ["CC_Base_", "Actor1_Skel_Body_", "Studio:Take.01|", "rig-", "J_Bip_", "Ch36_", "Scene|Armature|Bob "]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("dialect", ["mixamo", "unreal", "blender", "poser"])
+def test_what_all_names_begin_with_goes_however_many_words_it_has(tmp_path, prefix, dialect):
+    joints = tree_of(lambda joint: prefix + DIALECTS[dialect][joint].rpartition(":")[2])
+    motion, notes = read_bvh(write(tmp_path / "a.bvh", joints, [still(joints)]))
+    np.testing.assert_allclose(motion.joints[0, 0], standing(), atol=1e-5)
+    assert len(notes) == 1
+
+
+def with_helper(joint: str, name: str, offset=(0.0, 0.0, 0.0), after: bool = False) -> list[tuple]:
+    """Xsens' skeleton with a helper before a joint, or beside its children, where its parent or itself lies."""
+    joints = tree_of(DIALECTS["xsens"].__getitem__)
+    at = [own for own, _, _ in joints].index(DIALECTS["xsens"][joint])
+    if after:
+        return [*joints, (name, at, offset)]
+    helper = len(joints)
+    own, parent, (x, y, z) = joints[at]
+    joints[at] = (own, helper, (x - offset[0], y - offset[1], z - offset[2]))
+    return [*joints, (name, parent, offset)]
+
+
+HELPERS = [
+    *(("hip", "{0}HipJoint", False), ("hip", "{1}_Hip", False), ("hip", "{1} Thigh", False), ("hip", "{1}Hip1", True)),
+    *(("knee", "{1}KneeJoint", False), ("knee", "{1}_Shin", False), ("knee", "{0}KneeBone", True)),
+    *(("shoulder", "{1}_UpperArm", False), ("shoulder", "{1}ShoulderJoint", False), ("elbow", "{1}_ElbowJnt", False)),
+    *(("ankle", "{1}AnkleJoint", False), ("wrist", "{1}_Wrist", False), ("foot", "{0}ToeJoint", False)),
+]
+
+
+@pytest.mark.parametrize(("joint", "name", "after"), HELPERS)
+def test_a_helper_that_lies_where_its_parent_does_is_not_the_joint(tmp_path, joint, name, after):
+    for side, letter in (("Left", "L"), ("Right", "R")):
+        joints = with_helper(f"{side.lower()}_{joint}", name.format(side, letter), after=after)
+        motion, _ = read_bvh(write(tmp_path / "a.bvh", first_parents(joints), [still(joints)]))
+        np.testing.assert_allclose(motion.joints[0, 0], standing(), atol=1e-5)
+
+
+def test_helpers_that_lie_where_their_twins_do_are_not_the_joints(tmp_path):
+    joints = with_helper("left_hip", "LHipJoint", (0, -0.05, 0))
+    at = [name for name, _, _ in joints].index("RightHip")
+    joints.append(("RHipJoint", 0, (0, -0.05, 0)))
+    joints[at] = ("RightHip", len(joints) - 1, (-0.1, 0, 0))
+    motion, _ = read_bvh(write(tmp_path / "a.bvh", first_parents(joints), [still(joints)]))
+    np.testing.assert_allclose(motion.joints[0, 0], standing(), atol=1e-5)
+
+
+def test_hips_that_have_no_other_joints_of_their_name_stay_where_they_are(tmp_path):
+    joints = [(n, p, (0, 0, 0) if n in ("LeftHip", "RightHip") else o) for n, p, o in tree_of(DIALECTS["xsens"].get)]
+    motion, _ = read_bvh(write(tmp_path / "a.bvh", joints, [still(joints)]))
+    np.testing.assert_allclose(motion.joints[0, 0, 1], motion.joints[0, 0, 0], atol=1e-5)
+
+
+def first_parents(joints):
+    """Joints in an order in which parents come first."""
+    order, left = [], list(range(len(joints)))
+    while left:
+        order += [index for index in left if joints[index][1] < 0 or joints[index][1] in order]
+        left = [index for index in left if index not in order]
+    place = {index: number for number, index in enumerate(order)} | {-1: -1}
+    return [(joints[index][0], place[joints[index][1]], joints[index][2]) for index in order]
+
+
+def test_rigifys_spine_without_pelvis_neck_and_head_is_read(tmp_path):
+    names = DIALECTS["blender"] | {"pelvis": "spine", "neck": "spine.004", "head": "spine.006"}
+    names |= {f"spine{n}": f"spine.{n:03}" for n in (1, 2, 3)}
+    joints = [*tree_of(names.__getitem__), ("face", 15, (0, 0.02, 0.05)), ("jaw", 15, (0, -0.02, 0.05))]
+    motion, notes = read_bvh(write(tmp_path / "a.bvh", joints, [still(joints)]))
+    np.testing.assert_allclose(motion.joints[0, 0], standing(), atol=1e-5)
+    assert "pelvis is 'spine', where the legs part" in notes
+    assert "neck and head are 'spine.004' and 'spine.006', above where arms part" in notes
 
 
 MAPPINGS = [
@@ -206,6 +313,13 @@ MAPPINGS = [
     ({"unit": -1}, "-1 for 'unit'"),
     ({"up": "w"}, "'w' for 'up'; expected"),
     (["pelvis"], "holds a list; expected one object"),
+    ({"up": ["y"]}, r"\['y'\] for 'up'; expected"),
+    ({"up": {"y": 1}}, r"{'y': 1} for 'up'; expected"),
+    ({"unit": 10**400}, "for 'unit'; expected"),
+    ({"unit": True}, "True for 'unit'; expected"),
+    ({"mirrored": "yes"}, "'yes' for 'mirrored'; expected"),
+    ({"left_knee": [["a"]]}, r"\[\['a'\]\] for 'left_knee'; expected"),
+    ({"left_knee": {}}, "{} for 'left_knee'; expected"),
 ]
 
 
@@ -224,3 +338,30 @@ def test_a_mapping_that_is_not_there_or_not_json_is_named(tmp_path):
     (tmp_path / "names.json").write_text("{pelvis: Hips}")
     with pytest.raises(ValueError, match=r"names.json' is not readable JSON"):
         read_bvh(path, tmp_path / "names.json")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[" * 900 + "]" * 900])
+def test_mappings_nested_without_end_are_one_sentence(tmp_path, text):
+    (tmp_path / "names.json").write_text(text)
+    with pytest.raises(ValueError, match=r"names.json' (is not readable JSON|holds a list)"):
+        read_bvh(write(tmp_path / "a.bvh", tree_of(), [still(tree_of())]), tmp_path / "names.json")
+
+
+def test_a_mapping_may_be_the_json_itself(tmp_path):
+    path = write(tmp_path / "a.bvh", tree_of(), [still(tree_of())])
+    np.testing.assert_allclose(read_bvh(path, ' {"unit": 2}')[0].joints[0, 0], 2 * standing(), atol=1e-5)
+    with pytest.raises(ValueError, match="mapping is not readable JSON"):
+        read_bvh(path, "{unit: 2}")
+
+
+def test_a_hundred_thousand_joints_are_matched_in_seconds_and_in_little_memory():
+    many = 50_000
+    names, parents = [*HUMANML3D.joints, *["left_hip", "right_hip"] * many], [*HUMANML3D.parents, *[0] * (2 * many)]
+    hair = np.arange(many)
+    names += [f"hair{n}" for n in hair]
+    parents += [15, *(22 + 2 * many + hair[:-1])]
+    places = np.concatenate([standing(), np.tile(standing()[:1], (2 * many, 1)), hair[:, None] * [0, 1e-5, 0]])
+    began = time.perf_counter()
+    weights, _ = match_joints(JointTree(tuple(names), tuple(map(int, parents)), places[None]), {}, "it")
+    assert time.perf_counter() - began < 5
+    np.testing.assert_allclose(weights @ places, standing(), atol=1e-9)

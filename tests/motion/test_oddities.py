@@ -1,12 +1,29 @@
+import json
+
 import numpy as np
 import pytest
 
-from motiongpt3_jax.motion import KIT, Motion
-from motiongpt3_jax.motion.oddities import oddities
-from tests.motion.bvh_files import standing
+from motiongpt3_jax.motion import HUMANML3D, KIT, Motion, read_motion, save_motion
+from motiongpt3_jax.motion.fitting import Fitted, posed
+from motiongpt3_jax.motion.joint_mapping import AXES
+from motiongpt3_jax.motion.oddities import jumps, oddities
+from motiongpt3_jax.motion.rest import rest_of
+from tests.motion.bvh_files import standing, still, tree_of, write
 from tests.motion.real import real_motions
 
 BODY = np.repeat(standing()[None, None], 9, axis=1)
+
+
+def fallen(up: str) -> np.ndarray:
+    """The body as a file has it in which `up` is the vertical axis."""
+    turned = np.empty_like(BODY)
+    for ours, (axis, sign) in enumerate(AXES[up]):
+        turned[..., axis] = sign * BODY[..., ours]
+    return turned
+
+
+def option(note: str) -> dict:
+    return json.loads(note.partition("--mapping '")[2].removesuffix("'"))
 
 
 def test_a_body_that_stands_is_not_odd():
@@ -14,25 +31,126 @@ def test_a_body_that_stands_is_not_odd():
 
 
 @pytest.mark.parametrize("unit", [100, 1000, 0.01, 0])
-def test_legs_of_no_human_length_are_said(unit):
-    assert "legs of" in oddities(Motion(unit * BODY))[0]
+def test_legs_of_no_human_length_are_said_with_the_option_that_mends_them(unit):
+    note = oddities(Motion(unit * BODY))[0]
+    assert "legs of" in note
+    assert option(note) == {"unit": 0.01}
 
 
-@pytest.mark.parametrize("turned", [BODY[..., [0, 2, 1]], BODY[..., [1, 0, 2]], -BODY])
-def test_a_body_along_another_axis_is_said(turned):
-    assert oddities(Motion(turned)) == (
-        "the body lies or hangs: y is taken for the vertical axis; turn the joints if another one is",
+@pytest.mark.parametrize("up", [axis for axis in AXES if axis != "y"])
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_a_body_along_another_axis_is_said_with_the_option_that_turns_it(tmp_path, up, kind):
+    path = tmp_path / f"a.{kind}"
+    save_motion(path, Motion(fallen(up)))
+    (note,) = read_motion(path)[1]
+    assert ("upside down" in note) == (up == "-y")
+    motion, notes = read_motion(path, mapping=option(note))
+    assert notes == ()
+    np.testing.assert_allclose(motion.joints, BODY, atol=1e-6)
+
+
+@pytest.mark.parametrize("up", ["x", "-x", "-y", "-z"])
+def test_a_bvh_along_another_axis_is_said_likewise(tmp_path, up):
+    def turned(offset):
+        place = [0.0] * 3
+        for ours, (axis, sign) in enumerate(AXES[up]):
+            place[axis] = sign * offset[ours]
+        return tuple(place)
+
+    joints = [(name, parent, turned(offset)) for name, parent, offset in tree_of()]
+    path = write(tmp_path / "a.bvh", joints, [still(joints, turned((0, 0.93, 0)))] * 2)
+    _, (_, note) = read_motion(path)
+    assert ("upside down" in note) == (up == "-y")
+    motion, notes = read_motion(path, mapping=option(note))
+    assert len(notes) == 1
+    np.testing.assert_allclose(motion.joints[0, 0], standing(), atol=1e-5)
+
+
+@pytest.mark.parametrize("flip", [(-1, 1, 1), (1, -1, 1), (1, 1, -1)], ids=["x", "y", "z"])
+def test_a_mirror_image_is_said_with_the_option_that_undoes_it(tmp_path, flip):
+    save_motion(tmp_path / "a.npy", Motion(BODY * flip))
+    *_, note = read_motion(tmp_path / "a.npy")[1]
+    assert "mirror image" in note
+    motion, notes = read_motion(tmp_path / "a.npy", mapping=option(note))
+    assert notes == ()
+    across, toes = motion.joints[0, 0, 1] - motion.joints[0, 0, 2], motion.joints[0, 0, 10] - motion.joints[0, 0, 7]
+    assert np.cross(across, [0, 1, 0]) @ toes > 0
+
+
+def test_left_and_right_exchanged_in_a_bvh_are_said(tmp_path):
+    exchanged = dict(zip(HUMANML3D.joints, np.array(HUMANML3D.joints)[HUMANML3D.mirrored].tolist()))
+    joints = tree_of(exchanged.__getitem__)
+    notes = read_motion(write(tmp_path / "a.bvh", joints, [still(joints)] * 2))[1]
+    assert any("left and right are exchanged" in note for note in notes)
+
+
+def test_joints_of_another_skeleton_have_legs_and_sides_too():
+    bones = np.array(rest_of(KIT).bones) / 100
+    still = Fitted(bones, np.tile([1.0, 0, 0, 0], (3, 21, 1)), np.zeros((3, 3)))
+    joints = posed(still, KIT)[None]
+    assert oddities(Motion(joints, 12.5, KIT)) == ()
+    assert "mirror image" in oddities(Motion(joints * [-1, 1, 1], 12.5, KIT))[0]
+
+
+def walking(frames: int = 40) -> np.ndarray:
+    """Somebody who goes ahead at 1.5 m/s, 20 frames a second."""
+    return standing() + np.arange(frames)[:, None, None] * np.array([0, 0, 0.075])
+
+
+def test_a_walk_does_not_jump():
+    assert jumps(walking(), 20) == ()
+
+
+@pytest.mark.parametrize(
+    ("where", "option"), [(slice(0, 1), "--start 1"), (slice(0, 4), "--start 4"), (slice(38, 40), "--stop 38")]
+)
+def test_frames_that_lie_far_away_are_named_with_the_option_that_leaves_them_out(where, option):
+    joints = walking()
+    joints[where] += [36.0, 0, 0]
+    (note,) = jumps(joints, 20)
+    assert "the body moves 36 m, 720 m/s" in note
+    assert note.endswith(option)
+
+
+def test_jumps_in_the_middle_are_counted_and_the_largest_named():
+    joints = walking()
+    joints[20] += [0, 3.0, 0]
+    joints[30] += [0, 4.0, 0]
+    (note,) = jumps(joints, 20, first=100)
+    assert "from frame 129 to 130 the body moves" in note or "from frame 130 to 131 the body moves" in note
+    assert "one of 4 such steps" in note
+
+
+def test_a_limb_that_jumps_is_seen_though_the_body_does_not():
+    joints = walking()
+    joints[10, 20] += [1.5, 0, 0]
+    assert "the body moves 1.5 m, 30 m/s" in jumps(joints, 20)[0]
+
+
+def test_speeds_count_by_time_not_by_frames():
+    joints = walking()
+    joints[20:] += [0, 0, 1.0]
+    assert jumps(joints, 10) == ()
+    assert len(jumps(joints, 60)) == 1
+
+
+def test_frames_without_a_body_are_named_and_no_speed_is_made_of_them():
+    joints = walking()
+    joints[[0, 1, 2, 39]] = 0
+    assert jumps(joints, 20) == (
+        "frames 0 to 2, 39 hold no body: all joints lie in one place; leave them out with --start and --stop",
     )
 
 
-def test_joints_of_another_skeleton_have_legs_too():
-    joints = np.zeros((1, 3, 21, 3))
-    joints[..., 4, 1], joints[..., [16, 17, 18, 19, 20], 1] = 1.6, np.array([0.9, 0.5, 0.1, 0.0, 0.0])
-    assert oddities(Motion(joints, 12.5, KIT)) == ()
+def test_a_body_that_changes_is_said_of_its_person():
+    joints = np.stack([walking(), walking()])
+    joints[1, 25:] *= 1.2
+    (note,) = oddities(Motion(joints))
+    assert note == "person 2: the body changes: its legs are 0.95 m long in some frames and 1.14 m in others"
 
 
 @pytest.mark.parametrize("part", ["cmu", "bandai"])
 def test_people_are_not_odd(part):
     found = [oddities(Motion(clip[None])) for clip in real_motions(part, 20)]
-    assert not any("legs" in note for notes in found for note in notes)
+    assert not any(word in note for notes in found for note in notes for word in ("legs", "mirror", "m/s", "no body"))
     assert sum(map(bool, found)) <= 0.02 * len(found)

@@ -1,0 +1,132 @@
+"""Round-trip error of exported files: how far the joints that a file gives are from the motion's."""
+
+import json
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from motiongpt3_jax.motion import bvh, rotations
+from motiongpt3_jax.motion.amass import EXTENSION, read_amass
+from motiongpt3_jax.motion.bvh_reader import posed_tree
+from motiongpt3_jax.motion.bvh_text import parse_bvh
+from motiongpt3_jax.motion.motion import Motion
+from motiongpt3_jax.motion.skeleton import Skeleton
+
+NOTED = 0.005
+"""Metres by which a joint is off before it is said."""
+
+Persons = Float[np.ndarray, "persons frames joints 3"]
+
+
+def export_notes(paths: Sequence[str | Path], motion: Motion) -> tuple[str, ...]:
+    """Sentences on joints of `.bvh`, `.glb` and AMASS files that are more than `NOTED` from the motion's.
+
+    Args:
+      paths: what was written of a motion; of other kinds nothing is said. Several files hold a person each.
+      motion: the motion.
+    """
+    paths, notes = [Path(path) for path in paths], []
+    kind = next((kind for kind in _READERS if paths and paths[0].name.lower().endswith(kind)), None)
+    if kind is None:
+        return ()
+    moved, turned = (np.concatenate(persons) for persons in zip(*(_READERS[kind](path, motion) for path in paths)))
+    for number, (ours, theirs, rigid) in enumerate(zip(motion.joints, moved, turned)):
+        name = paths[number] if len(paths) > 1 else paths[0]
+        mark = f", person {number + 1}" if len(paths) < motion.persons else ""
+        if said := _distance(ours, theirs, motion.skeleton):
+            notes.append(f"{name}{mark}: joints are {said}, since bones of one length cannot follow the motion's")
+        elif said := _distance(ours, rigid, motion.skeleton):
+            notes.append(
+                f"{name}{mark}: the body changes, so its joints move as well as turn; by their turns alone they "
+                f"would be {said}"
+            )
+    return tuple(notes)
+
+
+def _distance(
+    ours: Float[np.ndarray, "frames joints 3"], theirs: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton
+) -> str:
+    """Mean and largest distance in millimetres and where; empty where it is small."""
+    away = np.linalg.norm(np.asarray(ours, np.float64) - theirs, axis=-1)
+    if away.max() <= NOTED:
+        return ""
+    frame, joint = np.unravel_index(np.argmax(away), away.shape)
+    return (
+        f"{1000 * away.mean():.1f} mm off on average and {1000 * away.max():.0f} mm at most "
+        f"({skeleton.joints[joint]}, frame {frame})"
+    )
+
+
+def _read_bvh(path: Path, motion: Motion) -> tuple[Persons, Persons]:
+    read = parse_bvh(path, f"motion '{path}'")
+    (tree,), (values,) = read.trees, read.values
+    order = [tree.names.index(name) for name in motion.skeleton.joints]
+    inner = [
+        tuple(channel.replace("position", "scale") for channel in channels) if parent >= 0 else channels
+        for channels, parent in zip(tree.channels, tree.parents)  # scale channels are not followed
+    ]
+    trees = (tree, replace(tree, channels=inner))
+    moved, turned = (posed_tree(one, values)[None][:, :, order] / bvh.UNIT for one in trees)
+    return moved, turned
+
+
+def _read_amass(path: Path, motion: Motion) -> tuple[Persons, Persons]:
+    with np.load(path, allow_pickle=False) as content:
+        joints = read_amass(content, f"motion '{path}'").joints
+    return joints, joints
+
+
+def _read_glb(path: Path, motion: Motion) -> tuple[Persons, Persons]:
+    document, array = _open_glb(path)
+    nodes, (animation,) = document["nodes"], document["animations"]
+    names = {node["name"]: number for number, node in enumerate(nodes)}
+    marks = [f"_{person + 1}" if motion.persons > 1 else "" for person in range(motion.persons)]
+    moving = {
+        (channel["target"]["node"], channel["target"]["path"]): array(animation["samplers"][channel["sampler"]])
+        for channel in animation["channels"]
+    }
+
+    def posed(mark: str, inner: bool) -> np.ndarray:
+        joints = np.empty((motion.frames, len(motion.skeleton.joints), 3))
+        turns = np.empty((*joints.shape[:-1], 4))
+        for joint, parent in enumerate(motion.skeleton.parents):
+            number = names[motion.skeleton.joints[joint] + mark]
+            rest = np.array(nodes[number]["translation"])
+            place = moving.get((number, "translation"), rest) if inner or parent < 0 else rest
+            turn = np.roll(moving[number, "rotation"], 1, axis=-1)
+            if parent < 0:
+                joints[:, joint], turns[:, joint] = place, turn
+            else:
+                joints[:, joint] = joints[:, parent] + rotations.rotate(turns[:, parent], place)
+                turns[:, joint] = rotations.multiply(turns[:, parent], turn)
+        return joints
+
+    moved, turned = (np.stack([posed(mark, inner) for mark in marks]) for inner in (True, False))
+    return moved, turned
+
+
+def _open_glb(path: Path) -> tuple[dict, Callable[[dict], np.ndarray]]:
+    """The document of a file that `write_glb` wrote, and what reads the values of a sampler."""
+    data = path.read_bytes()
+    (size,) = struct.unpack_from("<I", data, 12)
+    document, start = json.loads(data[20 : 20 + size]), 28 + size
+
+    def array(sampler: dict) -> np.ndarray:
+        accessor = document["accessors"][sampler["output"]]
+        view = document["bufferViews"][accessor["bufferView"]]
+        values = np.frombuffer(data, "<f4", view["byteLength"] // 4, start + view["byteOffset"])
+        return values.reshape(accessor["count"], -1).astype(np.float64)
+
+    return document, array
+
+
+_READERS: dict[str, Callable[[Path, Motion], tuple[Persons, Persons]]] = {
+    ".bvh": _read_bvh,
+    ".glb": _read_glb,
+    EXTENSION: _read_amass,
+}
+"""What reads a kind of file back: its joints, and those that its turns alone would give, a row for each person."""

@@ -1,0 +1,41 @@
+"""Files of other tools: told by their endings or first bytes, with the way to a file that is read."""
+
+_AS_BVH = "export it as BVH, e.g. from Blender, and give the .bvh"
+_AS_ARRAY = "save its joints (frames, 22, 3), y up, in metres, with numpy.save"
+
+REMEDIES = {
+    **dict.fromkeys((".fbx", ".c3d", ".dae", ".glb", ".gltf", ".blend", ".usd", ".vrm", ".vrma", ".vmd"), _AS_BVH),
+    **dict.fromkeys((".asf", ".amc", ".trc", ".htr", ".mvnx", ".anim", ".max", ".ma", ".mb"), _AS_BVH),
+    **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".joblib", ".mat", ".h5", ".hdf5"), _AS_ARRAY),
+    **dict.fromkeys((".json", ".csv", ".txt"), f"{_AS_BVH}, or {_AS_ARRAY}"),
+}
+"""What to do with the files of other tools, by their endings."""
+
+_CONTENTS = (
+    (b"Kaydara FBX Binary", "an FBX file"),
+    (b"; FBX", "an FBX file"),
+    (b"glTF", "a glTF file"),
+    (b"BLENDER", "a Blender file"),
+    (b"\x93NUMPY", "a .npy array"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\x80\x02", "a pickle"),
+    (b"\x80\x03", "a pickle"),
+    (b"\x80\x04", "a pickle"),
+    (b"\x80\x05", "a pickle"),
+    (b"<!DOCTYPE", "a web page"),
+    (b"<html", "a web page"),
+    (b"<?xml", "an XML file"),
+)
+
+
+def foreign_remedy(suffix: str) -> str:
+    """What to do with a file of this ending, with a blank before it; empty where nothing is known of it."""
+    remedy = REMEDIES.get(suffix.lower())
+    return f" Of this one, {remedy}." if remedy else ""
+
+
+def foreign_content(content: bytes) -> str | None:
+    """What kind of file begins like this, where it is none of motion."""
+    head = content[:64].lstrip().lower()
+    return next((kind for start, kind in _CONTENTS if head.startswith(start.lower())), None)

@@ -1,0 +1,131 @@
+"""BVH text as tools, editors and people leave it."""
+
+import time
+
+import numpy as np
+import pytest
+
+from motiongpt3_jax.motion.bvh_reader import read_bvh
+from tests.motion.bvh_files import standing, still, tree_of, write
+
+
+@pytest.fixture
+def file(tmp_path):
+    return write(tmp_path / "a.bvh", tree_of(), [still(tree_of())] * 2)
+
+
+def rewritten(file, old, new, count=-1):
+    file.write_text(file.read_text().replace(old, new, count))
+    return file
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_texts_of_windows_editors_are_read(file, encoding):
+    file.write_bytes(file.read_text().encode(encoding))
+    np.testing.assert_allclose(read_bvh(file)[0].joints[0, 1], standing(), atol=1e-5)
+
+
+@pytest.mark.parametrize("comment", ["# from our studio\n# take 3\n", "// take 3\n\n", "Exported by Tool 1.2\n"])
+def test_lines_before_the_hierarchy_are_skipped_and_said(file, comment):
+    file.write_text(comment + file.read_text())
+    motion, notes = read_bvh(file)
+    np.testing.assert_allclose(motion.joints[0, 1], standing(), atol=1e-5)
+    assert f"{len(comment.strip().splitlines())} lines before HIERARCHY are skipped" in notes
+
+
+@pytest.mark.parametrize("comment", ["# left leg", "// left leg", "; left leg"])
+def test_comments_between_joints_are_skipped(file, comment):
+    motion, _ = read_bvh(rewritten(file, "JOINT left_hip", f"{comment}\nJOINT left_hip", 1))
+    np.testing.assert_allclose(motion.joints[0, 1], standing(), atol=1e-5)
+
+
+def test_scale_channels_are_passed_over_and_said(file):
+    scales = "Xscale Yscale Zscale"
+    rewritten(file, "CHANNELS 6 Xposition Yposition Zposition", f"CHANNELS 9 {scales} Xposition Yposition Zposition")
+    rewritten(file, "\n0.000000 0.930000", "\n2 2 2 0.000000 0.930000")
+    motion, notes = read_bvh(file)
+    np.testing.assert_allclose(motion.joints[0, 1], standing(), atol=1e-5)
+    assert "scale channels are not read: bones keep the lengths of their OFFSET lines" in notes
+
+
+def test_a_word_that_is_no_channel_is_named(file):
+    with pytest.raises(ValueError, match=r"line 5: 6 channels are promised and 3 named; after them stands 'Wrotation'"):
+        read_bvh(rewritten(file, "Zrotation", "Wrotation", 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("OFFSET 0.100000 ", "OFFSET 0,100000 ", "line 8: 'OFFSET 0,100000 -0.050000 0.000000' has"),
+        ("OFFSET 0.100000 -0.050000 ", "OFFSET 0.100000, -0.050000, ", "'OFFSET 0.100000, -0.050000, 0.000000' has"),
+        ("0.930000 ", "0,930000 ", "'0,930000' has"),
+        ("Frame Time: 0.05", "Frame Time: 0,05", r"frame time '0,05'; expected .* .with a point, not a"),
+    ],
+)
+def test_commas_in_numbers_are_named(file, old, new, found):
+    with pytest.raises(ValueError, match=rf"{found}.*comma"):
+        read_bvh(rewritten(file, old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("time", "fps", "note"),
+    [
+        ("30", 30, "the frame time 30 is taken for frames a second: no frame lasts 30 s"),
+        ("120.0", 120, "the frame time 120.0 is taken for frames a second: no frame lasts 120 s"),
+        ("33.3333", 30, "the frame time 33.3333 is taken for milliseconds: no frame lasts 33.3333 s"),
+        ("8.33333", 120, "the frame time 8.33333 is taken for milliseconds: no frame lasts 8.33333 s"),
+        ("2", 0.5, "frames last 2 s each, as its frame time says"),
+    ],
+)
+def test_frame_times_that_no_frame_lasts_are_rates_or_milliseconds_and_said(file, time, fps, note):
+    motion, notes = read_bvh(rewritten(file, "Time: 0.05", f"Time: {time}"))
+    assert motion.fps == fps
+    assert note in notes
+
+
+@pytest.mark.parametrize("time", ["1e-320", "0.00000001", "1e400", "-0.05", "7777", "half"])
+def test_frame_times_that_mean_nothing_are_refused(file, time):
+    with pytest.raises(ValueError, match=rf"frame time '{time}'; expected the seconds of a frame"):
+        read_bvh(rewritten(file, "Time: 0.05", f"Time: {time}"))
+
+
+def test_a_pointer_of_git_lfs_is_called_one(file):
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ad5a\nsize 343982\n")
+    with pytest.raises(ValueError, match=r"a.bvh' is a Git LFS pointer.*git lfs pull"):
+        read_bvh(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"Kaydara FBX Binary  \0\x1a\0", "an FBX file"), (b"\x93NUMPY\x01\0", "a .npy array"), (b"glTF\2\0", "a glTF")],
+)
+def test_other_files_under_the_name_bvh_are_called_what_they_are(file, content, kind):
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"a.bvh' is {kind}.* under the name .bvh.*export it as BVH"):
+        read_bvh(file)
+
+
+def test_an_offset_beyond_all_numbers_is_named(file):
+    with pytest.raises(ValueError, match="line 8: an OFFSET is too large"):
+        read_bvh(rewritten(file, "OFFSET 0.100000 ", "OFFSET 1e999 ", 1))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "HIERARCHY\nROOT" + " " * 200_000 + "x",
+        "HIERARCHY\nROOT a" + " \n" * 100_000 + "x",
+        "HIERARCHY\nROOT a\n{\nOFFSET " + "1" * 200_000 + "x",
+        "HIERARCHY\nROOT a\n{\nEnd" + " " * 200_000 + "x",
+        "HIERARCHY\nROOT a\n{\nCHANNELS 6" + " Xposition" * 20_000 + "x",
+        "HIERARCHY" + " " * 200_000 + "x",
+        " " * 200_000 + "\n" * 100_000,
+        "HIERARCHY\nROOT a\n{\nOFFSET 0 0 0\n}\nMOTION\nFrames: 1" + " " * 200_000 + "x",
+    ],
+)
+def test_long_lines_take_time_in_proportion_to_their_length(file, text):
+    file.write_text(text)
+    began = time.perf_counter()
+    with pytest.raises(ValueError, match=r"a\.bvh'"):
+        read_bvh(file)
+    assert time.perf_counter() - began < 2
