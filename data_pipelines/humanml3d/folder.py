@@ -1,6 +1,7 @@
 """Which files a HumanML3D folder has (Guo et al. 2022)."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +12,11 @@ from jaxtyping import Float
 
 from motiongpt3_jax.data_pipelines.problem import Problem
 from motiongpt3_jax.data_pipelines.statistics import Statistics
-from motiongpt3_jax.motion import HUMANML3D
+from motiongpt3_jax.motion import HUMANML3D, Motion
 from motiongpt3_jax.motion.arrays import UnreadableArrayError, read_npy
 from motiongpt3_jax.motion.interpret import check_magnitude, checked_numbers, interpret_array, shape_hint
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
+from motiongpt3_jax.motion.oddities import oddities
 
 SPLITS = ("train", "val", "test")
 FEATURES, JOINTS, TEXTS = "new_joint_vecs", "new_joints", "texts"
@@ -117,8 +119,11 @@ def read_array(folder: Folder, file: str) -> np.ndarray | Problem:
         return _problem(file, error)
 
 
-def read_motion(folder: Folder, name: str) -> np.ndarray | Problem:
-    """Features (frames, 263) or joints (frames, 22, 3) in metres, as the folder has them, or what is wrong."""
+def read_motion(folder: Folder, name: str) -> tuple[np.ndarray | None, list[Problem]]:
+    """A motion, and what is odd about it; or None, and what is wrong.
+
+    Features (frames, 263) or joints (frames, 22, 3) in metres, as the folder has them.
+    """
     file = folder.motion_file(name)
     try:
         array = _load(folder, file)
@@ -126,16 +131,23 @@ def read_motion(folder: Folder, name: str) -> np.ndarray | Problem:
         if array.ndim != 1 + len(row) or array.shape[1:] != row:
             expected = "(frames, 263)" if folder.has_features else "(frames, 22, 3)"
             hint = shape_hint(array.shape).strip() or f"{folder.motions}/ is for arrays {expected}"
-            return Problem(file, None, f"has shape {array.shape}; expected {expected}", hint)
+            return None, [Problem(file, None, f"has shape {array.shape}; expected {expected}", hint)]
         found = interpret_array(array)
     except UnreadableArrayError as error:
-        return _problem(file, error)
-    if found.left_out:
-        return Problem(file, None, f"has no body in {found.left_out}", "cut these frames off")
+        return None, [_problem(file, error)]
     wrong = _body_fault(found.joints[0], single=folder.has_features)
+    if found.left_out:
+        wrong = f"has no body in {found.left_out}", "cut these frames off"
     if wrong:
-        return Problem(file, None, *wrong)
-    return found.joints[0] if found.features is None else found.features
+        return None, [Problem(file, None, *wrong)]
+    motion = found.joints[0] if found.features is None else found.features
+    return motion, [_odd(file, note) for note in oddities(Motion(found.joints))]
+
+
+def _odd(file: str, note: str) -> Problem:
+    """What a reader of single files says, whose options do not help here."""
+    what = re.split(r"[:;] ", note, maxsplit=1)[0]
+    return Problem(file, None, what, "it is used as it is: correct it, or take its name out of the lists", "odd")
 
 
 def _load(folder: Folder, file: str) -> np.ndarray:

@@ -216,7 +216,9 @@ def test_a_list_in_another_encoding_is_found(joints):
 def test_bodies_that_lie_are_found(joints):
     for file in (joints / "new_joints").iterdir():
         np.save(file, np.load(file)[..., [0, 2, 1]])
-    assert "y must be up" in one(joints).advice
+    found = check(joints, **LIMITS)
+    assert ["y must be up" in problem.advice for problem in found if problem.bad] == [True]
+    assert [problem.what for problem in found if not problem.bad] == ["the body lies or hangs"] * 4
 
 
 @pytest.mark.parametrize(

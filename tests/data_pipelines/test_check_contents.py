@@ -159,3 +159,16 @@ def test_a_list_that_was_never_fetched_is_said(joints):
     (joints / "train.txt").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid")
     problem = check(joints, **LIMITS)[0]
     assert "train.txt' is a Git LFS pointer" in problem.what
+
+
+def test_what_a_body_hardly_does_is_said_and_used(joints):
+    far = walk(9)
+    far[0] += [36, 0, 0]
+    np.save(joints / "new_joints" / "b.npy", far)
+    upside_down = walk(9) * [1, -1, -1]
+    np.save(joints / "new_joints" / "c.npy", upside_down.astype(np.float32))
+    first, second = check(joints, **LIMITS)
+    assert (first.file, first.severity) == ("new_joints/b.npy", "odd")
+    assert first.what.startswith("from frame 0 to 1 the body moves 36 m, 720 m/s")
+    assert (second.file, second.what) == ("new_joints/c.npy", "the body is upside down")
+    assert build(joints, joints.parent / "built", **LIMITS).metadata.skipped == []
