@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from motiongpt3_jax.inference.chat import Chat, Reply
     from motiongpt3_jax.inference.model import Joined, Model
     from motiongpt3_jax.motion import Motion, load_motion, save_motion
+    from motiongpt3_jax.motion.notes import Note
 
     load = Model.load
 
@@ -22,12 +23,13 @@ _HOMES = {
     "Joined": "inference.model",
     "Model": "inference.model",
     "Motion": "motion",
+    "Note": "motion.notes",
     "Reply": "inference.chat",
     "load_motion": "motion",
     "save_motion": "motion",
 }
 
-__all__ = ["Chat", "Joined", "Model", "Motion", "Reply", "load", "load_motion", "save_motion"]
+__all__ = ["Chat", "Joined", "Model", "Motion", "Note", "Reply", "load", "load_motion", "save_motion"]
 
 
 def __getattr__(name: str) -> Any:

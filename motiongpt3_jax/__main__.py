@@ -78,7 +78,8 @@ def run(arguments: list[str]) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # A module cannot be called `import`.
     command = importlib.import_module(f"motiongpt3_jax.commands.{name}{'_' * iskeyword(name)}")
-    return command.run(command.parser().parse_args(rest)) or 0
+    with importlib.import_module("motiongpt3_jax.commands.notes").notes_as_lines():
+        return command.run(command.parser().parse_args(rest)) or 0
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from motiongpt3_jax.commands.arguments import (
     output_folder,
 )
 from motiongpt3_jax.commands.motions import note_persons, read_motions
-from motiongpt3_jax.commands.results import Result, add_results, origin, write_results
-from motiongpt3_jax.inference.chat import Chat, Reply, check_length, last_motion, named_motions
+from motiongpt3_jax.commands.notes import hint_quotes
+from motiongpt3_jax.commands.results import Result, add_results, origin, unknown_note, write_results
+from motiongpt3_jax.inference.chat import PLACE, Chat, Reply, check_length, last_motion, named_motions
 from motiongpt3_jax.motion import Motion
 
 
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.memory < 0:
         raise ValueError(f"--memory {arguments.memory}: show 0 or more earlier turns")
     how: dict[str, Any] = {"decoding": decoding(arguments), "seconds": arguments.seconds}
+    hint_quotes(arguments.instruction, "")
     folder = output_folder(arguments.out)
     model = load_model(arguments)
     options = motion_options(arguments, model)
@@ -67,10 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
                 wrong = True
                 continue
             replies.append(reply)
-            results += [
-                Result(motion, line, reply.text, {"instruction": line, "answer": reply.text, "turn": number})
-                for motion in reply.motions
-            ]
+            said = {"instruction": line, "answer": reply.text, "turn": number}
+            warning = unknown_note(model.unknown_words(named_motions(line)[0].replace(PLACE, " ")))
+            results += [Result(motion, line, reply.text, said, warning) for motion in reply.motions]
             print(spoken(reply, len(results) - len(reply.motions)), flush=True)
     finally:
         # An interrupt loses none of the turns before it.

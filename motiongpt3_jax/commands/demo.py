@@ -24,6 +24,9 @@ NAMES = {
     "captioning": "captions of held-out motions (action)",
 }
 
+GENERATED = "Motions generated from held-out sentences"
+CAPTIONED = "Held-out motions, captioned by the model"
+
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
@@ -101,11 +104,11 @@ def show(
     entries = []
     for i in firsts:
         verdict = "shows what was asked" if shares["text_to_motion"].right[i] else "does not show what was asked"
-        entries.append(Entry(clips[i].captions[0], generated[i], f"generated; {verdict}"))
+        entries.append(Entry(clips[i].captions[0], generated[i], f"seed {i}; {verdict}", section=GENERATED))
     for i in firsts:
         verdict = "right action" if shares["captioning"].right[i] else "wrong action"
         motion = Motion(features_to_joints(clips[i].features, model.skeleton)[None], model.fps, model.skeleton)
-        entries.append(Entry(captions[i], motion, f"held-out motion, captioned by the model; {verdict}"))
+        entries.append(Entry(captions[i], motion, f"clip {i}; {verdict}", section=CAPTIONED))
     asked, said = shares["text_to_motion"], shares["captioning"]
     title = (
         f"MotionGPT3 from nothing: {asked.share_right:.0%} of {len(asked.right)} held-out sentences shown, "

@@ -16,7 +16,8 @@ from motiongpt3_jax.commands.arguments import (
     output_folder,
 )
 from motiongpt3_jax.commands.kinds import clean
-from motiongpt3_jax.commands.results import Result, add_results, origin, write_results
+from motiongpt3_jax.commands.notes import hint_quotes
+from motiongpt3_jax.commands.results import Result, add_results, origin, unknown_note, write_results
 from motiongpt3_jax.inference.lengths import Length
 from motiongpt3_jax.inference.model import Model
 
@@ -60,9 +61,12 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError("--unconditional makes motions of no sentence; leave --text and --file out")
     if arguments.samples < 1:
         raise ValueError(f"--samples {arguments.samples}: ask for at least one motion a sentence")
+    hint_quotes(arguments.text, "--text ")
     folder = output_folder(arguments.out)
     model = load_model(arguments)
     options = motion_options(arguments, model)
+    if arguments.style == "train":
+        note_written(model, sentences)
     wanted = [sentence for sentence in sentences for _ in range(arguments.samples)]
     lengths = asked_lengths(arguments, model, wanted)
     note_lengths(model, lengths)
@@ -71,9 +75,12 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.clean_feet:
         motions = [clean(motion, f"motion_{number:03d}") for number, motion in enumerate(motions)]
     results = []
-    for number, (sentence, length, motion) in enumerate(zip(wanted, lengths, motions)):
-        said = {"text": sentence, "seed": arguments.seed + number, "length": SOURCES[length.source]}
-        results.append(Result(motion, sentence or "no sentence", f"seed {arguments.seed + number}", said))
+    for seed, (sentence, length, motion) in enumerate(zip(wanted, lengths, motions), start=arguments.seed):
+        said = {"text": sentence, "seed": seed, "length": SOURCES[length.source]}
+        unknown = model.unknown_words(sentence)
+        said |= {"unknown_words": unknown} if unknown else {}
+        note = f"seed {seed}, {motion.seconds:.1f} s {SOURCES[length.source]}"
+        results.append(Result(motion, sentence or "no sentence", note, said, unknown_note(unknown)))
     said = origin(model, str(Path(arguments.model).resolve()), options) | {"style": arguments.style}
     write_results(folder, arguments, results, "Motions from sentences", said)
     seconds = spread([motion.seconds for motion in motions])
@@ -136,6 +143,14 @@ def note_lengths(model: Model, lengths: Sequence[Length]) -> None:
         print(f"note: this model saw motions of {seconds} s in training; shorter ones may look wrong", file=sys.stderr)
     if any(model.windows(length.frames).count > 1 for length in lengths):
         print(f"note: this model saw motions of {seconds} s in training; longer ones come in windows", file=sys.stderr)
+
+
+def note_written(model: Model, sentences: Sequence[str]) -> None:
+    """Says so when sentences are given to the model as its captions are written."""
+    changed = {sentence: written for sentence in sentences if (written := model.written(sentence)) != sentence}
+    for sentence, written in list(changed.items())[:1]:
+        more = f", and {len(changed) - 1} more likewise" if len(changed) > 1 else ""
+        print(f'note: "{sentence}" is read as "{written}", as training captions are written{more}', file=sys.stderr)
 
 
 def spread(seconds: Sequence[float]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from motiongpt3_jax.commands.arguments import add_model, add_sampling, load_model, motion_options, output_folder
 from motiongpt3_jax.commands.motions import add_motions, note_persons, read_motions
-from motiongpt3_jax.commands.results import Result, add_results, note_untrained, origin, write_results
+from motiongpt3_jax.commands.results import Result, add_results, origin, write_results
 from motiongpt3_jax.inference.lengths import LONGEST_SECONDS
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.motion import Motion
@@ -68,8 +68,8 @@ def add_given(parser: argparse.ArgumentParser, share: float, given: str) -> None
     add_sampling(parser)
 
 
-def read_given(arguments: argparse.Namespace, task: Task, extra: Sequence[str] = ()) -> Given:
-    """Loads the model and reads the files; says so when the model was never trained on the task.
+def read_given(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Given:
+    """Loads the model and reads the files.
 
     Raises:
       ValueError: less than one result is asked for, or a file is none.
@@ -87,7 +87,6 @@ def read_given(arguments: argparse.Namespace, task: Task, extra: Sequence[str] =
     how = {"mapping": arguments.mapping, "file_fps": arguments.fps, "body": model.engine.folder.body}
     motions = read_motions(arguments.motion, start=arguments.start, stop=arguments.stop, **how)
     motions += read_motions(extra, **how)
-    note_untrained(model, task)
     found = list(zip(paths, motions))
     count = len(arguments.motion)
     return Given(

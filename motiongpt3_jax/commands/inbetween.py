@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError("--share is a part of one file; with --to both files are given whole")
     if arguments.move_end and not arguments.to:
         raise ValueError("--move-end brings the file of --to; the end of one file stays where it is")
-    given = read_given(arguments, "inbetween", [arguments.to] if arguments.to else [])
+    given = read_given(arguments, [arguments.to] if arguments.to else [])
     exact = arguments.protocol == "exact"
     results = exact_results(arguments, given) if exact else official_results(arguments, given, "inbetween")
     write_given(arguments, given, results, "Motions joined")

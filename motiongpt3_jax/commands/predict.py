@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Predicts, writes, and says where everything lies."""
     if arguments.share is not None and not 0 < arguments.share <= 1:
         raise ValueError(f"--share {arguments.share:g}: give a part of the file, above 0 and up to 1")
-    given = read_given(arguments, "predict")
+    given = read_given(arguments)
     exact = arguments.protocol == "exact"
     results = exact_results(arguments, given) if exact else official_results(arguments, given, "predict")
     write_given(arguments, given, results, "Motions that go on")

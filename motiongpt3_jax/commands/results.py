@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,12 +29,14 @@ class Result:
       title: what it is to show.
       note: what else is said on the page.
       said: what the manifest says of it.
+      warning: why it may not show what it is to, for the page.
     """
 
     motion: Motion
     title: str
     note: str = ""
     said: Mapping[str, Any] = field(default_factory=dict)
+    warning: str = ""
 
 
 def add_results(parser: argparse.ArgumentParser, out: str | None = None) -> None:
@@ -63,7 +64,7 @@ def write_results(
       said: what the manifest says of all of them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    listed = []
+    listed, entries = [], []
     for number, result in enumerate(results):
         motion = result.motion
         name, ending = f"motion_{number:03d}", "npy" if motion.fps == motion.skeleton.fps else "npz"
@@ -73,9 +74,11 @@ def write_results(
             what: [path.name for path in write_kind(folder, name, motion, kind, result.title)]
             for what, kind in kinds.items()
         }
+        written = tuple(path for paths in files.values() for path in paths)
+        entries.append(Entry(result.title, motion, result.note, result.warning, files=written))
         files = {what: names[0] if len(names) == 1 else names for what, names in files.items()}
         listed.append({**result.said, "frames": motion.frames, "fps": motion.fps, **files})
-    write_page(folder / "index.html", [Entry(r.title, r.motion, r.note) for r in results], page)
+    write_page(folder / "index.html", entries, page)
     text = json.dumps({**said, "motions": listed}, indent=1)
     with whole_file(folder / "manifest.json", ".json") as fresh:
         fresh.write_text(text + "\n", encoding="utf-8")
@@ -88,12 +91,9 @@ def origin(model: Model, name: str, options: MotionOptions) -> dict[str, Any]:
     return {"model": name, "stage": stage, "step": step, **sampling}
 
 
-def note_untrained(model: Model, task: str) -> None:
-    """Says so when the model was never trained on a task."""
-    if not model.prompts.knows(task):
-        print(
-            f"note: no stage of this model trained it on the task {task!r}; what it makes may not fit", file=sys.stderr
-        )
+def unknown_note(words: Sequence[str]) -> str:
+    """What the page says of words that the model never saw; empty where there are none."""
+    return f"in no caption of the training: {', '.join(words)}" if words else ""
 
 
 def bend_note(bend: Bend) -> str:

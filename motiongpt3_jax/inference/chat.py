@@ -73,6 +73,8 @@ class Chat:
     ) -> Reply:
         """The answer to an instruction.
 
+        Warns with a `Note` where the model was not trained to chat, and of words that it never saw.
+
         Args:
           instruction: any sentence; `<motion>` stands for the motions, in order. Where it stands nowhere, they follow
             the sentence.
@@ -92,6 +94,8 @@ class Chat:
         options = self.model.motion_options(**sampling)
         tokenizer = self.model.engine.folder.tokenizer
         writing = {"banned": (tokenizer.end_of_motion,), "stops": (tokenizer.start_of_motion,), **(decoding or {})}
+        self.model.note_task(self.model.prompts.chats, "chat")
+        self.model.note_words([instruction.replace(PLACE, " ")])
         before, shown = self._history()
         text, parts, made, lengths = text_prompt(question), [], [], []
         while True:

@@ -35,6 +35,9 @@ Joints = Float[np.ndarray, "frames joints 3"]
 LONGEST = 196
 """Frames of the longest motion that is made at once, as in the data of the field."""
 
+SHOWN = 60
+"""Letters of a text that an error shows of it."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -234,7 +237,11 @@ class Engine:
         if most < 1:
             raise ValueError(f"{spare} new tokens were asked for; this model reads and writes {most + spare} in all")
         if len(ids) > most:
-            raise ValueError(f"a question has {len(ids)} tokens; this model reads up to {most} here: shorten it")
+            kept = f", as {spare} more are to be written" if spare else ""
+            raise ValueError(
+                f"the sentence {question.text[:SHOWN]!r}... takes {len(ids)} tokens with what stands around it; this "
+                f"model reads up to {most}{kept}: shorten it"
+            )
         ends = np.cumsum([0, *(len(clip) for clip in question.clips)]).tolist()
         everything = np.ones(len(ids), bool)
         interleave = self.folder.config["layout"]["interleave"]

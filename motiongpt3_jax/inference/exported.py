@@ -81,7 +81,8 @@ def write_exported(
     known = [task for task in ASKED if task in ("t2m", "m2t") or prompts.knows(task)]
     # Templates name the one motion of a question in two ways.
     asked = {task: prompts.template(task).replace("<Motion_Placeholder_s1>", "<Motion_Placeholder>") for task in known}
-    return make_folder(out, shareable(folder.config), folder.tokenizer, folder.body, folder.untrained, asked)
+    config = shareable(folder.config)
+    return make_folder(out, config, folder.tokenizer, folder.body, folder.untrained, asked, folder.words)
 
 
 def shareable(config: Mapping[str, Any]) -> dict[str, Any]:

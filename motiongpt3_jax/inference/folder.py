@@ -2,6 +2,7 @@
 
 config.json       the config that made the model, and the sizes that its data fixed
 tokenizer/        the tokenizer's files
+words.json        the words of its training captions, and two of those; where they are known
 statistics.npz    mean and std of the features; offsets of the body that they were made with; lengths of its clips
 checkpoints/      Orbax checkpoints, in a run's folder
 model.safetensors the weights, in an exported model's folder
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.inference.known_words import WORDS, KnownWords, read_words, write_words
 from motiongpt3_jax.motion import HUMANML3D, SKELETONS, Skeleton
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.text import Tokenizer, load_tokenizer
@@ -54,6 +56,7 @@ class ModelFolder:
       body: features to joints.
       untrained: parts of the model that are as fresh as at the start of training: "vae", "text", "motion".
       questions: how the model is asked, by task, with placeholders; where it does not say, its templates do.
+      words: those of its training captions; None where they are not known, as in older and imported models.
     """
 
     path: Path
@@ -62,6 +65,7 @@ class ModelFolder:
     body: Body
     untrained: tuple[str, ...] = ()
     questions: Mapping[str, str] = field(default_factory=dict)
+    words: KnownWords | None = None
 
     def require_trained(self) -> None:
         """Raises ValueError when the model cannot answer yet, because parts of it are untrained."""
@@ -72,7 +76,7 @@ class ModelFolder:
             )
 
 
-HUB_FILES = ("config.json", "statistics.npz", "tokenizer/*", "model.safetensors", "README.md")
+HUB_FILES = ("config.json", "statistics.npz", WORDS, "tokenizer/*", "model.safetensors", "README.md")
 """What an exported model is made of."""
 
 
@@ -104,6 +108,7 @@ def make_folder(
     body: Body,
     untrained: tuple[str, ...] = (),
     questions: Mapping[str, str] | None = None,
+    words: KnownWords | None = None,
 ) -> ModelFolder:
     """Writes a model's folder; `config.json` last, so that a folder that has it is complete.
 
@@ -112,18 +117,19 @@ def make_folder(
       config: the whole config as plain values.
       tokenizer: text to ids.
       body: features to joints.
-      untrained, questions: see `ModelFolder`.
+      untrained, questions, words: see `ModelFolder`.
     """
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     tokenizer.save(path / "tokenizer")
+    write_words(path, words)
     with whole_file(path / "statistics.npz", ".npz") as fresh:
         np.savez(fresh, mean=body.mean, std=body.std, offsets=body.offsets, lengths=body.lengths)
     said = {"config": config, "skeleton": body.skeleton.name, "fps": body.fps}
     said |= ({"untrained": untrained} if untrained else {}) | ({"questions": dict(questions)} if questions else {})
     with whole_file(path / "config.json", ".json") as fresh:
         fresh.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
-    return ModelFolder(path, config, tokenizer, body, untrained, questions or {})
+    return ModelFolder(path, config, tokenizer, body, untrained, questions or {}, words)
 
 
 def read_folder(path: str | Path) -> ModelFolder:
@@ -148,7 +154,7 @@ def read_folder(path: str | Path) -> ModelFolder:
     body = Body(**arrays, skeleton=SKELETONS[said["skeleton"]], fps=said["fps"])
     tokenizer = load_tokenizer(path / "tokenizer")
     untrained, questions = plain(said.get("untrained", [])), said.get("questions", {})
-    return ModelFolder(path, plain(said["config"]), tokenizer, body, untrained, questions)
+    return ModelFolder(path, plain(said["config"]), tokenizer, body, untrained, questions, read_words(path))
 
 
 def _read_statistics(path: Path) -> dict[str, np.ndarray]:

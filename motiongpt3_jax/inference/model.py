@@ -19,11 +19,17 @@ from motiongpt3_jax.inference.protocol import official_answers
 from motiongpt3_jax.inference.windows import Windows, windows
 from motiongpt3_jax.motion import Motion, Skeleton, load_motion
 from motiongpt3_jax.motion.blending import blended
+from motiongpt3_jax.motion.notes import note
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions, TextOptions
 from motiongpt3_jax.text import Style, motion_prompt, text_prompt
 
 STRETCH = 1.25
 """How many times as long as its training clips a motion may be before it comes in windows."""
+
+NO_WORDS = (
+    "'{}' does not say which words this model was trained on (words.json), as older and imported models do not: "
+    "words that it never saw are not told"
+)
 
 
 class Joined(NamedTuple):
@@ -118,6 +124,9 @@ class Model:
     ) -> Motion | list[Motion]:
         """A motion for each sentence, from the origin and facing +z; "" is a motion of no sentence.
 
+        Warns with a `Note` of words that the model never saw. In the style "train" sentences are written as its
+        captions are, see `written`.
+
         Args:
           sentences: one, or several.
           seconds: how long each is to be, 0.5 to 60; None lets `lengths` say.
@@ -129,15 +138,15 @@ class Model:
         Raises:
           ValueError: a length is out of range, or a sentence holds a special token.
         """
-        if isinstance(sentences, str):
-            return self.generate([sentences], seconds, frames=frames, seed=seed, style=style, **sampling)[0]
-        sentences = _strings(sentences)
+        one = isinstance(sentences, str)
+        sentences = _strings([sentences] if one else sentences)
         seeds = [seed + n for n in range(len(sentences))]
         check_seeds(seeds)
         counts = self._counts(sentences, seconds, frames, seed)
         cut = [self.windows(count) for count in counts]
         asked = [self._asked(sentence, style, own) for sentence, own in zip(sentences, seeds)]
         options = self.motion_options(**sampling)
+        self.note_words(sentences)
         spread = [(i, number) for i, own in enumerate(cut) for number in range(own.count)]
         joints = self.engine.move(
             [asked[i] for i, _ in spread],
@@ -148,10 +157,33 @@ class Model:
         parts: list[list[np.ndarray]] = [[] for _ in sentences]
         for (i, _), places in zip(spread, joints):
             parts[i].append(places)
-        return [
+        made = [
             self._motion(own[0] if len(own) == 1 else blended(own, count, window.overlap, self.skeleton))
             for own, count, window in zip(parts, counts, cut)
         ]
+        return made[0] if one else made
+
+    def unknown_words(self, sentence: str) -> list[str]:
+        """The words of a sentence that no caption and no instruction of the training has; none where nobody knows."""
+        words = self.engine.folder.words
+        return words.unknown(sentence) if words else []
+
+    def written(self, sentence: str) -> str:
+        """A sentence as the captions of the training are written: "Jump!!!" is "jump", where none has such signs."""
+        words = self.engine.folder.words
+        return words.written(sentence) if words else sentence
+
+    def note_words(self, sentences: Sequence[str]) -> None:
+        """Warns with a `Note` of words that the model never saw, or that its folder does not say which it saw."""
+        if self.engine.folder.words is None:
+            note(NO_WORDS.format(self.engine.folder.path))
+        elif text := self.engine.folder.words.note(sentences):
+            note(text)
+
+    def note_task(self, known: bool, task: str) -> None:
+        """Warns with a `Note` that the model was not trained on a task, unless it is `known`."""
+        if not known:
+            note(f"no stage of this model trained it on the task '{task}'; what it makes may not fit")
 
     def lengths(self, sentences: str | Sequence[str], seconds: float | None = None, seed: int = 0) -> list[Length]:
         """How long the motion of each sentence is to be, and who says so; always a list.
@@ -161,7 +193,8 @@ class Model:
         """
         sentences = _strings([sentences] if isinstance(sentences, str) else sentences)
         if seconds is None:
-            return predict_lengths(self.engine, self.prompts, sentences, [seed + n for n in range(len(sentences))])
+            written = [self.written(sentence) for sentence in sentences]
+            return predict_lengths(self.engine, self.prompts, written, [seed + n for n in range(len(sentences))])
         low, high = (count / self.fps for count in self.frames)
         if not low <= seconds <= high:
             raise ValueError(f"{seconds:g} s were asked for; this model makes {low:g} to {high:g} s")
@@ -262,6 +295,7 @@ class Model:
         motion = self.read(motion)
         count = asked_frames(motion.fps, seconds, frames)
         options = self.motion_options(**sampling)
+        self.note_task(self.prompts.knows("predict"), "predict")
         return Joined(*continuation.predict(self.engine, self.prompts, motion, count, seed, options))
 
     def inbetween(
@@ -293,6 +327,7 @@ class Model:
         given = (start.frames + end.frames) / start.fps
         between = asked_frames(start.fps, seconds, frames, LONGEST_SECONDS - given)
         options = self.motion_options(**sampling)
+        self.note_task(self.prompts.knows("inbetween"), "inbetween")
         found = continuation.inbetween(self.engine, self.prompts, start, end, between, seed, options, move_end)
         return Joined(*found)
 
@@ -313,6 +348,7 @@ class Model:
             raise ValueError(f"there is no official task {task!r} here; there are predict and inbetween")
         read = [self.read(motion) for motion in motions]
         seeds, options = [seed + n for n in range(len(read))], self.motion_options(**sampling)
+        self.note_task(self.prompts.knows(task), task)
         return official_answers(self.engine, self.prompts, task, read, seeds, options)
 
     def warm_up(
@@ -354,6 +390,8 @@ class Model:
     def _asked(self, sentence: str, style: Style, seed: int) -> Question | None:
         if not sentence.strip():
             return Question(motion_prompt(self.prompts.question("n2m"))) if self.prompts.knows("n2m") else None
+        # The official styles take it as it is.
+        sentence = self.written(sentence) if style == "train" else sentence
         # The official evaluation quotes a sentence or not, as a coin falls.
         coin = np.random.default_rng(seed).uniform()
         return Question(motion_prompt(self.prompts.question("t2m", style, sentence, coin=coin)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from motiongpt3_jax.text import OFFICIAL_QUESTIONS, Style, Subtask, check_words, fill_input, load_templates
+from motiongpt3_jax.text.subtasks import PLACEHOLDER
 
 BARE: Mapping[str, str] = {
     "t2m": "<Caption_Placeholder>",
@@ -44,6 +45,20 @@ class Prompts:
     def knows(self, task: str) -> bool:
         """Whether the model was trained on a task, a key of `PIECES`."""
         return any(subtask.task == task for subtask in self.subtasks.values())
+
+    @property
+    def wordings(self) -> list[str]:
+        """Every way in which it was asked and answered in training, without the places that are filled in."""
+        return [
+            PLACEHOLDER.sub(" ", text)
+            for subtask in self.subtasks.values()
+            for text in (*subtask.inputs, *subtask.outputs)
+        ]
+
+    @property
+    def chats(self) -> bool:
+        """Whether it was trained on instructions: on a task that is asked for in several ways."""
+        return any(len(subtask.inputs) > 1 for subtask in self.subtasks.values())
 
     def question(self, task: str, style: Style = "train", caption: str = "", frames: int = 0, coin: float = 1.0) -> str:
         """The question of a task.

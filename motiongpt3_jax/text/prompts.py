@@ -5,7 +5,7 @@ from typing import Literal
 
 from motiongpt3_jax.text.odd_text import odd_text
 from motiongpt3_jax.text.subtasks import PLACEHOLDER, PLACEHOLDERS
-from motiongpt3_jax.text.tokenizer import END, SPECIALS
+from motiongpt3_jax.text.tokenizer import END, SPECIALS, require_unicode
 
 Style = Literal["train", "official_eval", "official_eval_length"]
 """How questions are put: as in training, or as the official evaluation puts them."""
@@ -74,6 +74,7 @@ def text_prompt(question: str) -> str:
 
 def check_words(sentence: str) -> None:
     """Raises ValueError when a sentence holds a special token, or what is no text."""
+    require_unicode(sentence)
     odd = odd_text(sentence)
     if odd:
         raise ValueError(f"the sentence {sentence!r:.200} holds {odd}; leave it out")

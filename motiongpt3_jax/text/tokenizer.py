@@ -101,8 +101,7 @@ class Tokenizer:
         Raises:
           ValueError: it holds bytes that are no Unicode, such as those of a file that is not in UTF-8.
         """
-        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-            raise ValueError(f"{text!a} holds bytes that are no Unicode text; write it in UTF-8")
+        require_unicode(text)
         return self.backend.encode(text, add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
@@ -139,6 +138,12 @@ class Tokenizer:
         }
         _write(folder / "tokenizer_config.json", json.dumps(config, indent=1) + "\n")
         _write(folder / "tokenizer.json", self.backend.to_str())
+
+
+def require_unicode(text: str) -> None:
+    """Raises ValueError when a text holds bytes that are no Unicode, such as those of a file that is not in UTF-8."""
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError(f"{text!a} holds bytes that are no Unicode text; write it in UTF-8")
 
 
 def load_tokenizer(name_or_folder: str | Path) -> Tokenizer:

@@ -6,8 +6,9 @@ import json
 import re
 from collections.abc import Sequence
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 
@@ -28,11 +29,17 @@ class Entry(NamedTuple):
       caption: the sentence under it.
       motion: one or several persons.
       info: a line of smaller text below the caption.
+      warning: likewise, set off: why the motion may not be what the caption says.
+      section: heading above it, where that of the entry before is another.
+      files: paths of its files, relative to the page, which links to them.
     """
 
     caption: str
     motion: Motion
     info: str = ""
+    warning: str = ""
+    section: str = ""
+    files: tuple[str, ...] = ()
 
 
 def write_page(path: str | Path, entries: Sequence[Entry | tuple], title: str = "Motions") -> None:
@@ -65,6 +72,16 @@ def write_page(path: str | Path, entries: Sequence[Entry | tuple], title: str = 
         )
 
 
+def links(files: Sequence[str]) -> list[tuple[str, str]]:
+    """(text, address) of links to files: the ending is text enough, numbered where several have the same."""
+    endings = [PurePath(file).name.partition(".")[2] or PurePath(file).name for file in files]
+    texts = [
+        f"{ending} {endings[: place + 1].count(ending)}" if endings.count(ending) > 1 else ending
+        for place, ending in enumerate(endings)
+    ]
+    return [(text, quote(PurePath(file).as_posix())) for text, file in zip(texts, files)]
+
+
 def packed(entry: Entry) -> dict[str, Any]:
     """An entry as the player reads it: joints as signed 16-bit multiples of `step` metres from `origin`, in base64.
 
@@ -78,6 +95,9 @@ def packed(entry: Entry) -> dict[str, Any]:
     return {
         "caption": entry.caption,
         "info": entry.info,
+        "warning": entry.warning,
+        "section": entry.section,
+        "files": links(entry.files),
         "fps": figure.fps,
         "shape": joints.shape,
         "step": step,
