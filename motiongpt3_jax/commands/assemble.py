@@ -17,7 +17,7 @@ from motiongpt3_jax.data_pipelines.packing import RowShape
 from motiongpt3_jax.data_pipelines.records import Records, open_records
 from motiongpt3_jax.data_pipelines.sources import SourceOptions, build_source
 from motiongpt3_jax.inference.engine import make_system
-from motiongpt3_jax.inference.folder import Body, ModelFolder, make_folder, plain, read_folder, resolve_model
+from motiongpt3_jax.inference.folder import Body, ModelFolder, make_folder, plain, read_folder
 from motiongpt3_jax.inference.known_words import KnownWords
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.parallel import constrain, make_mesh
@@ -127,7 +127,7 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
         tokenizer = make_tokenizer(wanted["tokenizer"], records)
     if start:
         tokenizer, body = of_start(start, tokenizer, body)
-    folder = make_folder(workdir, wanted, tokenizer, body, words=find_words(wanted, records))
+    folder = make_folder(workdir, wanted, tokenizer, body, words=find_words(wanted, records, begun, start))
     if jax.process_count() > 1:
         sync_global_devices("the run's folder is ready")
     return Run(wanted, folder, records)
@@ -157,19 +157,23 @@ def make_tokenizer(name: str, records: Records) -> Tokenizer:
     return load_tokenizer(name)
 
 
-def find_words(config: Mapping[str, Any], records: Records) -> KnownWords | None:
+def find_words(
+    config: Mapping[str, Any], records: Records, begun: ModelFolder | None, start: ModelFolder | None
+) -> KnownWords | None:
     """The words of a run's captions and instructions; None where it starts from a model whose words nobody knows.
 
-    A start whose motion branch is fresh has seen no captions.
+    Args:
+      config: of the run.
+      records: the clips.
+      begun: the run's own folder, where it is opened again; its start may be gone then.
+      start: the model that the run starts from. One whose motion branch is fresh has seen no captions.
     """
     captions = (caption for captions in records.split("train").captions for caption in captions)
     own = KnownWords.of(captions, Prompts.of(config, "").wordings)
-    if not config["start"]:
+    before = begun if begun and (begun.words or config["start"]) else start
+    if before is None or "motion" in before.untrained:
         return own
-    start = read_folder(resolve_model(config["start"]))
-    if "motion" in start.untrained:
-        return own
-    return start.words and own.joined(start.words)
+    return before.words and own.joined(before.words)
 
 
 def make_body(records: Records) -> Body:

@@ -4,6 +4,7 @@ Words are compared without case and punctuation. Emoji, numbers and words of any
 """
 
 import json
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,8 @@ MOST_SAID = 8
 
 ALIKE = 0.8
 """Share of letters in order that a word has in common with the one that may be meant."""
+
+ASCII_WORD = re.compile(r"[a-z0-9']+")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class KnownWords:
         plain = [caption for caption in captions if len(caption) <= usual]
         # From all over the data, as neighbours are often captions of one motion.
         examples = [plain[len(plain) * (2 * n + 1) // (2 * EXAMPLES)] for n in range(min(EXAMPLES, len(plain)))]
-        marks = {mark for caption in captions for mark in caption if _is_mark(mark)}
+        marks = filter(_is_mark, set().union(*captions))
         capitals = any(caption != caption.lower() for caption in captions)
         commonest = tuple(word for word, _ in words.most_common())
         return cls(commonest, tuple(dict.fromkeys(examples)), capitals, "".join(sorted(marks)))
@@ -102,6 +105,8 @@ class KnownWords:
 
 def words_of(text: str) -> list[str]:
     """The words of a text in lower case: runs of letters, digits and inner apostrophes, and runs of emoji."""
+    if text.isascii():
+        return [word for run in ASCII_WORD.findall(text.lower()) if (word := run.strip("'"))]
     # What shows nothing of itself joins letters or emoji of one word.
     text = "".join(letter for letter in unicodedata.normalize("NFC", text.lower()) if not _is_hidden(letter))
     runs = ("".join(run) for kind, run in groupby(text.replace("’", "'"), _kind) if kind)

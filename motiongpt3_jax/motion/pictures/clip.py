@@ -12,15 +12,16 @@ from PIL import Image, ImageDraw
 
 from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.pictures.camera import framing_camera
-from motiongpt3_jax.motion.pictures.figure import Figure, as_figure
+from motiongpt3_jax.motion.pictures.figure import LEFT, RIGHT, Figure, as_figure
+from motiongpt3_jax.motion.pictures.fonts import font, title_face
 from motiongpt3_jax.motion.pictures.paint import (
+    BODIES,
     FAINT,
     GRID,
     INK,
     OVERSAMPLING,
     PATH,
     canvas,
-    font,
     paint_bodies,
     paint_floor,
     paint_path,
@@ -131,7 +132,7 @@ def paint_frames(figure: Figure, caption: str | None, size: int, view: float, st
     if size < SMALLEST:
         raise ValueError(f"pictures of {size} pixels show nothing; ask for a size of at least {SMALLEST}.")
     large = size * OVERSAMPLING
-    face = font(max(size / 25, 9) * OVERSAMPLING, caption or "")
+    face = title_face(max(size / 25, 9) * OVERSAMPLING, caption or "")
     rows = wrap(caption or "", face, large * 0.94, lines=3)
     top = len(rows) * face.size * 1.3 + large * 0.025
     bottom = large * 0.945
@@ -161,9 +162,15 @@ def paint_frames(figure: Figure, caption: str | None, size: int, view: float, st
 
 
 def paint_clock(draw: ImageDraw.ImageDraw, frame: int, figure: Figure, large: int) -> None:
-    """The time and a bar that fills up, along the lower edge."""
+    """Which colour is which side, a bar that fills up and the time, along the lower edge."""
     face = font(max(large / 33, 8 * OVERSAMPLING))
     left, right, y = large * 0.03, large * 0.83, large * 0.965
+    words = (LEFT, RIGHT)
+    # Pictures as small as a thumbnail have no room for words.
+    if sum(map(face.getlength, words)) < 0.25 * large:
+        for word in words:
+            draw.text((left, y), word, fill=BODIES[0][word], font=face, anchor="lm")
+            left += face.getlength(word + "  ")
     done = left + (right - left) * frame / max(figure.frames - 1, 1)
     draw.line([left, y, right, y], fill=GRID, width=2 * OVERSAMPLING)
     draw.line([left, y, done, y], fill=PATH, width=2 * OVERSAMPLING)

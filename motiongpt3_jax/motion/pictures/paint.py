@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from motiongpt3_jax.motion.pictures.camera import Camera
 from motiongpt3_jax.motion.pictures.figure import LEFT, MIDDLE, RIGHT, Figure
+from motiongpt3_jax.motion.pictures.fonts import Face
 
 Colour = tuple[int, int, int]
 Pixel = Float[np.ndarray, "_"]  # x, y (down) and, where it matters, the depth in metres
@@ -184,18 +185,7 @@ def disc(draw: ImageDraw.ImageDraw, at: Pixel, radius: float, colour: Colour) ->
     draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour)
 
 
-def font(size: float, text: str = "") -> ImageFont.FreeTypeFont:
-    """Pillow's own font; for a text with letters it lacks, a system font that has more, where there is one."""
-    if not text.isascii():
-        for name in ("NotoSansCJK-Regular.ttc", "DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf"):
-            try:
-                return ImageFont.truetype(name, size)
-            except OSError:
-                continue
-    return ImageFont.load_default(size)
-
-
-def wrap(text: str, face: ImageFont.FreeTypeFont, width: float, lines: int) -> list[str]:
+def wrap(text: str, face: Face, width: float, lines: int) -> list[str]:
     """A text broken into at most `lines` lines of at most `width` pixels; what does not fit ends in an ellipsis."""
     rows: list[str] = []
     words = text.split()
@@ -214,19 +204,17 @@ def wrap(text: str, face: ImageFont.FreeTypeFont, width: float, lines: int) -> l
     return [clipped(row, face, width) for row in rows]
 
 
-def clipped(row: str, face: ImageFont.FreeTypeFont, width: float) -> str:
+def clipped(row: str, face: Face, width: float) -> str:
     """A row cut to a width: a single word may be wider than the picture."""
     while len(row) > 1 and face.getlength(row) > width:
         row = row[:-1]
     return row
 
 
-def write_lines(
-    draw: ImageDraw.ImageDraw, rows: Sequence[str], face: ImageFont.FreeTypeFont, x: float, y: float, colour: Colour
-) -> None:
+def write_lines(draw: ImageDraw.ImageDraw, rows: Sequence[str], face: Face, x: float, y: float, colour: Colour) -> None:
     """Rows of text, each centred at x, from y downwards."""
     for number, row in enumerate(rows):
-        draw.text((x, y + number * face.size * 1.3), row, fill=colour, font=face, anchor="ma")
+        face.write(draw, x, y + number * face.size * 1.3, row, colour)
 
 
 def canvas(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:

@@ -12,6 +12,7 @@ from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.pictures.camera import Camera, view_axes
 from motiongpt3_jax.motion.pictures.clip import THREE_QUARTERS
 from motiongpt3_jax.motion.pictures.figure import LEFT, MIDDLE, RIGHT, Figure, as_figure
+from motiongpt3_jax.motion.pictures.fonts import font, title_face
 from motiongpt3_jax.motion.pictures.paint import (
     BODIES,
     FAINT,
@@ -22,7 +23,6 @@ from motiongpt3_jax.motion.pictures.paint import (
     PATH,
     canvas,
     disc,
-    font,
     mix,
     paint_bodies,
     paint_shadow,
@@ -73,8 +73,8 @@ def write_strip(
         frames = key_frames(figure, poses)
         axes = view_axes(float(figure.facing()[0, 0]) + view, PITCH)
         large = height * OVERSAMPLING
-        face = font(max(height / 17, 9) * OVERSAMPLING, caption or "")
-        small = font(max(height / 25, 8) * OVERSAMPLING)
+        face = title_face(max(height / 17, 9) * OVERSAMPLING, caption or "")
+        small = title_face(max(height / 25, 8) * OVERSAMPLING)
         upper, lower = face.size * (2.9 if caption else 0.6), large - small.size * 2.9
         row = lay_out(figure, frames, axes, (upper, lower), edge=large * 0.04, label=4.2 * small.size)
         side = lower - upper  # of the map, which is a square

@@ -7,6 +7,9 @@ from motiongpt3_jax.motion.pictures import write_gif, write_mp4
 from motiongpt3_jax.motion.pictures.clip import durations, paint_frames
 from motiongpt3_jax.motion.pictures.figure import as_figure
 
+CLOCK = 188
+"""Where the row of words and time begins in a picture of 200 pixels."""
+
 
 def frames_of(path):
     with Image.open(path) as image:
@@ -30,11 +33,24 @@ def test_a_gif_has_every_frame_at_its_time_and_loops(tmp_path, walking):
 
 def test_left_is_orange_and_right_is_blue_on_the_bodys_own_sides(walking):
     # From the front the body's left is at the right of the picture.
-    picture = np.asarray(next(paint_frames(as_figure(walking(frames=1)), None, 200, view=0.0)))
+    picture = np.asarray(next(paint_frames(as_figure(walking(frames=1)), None, 200, view=0.0)))[:CLOCK]
     orange, blue = orange_and_blue(picture[:, 104:])
     assert orange > 50 * max(blue, 1)
     orange, blue = orange_and_blue(picture[:, :96])
     assert blue > 50 * max(orange, 1)
+
+
+def test_the_colours_of_the_sides_are_named_where_there_is_room(walking):
+    def words(size):
+        picture = np.asarray(next(paint_frames(as_figure(walking(frames=1)), None, size, view=0.0)))
+        row = picture[round(0.94 * size) :]
+        cut = round(0.085 * size)
+        return orange_and_blue(row[:, :cut]), orange_and_blue(row[:, cut : 2 * cut])
+
+    left, right = words(400)
+    assert left[0] > 10 > left[1]
+    assert right[1] > 10 > right[0]
+    assert words(64) == ((0, 0), (0, 0))
 
 
 def test_bodies_are_framed_in_every_frame_of_a_long_way(walking):

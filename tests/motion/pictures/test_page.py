@@ -71,6 +71,35 @@ def test_the_page_needs_nothing_from_outside(tmp_path, walking):
     assert not re.search(r"https?://|//cdn|@import|<link[^>]+stylesheet|<script[^>]+src", text)
 
 
+def test_the_page_says_how_it_is_used(tmp_path, walking):
+    write_page(tmp_path / "a.html", [("one", walking())])
+    said = Elements((tmp_path / "a.html").read_text(encoding="utf-8")).texts["help"]
+    assert all(word in said for word in ("Drag", "wheel", "two fingers", "space", "arrows", "double-click"))
+
+
+def test_a_finger_that_moves_up_or_down_scrolls_the_page(tmp_path, walking):
+    write_page(tmp_path / "a.html", [("one", walking())])
+    rules = re.findall(r"touch-action: ([\w-]+)", (tmp_path / "a.html").read_text(encoding="utf-8"))
+    assert rules == ["pan-y"]
+
+
+def test_an_entry_brings_its_section_its_warning_and_links_to_its_files(tmp_path, walking):
+    files = ("m_0.npy", "m 0#.bvh", "m_0.amass.npz", "sub/m_0_1.glb", "sub/m_0_2.glb", "plain")
+    entry = Entry("one", walking(), "seed 1", "unknown: x", "Generated", files)
+    write_page(tmp_path / "a.html", [entry, ("two", walking())])
+    first, second = data_of(tmp_path / "a.html")["entries"]
+    assert (first["section"], first["warning"]) == ("Generated", "unknown: x")
+    assert first["files"] == [
+        ["npy", "m_0.npy"],
+        ["bvh", "m%200%23.bvh"],
+        ["amass.npz", "m_0.amass.npz"],
+        ["glb 1", "sub/m_0_1.glb"],
+        ["glb 2", "sub/m_0_2.glb"],
+        ["plain", "plain"],
+    ]
+    assert (second["section"], second["warning"], second["files"]) == ("", "", [])
+
+
 def test_a_page_without_motions_is_refused(tmp_path):
     with pytest.raises(ValueError, match="there are no motions to show"):
         write_page(tmp_path / "a.html", [])
@@ -88,7 +117,10 @@ function ink() {
   return [orange, blue];
 }
 setTimeout(() => {
-  seen.moved = player.time > 0;
+  // A busy browser may not have drawn a frame yet.
+  const was = player.time;
+  tick(last + 90);
+  seen.moved = player.time > was;
   press("Space"); seen.paused = !player.playing; press("Space"); seen.resumed = player.playing;
   player.scrub.value = player.duration / 2; player.scrub.oninput(); player.advance(0);
   seen.scrubbed = Math.abs(player.time - player.duration / 2) < 0.01 && !player.playing;
@@ -105,6 +137,10 @@ setTimeout(() => {
   seen.joint = Array.from(player.joints.slice(0, 3));
   seen.players = document.querySelectorAll("canvas").length;
   seen.caption = document.querySelector("figcaption").firstChild.textContent;
+  seen.headings = [...document.querySelectorAll("#grid > *")].map((e) => e.tagName === "H2" ? e.textContent : "");
+  seen.links = [...document.querySelectorAll("figcaption a")].map((a) => [a.textContent, a.getAttribute("href")]);
+  seen.warning = document.querySelector(".warning").textContent;
+  seen.count = byId("count").textContent;
   document.body.innerHTML = ""; document.body.textContent = "SEEN" + JSON.stringify(seen) + "END";
 }, 700);
 </script>
@@ -118,7 +154,8 @@ def test_the_player_plays_turns_and_draws_in_a_browser(tmp_path, walking):
         pytest.skip("no Chromium on this machine: install one to test the player")
     motion = walking(frames=40, persons=2)
     page = tmp_path / "a.html"
-    write_page(page, [(NASTY, motion), ("two", walking(frames=1))])
+    first = Entry(NASTY, motion, warning=NASTY, section="Generated", files=("a.npy", "a b.bvh"))
+    write_page(page, [first, Entry("two", walking(frames=1), section="Held-out")])
     page.write_text(page.read_text(encoding="utf-8").replace("</body>", PROBE + "</body>"), encoding="utf-8")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     command = [browser, *flags, "--virtual-time-budget=5000", "--dump-dom", page.as_uri()]
@@ -127,6 +164,9 @@ def test_the_player_plays_turns_and_draws_in_a_browser(tmp_path, walking):
     assert {k for k in ("moved", "paused", "resumed", "scrubbed", "turned", "zoomed") if not seen[k]} == set()
     assert min(seen["ink"]) > 300
     assert seen["players"] == 2
-    assert seen["caption"] == NASTY
+    assert seen["caption"] == seen["warning"] == NASTY
+    assert seen["headings"] == ["Generated", "", "Held-out", ""]
+    assert seen["links"] == [["npy", "a.npy"], ["bvh", "a%20b.bvh"]]
+    assert seen["count"] == "2 motions of 0.1 to 2.0 s."
     lowest = motion.joints[..., 1].min()
     np.testing.assert_allclose(seen["joint"], motion.joints[0, 0, 0] - [0, lowest, 0], atol=0.001)
