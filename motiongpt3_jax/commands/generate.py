@@ -65,8 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
     folder = output_folder(arguments.out)
     model = load_model(arguments)
     options = motion_options(arguments, model)
-    if arguments.style == "train":
-        note_written(model, sentences)
+    read = read_otherwise(model, sentences) if arguments.style == "train" else {}
     wanted = [sentence for sentence in sentences for _ in range(arguments.samples)]
     lengths = asked_lengths(arguments, model, wanted)
     note_lengths(model, lengths)
@@ -79,6 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
         said = {"text": sentence, "seed": seed, "length": SOURCES[length.source]}
         unknown = model.unknown_words(sentence)
         said |= {"unknown_words": unknown} if unknown else {}
+        said |= {"read_as": read[sentence]} if sentence in read else {}
         note = f"seed {seed}, {motion.seconds:.1f} s {SOURCES[length.source]}"
         results.append(Result(motion, sentence or "no sentence", note, said, unknown_note(unknown)))
     said = origin(model, str(Path(arguments.model).resolve()), options) | {"style": arguments.style}
@@ -145,12 +145,13 @@ def note_lengths(model: Model, lengths: Sequence[Length]) -> None:
         print(f"note: this model saw motions of {seconds} s in training; longer ones come in windows", file=sys.stderr)
 
 
-def note_written(model: Model, sentences: Sequence[str]) -> None:
-    """Says so when sentences are given to the model as its captions are written."""
+def read_otherwise(model: Model, sentences: Sequence[str]) -> dict[str, str]:
+    """The sentences that a model is given as its captions are written, and how; says so."""
     changed = {sentence: written for sentence in sentences if (written := model.written(sentence)) != sentence}
     for sentence, written in list(changed.items())[:1]:
         more = f", and {len(changed) - 1} more likewise" if len(changed) > 1 else ""
         print(f'note: "{sentence}" is read as "{written}", as training captions are written{more}', file=sys.stderr)
+    return changed
 
 
 def spread(seconds: Sequence[float]) -> str:

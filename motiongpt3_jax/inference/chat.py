@@ -15,6 +15,7 @@ from motiongpt3_jax.inference.continuation import seed_of
 from motiongpt3_jax.inference.engine import Features, Question, check_seeds
 from motiongpt3_jax.inference.lengths import Length
 from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.inference.notes import note_task, note_words
 from motiongpt3_jax.inference.options import Decoding, Sampling
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.resample import resampled
@@ -94,8 +95,8 @@ class Chat:
         options = self.model.motion_options(**sampling)
         tokenizer = self.model.engine.folder.tokenizer
         writing = {"banned": (tokenizer.end_of_motion,), "stops": (tokenizer.start_of_motion,), **(decoding or {})}
-        self.model.note_task(self.model.prompts.chats, "chat")
-        self.model.note_words([instruction.replace(PLACE, " ")])
+        note_task(self.model.prompts.chats, "chat")
+        note_words(self.model.engine.folder, [instruction.replace(PLACE, " ")])
         before, shown = self._history()
         text, parts, made, lengths = text_prompt(question), [], [], []
         while True:

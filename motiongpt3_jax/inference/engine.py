@@ -28,6 +28,7 @@ from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, MotionOptions, TextOptions, sequence_example
 from motiongpt3_jax.systems.motiongpt3.build import build_config
 from motiongpt3_jax.systems.motiongpt3.modules import Constrain
+from motiongpt3_jax.text.tokenizer import END, SPECIALS
 
 Features = Float[np.ndarray, "frames features"]
 Joints = Float[np.ndarray, "frames joints 3"]
@@ -237,10 +238,13 @@ class Engine:
         if most < 1:
             raise ValueError(f"{spare} new tokens were asked for; this model reads and writes {most + spare} in all")
         if len(ids) > most:
-            kept = f", as {spare} more are to be written" if spare else ""
             raise ValueError(
-                f"the sentence {question.text[:SHOWN]!r}... takes {len(ids)} tokens with what stands around it; this "
-                f"model reads up to {most}{kept}: shorten it"
+                f"{_shown(question.text)} takes {len(ids)} tokens with what stands around it; this model reads up to "
+                + (
+                    f"{most} where {spare} are written: shorten it, or ask for fewer"
+                    if spare
+                    else f"{most}: shorten it"
+                )
             )
         ends = np.cumsum([0, *(len(clip) for clip in question.clips)]).tolist()
         everything = np.ones(len(ids), bool)
@@ -324,6 +328,13 @@ def _joints(
 ) -> Float[Array, "rows length joints 3"]:
     features = system.features(variables, latents, frames, length)
     return features_to_joints(features * body.std + body.mean, body.skeleton)
+
+
+def _shown(text: str) -> str:
+    """The beginning of a long question, without the places of motions."""
+    for token in (END, *SPECIALS):
+        text = text.replace(token, "")
+    return f"the sentence '{text.strip()[:SHOWN]}...'" if text.strip() else "the motion"
 
 
 def _ended(ids: list[int], end: int) -> list[int]:

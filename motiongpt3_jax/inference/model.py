@@ -13,23 +13,18 @@ from motiongpt3_jax.inference.clips import parts_of
 from motiongpt3_jax.inference.continuation import Bend, seed_of
 from motiongpt3_jax.inference.engine import Engine, Features, Question, check_seeds
 from motiongpt3_jax.inference.lengths import LONGEST_SECONDS, Length, asked_frames, predict_lengths
+from motiongpt3_jax.inference.notes import note_task, note_words
 from motiongpt3_jax.inference.options import Decoding, Sampling, check_names
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.protocol import official_answers
 from motiongpt3_jax.inference.windows import Windows, windows
 from motiongpt3_jax.motion import Motion, Skeleton, load_motion
 from motiongpt3_jax.motion.blending import blended
-from motiongpt3_jax.motion.notes import note
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions, TextOptions
 from motiongpt3_jax.text import Style, motion_prompt, text_prompt
 
 STRETCH = 1.25
 """How many times as long as its training clips a motion may be before it comes in windows."""
-
-NO_WORDS = (
-    "'{}' does not say which words this model was trained on (words.json), as older and imported models do not: "
-    "words that it never saw are not told"
-)
 
 
 class Joined(NamedTuple):
@@ -146,7 +141,7 @@ class Model:
         cut = [self.windows(count) for count in counts]
         asked = [self._asked(sentence, style, own) for sentence, own in zip(sentences, seeds)]
         options = self.motion_options(**sampling)
-        self.note_words(sentences)
+        note_words(self.engine.folder, sentences)
         spread = [(i, number) for i, own in enumerate(cut) for number in range(own.count)]
         joints = self.engine.move(
             [asked[i] for i, _ in spread],
@@ -172,18 +167,6 @@ class Model:
         """A sentence as the captions of the training are written: "Jump!!!" is "jump", where none has such signs."""
         words = self.engine.folder.words
         return words.written(sentence) if words else sentence
-
-    def note_words(self, sentences: Sequence[str]) -> None:
-        """Warns with a `Note` of words that the model never saw, or that its folder does not say which it saw."""
-        if self.engine.folder.words is None:
-            note(NO_WORDS.format(self.engine.folder.path))
-        elif text := self.engine.folder.words.note(sentences):
-            note(text)
-
-    def note_task(self, known: bool, task: str) -> None:
-        """Warns with a `Note` that the model was not trained on a task, unless it is `known`."""
-        if not known:
-            note(f"no stage of this model trained it on the task '{task}'; what it makes may not fit")
 
     def lengths(self, sentences: str | Sequence[str], seconds: float | None = None, seed: int = 0) -> list[Length]:
         """How long the motion of each sentence is to be, and who says so; always a list.
@@ -295,7 +278,7 @@ class Model:
         motion = self.read(motion)
         count = asked_frames(motion.fps, seconds, frames)
         options = self.motion_options(**sampling)
-        self.note_task(self.prompts.knows("predict"), "predict")
+        note_task(self.prompts.knows("predict"), "predict")
         return Joined(*continuation.predict(self.engine, self.prompts, motion, count, seed, options))
 
     def inbetween(
@@ -327,7 +310,7 @@ class Model:
         given = (start.frames + end.frames) / start.fps
         between = asked_frames(start.fps, seconds, frames, LONGEST_SECONDS - given)
         options = self.motion_options(**sampling)
-        self.note_task(self.prompts.knows("inbetween"), "inbetween")
+        note_task(self.prompts.knows("inbetween"), "inbetween")
         found = continuation.inbetween(self.engine, self.prompts, start, end, between, seed, options, move_end)
         return Joined(*found)
 
@@ -348,7 +331,7 @@ class Model:
             raise ValueError(f"there is no official task {task!r} here; there are predict and inbetween")
         read = [self.read(motion) for motion in motions]
         seeds, options = [seed + n for n in range(len(read))], self.motion_options(**sampling)
-        self.note_task(self.prompts.knows(task), task)
+        note_task(self.prompts.knows(task), task)
         return official_answers(self.engine, self.prompts, task, read, seeds, options)
 
     def warm_up(

@@ -38,6 +38,7 @@ def test_generate_says_which_words_no_caption_has_on_the_console_the_page_and_th
     motions = json.loads((tmp_path / "manifest.json").read_text())["motions"]
     assert [motion.get("unknown_words") for motion in motions] == [["wlaks"], None, ["歩く", "\U0001f3c3"]]
     assert (tmp_path / "index.html").read_text(encoding="utf-8").count("in no caption of the training: ") == 2
+    assert [motion.get("read_as") for motion in motions] == ["a person wlaks forward", None, None]
     assert 'note: "a person wlaks Forward!" is read as "a person wlaks forward"' in error
 
 
