@@ -238,13 +238,10 @@ class Engine:
         if most < 1:
             raise ValueError(f"{spare} new tokens were asked for; this model reads and writes {most + spare} in all")
         if len(ids) > most:
+            room = f"{most} where {spare} are written: ask for fewer, or" if spare else f"{most}:"
             raise ValueError(
                 f"{_shown(question.text)} takes {len(ids)} tokens with what stands around it; this model reads up to "
-                + (
-                    f"{most} where {spare} are written: shorten it, or ask for fewer"
-                    if spare
-                    else f"{most}: shorten it"
-                )
+                f"{room} shorten it"
             )
         ends = np.cumsum([0, *(len(clip) for clip in question.clips)]).tolist()
         everything = np.ones(len(ids), bool)

@@ -109,17 +109,18 @@ def test_python_is_warned_of_tasks_that_the_model_never_learned(model, task):
 
 
 @pytest.mark.parametrize(
-    ("words", "hint"),
+    ("asked", "hint"),
     [
-        (("a", "person", "walks"), '3 sentences of one word each; if they are one, put it in quotes: --text "a person'),
-        (("jump",), ""),
-        (("a person", "walks"), ""),
+        (("generate", "--text", "a", "person", "walks"), "3 sentences of one word each; if they are one, put it in"),
+        (("chat", "What", "is", "this?"), 'put it in quotes: "What is this?"'),
+        (("generate", "--text", "jump"), ""),
+        (("generate", "--text", "a person", "walks"), ""),
     ],
 )
-def test_forgotten_quotes_are_guessed(trained, tmp_path, words, hint):
-    status, _, error = call("generate", "--model", trained, "--text", *words, *FAST, "--out", tmp_path)
-    assert status == 0, error
-    assert (hint in error) if hint else ("put it in quotes" not in error)
+def test_forgotten_quotes_are_guessed(asked, hint, tmp_path):
+    _, _, error = call(*asked, "--model", tmp_path / "none", "--out", tmp_path / "out")
+    assert ("put it in quotes" in error) == bool(hint)
+    assert hint in error
 
 
 @pytest.mark.parametrize("command", ["generate", "chat"])
