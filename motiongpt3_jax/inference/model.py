@@ -21,7 +21,7 @@ from motiongpt3_jax.inference.windows import Windows, windows
 from motiongpt3_jax.motion import Motion, Skeleton, load_motion
 from motiongpt3_jax.motion.blending import blended
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions, TextOptions
-from motiongpt3_jax.text import Style, motion_prompt, text_prompt
+from motiongpt3_jax.text import Style, check_words, motion_prompt, text_prompt
 
 STRETCH = 1.25
 """How many times as long as its training clips a motion may be before it comes in windows."""
@@ -164,7 +164,12 @@ class Model:
         return words.unknown(sentence) if words else []
 
     def written(self, sentence: str) -> str:
-        """A sentence as the captions of the training are written: "Jump!!!" is "jump", where none has such signs."""
+        """A sentence as the captions of the training are written: "Jump!!!" is "jump", where none has such signs.
+
+        Raises:
+          ValueError: the sentence holds a special token, or bytes that are no text.
+        """
+        check_words(sentence)
         words = self.engine.folder.words
         return words.written(sentence) if words else sentence
 

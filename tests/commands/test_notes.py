@@ -57,6 +57,12 @@ def test_capitals_and_signs_that_no_caption_has_change_nothing(model):
     assert model.lengths("A man JUMPS up!!!") == model.lengths("a man jumps up")
 
 
+@pytest.mark.parametrize("ask", ["generate", "lengths"])
+def test_a_special_token_is_refused_and_not_taken_for_signs(model, ask):
+    with pytest.raises(ValueError, match="has a meaning of its own"):
+        getattr(model, ask)("a man <motion_latent_holder> jumps")
+
+
 def test_the_official_styles_take_a_sentence_as_it_is(model):
     texts = [model._asked("A man JUMPS!!!", style, 0).text for style in ("train", "official_eval")]
     assert "a man jumps" in texts[0]
