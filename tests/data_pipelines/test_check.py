@@ -218,7 +218,7 @@ def test_bodies_that_lie_are_found(joints):
         np.save(file, np.load(file)[..., [0, 2, 1]])
     found = check(joints, **LIMITS)
     assert ["y must be up" in problem.advice for problem in found if problem.bad] == [True]
-    assert [problem.what for problem in found if not problem.bad] == ["the body lies or hangs"] * 4
+    assert sum(problem.what == "the body lies or hangs" for problem in found if not problem.bad) == 4
 
 
 @pytest.mark.parametrize(
