@@ -13,6 +13,7 @@ from motiongpt3_jax.motion import bvh, rotations
 from motiongpt3_jax.motion.amass import EXTENSION, read_amass
 from motiongpt3_jax.motion.bvh_reader import posed_tree
 from motiongpt3_jax.motion.bvh_text import parse_bvh
+from motiongpt3_jax.motion.fitting import bones_change
 from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.skeleton import Skeleton
 
@@ -24,6 +25,8 @@ Persons = Float[np.ndarray, "persons frames joints 3"]
 
 def export_notes(paths: Sequence[str | Path], motion: Motion) -> tuple[str, ...]:
     """Sentences on joints of `.bvh`, `.glb` and AMASS files that are more than `NOTED` from the motion's.
+
+    Of bodies whose bones change they also say how far joints would be off if only their turns were followed.
 
     Args:
       paths: what was written of a motion; of other kinds nothing is said. Several files hold a person each.
@@ -38,10 +41,10 @@ def export_notes(paths: Sequence[str | Path], motion: Motion) -> tuple[str, ...]
         name = paths[number] if len(paths) > 1 else paths[0]
         mark = f", person {number + 1}" if len(paths) < motion.persons else ""
         if said := _distance(ours, theirs, motion.skeleton):
-            notes.append(f"{name}{mark}: joints are {said}, since bones of one length cannot follow the motion's")
-        elif said := _distance(ours, rigid, motion.skeleton):
+            notes.append(f"{name}{mark}: joints are {said}, since rigid bones cannot follow this body")
+        elif bones_change(ours, motion.skeleton) and (said := _distance(ours, rigid, motion.skeleton)):
             notes.append(
-                f"{name}{mark}: the body changes, so its joints move as well as turn; by their turns alone they "
+                f"{name}{mark}: the body's bones change, so its joints move as well as turn; by their turns alone they "
                 f"would be {said}"
             )
     return tuple(notes)

@@ -3,6 +3,7 @@ import pytest
 
 from motiongpt3_jax.motion import KIT, Motion, load_motion, save_motion
 from tests.commands.conftest import call
+from tests.motion.bvh_files import standing
 from tests.motion.samples import dance
 
 
@@ -33,6 +34,69 @@ def test_what_is_written_can_be_converted_again(tmp_path, kind):
     assert status == 0, error
     (path,) = (tmp_path / "back").iterdir()
     assert np.linalg.norm(load_motion(path).joints - ours.joints, axis=-1).mean() < 0.02
+
+
+def test_of_several_files_none_is_written_where_one_cannot_be(tmp_path):
+    save_motion(tmp_path / "good.npz", Motion(dance(people=(1,))))
+    save_motion(tmp_path / "kit.npz", Motion(dance(KIT, people=(1,)), 12.5, KIT))
+    save_motion(tmp_path / "fast.npz", Motion(dance(people=(1,)), 1e12))
+    save_motion(tmp_path / "slow.npz", Motion(dance(people=(1,)), 30.0))
+    for kind, bad in (("amass", "kit"), ("bvh", "fast"), ("glb", "fast"), ("npy", "slow")):
+        asked = ("--motion", tmp_path / "good.npz", tmp_path / f"{bad}.npz", "--to", kind, "--out", tmp_path / "out")
+        status, said, error = call("convert", *asked)
+        assert (status, said) == (2, "")
+        assert f"{bad}." in error
+        assert not list((tmp_path / "out").glob("*"))
+
+
+def test_how_far_an_export_is_off_is_said(tmp_path):
+    joints = dance(people=(1,))
+    joints[:, 5:] *= 1.2
+    save_motion(tmp_path / "two.npz", Motion(joints))
+    status, said, error = call("convert", "--motion", tmp_path / "two.npz", "--to", "amass")
+    assert (status, said.strip()) == (0, str(tmp_path / "two.amass.npz"))
+    assert "two.npz: the body changes: its legs are" in error
+    assert "two.amass.npz: joints are " in error
+    assert " mm at most (" in error
+
+
+def test_frames_that_lie_far_away_are_said_and_left_out_on_request(tmp_path):
+    joints = np.repeat(standing()[None, None], 9, axis=1)
+    joints[:, :2] += [36, 0, 0]
+    joints[:, 8:] += [0, 0, 20]
+    save_motion(tmp_path / "far.npz", Motion(joints))
+    _, _, error = call("convert", "--motion", tmp_path / "far.npz", "--to", "npz", "--out", tmp_path / "all")
+    assert "from frame 1 to 2 the body moves 36 m, 720 m/s (one of 2 such steps)" in error
+    asked = ("convert", "--motion", tmp_path / "far.npz", "--to", "npz", "--out", tmp_path / "cut")
+    _, _, error = call(*asked, "--start", 2)
+    assert "from frame 7 to 8 the body moves 20 m" in error
+    assert "--stop 8" in error
+    status, _, error = call(*asked, "--start", 2, "--stop", 8)
+    assert (status, error) == (0, "")
+    np.testing.assert_allclose(load_motion(tmp_path / "cut" / "far.npz").joints, joints[:, 2:8], atol=1e-6)
+    status, _, error = call(*asked, "--start", 9)
+    assert status == 2
+    assert "far.npz' has the frames 0 to 8; --start 9" in error
+
+
+def test_files_of_other_tools_are_to_be_exported_as_bvh(tmp_path):
+    for ending in ("fbx", "c3d", "glb"):
+        (tmp_path / f"walk.{ending}").write_bytes(b"x")
+        status, _, error = call("convert", "--motion", tmp_path / f"walk.{ending}", "--to", "npz")
+        assert status == 2
+        assert "export it as BVH" in error
+    (tmp_path / "walk.pkl").write_bytes(b"x")
+    assert "save its joints (frames, 22, 3)" in call("convert", "--motion", tmp_path / "walk.pkl", "--to", "npz")[2]
+
+
+def test_an_axis_may_be_said_without_a_file(tmp_path):
+    joints = np.repeat(standing()[None, None], 3, axis=1) * [1, -1, -1]
+    save_motion(tmp_path / "down.npz", Motion(joints))
+    asked = ("convert", "--motion", tmp_path / "down.npz", "--to", "npz", "--out", tmp_path / "up")
+    option = call(*asked)[2].partition("--mapping '")[2].strip().removesuffix("'")
+    status, _, error = call(*asked, "--mapping", option)
+    assert (status, error) == (0, "")
+    np.testing.assert_allclose(load_motion(tmp_path / "up" / "down.npz").joints[0, 0], standing(), atol=1e-6)
 
 
 def test_a_skeleton_that_amass_lacks_is_one_sentence(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.motion import HUMANML3D, KIT, Skeleton, rotations
-from motiongpt3_jax.motion.fitting import Fitted, children_of, fit, posed
+from motiongpt3_jax.motion.fitting import Fitted, bones_change, children_of, fit, local_places, posed
 from motiongpt3_jax.motion.rest import rest_of
 from tests.motion.real import real_motions
 from tests.motion.samples import dance
@@ -187,6 +187,33 @@ def hurry(ours: Fitted, joints: np.ndarray) -> float:
                 )
                 most = max(most, float((turn - swing).max(initial=0)))
     return most
+
+
+@SKELETONS
+def test_joints_of_any_body_come_back_from_turns_and_places(skeleton):
+    joints = dance(skeleton) * np.linspace(1, 1.5, 9)[:, None, None]
+    ours = fit(joints, skeleton, movable=True)
+    local, back = local_places(ours, joints, skeleton), np.empty_like(joints)
+    world = ours.rotations.copy()
+    for joint, parent in enumerate(skeleton.parents):
+        back[:, joint] = local[:, joint]
+        if parent >= 0:
+            back[:, joint] = back[:, parent] + rotations.rotate(world[:, parent], local[:, joint])
+            world[:, joint] = rotations.multiply(world[:, parent], ours.rotations[:, joint])
+    np.testing.assert_allclose(back, joints, atol=1e-9)
+
+
+def test_places_of_a_rigid_body_are_its_bones():
+    joints = posed(moving())
+    ours = fit(joints, movable=True)
+    np.testing.assert_allclose(local_places(ours, joints)[:, 1:], np.tile(ours.offsets[1:], (30, 1, 1)), atol=1e-6)
+
+
+def test_bones_of_a_rigid_body_do_not_change_and_those_of_two_bodies_do():
+    joints = posed(moving())
+    assert not bones_change(joints)
+    joints[20:] *= 1.1
+    assert bones_change(joints)
 
 
 def test_a_skeleton_without_rest_pose_is_named():

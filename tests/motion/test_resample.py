@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.motion import KIT, Motion, resampled
-from motiongpt3_jax.motion.resample import resample
+from motiongpt3_jax.motion.resample import require_frames, resample
 
 CUBIC = pytest.mark.parametrize("cubic", [True, False])
 
@@ -55,3 +55,20 @@ def test_resampled_motion_knows_its_fps_and_skeleton():
 def test_the_new_fps_is_a_positive_number(fps):
     with pytest.raises(ValueError, match="cannot resample"):
         resampled(Motion(np.zeros((1, 9, 22, 3))), fps)
+
+
+@pytest.mark.parametrize(
+    ("frames", "fps", "said"),
+    [
+        (2, 30, r"^walk.bvh has 2 frames at 30 a second, which is 1 at the model's 20; at least 2 are needed"),
+        (6, 120, r"^walk.bvh has 6 frames at 120 a second, which is 1 at the model's 20"),
+        (1, 20, r"^walk.bvh has a single frame; at least 2 are needed"),
+        (1, 60, r"^walk.bvh has a single frame at 60 a second"),
+    ],
+)
+def test_motions_of_too_few_frames_for_a_model_say_what_becomes_of_them(frames, fps, said):
+    motion = Motion(np.zeros((1, frames, 22, 3)), fps)
+    assert resampled(motion, 20).frames == 1
+    with pytest.raises(ValueError, match=said):
+        require_frames(motion, 20, what="walk.bvh")
+    require_frames(Motion(np.zeros((1, frames + fps, 22, 3)), fps), 20)
