@@ -19,8 +19,8 @@ def add_motions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mapping",
         metavar="FILE",
-        help="JSON file, or JSON itself, with what is not found out about files: names of the joints of a .bvh, "
-        "'unit' in metres, 'up' (the vertical axis, e.g. \"-y\"), 'mirrored'",
+        help="JSON file, or JSON itself, with what is not found out about files: names of a .bvh's joints, 'unit' "
+        "(metres in a unit of the file), 'up' (the vertical axis, e.g. \"-y\"), 'mirrored' (true)",
     )
     parser.add_argument("--start", type=int, help="leave out the frames before this one, counted from 0 in the file")
     parser.add_argument("--stop", type=int, help="leave out this frame and all after it")

@@ -18,7 +18,7 @@ from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.notes import note_task, note_words
 from motiongpt3_jax.inference.options import Decoding, Sampling
 from motiongpt3_jax.motion import Motion
-from motiongpt3_jax.motion.resample import resampled
+from motiongpt3_jax.motion.resample import require_frames, resampled
 from motiongpt3_jax.text import MOTION_INPUT, MOTION_OUTPUT, check_words, compose, text_prompt
 
 PLACE = "<motion>"
@@ -144,11 +144,11 @@ class Chat:
     def _features(self, motion: Motion) -> Features:
         body, longest = self.model.engine.folder.body, self.model.engine.longest_read
         require_skeleton(motion, body)
+        require_frames(motion, body.fps, what="a motion of the conversation")
         joints = resampled(motion, body.fps).joints[0]
-        if not 2 <= len(joints) <= longest + 1:
+        if len(joints) > longest + 1:
             raise ValueError(
-                f"a motion of the conversation lasts {motion.seconds:.1f} s; "
-                f"give at least two frames and at most {longest / body.fps:.1f} s"
+                f"a motion of the conversation lasts {motion.seconds:.1f} s; give at most {longest / body.fps:.1f} s"
             )
         return features_of(joints, body)
 

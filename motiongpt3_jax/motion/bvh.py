@@ -5,7 +5,8 @@ Blender import with scale 0.01. Joints turn about their own z, then x, then y ax
 frame to frame. Joints keep our names.
 
 Bones that keep their lengths turn and no more. Where bones change, as in generated motions or between two people, every
-joint has place channels too, which stand for its OFFSET, as Blender, Maya and MotionBuilder read them.
+joint has place channels too, which stand for its OFFSET, as Blender reads them and most tools do; three.js adds them to
+it, so take a .glb there.
 """
 
 from contextlib import ExitStack

@@ -48,7 +48,8 @@ def likeliest_unit(joints: Float[np.ndarray, "*batch 22 3"]) -> tuple[float, str
     metres = UNITS[best]
     said = f"lengths are read as {best}: legs of {legs * metres:.2f} m, arms of {arms * metres:.2f} m"
     if others:
-        said += f" ({others[0]} would make legs of {legs * UNITS[others[0]]:.2f} m: a mapping says so with 'unit')"
+        other = UNITS[others[0]]
+        said += f" (if it is {others[0]}, legs of {legs * other:.2f} m, give --mapping '{{\"unit\": {other:.6g}}}')"
     return metres, said
 
 

@@ -12,6 +12,7 @@ import pytest
 from motiongpt3_jax.__main__ import COMMANDS, main
 from motiongpt3_jax.data_pipelines.procedural import generate
 from motiongpt3_jax.inference.engine import Engine
+from motiongpt3_jax.motion import Motion, save_motion
 from tests.commands.conftest import call
 from tests.motion.samples import dance
 
@@ -75,6 +76,26 @@ def test_caption_reads_joints_and_prints_a_line_each(trained, tmp_path):
     assert len(out.strip().splitlines()) == 2
     assert error.count("the first is read") == error.count("walk1.npy: of 2 persons") == 1
     assert set(json.loads((tmp_path / "said.json").read_text())) == {str(path) for path in paths}
+
+
+def test_caption_says_what_becomes_of_two_frames_at_the_models_rate_and_leaves_out_frames_on_request(trained, tmp_path):
+    joints = np.repeat(_pose()[None, None], 30, axis=1)
+    joints[:, 0] += [30, 0, 0]
+    save_motion(tmp_path / "two.npz", Motion(joints[:, 1:3], 30.0))
+    save_motion(tmp_path / "far.npz", Motion(joints, 20.0))
+    status, out, error = call("caption", "--model", trained, "--motion", tmp_path / "far.npz", tmp_path / "two.npz")
+    assert (status, out) == (2, "")
+    assert "two.npz' has 2 frames at 30 a second, which is 1 at the model's 20" in error
+    assert "far.npz: from frame 0 to 1 the body moves 30 m" in error
+    status, _, error = call("caption", "--model", trained, "--motion", tmp_path / "far.npz", "--start", 1)
+    assert (status, "the body moves" in error) == (0, False)
+    for task, extra in (("predict", ()), ("inbetween", ("--samples", 1))):
+        asked = (task, "--model", trained, "--motion", tmp_path / "far.npz", "--start", 1, *extra, "--format", "none")
+        status, _, error = call(*asked, "--out", tmp_path / task)
+        assert status == 0, error
+        assert "the body moves" not in error
+        first = np.load(tmp_path / task / "motion_000.npy")[0]
+        np.testing.assert_allclose(first, joints[0, 1], atol=1e-6)
 
 
 def _pose():

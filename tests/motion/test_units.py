@@ -24,7 +24,8 @@ def test_grown_ups_are_read_in_their_unit_whatever_it_is(unit, tall):
 def test_bodies_in_decimetres_are_not_taken_for_cmus(leg):
     metres, note = likeliest_unit(leg / 0.82 * standing()[None] * 10)
     assert name_of(metres) == "decimetres"
-    assert "CMU's units of 5.64 cm would make legs of" in note
+    assert f"(if it is CMU's units of 5.64 cm, legs of {leg * 0.564444:.2f} m, give --mapping" in note
+    assert note.endswith("""'{"unit": 0.0564444}')""")
 
 
 @pytest.mark.parametrize("part", ["legs", "arms"])
