@@ -122,15 +122,18 @@ def read_motions(
     statistics = None if body is None else (body.mean, body.std)
     motions = []
     for path in paths:
-        motion, notes = read_motion(path, None, file_fps, mapping, statistics)
-        if start is not None or stop is not None:
+        # Frames are numbered as the file has them, so they are left out before it is resampled.
+        cut = start is not None or stop is not None
+        motion, notes = read_motion(path, None if cut else fps, file_fps, mapping, statistics)
+        if cut:
             whole, motion = motion, _cut(motion, start, stop, path)
             said = "up" in load_mapping(mapping)
             odd = oddities(whole, said)  # of the frames that are left out nothing needs to be said
             notes = (*(note for note in notes if note not in odd), *oddities(motion, said, start or 0))
+            motion = motion if fps is None else resampled(motion, fps)
         for note in notes:
             print(f"{path}: {note}", file=sys.stderr)
-        motions.append(motion if fps is None else resampled(motion, fps))
+        motions.append(motion)
     return motions
 
 

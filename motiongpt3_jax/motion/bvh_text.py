@@ -1,7 +1,6 @@
 """Parser of BVH text: a tree of joints for every root, and the table of numbers that moves them."""
 
 import codecs
-import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,9 @@ FASTEST = 10_000.0
 
 SLOWEST_FRAME = 5.0
 """Seconds that no frame lasts: from here on a frame time means something else than seconds."""
+
+LARGEST = 1e12
+"""Numbers beyond this are no lengths nor angles."""
 
 USUAL_RATES = (10, 12, 12.5, 15, 20, 23.976, 24, 25, 29.97, 30, 48, 50, 59.94, 60, 72, 75, 90, 100, 120, 144, 150, 200)
 USUAL_RATES += (240, 250, 300, 480, 500, 960, 1000)
@@ -140,7 +142,7 @@ def _hierarchy(text: str, at: int, what: str) -> tuple[list[Tree], int]:
             break
         elif piece["offset"]:
             offset = tuple(float(number) for number in piece["offset"].split())
-            if not all(map(math.isfinite, offset)):
+            if max(map(abs, offset)) > LARGEST:
                 raise ValueError(f"{what}, line {_line(text, at)}: an OFFSET is too large for a number.")
             trees[-1].offsets[open_joints[-1]] = offset
         elif piece["close"]:
@@ -205,10 +207,11 @@ def _frames(
             f"{what} promises {promised[:20]} frames of {channels} numbers and holds {len(values)} numbers, which "
             f"is {frames} frames and {rest} numbers; it is cut off or damaged: copy or export it again."
         )
-    if not np.isfinite(values).all():
-        frame = int(np.argwhere(~np.isfinite(values))[0, 0]) // channels
+    bad = np.flatnonzero(~(np.abs(values) <= LARGEST))
+    if len(bad):
         raise ValueError(
-            f"{what} has numbers that are not finite, the first in frame {frame}; drop these frames first."
+            f"{what} has numbers that are not finite or too large, the first in frame {bad[0] // channels}; drop "
+            "these frames first."
         )
     if promised != str(frames):
         notes.append(f"{promised[:20]} frames are promised and {frames} are there")

@@ -91,7 +91,7 @@ def _is_names(value: Any) -> bool:
 
 
 _CHECKS = {
-    "unit": lambda value: positive(value) and not isinstance(value, bool),
+    "unit": lambda value: positive(value) and not isinstance(value, bool) and 1e-9 <= value <= 1e9,
     "up": lambda value: isinstance(value, str) and value in AXES,
     "mirrored": lambda value: isinstance(value, bool),
 }

@@ -27,6 +27,15 @@ FASTEST_ROOT = 13.0
 FASTEST_LIMB = 25.0
 """Metres in a second, seen from the pelvis, that no joint exceeds: fists and kicking feet reach 15 to 20."""
 
+REST_SPEED = 3.0
+"""Metres in a second of the first step from which the first frame may be a rest pose before the motion."""
+
+REST_RATIO = 3.0
+"""How many times faster than every later step the first one is then; recorded people reach 2.4."""
+
+REST_FRAMES = 5
+"""Frames up to which nothing is said of a rest pose."""
+
 CHANGE = 1.1
 """Ratio of the sizes of one body, early and late, from which it counts as another body."""
 
@@ -44,7 +53,8 @@ def corrected(motion: Motion, mapping: Mapping[str, Any]) -> tuple[Motion, tuple
       motion: as its file has it.
       mapping: see `joint_mapping`; what it says of joints' names does not matter here.
     """
-    joints = motion.joints * np.float32(mapping.get("unit", 1))
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
+        joints = motion.joints * np.float32(mapping.get("unit", 1))
     joints = turned_upright(joints, mapping.get("up", "y"), mapping.get("mirrored", False))
     motion = replace(motion, joints=joints)
     return motion, oddities(motion, axis_is_said="up" in mapping)
@@ -114,6 +124,13 @@ def jumps(joints: Float[np.ndarray, "frames joints 3"], fps: float, first: int =
             f"from frame {before} to {frame} the body moves {away:.3g} m, {away / seconds[worst]:.3g} m/s{others}, "
             f"which nobody does: leave out what does not belong to the motion, e.g. with {option}"
         )
+    elif len(kept) > REST_FRAMES:
+        speeds = np.linalg.norm(np.diff(joints[kept], axis=0), axis=-1).max(axis=-1) / seconds
+        if speeds[0] > max(REST_SPEED, REST_RATIO * speeds[1:].max()):
+            found.append(
+                f"frame {first + kept[0]} is unlike all others, as a rest pose is ({speeds[0]:.3g} m/s to the next, "
+                f"{speeds[1:].max():.3g} m/s at most after it): leave it out with --start {first + kept[1]}"
+            )
     return tuple(found)
 
 

@@ -165,7 +165,7 @@ DAMAGED = [
     (lambda text: text.rsplit(" ", 1)[0], r"promises 2 frames of 69 numbers and holds 137 numbers, .* cut off"),
     (lambda text: text.partition("0.05\n")[0] + "0.05\n", "holds 0 numbers"),
     (lambda text: text.replace("0.930000 ", "0,93 "), r"line \d+: '0,93' has numbers with a comma"),
-    (lambda text: text.replace("0.930000 ", "nan "), "not finite, the first in frame 0"),
+    (lambda text: text.replace("0.930000 ", "nan "), "not finite or too large, the first in frame 0"),
     (lambda text: text.replace("ROOT", "JOINT"), "a ROOT stands inside another, or a JOINT outside"),
 ]
 

@@ -105,9 +105,14 @@ def test_other_files_under_the_name_bvh_are_called_what_they_are(file, content, 
         read_bvh(file)
 
 
-def test_an_offset_beyond_all_numbers_is_named(file):
+@pytest.mark.parametrize("number", ["1e999", "-1e200", "1e13"])
+def test_numbers_beyond_all_measure_are_named(file, number):
+    text = file.read_text()
     with pytest.raises(ValueError, match="line 8: an OFFSET is too large"):
-        read_bvh(rewritten(file, "OFFSET 0.100000 ", "OFFSET 1e999 ", 1))
+        read_bvh(rewritten(file, "OFFSET 0.100000 ", f"OFFSET {number} ", 1))
+    file.write_text(text)
+    with pytest.raises(ValueError, match="not finite or too large, the first in frame 0"):
+        read_bvh(rewritten(file, "0.930000 ", f"{number} ", 1))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +130,7 @@ def test_an_offset_beyond_all_numbers_is_named(file):
 )
 def test_long_lines_take_time_in_proportion_to_their_length(file, text):
     file.write_text(text)
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ValueError, match=r"a\.bvh'"):
         read_bvh(file)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2

@@ -358,6 +358,7 @@ MAPPINGS = [
     ({"up": ["y"]}, r"\['y'\] for 'up'; expected"),
     ({"up": {"y": 1}}, r"{'y': 1} for 'up'; expected"),
     ({"unit": 10**400}, "for 'unit'; expected"),
+    ({"unit": 1e300}, "1e.300 for 'unit'; expected"),
     ({"unit": True}, "True for 'unit'; expected"),
     ({"mirrored": "yes"}, "'yes' for 'mirrored'; expected"),
     ({"left_knee": [["a"]]}, r"\[\['a'\]\] for 'left_knee'; expected"),
@@ -403,7 +404,7 @@ def test_tens_of_thousands_of_joints_are_matched_in_seconds_and_in_little_memory
     names += [f"hair{n}" for n in hair]
     parents += [15, *(22 + 2 * many + hair[:-1])]
     places = np.concatenate([standing(), np.tile(standing()[:1], (2 * many, 1)), hair[:, None] * [0, 1e-5, 0]])
-    began = time.perf_counter()
+    began = time.process_time()
     weights, _ = match_joints(JointTree(tuple(names), tuple(map(int, parents)), places[None]), {}, "it")
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     np.testing.assert_allclose(weights @ places, standing(), atol=1e-9)

@@ -112,6 +112,19 @@ def test_frames_that_lie_far_away_are_named_with_the_option_that_leaves_them_out
     assert note.endswith(option)
 
 
+def test_a_rest_pose_before_the_motion_is_named_with_the_option_that_leaves_it_out():
+    joints = walking()
+    joints[1:, [18, 20]] += [-0.3, -0.4, 0.0]
+    (note,) = jumps(joints, 20, first=7)
+    assert note.startswith(
+        "frame 7 is unlike all others, as a rest pose is (10.1 m/s to the next, 1.5 m/s at most after"
+    )
+    assert note.endswith("leave it out with --start 8")
+    assert jumps(joints[1:], 20) == ()
+    joints[20:, [18, 20]] += [0.3, 0.4, 0.0]
+    assert jumps(joints, 20) == ()
+
+
 def test_jumps_in_the_middle_are_counted_and_the_largest_named():
     joints = walking()
     joints[20] += [0, 3.0, 0]
