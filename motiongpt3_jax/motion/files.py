@@ -102,7 +102,7 @@ def read_motion(
         raise FileNotFoundError(f"{what} {found}; give the path of a {' or '.join(READABLE)} file.")
     if suffix not in READABLE:
         raise ValueError(
-            f"{what} ends in '{path.suffix}'; expected one of {', '.join(READABLE)}.{foreign_remedy(suffix)}"
+            f"{what} ends in '{path.suffix}'; expected one of {', '.join(READABLE)}{foreign_remedy(suffix)}"
         )
     with _about(what):
         if suffix == ".bvh":

@@ -30,9 +30,9 @@ _CONTENTS = (
 
 
 def foreign_remedy(suffix: str) -> str:
-    """What to do with a file of this ending, with a blank before it; empty where nothing is known of it."""
+    """The end of a sentence on a file of this ending: what to do with it, as far as that is known."""
     remedy = REMEDIES.get(suffix.lower())
-    return f" Of this one, {remedy}." if remedy else ""
+    return f": {remedy}." if remedy else "."
 
 
 def foreign_content(content: bytes) -> str | None:

@@ -70,8 +70,8 @@ def oddities(motion: Motion, axis_is_said: bool = False, first: int = 0) -> tupl
     """
     skeleton, joints = motion.skeleton, np.asarray(motion.joints, np.float64)
     leg = float(np.median(_legs(joints, skeleton)))
-    found = []
-    if not LEGS[0] <= leg <= LEGS[1]:
+    found, in_metres = [], LEGS[0] <= leg <= LEGS[1]
+    if not in_metres:
         found.append(
             f"the body has legs of {leg:.3g} m; joints are taken as metres: where they are not, give the metres in "
             f"a unit, e.g. {_option(unit=0.01)}"
@@ -89,7 +89,8 @@ def oddities(motion: Motion, axis_is_said: bool = False, first: int = 0) -> tupl
         )
     for number, person in enumerate(joints, start=1):
         mark = f"person {number}: " if len(joints) > 1 else ""
-        found += [mark + note for note in (*jumps(person, motion.fps, first), *_other_bodies(person, skeleton))]
+        steps = jumps(person, motion.fps, first) if in_metres else ()  # else speeds mean nothing
+        found += [mark + note for note in (*steps, *_other_bodies(person, skeleton))]
     return tuple(found)
 
 

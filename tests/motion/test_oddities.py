@@ -140,6 +140,11 @@ def test_a_limb_that_jumps_is_seen_though_the_body_does_not():
     assert "the body moves 1.5 m, 30 m/s" in jumps(joints, 20)[0]
 
 
+def test_of_a_body_in_another_unit_no_speeds_are_said():
+    (note,) = oddities(Motion(100 * walking()[None]))
+    assert "legs of" in note
+
+
 def test_speeds_count_by_time_not_by_frames():
     joints = walking()
     joints[20:] += [0, 0, 1.0]
