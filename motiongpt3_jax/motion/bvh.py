@@ -54,7 +54,7 @@ def write_bvh(path: str | Path, motion: Motion) -> list[Path]:
 def _write(path: Path, joints: Float[np.ndarray, "frames joints 3"], motion: Motion) -> None:
     skeleton = motion.skeleton
     rigid = not bones_change(joints, skeleton)
-    fitted = fit(joints, skeleton, movable=not rigid)
+    fitted = fit(joints, skeleton)  # the turns of rigid bones in any case: many tools carry over turns alone
     lines, order = _hierarchy(0, fitted, skeleton, "", rigid)
     columns = np.degrees(angles_zxy(fitted.rotations[:, order]))
     if rigid:
