@@ -54,8 +54,8 @@ def test_a_bad_file_alone_is_one_sentence_that_names_it(trained, tmp_path, name)
     what = bad_files(tmp_path)[name]
     status, out, error = call("caption", "--model", trained, "--motion", tmp_path / name)
     assert (status, out) == (2, "")
-    assert error.startswith(f"motiongpt3 caption: motion '{tmp_path / name}' {what}"[:60])
-    assert what in error
+    assert error.splitlines()[-1].startswith(f"motiongpt3 caption: motion '{tmp_path / name}' {what}")
+    assert "left out" not in error
 
 
 @pytest.mark.parametrize("command", ["predict", "inbetween"])
