@@ -1,13 +1,17 @@
 """What is wrong with a folder of captioned motions: one as users have it, or a built one."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
+from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.humanml3d import Limits, open_folder, survey
 from motiongpt3_jax.data_pipelines.problem import Problem
-from motiongpt3_jax.data_pipelines.records import METADATA, open_records
+from motiongpt3_jax.data_pipelines.record_files import METADATA
+from motiongpt3_jax.data_pipelines.records import open_records
+from motiongpt3_jax.motion.arrays import UnreadableArrayError
+from motiongpt3_jax.motion.interpret import interpret_array
+from motiongpt3_jax.text import odd_text
 
 ANEW = "build it anew"
 
@@ -40,12 +44,6 @@ def _check_built(folder: Path) -> list[Problem]:
         records = open_records(folder)
     except (ValueError, FileNotFoundError) as error:
         return [Problem(".", None, _what(error), ANEW)]
-    statistics = {"mean": records.mean, "std": records.std}
-    for name, array in statistics.items():
-        if array.shape != (records.metadata.features,) or not np.isfinite(array).all():
-            problems.append(Problem("statistics.npz", None, f"{name} is not {records.metadata.features} numbers", ANEW))
-    if (records.std <= 0).any():
-        problems.append(Problem("statistics.npz", None, "std has values that are not positive", ANEW))
     for name in records.splits:
         try:
             split = records.split(name)
@@ -54,11 +52,21 @@ def _check_built(folder: Path) -> list[Problem]:
                 if (clip.id, len(clip.features), clip.captions) != (id, frames, captions):
                     what = f"says clip '{id}' of {frames} frames where the records have '{clip.id}'"
                     problems.append(Problem(f"index_{name}.json", None, what, ANEW))
-                if not np.isfinite(clip.features).all():
-                    problems.append(Problem(f"split '{name}'", None, f"clip '{id}' is not finite", ANEW))
-        except Exception as error:  # whatever the reader of damaged records raises
+                problems += _clip_faults(clip, f"split '{name}'")
+        except ValueError as error:
             problems.append(Problem(f"split '{name}'", None, f"cannot be read: {_what(error)}", ANEW))
     return problems
+
+
+def _clip_faults(clip: Clip, where: str) -> Iterator[Problem]:
+    try:
+        interpret_array(clip.features)
+    except UnreadableArrayError as error:
+        yield Problem(where, None, f"clip '{clip.id}' {error.what}", ANEW)
+    for caption in clip.captions:
+        odd = odd_text(caption)
+        if odd:
+            yield Problem(where, None, f"clip '{clip.id}' has a caption that holds {odd}", ANEW)
 
 
 def _what(error: Exception) -> str:

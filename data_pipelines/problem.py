@@ -16,14 +16,15 @@ class Problem:
       line: which line, from 1; None when it is the whole file.
       what: what is wrong.
       advice: what to do.
-      severity: "bad" is broken; "note" is left out by the rules, as clips that are too short.
+      severity: "bad" is broken; "note" is left out by the rules, as clips that are too short; "odd" is used, and is
+        hardly what was meant.
     """
 
     file: str
     line: int | None
     what: str
     advice: str
-    severity: Literal["bad", "note"] = "bad"
+    severity: Literal["bad", "note", "odd"] = "bad"
 
     @property
     def bad(self) -> bool:

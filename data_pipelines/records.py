@@ -12,6 +12,7 @@ It appears whole or not at all. Clips keep their order.
 
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,44 +20,27 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Float
 
 from motiongpt3_jax.data_pipelines.clip import Clip
+from motiongpt3_jax.data_pipelines.record_files import (
+    BUILD_IT,
+    INDEX,
+    METADATA,
+    STATISTICS,
+    Metadata,
+    read_index,
+    read_metadata,
+    read_statistics,
+)
 from motiongpt3_jax.data_pipelines.statistics import Moments, Statistics
 from motiongpt3_jax.motion import HUMANML3D, SKELETONS, Skeleton
-
-FORMAT = 1
-METADATA, STATISTICS, INDEX = "metadata.json", "statistics.npz", "index_{}.json"
-BUILD_IT = "build it with `motiongpt3 data build`"
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """What a built folder says of itself.
-
-    Attributes:
-      source: name of the source.
-      skeleton: name of the skeleton.
-      fps: frames in a second.
-      features: numbers in a frame.
-      clips: how many each split has.
-      options: what the source was asked for.
-      skipped: what was left out, and why; a sentence each.
-      format: version of the layout of the folder.
-    """
-
-    source: str
-    skeleton: str
-    fps: float
-    features: int
-    clips: dict[str, int]
-    options: dict[str, Any]
-    skipped: list[str]
-    format: int = FORMAT
+from motiongpt3_jax.motion.arrays import UnreadableArrayError
+from motiongpt3_jax.motion.interpret import check_magnitude
+from motiongpt3_jax.motion.saving import failures_of
 
 
 @dataclass(frozen=True)
@@ -75,8 +59,9 @@ class ClipSource(Sequence[Clip]):
         place = self.folder / CaptionedMotions.name / str(CaptionedMotions.VERSION)
         try:
             source = tfds.builder_from_directory(place).as_data_source(split=self.split)
-        except (OSError, ValueError, tfds.core.DatasetNotFoundError) as error:
-            raise ValueError(f"'{place}' has no records that can be read ({error}); {BUILD_IT} anew.") from error
+            len(source)  # opens the files
+        except Exception as error:  # TFDS and the libraries below it raise any kind at damaged files
+            raise ValueError(f"'{place}' has no records that can be read ({_line(error)}); {BUILD_IT} anew.") from error
         if len(source) != self.clips:
             raise ValueError(
                 f"'{self.folder}' has {len(source)} records of split '{self.split}' and an index of {self.clips}: "
@@ -90,13 +75,18 @@ class ClipSource(Sequence[Clip]):
     def __getitem__(self, index: int) -> Clip:
         if not -self.clips <= index < self.clips:
             raise IndexError(f"clip {index} of {self.clips}")
-        record = self._records[index % self.clips]
-        return Clip(
-            id=_text(record["id"]),
-            features=record["features"],
-            captions=tuple(_text(caption) for caption in record["captions"]),
-            labels=json.loads(record["labels"]),
-        )
+        records = self._records
+        try:
+            record = records[index % self.clips]
+            return Clip(
+                id=_text(record["id"]),
+                features=record["features"],
+                captions=tuple(_text(caption) for caption in record["captions"]),
+                labels=json.loads(record["labels"]),
+            )
+        except Exception as error:  # as above
+            what = f"record {index % self.clips} of split '{self.split}' in '{self.folder}' cannot be read"
+            raise ValueError(f"{what} ({_line(error)}); {BUILD_IT} anew.") from error
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_records"}
@@ -164,10 +154,8 @@ class Records:
         """
         if name not in self.metadata.clips:
             raise ValueError(f"'{self.folder}' has no split '{name}'; it has {', '.join(self.splits)}.")
-        index = _json(self.folder / INDEX.format(name))
         clips = self.metadata.clips[name]
-        if not isinstance(index, dict) or {len(index.get(key, ())) for key in ("ids", "frames", "captions")} != {clips}:
-            raise ValueError(f"'{self.folder / INDEX.format(name)}' does not list {clips} clips; {BUILD_IT} anew.")
+        index = read_index(self.folder / INDEX.format(name), clips)
         captions = [tuple(texts) for texts in index["captions"]]
         return Split(name, ClipSource(self.folder, name, clips), index["ids"], index["frames"], captions)
 
@@ -207,27 +195,28 @@ def build(
     if statistics is None and "train" not in splits:
         raise ValueError(f"cannot build '{folder}': mean and std are measured on split 'train', and there is none.")
     moments = Moments(skeleton.features) if statistics is None else None
-    indices = {name: _Index(name, skeleton.features, moments if name == "train" else None) for name in splits}
+    indices = {name: _Index(name, skeleton, moments if name == "train" else None) for name in splits}
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
-    part.mkdir()
     try:
-        _write(part, {name: indices[name].noting(clips) for name, clips in splits.items()}, skeleton.features)
-        statistics = moments.statistics(skeleton) if moments else statistics
-        bones = np.asarray(offsets, np.float32)
-        np.savez(part / STATISTICS, mean=statistics.mean, std=statistics.std, offsets=bones)
-        for name, index in indices.items():
-            _write_json(part / INDEX.format(name), index.columns)
-        metadata = Metadata(
-            source=source,
-            skeleton=skeleton.name,
-            fps=float(skeleton.fps if fps is None else fps),
-            features=skeleton.features,
-            clips={name: len(index.columns["ids"]) for name, index in indices.items()},
-            options=dict(options or {}),
-            skipped=list(skipped),
-        )
-        _write_json(part / METADATA, asdict(metadata), indent=1)
+        with failures_of(folder, part):
+            part.mkdir()
+            _write(part, {name: indices[name].noting(clips) for name, clips in splits.items()}, skeleton.features)
+            statistics = moments.statistics(skeleton) if moments else statistics
+            bones = np.asarray(offsets, np.float32)
+            np.savez(part / STATISTICS, mean=statistics.mean, std=statistics.std, offsets=bones)
+            for name, index in indices.items():
+                _write_json(part / INDEX.format(name), index.columns)
+            metadata = Metadata(
+                source=source,
+                skeleton=skeleton.name,
+                fps=float(skeleton.fps if fps is None else fps),
+                features=skeleton.features,
+                clips={name: len(index.columns["ids"]) for name, index in indices.items()},
+                options=dict(options or {}),
+                skipped=list(skipped),
+            )
+            _write_json(part / METADATA, asdict(metadata), indent=1)
         require_free(folder)
         os.replace(part, folder)
     finally:
@@ -247,21 +236,8 @@ def open_records(folder: str | os.PathLike[str]) -> Records:
         raise FileNotFoundError(f"there is no folder '{folder}'; {BUILD_IT}.")
     if not (folder / METADATA).is_file():
         raise FileNotFoundError(f"'{folder}' holds no built clips (no {METADATA}); {BUILD_IT}.")
-    content = _json(folder / METADATA)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else None
-        raise ValueError(f"'{folder}' has format {found!r}; this version reads {FORMAT}: {BUILD_IT} anew.")
-    try:
-        metadata = Metadata(**content)
-    except TypeError as error:
-        raise ValueError(f"'{folder / METADATA}' is damaged ({error}); {BUILD_IT} anew.") from error
-    try:
-        with np.load(folder / STATISTICS, allow_pickle=False) as arrays:
-            mean, std, offsets = (arrays[name] for name in ("mean", "std", "offsets"))
-    except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
-        raise ValueError(f"'{folder / STATISTICS}' is damaged ({error}); {BUILD_IT} anew.") from error
-    if metadata.skeleton not in SKELETONS:
-        raise ValueError(f"'{folder}' has skeleton '{metadata.skeleton}'; known are {', '.join(SKELETONS)}.")
+    metadata = read_metadata(folder / METADATA)
+    mean, std, offsets = read_statistics(folder / STATISTICS, SKELETONS[metadata.skeleton])
     return Records(folder, metadata, mean, std, offsets)
 
 
@@ -330,7 +306,7 @@ class _Index:
     """Checks the clips of a split on their way to the records, and keeps what planning needs."""
 
     split: str
-    features: int
+    skeleton: Skeleton
     moments: Moments | None
     columns: dict[str, list] = field(default_factory=lambda: {"ids": [], "frames": [], "captions": []})
 
@@ -339,10 +315,16 @@ class _Index:
         for clip in clips:
             array = np.asarray(clip.features, np.float32)
             what = f"clip '{clip.id}' of split '{self.split}'"
-            if array.ndim != 2 or array.shape[1] != self.features or not len(array):
-                raise ValueError(f"{what} has features of shape {array.shape}; expected (frames, {self.features}).")
+            if array.ndim != 2 or array.shape[1] != self.skeleton.features or not len(array):
+                raise ValueError(
+                    f"{what} has features of shape {array.shape}; expected (frames, {self.skeleton.features})."
+                )
             if not np.isfinite(array).all():
                 raise ValueError(f"{what} has features that are not finite (NaN or infinite); leave it out.")
+            try:
+                check_magnitude(array, self.skeleton)
+            except UnreadableArrayError as error:
+                raise ValueError(f"{what} {error}") from error
             if clip.id in seen:
                 raise ValueError(f"{what} comes twice; ids are unique in a split.")
             seen.add(clip.id)
@@ -361,19 +343,23 @@ def _write(folder: Path, splits: Mapping[str, Iterable[Clip]], features: int) ->
     builder = CaptionedMotions(splits=splits, features=features, data_dir=folder)
     downloads = folder / "downloads"  # TFDS wants a place, though there are none
     config = tfds.download.DownloadConfig(try_download_gcs=False, register_checksums=False)
-    builder.download_and_prepare(download_dir=downloads, download_config=config)
-    shutil.rmtree(downloads, ignore_errors=True)
-
-
-def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"'{path}' cannot be read ({error}); {BUILD_IT} anew.") from error
+        builder.download_and_prepare(download_dir=downloads, download_config=config)
+    except RuntimeError as error:
+        reason = re.search(r"write\(\) failed: ([^;]+)", str(error))
+        if not reason:
+            raise
+        raise OSError(reason[1]) from error
+    shutil.rmtree(downloads, ignore_errors=True)
 
 
 def _write_json(path: Path, content: Any, indent: int | None = None) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=indent), encoding="utf-8")
+
+
+def _line(error: Exception) -> str:
+    """The first line of what a library said."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _text(content: bytes | str) -> str:

@@ -10,6 +10,13 @@ from motiongpt3_jax.data_pipelines import humanml3d, procedural, records
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.motion import HUMANML3D, Skeleton
 
+MOST_CLIPS, MOST_SHOWN = 1_000_000, 50_000
+"""Most clips of `procedural` that are built, which takes hours, and that are made to be looked at."""
+
+LARGEST_SEED = (1 << 63) - 1
+SHORTEST_CLIP, LONGEST_CLIP = 23, 10_000
+"""Frames of features that a clip of `procedural` may have."""
+
 BUILT = "built"
 """What a folder is called that `build_source` wrote."""
 
@@ -84,7 +91,7 @@ def _of(source: str, table: dict[str, Callable]) -> Callable:
 
 
 def _build_procedural(out: str | os.PathLike[str], options: SourceOptions) -> records.Records:
-    kinds, counts = _procedural(options)
+    kinds, counts = _procedural(options, MOST_CLIPS)
     return records.build(
         out,
         {split: procedural.clips(split, count, options.seed, kinds) for split, count in counts.items()},
@@ -100,7 +107,7 @@ def _build_humanml3d(out: str | os.PathLike[str], options: SourceOptions) -> rec
 
 
 def _show_procedural(options: SourceOptions, examples: int) -> Iterator[Overview]:
-    kinds, counts = _procedural(options)
+    kinds, counts = _procedural(options, MOST_SHOWN)
     for split, count in counts.items():
         overview = Overview(split, [], [], [])
         chosen = _spread(count, examples)
@@ -141,10 +148,17 @@ _SHOW = {"procedural": _show_procedural, "humanml3d": _show_humanml3d, BUILT: _s
 SOURCES = tuple(_BUILD)
 
 
-def _procedural(options: SourceOptions) -> tuple[procedural.Options, dict[str, int]]:
-    if options.clips < 1:
-        raise ValueError(f"{options.clips} clips of source 'procedural': ask for at least one.")
+def _procedural(options: SourceOptions, most: int) -> tuple[procedural.Options, dict[str, int]]:
+    if not 1 <= options.clips <= most:
+        raise ValueError(f"{options.clips} clips of source 'procedural': ask for 1 to {most:,} here.")
+    if not 0 <= options.seed <= LARGEST_SEED:
+        raise ValueError(f"seed {options.seed} of source 'procedural': give one from 0 to {LARGEST_SEED}.")
     # Its frames are those of joints, of which features lose one.
+    if not SHORTEST_CLIP <= options.min_frames <= options.max_frames <= LONGEST_CLIP:
+        raise ValueError(
+            f"clips of {options.min_frames} to {options.max_frames} frames of source 'procedural': expected "
+            f"{SHORTEST_CLIP} <= min_frames <= max_frames <= {LONGEST_CLIP:,}."
+        )
     kinds = procedural.Options(options.min_frames + 1, options.max_frames + 1, options.sequences)
     splits = [procedural.split_of(index) for index in range(options.clips)]
     return kinds, {split: splits.count(split) for split in procedural.SPLITS if split in splits}

@@ -42,6 +42,9 @@ def usage() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one subcommand; returns the exit status: 2 for wrong or missing input, 130 when interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) == "strict":
+            stream.reconfigure(errors="backslashreplace")  # a console that has not all letters shows those it has
     name = arguments[0] if arguments else ""
     try:
         try:

@@ -106,7 +106,7 @@ def build(
         },
         source="humanml3d",
         offsets=bones,
-        skipped=[str(problem) for problem in found.problems],
+        skipped=[str(problem) for problem in found.problems if problem.severity != "odd"],
         options={**wanted, **given, "motions": folder.motions},
         statistics=statistics if isinstance(statistics, Statistics) else None,
     )

@@ -1,21 +1,28 @@
 """Which files a HumanML3D folder has (Guo et al. 2022)."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from motiongpt3_jax.data_pipelines.problem import Problem
 from motiongpt3_jax.data_pipelines.statistics import Statistics
-from motiongpt3_jax.motion import HUMANML3D
-from motiongpt3_jax.motion.motion import joints_hint
+from motiongpt3_jax.motion import HUMANML3D, Motion
+from motiongpt3_jax.motion.arrays import UnreadableArrayError, read_npy
+from motiongpt3_jax.motion.interpret import check_magnitude, checked_numbers, interpret_array, shape_hint
+from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
+from motiongpt3_jax.motion.oddities import oddities
 
 SPLITS = ("train", "val", "test")
 FEATURES, JOINTS, TEXTS = "new_joint_vecs", "new_joints", "texts"
-_MAGIC = b"\x93NUMPY"
+MEASURE = "remove Mean.npy and Std.npy to have them measured"
+LONGEST_NAME = 200
+"""Letters of a motion's name; file systems take 255 bytes, with what is added to it."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,8 @@ class Folder:
         return tuple(split for split in SPLITS if (self.root / f"{split}.txt").is_file())
 
     def names(self, split: str) -> list[str]:
-        """The names in a split's list, each once."""
-        return list(dict.fromkeys(name for _, name in self.lines(split)))
+        """The names in a split's list, each once, without those that are none."""
+        return [name for name in dict.fromkeys(name for _, name in self.lines(split)) if not name_fault(name)]
 
     def lines(self, split: str) -> Iterator[tuple[int, str]]:
         """The names in a split's list with the number of their line."""
@@ -79,6 +86,8 @@ def open_folder(path: str | os.PathLike[str]) -> Folder:
         "train.txt": "train" in folder.splits,
     }
     missing = [what for what, found in needed.items() if not found]
+    for split in folder.splits:
+        refuse_lfs_pointer(folder.root / f"{split}.txt", f"'{folder.root / f'{split}.txt'}'")
     if missing:
         raise ValueError(
             f"'{folder.root}' is no HumanML3D folder: it has no {', no '.join(missing)}. Expected are motions in "
@@ -88,62 +97,86 @@ def open_folder(path: str | os.PathLike[str]) -> Folder:
     return folder
 
 
+def name_fault(name: str) -> tuple[str, str] | None:
+    """(what is wrong, advice) with a name of a list that can be no motion's, or leads out of the folder."""
+    stem, ending = os.path.splitext(name)
+    if "\ufffd" in name:
+        return "is not UTF-8", "save the file as UTF-8"
+    if not name.isprintable() or len(name) > LONGEST_NAME:
+        return f"lists {name!r:.60}, which is no name", "list names of motions, one a line"
+    if os.path.isabs(name) or ".." in name.split("/"):
+        return f"lists '{name}', which leads out of the folder", "list names of motions that lie in it"
+    if ending in (".npy", ".txt"):
+        return f"lists '{name}'", f"names stand without an ending: write '{stem}'"
+    return None
+
+
 def read_array(folder: Folder, file: str) -> np.ndarray | Problem:
     """The numbers in a `.npy` file as float32, finite and not empty, or what is wrong with it."""
-    path = folder.root / file
-    if not path.is_file():
-        return Problem(file, None, "does not exist", "add the file, or take its name out of the lists")
-    with open(path, "rb") as stream:
-        if stream.read(len(_MAGIC)) != _MAGIC:
-            return Problem(file, None, "is not a .npy file", "copy or write it anew")
-        stream.seek(0)
-        try:
-            array = np.load(stream, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            if "Object arrays" in str(error):
-                what = "holds Python objects, which could run code and are never loaded"
-                return Problem(file, None, what, "save plain numbers: numpy.save(path, array.astype('float32'))")
-            return Problem(file, None, f"is damaged ({error})", "copy or write it anew")
-    if not np.issubdtype(array.dtype, np.floating):
-        return Problem(file, None, f"holds {array.dtype} values", "save floating point numbers")
-    if not array.size:
-        return Problem(file, None, f"is empty: shape {array.shape}", "take its name out of the lists")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is found
-        array = array.astype(np.float32)
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        where = tuple(int(i) for i in bad[0])
-        what = f"has {len(bad)} values that are not finite (NaN or infinite), the first at {where} of {array.shape}"
-        return Problem(file, None, what, "drop or fill these frames")
-    return array
+    try:
+        return checked_numbers(_load(folder, file))
+    except UnreadableArrayError as error:
+        return _problem(file, error)
 
 
-def read_motion(folder: Folder, name: str) -> np.ndarray | Problem:
-    """Features (frames, 263) or joints (frames, 22, 3) in metres, as the folder has them, or what is wrong."""
+def read_motion(folder: Folder, name: str) -> tuple[np.ndarray | None, list[Problem]]:
+    """A motion, and what is odd about it; or None, and what is wrong.
+
+    Features (frames, 263) or joints (frames, 22, 3) in metres, as the folder has them.
+    """
     file = folder.motion_file(name)
-    array = read_array(folder, file)
-    if isinstance(array, Problem):
-        return array
-    row = (HUMANML3D.features,) if folder.has_features else (len(HUMANML3D.joints), 3)
-    if array.ndim != 1 + len(row) or array.shape[1:] != row:
-        expected = "(frames, 263)" if folder.has_features else "(frames, 22, 3)"
-        hint = joints_hint(array.shape, HUMANML3D).strip() or f"{folder.motions}/ is for arrays {expected}"
-        return Problem(file, None, f"has shape {array.shape}; expected {expected}", hint)
-    return array if folder.has_features else _check_joints(array, file)
+    try:
+        array = _load(folder, file)
+        row = (HUMANML3D.features,) if folder.has_features else (len(HUMANML3D.joints), 3)
+        if array.ndim != 1 + len(row) or array.shape[1:] != row:
+            expected = "(frames, 263)" if folder.has_features else "(frames, 22, 3)"
+            hint = shape_hint(array.shape).strip() or f"{folder.motions}/ is for arrays {expected}"
+            return None, [Problem(file, None, f"has shape {array.shape}; expected {expected}", hint)]
+        found = interpret_array(array)
+    except UnreadableArrayError as error:
+        return None, [_problem(file, error)]
+    wrong = _body_fault(found.joints[0], single=folder.has_features)
+    if found.left_out:
+        wrong = f"has no body in {found.left_out}", "cut these frames off"
+    if wrong:
+        return None, [Problem(file, None, *wrong)]
+    motion = found.joints[0] if found.features is None else found.features
+    return motion, [_odd(file, note) for note in oddities(Motion(found.joints))]
 
 
-def _check_joints(joints: np.ndarray, file: str) -> np.ndarray | Problem:
-    if len(joints) < 2:
-        return Problem(file, None, "has a single frame; features need two", "take its name out of the lists")
+def _odd(file: str, note: str) -> Problem:
+    """What a reader of single files says, whose options do not help here."""
+    what = re.split(r"[:;] ", note, maxsplit=1)[0]
+    return Problem(file, None, what, "it is used as it is: correct it, or take its name out of the lists", "odd")
+
+
+def _load(folder: Folder, file: str) -> np.ndarray:
+    path = folder.root / file
+    if not os.path.isfile(path):
+        raise UnreadableArrayError("does not exist", "add the file, or take its name out of the lists")
+    try:
+        return read_npy(path)
+    except OSError as error:
+        raise UnreadableArrayError(f"cannot be read ({error.strerror})", "see to it that it can") from error
+
+
+def _problem(file: str, error: UnreadableArrayError) -> Problem:
+    return Problem(file, None, error.what, error.advice)
+
+
+def _body_fault(joints: Float[np.ndarray, "frames 22 3"], single: bool) -> tuple[str, str] | None:
+    """(what is wrong, advice) with a body that cannot be taken to another; `single` allows one frame."""
+    if len(joints) < 2 and not single:
+        return "has a single frame; features need two", "take its name out of the lists"
     lengths = np.linalg.norm(joints[:, 1:] - joints[:, list(HUMANML3D.parents[1:])], axis=-1)
     if lengths.min() == 0:
         frame, bone = (int(i) for i in np.argwhere(lengths == 0)[0])
         what = f"has no bone to joint {bone + 1} ({HUMANML3D.joints[bone + 1]}) in frame {frame}: its length is 0"
-        return Problem(file, None, what, "fill in this joint, or take the clip out of the lists")
+        return what, "fill in this joint, or take the clip out of the lists"
     leg = float(lengths[0, [joint - 1 for joint in HUMANML3D.legs]].sum())
     if not 0.2 < leg < 2:
-        return Problem(file, None, f"has legs of {leg:.3g} m", "give joints in metres")
-    return joints
+        return f"has legs of {leg:.3g} m", "give joints in metres"
+    return None
 
 
 def read_statistics(folder: Folder) -> Statistics | list[Problem] | None:
@@ -155,10 +188,19 @@ def read_statistics(folder: Folder) -> Statistics | list[Problem] | None:
     for file in ("Mean.npy", "Std.npy"):
         array = read_array(folder, file)
         if not isinstance(array, Problem) and array.shape != (HUMANML3D.features,):
-            what = f"has shape {array.shape}; expected (263,)"
-            array = Problem(file, None, what, "remove Mean.npy and Std.npy to have them measured")
+            array = Problem(file, None, f"has shape {array.shape}; expected (263,)", MEASURE)
+        if not isinstance(array, Problem):
+            array = _magnitude(array, file)
         if file == "Std.npy" and not isinstance(array, Problem) and array.min() <= 0:
             what = f"has {int((array <= 0).sum())} deviations that are not positive, the first at {int(array.argmin())}"
-            array = Problem(file, None, what, "remove Mean.npy and Std.npy to have them measured")
+            array = Problem(file, None, what, MEASURE)
         (problems if isinstance(array, Problem) else found).append(array)
     return problems or Statistics(*found)
+
+
+def _magnitude(array: Float[np.ndarray, "features"], file: str) -> np.ndarray | Problem:
+    try:
+        check_magnitude(array)
+    except UnreadableArrayError as error:
+        return Problem(file, None, error.what, MEASURE)
+    return array

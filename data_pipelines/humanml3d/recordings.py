@@ -84,9 +84,10 @@ class Recording:
 def read_recording(folder: Folder, name: str, limits: Limits) -> tuple[Recording | None, list[Problem]]:
     """A recording with its clips, None when none is left; and everything that was left out."""
     captions, problems = read_captions(folder, name)
-    motion = read_motion(folder, name)
-    if isinstance(motion, Problem):
-        return None, [motion, *problems]
+    motion, wrong = read_motion(folder, name)
+    problems = [*wrong, *problems]
+    if motion is None:
+        return None, problems
     frames = len(motion) if folder.has_features else len(motion) - 1
     cuts, left_out = _cuts(folder, name, frames, captions, limits)
     return Recording(name, motion, tuple(cuts)) if cuts else None, problems + left_out

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from motiongpt3_jax.data_pipelines.humanml3d.folder import SPLITS, Folder, read_statistics
+from motiongpt3_jax.data_pipelines.humanml3d.folder import SPLITS, Folder, name_fault, read_statistics
 from motiongpt3_jax.data_pipelines.humanml3d.recordings import Cut, Limits, Recording, read_recording
 from motiongpt3_jax.data_pipelines.problem import Problem
 from motiongpt3_jax.motion import HUMANML3D
@@ -67,8 +67,9 @@ def survey(folder: Folder, limits: Limits) -> Survey:
 def _check_names(folder: Folder, split: str, seen: dict[str, str]) -> Iterator[Problem]:
     file = f"{split}.txt"
     for line, name in folder.lines(split):
-        if "�" in name:
-            yield Problem(file, line, "is not UTF-8", "save the file as UTF-8")
+        wrong = name_fault(name)
+        if wrong:
+            yield Problem(file, line, *wrong)
         elif seen.get(name) == split:
             yield Problem(file, line, f"lists '{name}' again", "it is used once", "note")
         elif name in seen:

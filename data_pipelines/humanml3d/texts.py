@@ -1,10 +1,21 @@
 """Captions of a recording: lines `caption#tokens#start#end`."""
 
 import math
+import os
 from typing import NamedTuple
 
 from motiongpt3_jax.data_pipelines.humanml3d.folder import Folder
 from motiongpt3_jax.data_pipelines.problem import Problem
+from motiongpt3_jax.motion.lfs import POINTERS
+from motiongpt3_jax.text import odd_text
+
+LONGEST = 1000
+"""Letters of a caption; the longest of HumanML3D have four hundred."""
+
+MOST_BYTES = 1 << 20
+"""Most bytes of a recording's captions."""
+
+MOST_SECONDS = 1e6
 
 FORM = "write caption#tokens#start#end, with 0.0#0.0 for the whole recording"
 
@@ -29,10 +40,17 @@ def read_captions(folder: Folder, name: str) -> tuple[list[Caption], list[Proble
     """The captions of a recording, and what is wrong with lines that hold none."""
     file = folder.text_file(name)
     path = folder.root / file
-    if not path.is_file():
+    if not os.path.isfile(path):
         return [], [Problem(file, None, "does not exist", "add the file, or take its name out of the lists")]
+    with open(path, "rb") as opened:
+        content = opened.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        return [], [Problem(file, None, f"has more than {MOST_BYTES:,} bytes", FORM)]
+    if content.startswith(POINTERS):
+        what = "is a Git LFS pointer, not the file itself"
+        return [], [Problem(file, None, what, "fetch it with 'git lfs pull' in the repository that it comes from")]
     captions, problems = [], []
-    for number, line in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
         if line.strip():
             caption = _caption(number, line)
             if isinstance(caption, Caption):
@@ -55,6 +73,11 @@ def _caption(number: int, line: bytes) -> Caption | tuple[str, str]:
     text = fields[0].strip()
     if not text:
         return "has an empty caption", FORM
+    if len(text) > LONGEST:
+        return f"has a caption of {len(text):,} letters", f"models read {LONGEST:,} at most: shorten it"
+    odd = odd_text(text)
+    if odd:
+        return f"has a caption that holds {odd}", "leave it out"
     try:
         # The data set writes nan where it has no time.
         start, end = (0.0 if math.isnan(float(field)) else float(field) for field in fields[2:])
@@ -62,6 +85,6 @@ def _caption(number: int, line: bytes) -> Caption | tuple[str, str]:
         return f"has times '{fields[2]}' and '{fields[3]}', which are not numbers", FORM
     if start == end == 0:
         return Caption(number, text, 0.0, 0.0)
-    if not (0 <= start < end < math.inf):
+    if not (0 <= start < end < MOST_SECONDS):
         return f"is about {start:g} to {end:g} s", "let it end after it starts, both from 0 on; " + FORM
     return Caption(number, text, start, end)

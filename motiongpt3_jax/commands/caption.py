@@ -4,8 +4,11 @@ import argparse
 import json
 
 from motiongpt3_jax.commands.arguments import add_decoding, add_model, command_parser, decoding, load_model, output_file
-from motiongpt3_jax.commands.motions import add_motions, note_persons, read_motions
+from motiongpt3_jax.commands.motions import add_motions, note_persons, read_usable
+from motiongpt3_jax.inference.clips import require_skeleton
+from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.resample import require_frames
+from motiongpt3_jax.motion.saving import failures_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,23 +29,30 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Reads the motions and prints a line each, or a line for each part of a motion that is read in parts."""
     options, written = decoding(arguments), output_file("--json", arguments.json)
     model = load_model(arguments)
     model.text_options(**options)  # what is wrong with them is said before files are read
     body = model.engine.folder.body
-    cut = {"start": arguments.start, "stop": arguments.stop}
-    motions = read_motions(arguments.motion, arguments.mapping, file_fps=arguments.fps, body=body, **cut)
-    note_persons(dict(zip(arguments.motion, motions)))
-    for path, motion in zip(arguments.motion, motions):
+
+    def check(path: str, motion: Motion) -> None:
+        require_skeleton(motion, body, f"motion '{path}'")
         require_frames(motion, body.fps, what=f"motion '{path}'")
-    found = model.captions_in_time(motions, seed=arguments.seed, style=arguments.style, **options)
-    for path, parts in zip(arguments.motion, found):
-        name = f"{path}: " if len(found) > 1 else ""
+
+    how = {"mapping": arguments.mapping, "file_fps": arguments.fps, "body": body}
+    motions, left_out = read_usable(arguments.motion, check, start=arguments.start, stop=arguments.stop, **how)
+    note_persons(dict(motions))
+    found = model.captions_in_time(
+        [motion for _, motion in motions], seed=arguments.seed, style=arguments.style, **options
+    )
+    for (path, _), parts in zip(motions, found):
+        name = f"{path}: " if left_out.files > 1 else ""
         for start, stop, sentence in parts:
             time = f"{start:.1f} to {stop:.1f} s: " if len(parts) > 1 else ""
             print(f"{name}{time}{sentence}")
     if written:
-        said = {path: parts[0][2] if len(parts) == 1 else parts for path, parts in zip(arguments.motion, found)}
-        written.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+        said = {path: parts[0][2] if len(parts) == 1 else parts for (path, _), parts in zip(motions, found)}
+        with failures_of(written, written):
+            written.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    return left_out.status

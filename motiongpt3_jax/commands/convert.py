@@ -6,7 +6,7 @@ from pathlib import Path
 
 from motiongpt3_jax.commands.arguments import command_parser, output_folder
 from motiongpt3_jax.commands.kinds import WRITERS, clean, place_of, write_kind
-from motiongpt3_jax.commands.motions import add_motions, read_motions
+from motiongpt3_jax.commands.motions import add_motions, read_usable
 from motiongpt3_jax.inference.folder import read_folder, resolve_model
 from motiongpt3_jax.motion import mirror, mirror_caption
 
@@ -33,12 +33,12 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Converts every file; all are read, and what they become is checked, before the first is written."""
     body = read_folder(resolve_model(arguments.model)).body if arguments.model else None
-    given = arguments.mapping, arguments.fps, arguments.file_fps, body, arguments.start, arguments.stop
-    read = read_motions(arguments.motion, *given)
-    motions = list(zip(map(Path, arguments.motion), read))
+    how = {name: getattr(arguments, name) for name in ("mapping", "fps", "file_fps", "start", "stop")}
+    read, left_out = read_usable(arguments.motion, body=body, **how)
+    motions = [(Path(path), motion) for path, motion in read]
     caption = arguments.caption
     if arguments.mirror:
         motions = [(path, replace(motion, joints=mirror(motion.joints, motion.skeleton))) for path, motion in motions]
@@ -55,3 +55,4 @@ def run(arguments: argparse.Namespace) -> None:
     for (path, motion), place in zip(motions, places):
         for written in write_kind(place.parent, place.name, motion, arguments.to, caption, keep=path):
             print(written)
+    return left_out.status

@@ -16,6 +16,7 @@ from motiongpt3_jax.motion.pictures import Entry, write_page, write_strip
 EXAMPLES = """motiongpt3 data check humanml3d --path ~/HumanML3D
   motiongpt3 data build humanml3d --path ~/HumanML3D --out data/humanml3d
   motiongpt3 data show built --path data/humanml3d --out pictures"""
+MOST_EXAMPLES = 10_000
 BOTH = ("min_frames", "max_frames")
 OPTIONS = {"procedural": (*BOTH, "clips", "seed"), "humanml3d": ("path", *BOTH, "on_bad"), BUILT: ("path",)}
 """Which options concern which source."""
@@ -80,8 +81,8 @@ def _check(arguments: argparse.Namespace, options: SourceOptions) -> int:
 
 
 def _show(arguments: argparse.Namespace, options: SourceOptions) -> int:
-    if arguments.examples < 0:
-        raise ValueError(f"--examples {arguments.examples}: ask for none or more")
+    if not 0 <= arguments.examples <= MOST_EXAMPLES:
+        raise ValueError(f"--examples {arguments.examples}: ask for 0 to {MOST_EXAMPLES:,}")
     found = overviews(arguments.source, options, arguments.examples)
     print(f"{'split':<8}{'clips':>8}{'captions':>10}{'hours':>8}   frames: least, median, most")
     for overview in found:

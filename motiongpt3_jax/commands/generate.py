@@ -20,6 +20,7 @@ from motiongpt3_jax.commands.notes import hint_quotes
 from motiongpt3_jax.commands.results import Result, add_results, origin, unknown_note, write_results
 from motiongpt3_jax.inference.lengths import Length
 from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.text.prompt_files import Prompt, split_marks
 
 SOURCES = {
     "asked": "as asked",
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_model(found)
     found.add_argument("--text", action="extend", nargs="+", default=[], help="sentences, each in quotes")
-    found.add_argument("--file", help="a text file with a sentence a line")
+    found.add_argument("--file", help="a text file with a sentence a line; lengths in frames are taken, as in walk#120")
     found.add_argument("--unconditional", action="store_true", help="motions of no sentence, --samples of them")
     length = found.add_mutually_exclusive_group()
     length.add_argument("--seconds", type=duration, help="0.5 to 60 (default: predicted, or as in training)")
@@ -56,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Generates, writes, and says where everything lies."""
-    sentences = [""] if arguments.unconditional else read_sentences(arguments.text, arguments.file)
+    prompts = [Prompt("")] if arguments.unconditional else read_prompts(arguments.text, arguments.file)
     if arguments.unconditional and (arguments.text or arguments.file):
         raise ValueError("--unconditional makes motions of no sentence; leave --text and --file out")
     if arguments.samples < 1:
@@ -65,9 +66,9 @@ def run(arguments: argparse.Namespace) -> None:
     folder = output_folder(arguments.out)
     model = load_model(arguments)
     options = motion_options(arguments, model)
-    read = read_otherwise(model, sentences) if arguments.style == "train" else {}
-    wanted = [sentence for sentence in sentences for _ in range(arguments.samples)]
-    lengths = asked_lengths(arguments, model, wanted)
+    read = read_otherwise(model, [prompt.sentence for prompt in prompts]) if arguments.style == "train" else {}
+    asked = [prompt for prompt in prompts for _ in range(arguments.samples)]
+    wanted, lengths = [prompt.sentence for prompt in asked], asked_lengths(arguments, model, asked)
     note_lengths(model, lengths)
     frames = [length.frames for length in lengths]
     motions = model.generate(wanted, frames=frames, seed=arguments.seed, style=arguments.style, **asdict(options))
@@ -87,14 +88,14 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{len(motions)} motions of {seconds} s in {folder}; open {folder / 'index.html'}")
 
 
-def read_sentences(texts: list[str], file: str | None) -> list[str]:
-    """The sentences given one by one and in a file.
+def read_prompts(texts: list[str], file: str | None) -> list[Prompt]:
+    """The sentences given one by one and in a file, with the lengths that are marked there.
 
     Raises:
       FileNotFoundError: the file is missing.
       ValueError: there is no sentence, or an empty one.
     """
-    sentences = list(texts)
+    prompts = [Prompt(sentence) for sentence in texts]
     if file is not None:
         path = Path(file)
         if not path.is_file():
@@ -103,22 +104,30 @@ def read_sentences(texts: list[str], file: str | None) -> list[str]:
             lines = path.read_text(encoding="utf-8-sig").split("\n")
         except UnicodeDecodeError as error:
             raise ValueError(f"--file {file} is not UTF-8 text ({error.reason} at byte {error.start})") from None
-        sentences += [line.strip() for line in lines if line.strip()]
-    if not sentences:
+        prompts += split_marks([line.strip() for line in lines if line.strip()])
+    if not prompts:
         raise ValueError("no sentence was given; use --text or --file")
-    if not all(sentence.strip() for sentence in sentences):
+    if not all(prompt.sentence.strip() for prompt in prompts):
         raise ValueError("a sentence is empty; write what the motion should show")
-    return sentences
+    return prompts
 
 
-def asked_lengths(arguments: argparse.Namespace, model: Model, sentences: Sequence[str]) -> list[Length]:
-    """Frames of each motion: as asked, else as the model says.
+def asked_lengths(arguments: argparse.Namespace, model: Model, prompts: Sequence[Prompt]) -> list[Length]:
+    """Frames of each motion: as asked, else as its file says, else as the model says.
 
     Raises:
       ValueError: a length is out of range.
     """
     if arguments.frames is None and arguments.seconds is None:
-        lengths = model.lengths(sentences, seed=arguments.seed)
+        lengths = model.lengths([prompt.sentence for prompt in prompts], seed=arguments.seed)
+        for number, (sentence, frames) in enumerate(prompts):
+            if frames is not None:
+                lengths[number] = Length(
+                    in_range(model, frames, f"'{sentence}' in {arguments.file}: {frames}"), "asked"
+                )
+        marked = sum(prompt.frames is not None for prompt in prompts)
+        if marked:
+            print(f"{arguments.file} marks lengths in frames, which {marked} of the motions get", file=sys.stderr)
         for source in dict.fromkeys(length.source for length in lengths):
             seconds = spread([length.frames / model.fps for length in lengths if length.source == source])
             print(f"length: {seconds} s, {SOURCES[source]}", file=sys.stderr)
@@ -126,13 +135,22 @@ def asked_lengths(arguments: argparse.Namespace, model: Model, sentences: Sequen
     frames, asked = arguments.frames, f"--frames {arguments.frames}"
     if frames is None:
         frames, asked = round(arguments.seconds * model.fps), f"--seconds {arguments.seconds:g}"
+    return [Length(in_range(model, frames, asked), "asked")] * len(prompts)
+
+
+def in_range(model: Model, frames: int, asked: str) -> int:
+    """A length that the model can make.
+
+    Raises:
+      ValueError: it is too short or too long.
+    """
     low, high = model.frames
     if not low <= frames <= high:
         raise ValueError(
             f"{asked} is out of range: this model makes {low} to {high} frames, "
             f"{low / model.fps:g} to {high / model.fps:g} s"
         )
-    return [Length(frames, "asked")] * len(sentences)
+    return frames
 
 
 def note_lengths(model: Model, lengths: Sequence[Length]) -> None:

@@ -1,14 +1,15 @@
 """What `predict` and `inbetween` share: motion files of which a part is given, several results of each."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from motiongpt3_jax.commands.arguments import add_model, add_sampling, load_model, motion_options, output_folder
-from motiongpt3_jax.commands.motions import add_motions, note_persons, read_motions
+from motiongpt3_jax.commands.motions import LeftOut, add_motions, note_persons, read_motions, read_usable
 from motiongpt3_jax.commands.results import Result, add_results, origin, write_results
+from motiongpt3_jax.inference.clips import require_skeleton
 from motiongpt3_jax.inference.lengths import LONGEST_SECONDS
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.motion import Motion
@@ -27,6 +28,7 @@ class Given:
       options: how it samples.
       motions: (file, motion) in the order asked for.
       extra: (file, motion) beside them.
+      left_out: the files that cannot be used.
     """
 
     folder: Path
@@ -34,6 +36,7 @@ class Given:
     options: MotionOptions
     motions: Sequence[tuple[str, Motion]]
     extra: Sequence[tuple[str, Motion]]
+    left_out: LeftOut
 
     @property
     def sampling(self) -> dict[str, Any]:
@@ -83,15 +86,30 @@ def read_given(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Give
     folder = output_folder(arguments.out)
     model = load_model(arguments)
     options = motion_options(arguments, model)
-    paths = [*arguments.motion, *extra]
-    how = {"mapping": arguments.mapping, "file_fps": arguments.fps, "body": model.engine.folder.body}
-    motions = read_motions(arguments.motion, start=arguments.start, stop=arguments.stop, **how)
-    motions += read_motions(extra, **how)
-    found = list(zip(paths, motions))
-    count = len(arguments.motion)
-    return Given(
-        folder, model, options, [own for own in found[:count] for _ in range(arguments.samples)], found[count:]
+    body = model.engine.folder.body
+    how = {"mapping": arguments.mapping, "file_fps": arguments.fps, "body": body}
+    motions, left_out = read_usable(
+        arguments.motion,
+        lambda path, motion: require_skeleton(motion, body, f"motion '{path}'"),
+        start=arguments.start,
+        stop=arguments.stop,
+        **how,
     )
+    others = list(zip(extra, read_motions(extra, **how)))
+    return Given(folder, model, options, [own for own in motions for _ in range(arguments.samples)], others, left_out)
+
+
+def each_result(given: Given, seed: int, answer: Callable[[int, str, Motion], Result]) -> list[Result]:
+    """What `answer` makes of each seed, file and motion; a file of which it makes none is said and left out.
+
+    Raises:
+      ValueError: nothing is left.
+    """
+    results = []
+    for number, (path, motion) in enumerate(given.motions, start=seed):
+        with given.left_out.unless_usable(path):
+            results.append(answer(number, path, motion))
+    return results
 
 
 def official_results(arguments: argparse.Namespace, given: Given, task: Task) -> list[Result]:
@@ -105,8 +123,9 @@ def official_results(arguments: argparse.Namespace, given: Given, task: Task) ->
     ]
 
 
-def write_given(arguments: argparse.Namespace, given: Given, results: Sequence[Result], page: str) -> None:
-    """Writes the results and says where they lie."""
+def write_given(arguments: argparse.Namespace, given: Given, results: Sequence[Result], page: str) -> int:
+    """Writes the results and says where they lie; returns the exit status."""
     said = origin(given.model, arguments.model, given.options) | {"protocol": arguments.protocol}
     write_results(given.folder, arguments, results, page, said)
     print(f"{len(results)} motions in {given.folder}; open {given.folder / 'index.html'}")
+    return given.left_out.status

@@ -6,7 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from motiongpt3_jax.commands.arguments import command_parser, duration
-from motiongpt3_jax.commands.given import Given, add_given, official_results, read_given, require_result, write_given
+from motiongpt3_jax.commands.given import (
+    Given,
+    add_given,
+    each_result,
+    official_results,
+    read_given,
+    require_result,
+    write_given,
+)
 from motiongpt3_jax.commands.results import Result, bend_note
 from motiongpt3_jax.inference.continuation import SHORTEST
 from motiongpt3_jax.motion import Motion
@@ -33,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Joins, writes, and says where everything lies and how far it was bent."""
     if arguments.share is not None and not 0 < arguments.share < 0.5:
         raise ValueError(f"--share {arguments.share:g}: give a part of the file, above 0 and below 0.5")
@@ -48,13 +56,13 @@ def run(arguments: argparse.Namespace) -> None:
     given = read_given(arguments, [arguments.to] if arguments.to else [])
     exact = arguments.protocol == "exact"
     results = exact_results(arguments, given) if exact else official_results(arguments, given, "inbetween")
-    write_given(arguments, given, results, "Motions joined")
+    return write_given(arguments, given, results, "Motions joined")
 
 
 def exact_results(arguments: argparse.Namespace, given: Given) -> list[Result]:
     """Every gap filled, between the ends of a file or between two files."""
-    results = []
-    for seed, (path, motion) in enumerate(given.motions, start=arguments.seed):
+
+    def answer(seed: int, path: str, motion: Motion) -> Result:
         if not given.extra and arguments.seconds is None:
             require_result(path, motion)
         title, sides = Path(path).name, ends(path, motion, arguments.share or SHARE) if not given.extra else ()
@@ -69,9 +77,10 @@ def exact_results(arguments: argparse.Namespace, given: Given) -> list[Result]:
         )
         notes = [bend_note(bend) for bend in bends]
         said = {"motion": path, "seed": seed, "given": [start.frames, end.frames], "bent": notes}
-        results.append(Result(made, title, f"{between / motion.fps:.1f} s made; {notes[-1]}; seed {seed}", said))
         print(f"{title}: {notes[-1]}")
-    return results
+        return Result(made, title, f"{between / motion.fps:.1f} s made; {notes[-1]}; seed {seed}", said)
+
+    return each_result(given, arguments.seed, answer)
 
 
 def ends(path: str, motion: Motion, share: float) -> tuple[Motion, Motion]:

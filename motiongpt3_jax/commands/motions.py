@@ -2,8 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from motiongpt3_jax.inference.folder import Body
 from motiongpt3_jax.motion import Motion, read_motion, resampled
@@ -29,6 +31,69 @@ def note_persons(motions: Mapping[str, Motion]) -> None:
     for path, motion in motions.items():
         if motion.persons > 1:
             print(f"{path}: of {motion.persons} persons the first is read", file=sys.stderr)
+
+
+@dataclass
+class LeftOut:
+    """Files that cannot be used while others can: each is said, and the command ends with status 2.
+
+    Attributes:
+      files: how many there are in all.
+      paths: those that were left out.
+    """
+
+    files: int
+    paths: set[str] = field(default_factory=set)
+
+    @contextmanager
+    def unless_usable(self, path: str) -> Iterator[None]:
+        """Lets the command go on without a file at which the block fails.
+
+        Raises:
+          ValueError, OSError: that of the block, where there is no other file; or that no file is left.
+        """
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except (ValueError, OSError) as error:
+            if self.files == 1:
+                raise
+            name = "" if path in str(error) else f"{path}: "
+            if path not in self.paths:
+                print(f"left out: {name}{error}", file=sys.stderr)
+            self.paths.add(path)
+            if len(self.paths) == self.files:
+                raise ValueError(f"none of the {self.files} motion files can be used, see above") from error
+
+    @property
+    def status(self) -> int:
+        """Exit status of the command."""
+        return 2 if self.paths else 0
+
+
+def read_usable(
+    paths: Sequence[str], check: Callable[[str, Motion], None] | None = None, **how: Any
+) -> tuple[list[tuple[str, Motion]], LeftOut]:
+    """(file, motion) of those files that can be used, and the others.
+
+    Args:
+      paths: the files.
+      check: raises ValueError where a motion cannot be used for what is asked.
+      how: of `read_motions`.
+
+    Raises:
+      ValueError, OSError: the mapping is wrong, or no file can be used.
+    """
+    load_mapping(how.get("mapping"))  # which is wrong for all of them
+    found, left_out = [], LeftOut(len(set(paths)))
+    for path in paths:
+        with left_out.unless_usable(path):
+            (motion,) = read_motions([path], **how)
+            if check:
+                check(path, motion)
+            found.append((path, motion))
+    return found, left_out
 
 
 def read_motions(

@@ -6,9 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from motiongpt3_jax.commands.arguments import command_parser, duration
-from motiongpt3_jax.commands.given import Given, add_given, official_results, read_given, require_result, write_given
+from motiongpt3_jax.commands.given import (
+    Given,
+    add_given,
+    each_result,
+    official_results,
+    read_given,
+    require_result,
+    write_given,
+)
 from motiongpt3_jax.commands.results import Result, bend_note
 from motiongpt3_jax.inference.continuation import SHORTEST
+from motiongpt3_jax.motion import Motion
 
 SHARE = 0.2
 """Part of a file that is given, as in training."""
@@ -31,14 +40,14 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Predicts, writes, and says where everything lies."""
     if arguments.share is not None and not 0 < arguments.share <= 1:
         raise ValueError(f"--share {arguments.share:g}: give a part of the file, above 0 and up to 1")
     given = read_given(arguments)
     exact = arguments.protocol == "exact"
     results = exact_results(arguments, given) if exact else official_results(arguments, given, "predict")
-    write_given(arguments, given, results, "Motions that go on")
+    return write_given(arguments, given, results, "Motions that go on")
 
 
 def exact_results(arguments: argparse.Namespace, given: Given) -> list[Result]:
@@ -47,22 +56,33 @@ def exact_results(arguments: argparse.Namespace, given: Given) -> list[Result]:
     Raises:
       ValueError: no frame is asked for beyond the given ones.
     """
-    results = []
-    for seed, (path, motion) in enumerate(given.motions, start=arguments.seed):
-        least = math.ceil(SHORTEST * motion.fps)
-        count = max(round((arguments.share or SHARE) * motion.frames), min(least, motion.frames))
-        if arguments.frames is None and arguments.seconds is None:
-            require_result(path, motion)
-        frames = motion.frames if arguments.frames is None else arguments.frames
-        if arguments.seconds is not None:
-            frames = round(arguments.seconds * motion.fps)
-        if frames <= count:
-            raise ValueError(
-                f"{path} has {motion.frames} frames, of which {count} are given and {frames} are asked for: "
-                "ask for more with --seconds, or give less with --share"
-            )
+
+    def answer(seed: int, path: str, motion: Motion) -> Result:
+        count, frames = given_and_asked(arguments, path, motion)
         part = replace(motion, joints=motion.joints[:, :count])
         made, bends = given.model.predict(part, frames=frames, seed=seed, **given.sampling)
         said = {"motion": path, "seed": seed, "given": count, "bent": [bend_note(bend) for bend in bends]}
-        results.append(Result(made, Path(path).name, f"{count / motion.fps:.1f} s given, seed {seed}", said))
-    return results
+        return Result(made, Path(path).name, f"{count / motion.fps:.1f} s given, seed {seed}", said)
+
+    return each_result(given, arguments.seed, answer)
+
+
+def given_and_asked(arguments: argparse.Namespace, path: str, motion: Motion) -> tuple[int, int]:
+    """How many frames of a motion are given, and how many the result has.
+
+    Raises:
+      ValueError: no frame is asked for beyond the given ones, or too many are.
+    """
+    least = math.ceil(SHORTEST * motion.fps)
+    count = max(round((arguments.share or SHARE) * motion.frames), min(least, motion.frames))
+    if arguments.frames is None and arguments.seconds is None:
+        require_result(path, motion)
+    frames = motion.frames if arguments.frames is None else arguments.frames
+    if arguments.seconds is not None:
+        frames = round(arguments.seconds * motion.fps)
+    if frames <= count:
+        raise ValueError(
+            f"{path} has {motion.frames} frames, of which {count} are given and {frames} are asked for: "
+            "ask for more with --seconds, or give less with --share"
+        )
+    return count, frames

@@ -2,7 +2,8 @@
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.systems.motiongpt3 import MotionOptions
 
 PICTURES = ("gif", "mp4")
+MANIFEST = "manifest.json"
+OURS = re.compile(r"motion_\d{3,}(_\d+)?(\.[a-z0-9]+){1,2}")
+"""Names of files that results have."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,34 @@ def write_results(
         listed.append({**result.said, "frames": motion.frames, "fps": motion.fps, **files})
     write_page(folder / "index.html", entries, page)
     text = json.dumps({**said, "motions": listed}, indent=1)
-    with whole_file(folder / "manifest.json", ".json") as fresh:
+    earlier = listed_files(folder / MANIFEST)
+    with whole_file(folder / MANIFEST, ".json") as fresh:
         fresh.write_text(text + "\n", encoding="utf-8")
+    remove_earlier(folder, earlier - listed_files(folder / MANIFEST))
+
+
+def listed_files(manifest: Path) -> set[str]:
+    """The files that a manifest says lie beside it; none where there is no manifest that can be read."""
+    try:
+        said = json.loads(manifest.read_text(encoding="utf-8"))
+        names = [name for motion in said["motions"] for value in motion.values() for name in _names(value)]
+    except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        return set()
+    return {name for name in names if OURS.fullmatch(name)}
+
+
+def _names(value: object) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [name for name in values if isinstance(name, str)]
+
+
+def remove_earlier(folder: Path, names: Collection[str]) -> None:
+    """Removes what an earlier run wrote that this one did not write anew, which would pass for its own; says so."""
+    there = sorted(name for name in names if (folder / name).is_file())
+    for name in there:
+        (folder / name).unlink()
+    if there:
+        print(f"removed from {folder}, of an earlier run: {', '.join(there[:5])}{' ...' * (len(there) > 5)}")
 
 
 def origin(model: Model, name: str, options: MotionOptions) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from motiongpt3_jax.interop.pickles import Tensor, read_archive
+from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.saving import whole_file
 
 SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".tar")
@@ -33,6 +34,7 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file '{path}'; give a checkpoint ({', '.join(SUFFIXES)})")
+    refuse_lfs_pointer(path, f"'{path}'")
     found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_checkpoint(path)
     if not found:
         raise ValueError(f"'{path}' holds no tensors")

@@ -15,6 +15,18 @@ TRANSFORMER, HEAD = f"{LANGUAGE}transformer.", "lm.diffloss.net."
 NEW_IDS = 2
 """Ids that the model adds to its text table: start and end of motion."""
 
+OTHERS: Mapping[str, str] = {
+    r"(^|\.)language_model\.(shared|encoder\.block\.\d+|decoder\.block\.\d+)\.": "MotionGPT (2023), a T5",
+    r"(^|\.)shared\.weight$": "a T5",
+    r"(^|\.)vae\.quantizer\.": "MotionGPT (2023), whose VAE has a codebook",
+    r"(^|\.)(vqvae|quantizer)\.(codebook|layers\.\d+\.codebook)": "a VQ-VAE such as that of T2M-GPT or MoMask",
+    r"(^|\.)seqTransEncoder\.": "MDM",
+    r"(^|\.)seqTransformer\.": "MoMask",
+    r"(^|\.)temporal_decoder_blocks\.": "MotionDiffuse",
+    r"(^|\.)model\.layers\.\d+\.self_attn\.q_proj\.": "a Llama",
+}
+"""Models that have other parts, by patterns of their tensors' names."""
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -55,6 +67,7 @@ def recognised(state: Mapping[str, np.ndarray]) -> Found:
     Raises:
       ValueError: it is no model that is known.
     """
+    _refuse_others(state)
     wrapping = next((name.partition(LANGUAGE)[0] for name in state if LANGUAGE in name), None)
     if wrapping is not None:
         names = {name: name.removeprefix(wrapping) for name in state}
@@ -70,6 +83,19 @@ def recognised(state: Mapping[str, np.ndarray]) -> Found:
         f"the tensors ({', '.join(list(state)[:3])} ...) are of no known model: a MotionGPT3 has {LANGUAGE}*, a "
         "motion VAE *.skel_embedding.weight, a GPT-2 wte.weight"
     )
+
+
+def _refuse_others(state: Iterable[str]) -> None:
+    """Raises ValueError for checkpoints of other models, of which some share names of tensors with one that is read."""
+    if any(TRANSFORMER in name or "skel_embedding." in name for name in state):
+        return
+    for pattern, model in OTHERS.items():
+        name = next(filter(re.compile(pattern).search, state), None)
+        if name is not None:
+            raise ValueError(
+                f"the tensors ({name} ...) are those of {model}, another model, which is not read here: give a "
+                "checkpoint of MotionGPT3, MLD's motion VAE or a GPT-2"
+            )
 
 
 def sizes_of(found: Found) -> Sizes:

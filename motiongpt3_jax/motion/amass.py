@@ -113,6 +113,6 @@ def read_amass(content: Mapping[str, np.ndarray], what: str, file_fps: float | N
 
 
 def _checked(array: np.ndarray, name: str, what: str) -> Float[np.ndarray, "..."]:
-    if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
+    if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
         raise ValueError(f"{what} has '{name}' with values that are no finite numbers; write it anew.")
     return array.astype(np.float64)

@@ -6,7 +6,9 @@
     (persons, frames, 22, 3)  joints of several persons
     (frames, 263)             features, HumanML3D        (frames, 251)    features, KIT-ML
 
-Whether features are raw or normalised is found out; normalised ones need the mean and std of their data set.
+Joints with the frames last, (22, 3, frames) or (1, 22, 3, frames), as MDM writes them, are read as well. Frames before
+and after a motion in which all joints lie at one point are padding, and left out. Whether features are raw or
+normalised is found out; normalised ones need the mean and std of their data set.
 
 `.npz` holds `joints` (persons, frames, joints, 3) or (frames, joints, 3) in metres, `fps`, and the name of the
 `skeleton`; it loses nothing. Ours also hold what follows from these, for other tools, see `fitting`:
@@ -20,32 +22,40 @@ Archives of AMASS are read where they are ours, see `amass`. `.bvh` is read from
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from motiongpt3_jax.motion.amass import is_amass, read_amass
+from motiongpt3_jax.motion.arrays import Archive, UnreadableArrayError, read_npy
 from motiongpt3_jax.motion.bvh_reader import read_bvh
 from motiongpt3_jax.motion.features import foot_contacts
 from motiongpt3_jax.motion.fitting import fit
 from motiongpt3_jax.motion.foreign import foreign_remedy
+from motiongpt3_jax.motion.interpret import (
+    NormalisedFeaturesError,
+    Statistics,
+    checked_numbers,
+    interpret_array,
+    shape_hint,
+    standard_axes,
+    with_bodies,
+)
 from motiongpt3_jax.motion.joint_mapping import load_mapping
-from motiongpt3_jax.motion.motion import Motion, joints_hint
-from motiongpt3_jax.motion.normalised import looks_normalised
+from motiongpt3_jax.motion.motion import Motion, positive
 from motiongpt3_jax.motion.oddities import corrected
-from motiongpt3_jax.motion.recover import features_to_joints
 from motiongpt3_jax.motion.resample import resampled
 from motiongpt3_jax.motion.saving import check_exportable, whole_file
 from motiongpt3_jax.motion.skeleton import HUMANML3D, SKELETONS, Skeleton
 
 READABLE = (".npy", ".npz", ".bvh")
-EXPECTED = "expected (frames, 22, 3) joints in metres or (frames, 263) features."
-
-Statistics = tuple[Float[np.ndarray, "features"], Float[np.ndarray, "features"]]
-"""Mean and std of a data set's features."""
+RATES = (0.1, 10_000.0)
+"""Fewest and most frames a second that a file may have."""
 
 Names = str | os.PathLike[str] | Mapping[str, Any]
 """A mapping of joints, or the JSON file that holds it."""
@@ -94,16 +104,17 @@ def read_motion(
         raise ValueError(
             f"{what} ends in '{path.suffix}'; expected one of {', '.join(READABLE)}{foreign_remedy(suffix)}"
         )
-    if suffix == ".bvh":
-        motion, notes = read_bvh(path, mapping)
-    elif suffix == ".npz":
-        motion = _from_npz(_read(path, what), what, file_fps)
-        motion, notes = corrected(motion, load_mapping(mapping))
-    else:
-        motion, notes = _from_npy(_read(path, what), what, file_fps, statistics)
-        motion, said = corrected(motion, load_mapping(mapping))
-        notes = (*notes, *said)
-    return (motion if fps is None else resampled(motion, fps)), notes
+    with _about(what):
+        if suffix == ".bvh":
+            motion, notes = read_bvh(path, mapping)
+        elif suffix == ".npz":
+            motion, notes = _from_npz(path, what, file_fps)
+        else:
+            motion, notes = _from_npy(path, what, file_fps, statistics)
+        if suffix != ".bvh":
+            motion, said = corrected(motion, load_mapping(mapping))
+            notes = (*notes, *said)
+        return (motion if fps is None else resampled(motion, fps)), notes
 
 
 def save_motion(path: str | os.PathLike[str], motion: Motion) -> None:
@@ -143,124 +154,79 @@ def _bodies(motion: Motion) -> dict[str, np.ndarray]:
     return {**arrays, "contacts": contacts}
 
 
-def _read(path: Path, what: str) -> np.ndarray | dict[str, np.ndarray]:
+@contextmanager
+def _about(what: str) -> Iterator[None]:
+    """Lets every sentence on what a file holds begin with the file."""
     try:
-        with open(path, "rb") as file:
-            content = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return content
-            return {name: content[name] for name in content.files}
-    except Exception as error:  # a damaged file fails in any way
-        with open(path, "rb") as file:
-            head = file.read(8)
-        if head and not head.startswith((b"\x93NUMPY", b"PK")):
-            raise ValueError(f"{what} is no {path.suffix} file: it begins with {head!r}; save it with numpy.") from None
-        if "allow_pickle" in str(error):
-            raise ValueError(
-                f"{what} holds pickled Python objects, which could run code and are never loaded; "
-                "save plain numbers, e.g. numpy.save(path, joints.astype('float32'))."
-            ) from None
-        raise ValueError(f"{what} is not a readable {path.suffix} file ({error}); write it anew.") from error
+        yield
+    except NormalisedFeaturesError as error:
+        raise ValueError(
+            f"{what} {error.what}; {error.advice}, or give --model RUN, whose statistics do it."
+        ) from error
+    except UnreadableArrayError as error:
+        raise ValueError(f"{what} {error}") from error
+    except ValueError as error:
+        if what in str(error):
+            raise
+        raise ValueError(f"{what}: {error}") from error
 
 
 def _from_npy(
-    content: np.ndarray | Mapping[str, np.ndarray], what: str, file_fps: float | None, statistics: Statistics | None
+    path: Path, what: str, file_fps: float | None, statistics: Statistics | None
 ) -> tuple[Motion, tuple[str, ...]]:
-    if not isinstance(content, np.ndarray):
-        raise ValueError(f"{what} is a .npz archive under the name .npy; rename it.")
-    array = _numbers(content, what)
-    by_features = {skeleton.features: skeleton for skeleton in SKELETONS.values()}
-    by_joints = {len(skeleton.joints): skeleton for skeleton in SKELETONS.values()}
-    if array.ndim == 2 and array.shape[1] in by_features:
-        skeleton = by_features[array.shape[1]]
-        _check_filled(array, what)
-        array, notes = _raw(array, skeleton, what, statistics)
-        joints = features_to_joints(array, skeleton)[None]
-    elif array.ndim in (3, 4) and array.shape[-1] == 3 and array.shape[-2] in by_joints:
-        skeleton = by_joints[array.shape[-2]]
-        _check_filled(array, what)
-        joints, notes = (array if array.ndim == 4 else array[None]) * np.float32(skeleton.unit), ()
-    else:
-        raise ValueError(f"{what} has shape {array.shape}; {EXPECTED}{_shape_hint(array.shape)}")
-    return Motion(joints, skeleton.fps if file_fps is None else file_fps, skeleton), notes
+    found = interpret_array(read_npy(path), statistics)
+    _check_rate(file_fps, what)
+    fps = found.skeleton.fps if file_fps is None else file_fps
+    return Motion(found.joints, fps, found.skeleton), (*found.notes, *_padding(found.left_out))
 
 
-def _raw(
-    features: Float[np.ndarray, "frames features"], skeleton: Skeleton, what: str, statistics: Statistics | None
-) -> tuple[Float[np.ndarray, "frames features"], tuple[str, ...]]:
-    if not looks_normalised(features, skeleton):
-        return features, ("features are read as raw",)
-    if statistics is None:
-        raise ValueError(
-            f"{what} holds features that look normalised; multiply by the std and add the mean of their data set, or "
-            "give --model RUN, whose statistics do it."
-        )
-    mean, std = statistics
-    if mean.shape != features.shape[1:]:
-        raise ValueError(f"{what} has {features.shape[1]} features a frame; the model's statistics are of {len(mean)}.")
-    raw = features * std + mean
-    if looks_normalised(raw, skeleton):
-        raise ValueError(f"{what} holds features that are neither raw nor normalised with the model's statistics.")
-    return raw, ("features are read as normalised, with the model's statistics",)
+def _from_npz(path: Path, what: str, file_fps: float | None) -> tuple[Motion, tuple[str, ...]]:
+    with Archive(path) as content:
+        if "joints" in content:
+            motion, note = _from_joints(content, what, file_fps)
+        elif is_amass(content):
+            motion, note = read_amass(content, what, file_fps), ""
+        else:
+            found = ", ".join(f"'{name}'" for name in islice(content, 5)) or "nothing"
+            raise ValueError(
+                f"{what} has no array 'joints', only {found}{' ...' * (len(content) > 5)}; expected 'joints' (persons, "
+                "frames, 22, 3) in metres, 'fps', and 'skeleton', the skeleton's name."
+            )
+    _check_rate(motion.fps, what)
+    joints, left_out = with_bodies(motion.joints)
+    return replace(motion, joints=joints), (*filter(None, [note]), *_padding(left_out))
 
 
-def _from_npz(content: np.ndarray | Mapping[str, np.ndarray], what: str, file_fps: float | None) -> Motion:
-    if isinstance(content, np.ndarray):
-        raise ValueError(f"{what} is a .npy array under the name .npz; rename it.")
-    if "joints" not in content:
-        if is_amass(content):
-            return read_amass(content, what, file_fps)
-        found = ", ".join(f"'{name}'" for name in content) or "nothing"
-        raise ValueError(
-            f"{what} has no array 'joints', only {found}; expected 'joints' (persons, frames, 22, 3) in metres, "
-            "'fps', and 'skeleton', the skeleton's name."
-        )
-    joints = _numbers(content["joints"], what)
-    name = str(content["skeleton"]) if "skeleton" in content else HUMANML3D.name
-    if name not in SKELETONS:
+def _padding(left_out: str) -> tuple[str, ...]:
+    return (f"there is no body in {left_out}, which are left out as padding",) * bool(left_out)
+
+
+def _from_joints(content: Archive, what: str, file_fps: float | None) -> tuple[Motion, str]:
+    name = content["skeleton"] if "skeleton" in content else np.array(HUMANML3D.name)
+    if str(name) not in SKELETONS:
         raise ValueError(f"{what} has the skeleton '{name}'; known are {', '.join(SKELETONS)}.")
-    skeleton: Skeleton = SKELETONS[name]
-    _check_filled(joints, what)
-    fps = _one_number(content["fps"], what) if "fps" in content else skeleton.fps if file_fps is None else file_fps
+    skeleton: Skeleton = SKELETONS[str(name)]
+    if "fps" in content:
+        file_fps = _one_number(content["fps"], "fps")
+    _check_rate(file_fps, what)
+    joints, note = standard_axes(content["joints"])
+    joints = checked_numbers(joints)
     if joints.ndim not in (3, 4) or joints.shape[-2:] != (len(skeleton.joints), 3):
         raise ValueError(
             f"{what} has joints of shape {joints.shape}; expected (persons, frames, {len(skeleton.joints)}, 3) or "
-            f"(frames, {len(skeleton.joints)}, 3) for the skeleton '{name}'.{_shape_hint(joints.shape)}"
+            f"(frames, {len(skeleton.joints)}, 3) for the skeleton '{name}'.{shape_hint(joints.shape)}"
         )
-    return Motion(joints if joints.ndim == 4 else joints[None], fps, skeleton)
+    fps = skeleton.fps if file_fps is None else file_fps
+    return Motion(joints if joints.ndim == 4 else joints[None], fps, skeleton), note
 
 
-def _numbers(array: np.ndarray, what: str) -> np.ndarray:
-    if not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(f"{what} holds {array.dtype} values; expected floating point numbers.")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
-        return array.astype(np.float32)
+def _check_rate(fps: float | None, what: str) -> None:
+    low, high = RATES
+    if fps is not None and not (positive(fps) and low <= fps <= high):
+        raise ValueError(f"{what} has fps {fps!r}; expected {low:g} to {high:,.0f} frames in a second.")
 
 
-def _one_number(array: np.ndarray, what: str) -> float:
-    if array.size != 1 or not np.issubdtype(array.dtype, np.number):
-        raise ValueError(f"{what} has fps {array!r}; expected one number.")
+def _one_number(array: np.ndarray, name: str) -> float:
+    if array.size != 1 or array.dtype.kind not in "iuf":
+        raise UnreadableArrayError(f"has {name} {array!r:.60}", "expected one number")
     return float(array.reshape(()))
-
-
-def _check_filled(array: np.ndarray, what: str) -> None:
-    if 0 in array.shape:
-        raise ValueError(f"{what} is empty: its shape is {array.shape}; expected at least one frame.")
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        raise ValueError(
-            f"{what} has {len(bad)} values that are not finite (NaN or infinite), the first at index "
-            f"{tuple(int(i) for i in bad[0])} of shape {array.shape}; drop or fill these frames first."
-        )
-
-
-def _shape_hint(shape: tuple[int, ...]) -> str:
-    if shape[:1] in ((263,), (251,)) and len(shape) == 2:
-        return "\nThe axes look exchanged: save array.T."
-    if len(shape) == 2 and shape[1] in (66, 63):
-        return f"\nThese look like flat joints: use array.reshape(-1, {shape[1] // 3}, 3)."
-    if shape in ((22, 3), (21, 3)):
-        return "\nThis looks like one pose: add the axis of the frames with array[None]."
-    if len(shape) == 3 and shape[-1] in (263, 251):
-        return "\nThis looks like a batch of features: save one motion a file."
-    return joints_hint(shape, HUMANML3D)

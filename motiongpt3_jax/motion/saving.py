@@ -66,10 +66,29 @@ def whole_file(path: str | Path, extension: str) -> Iterator[Path]:
     # The ending stays last: encoders choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{extension}")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with failures_of(path, temporary):
+            yield temporary
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def failures_of(path: Path, temporary: Path) -> Iterator[None]:
+    """Lets a write that fails name what was to be written: a full disk names nothing, or the temporary file.
+
+    Raises:
+      OSError: of the same kind; those about other files pass as they are.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and not str(error.filename).startswith(str(temporary)):
+            raise
+        reason = error.strerror or str(error)
+        if "requested and" in reason:  # how NumPy counts what a full disk did not take
+            reason = "not all of it could be written; is the disk full?"
+        raise type(error)(f"cannot write '{path}': {reason}") from error
 
 
 def one_each(path: str | Path, extension: str, persons: int) -> list[Path]:

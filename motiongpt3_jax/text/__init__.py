@@ -1,5 +1,6 @@
 """Words: the tokenizer, the tasks, the templates of every sub-task and how they become prompts."""
 
+from motiongpt3_jax.text.odd_text import odd_text
 from motiongpt3_jax.text.prompts import (
     MOTION_INPUT,
     MOTION_OUTPUT,
@@ -32,6 +33,7 @@ __all__ = [
     "load_templates",
     "load_tokenizer",
     "motion_prompt",
+    "odd_text",
     "text_prompt",
     "train_tokenizer",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from motiongpt3_jax.text.odd_text import odd_text
 from motiongpt3_jax.text.subtasks import PLACEHOLDER, PLACEHOLDERS
 from motiongpt3_jax.text.tokenizer import END, SPECIALS, require_unicode
 
@@ -72,11 +73,11 @@ def text_prompt(question: str) -> str:
 
 
 def check_words(sentence: str) -> None:
-    """Raises ValueError when a sentence holds a special token, or bytes that are no text."""
+    """Raises ValueError when a sentence holds a special token, or what is no text."""
     require_unicode(sentence)
-    for token in (END, *SPECIALS):
-        if token in sentence:
-            raise ValueError(f"the sentence {sentence!r} holds {token}, which has a meaning of its own; leave it out")
+    odd = odd_text(sentence)
+    if odd:
+        raise ValueError(f"the sentence {sentence!r:.200} holds {odd}; leave it out")
 
 
 def _fill(template: str, caption: str, frames: int, coin: float, motion: str) -> str:

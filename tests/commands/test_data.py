@@ -1,4 +1,7 @@
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -74,6 +77,21 @@ def test_show_prints_counts_lengths_and_captions(raw, capsys):
     assert lines[lines.index("val c, 8 frames") + 1 :][:2] == ["  c walks", "  it goes"]
 
 
+def test_a_console_without_a_captions_letters_ends_nothing(raw, tmp_path):
+    (raw / "texts" / "a.txt").write_text("一个人向前走#t#0.0#0.0\n", encoding="utf-8")
+    asked = ("data", "show", "humanml3d", "--path", str(raw), *LIMITS, "--out", str(tmp_path / "pictures"))
+    for coding in ("cp1252", "ascii", "latin-1"):
+        done = subprocess.run(
+            [sys.executable, "-m", "motiongpt3_jax", *asked],
+            env={**os.environ, "PYTHONIOENCODING": coding},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "train a, 12 frames" in done.stdout.decode(coding)
+        assert (tmp_path / "pictures" / "clips.html").stat().st_size > 1000
+
+
 def test_show_draws_its_examples(raw, tmp_path):
     assert data("show", "humanml3d", "--path", raw, "--examples", 1, "--out", tmp_path / "pictures", *LIMITS) == 0
     drawn = sorted(path.name for path in (tmp_path / "pictures").iterdir())
@@ -88,7 +106,16 @@ def test_show_draws_its_examples(raw, tmp_path):
         (("build", "built", "--path", "x", "--out", "y"), "'x' is built already; build procedural or humanml3d"),
         (("build", "procedural", "--on-bad", "skip"), "--on-bad does not concern the source 'procedural'"),
         (("show", "built", "--path", "nowhere"), "there is no folder 'nowhere'"),
-        (("show", "procedural", "--clips", 1, "--examples", -1), "--examples -1: ask for none or more"),
+        (("show", "procedural", "--clips", 1, "--examples", -1), "--examples -1: ask for 0 to 10,000"),
+        (("show", "procedural", "--examples", 10**12), "--examples 1000000000000: ask for 0 to 10,000"),
+        (("show", "procedural", "--clips", 99999999999999), "clips of source 'procedural': ask for 1 to 50,000 here"),
+        (("build", "procedural", "--out", "x", "--clips", 10**12), "ask for 1 to 1,000,000 here"),
+        (("build", "procedural", "--out", "x", "--clips", 0), "ask for 1 to 1,000,000 here"),
+        (("show", "procedural", "--seed", -1), "seed -1 of source 'procedural': give one from 0 to"),
+        (("build", "procedural", "--out", "x", "--seed", 10**30), "of source 'procedural': give one from 0 to"),
+        (("show", "procedural", "--min-frames", 1, "--max-frames", 2), "clips of 1 to 2 frames of source 'procedural'"),
+        (("show", "procedural", "--min-frames", 60, "--max-frames", 50), "expected 23 <= min_frames <= max_frames"),
+        (("show", "procedural", "--max-frames", 10**9), "max_frames <= 10,000"),
         (("check", "procedural"), "nothing to check"),
     ],
 )

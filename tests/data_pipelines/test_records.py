@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import pickle
@@ -12,6 +13,7 @@ from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.records import build, open_records
 from motiongpt3_jax.data_pipelines.statistics import Statistics, statistics
 from motiongpt3_jax.motion import HUMANML3D, KIT
+from tests.motion.test_saving import full_disk
 
 OFFSETS = np.arange(66, dtype=np.float32).reshape(22, 3)
 
@@ -101,7 +103,7 @@ def test_a_folder_says_what_it_is(folder):
 
 
 def test_another_skeleton_has_its_own_width_and_fps(tmp_path):
-    records = written(tmp_path / "kit", splits={"train": clips(1, width=251)}, skeleton=KIT)
+    records = written(tmp_path / "kit", splits={"train": clips(1, width=251)}, skeleton=KIT, offsets=OFFSETS[:21])
     assert (records.skeleton, records.fps, records.mean.shape) == (KIT, 12.5, (251,))
 
 
@@ -187,6 +189,7 @@ def test_an_empty_folder_may_be_built_into(tmp_path):
         ({"train": clips(1, width=4)}, r"clip 'clip0' of split 'train' has features of shape \(3, 4\)"),
         ({"train": [Clip("a", np.zeros((0, 263)), ())]}, r"shape \(0, 263\)"),
         ({"train": [Clip("a", np.full((1, 263), np.nan), ())]}, "not finite"),
+        ({"train": [Clip("a", np.full((1, 263), 1e20), ())]}, r"clip 'a' of split 'train' has features up to 1e\+20"),
         ({"train": [*clips(1), *clips(1)]}, "comes twice"),
     ],
 )
@@ -211,22 +214,108 @@ def test_a_folder_of_something_else_is_not_opened(tmp_path):
         open_records(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("file", "content", "message"),
-    [
-        ("metadata.json", b"{", "metadata.json' cannot be read"),
-        ("metadata.json", b"[]", "has format None; this version reads 1"),
-        ("metadata.json", b'{"format": 9}', "has format 9; this version reads 1"),
-        ("metadata.json", b'{"format": 1}', "is damaged"),
-        ("statistics.npz", b"nothing", "is damaged"),
-        ("index_train.json", b"", "index_train.json' cannot be read"),
-        ("index_train.json", b"{}", "does not list 5 clips"),
-    ],
-)
+def arrays(**changes) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **{"mean": np.zeros(263), "std": np.ones(263), "offsets": OFFSETS, **changes})
+    return file.getvalue()
+
+
+def metadata(**changes) -> bytes:
+    said = {"source": "s", "skeleton": "humanml3d", "fps": 20.0, "features": 263, "clips": {"train": 5}}
+    return json.dumps({**said, "options": {}, "skipped": [], "format": 1, **changes}).encode()
+
+
+def index(**changes) -> bytes:
+    columns = {"ids": list("abcde"), "frames": [3] * 5, "captions": [["walks"]] * 5}
+    return json.dumps({**columns, **changes}).encode()
+
+
+DAMAGED = [
+    ("metadata.json", b"{", "metadata.json' cannot be read"),
+    ("metadata.json", b"[" * 100_000, "metadata.json' cannot be read"),
+    ("metadata.json", b"[]", "has format None; this version reads 1"),
+    ("metadata.json", b'{"format": 9}', "has format 9; this version reads 1"),
+    ("metadata.json", b'{"format": 1}', "is damaged"),
+    ("metadata.json", metadata(skeleton="snake"), "skeleton 'snake'; known are humanml3d, kit"),
+    ("metadata.json", metadata(skeleton=["kit"]), "skeleton '.'kit'.'; known are"),
+    ("metadata.json", metadata(features=251), "says 251 features"),
+    ("metadata.json", metadata(fps=0), "says 0 frames a second"),
+    ("metadata.json", metadata(fps="20"), "says '20' frames a second"),
+    ("metadata.json", metadata(clips=[5]), r"its clips are \[5\]"),
+    ("metadata.json", metadata(clips={"train": "5"}), "its clips are {'train': '5'}"),
+    ("metadata.json", metadata(clips={}), "its clips are {}"),
+    ("statistics.npz", b"nothing", "is damaged"),
+    ("statistics.npz", arrays(std=np.ones(262)), r"'std' has shape \(262,\), expected \(263,\)"),
+    ("statistics.npz", arrays(std=np.zeros(263)), "'std' has values that are not positive"),
+    ("statistics.npz", arrays(mean=np.full(263, np.nan)), "not finite"),
+    ("statistics.npz", arrays(mean=np.full(263, 1e20)), r"has features up to 1e\+20"),
+    ("statistics.npz", arrays(offsets=np.array(["x"])), "holds <U1 values"),
+    ("statistics.npz", arrays(offsets=np.array([{}])), "pickled Python objects"),
+    ("index_train.json", b"", "index_train.json' cannot be read"),
+    ("index_train.json", b"{}", "does not list 5 clips"),
+    ("index_train.json", b"[]", "does not list 5 clips"),
+    ("index_train.json", index(ids=5), "does not list 5 clips under 'ids'"),
+    ("index_train.json", index(ids="abcde"), "does not list 5 clips under 'ids'"),
+    ("index_train.json", index(ids=["a", 1, "c", "d", "e"]), "'ids' of clip 1 is 1"),
+    ("index_train.json", index(frames=[3, 3, "3", 3, 3]), "'frames' of clip 2 is '3'"),
+    ("index_train.json", index(frames=[3, 3, -3, 3, 3]), "'frames' of clip 2 is -3"),
+    ("index_train.json", index(frames=[3, 3, True, 3, 3]), "'frames' of clip 2 is True"),
+    ("index_train.json", index(captions=["walks"] * 5), "'captions' of clip 0 is 'walks'"),
+    ("index_train.json", index(captions=[[None]] * 5), r"'captions' of clip 0 is \[None\]"),
+]
+
+
+@pytest.mark.parametrize(("file", "content", "message"), DAMAGED)
 def test_a_damaged_file_is_named(own, file, content, message):
     (own / file).write_bytes(content)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         open_records(own).split("train")
+    assert str(own) in str(error.value)
+
+
+def shard(folder, split="train"):
+    return next((folder / "captioned_motions").rglob(f"*-{split}.array_record*"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"nothing" * 100),
+        lambda path: path.write_bytes(path.read_bytes()[:-200]),
+        lambda path: path.write_bytes(path.read_bytes()[:200]),
+        lambda path: path.write_bytes(flipped(path.read_bytes())),
+    ],
+    ids=["gone", "empty", "of something else", "cut", "cut early", "flipped"],
+)
+def test_damaged_records_are_named_with_what_to_do(own, damage):
+    damage(shard(own))
+    with pytest.raises(ValueError, match=r"built.* cannot be read|has no records that can be read") as error:
+        list(open_records(own).split("train").source)
+    assert str(error.value).endswith("build it with `motiongpt3 data build` anew.")
+    assert "\n" not in str(error.value)
+
+
+def flipped(content: bytes) -> bytes:
+    """With a byte of its numbers changed."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("file", ["dataset_info.json", "features.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"name": 3}', b'{"splits": [{"name": 5}]}', b"{}", b"null"])
+def test_damaged_metadata_of_the_records_is_named(own, file, content):
+    next(own.rglob(file)).write_bytes(content)
+    with pytest.raises(ValueError, match=r"has no records that can be read|cannot be read|an index of 5"):
+        list(open_records(own).split("train").source)
+
+
+def test_a_full_disk_is_said_with_the_folder_and_leaves_nothing(tmp_path):
+    for size in (0, 3000):
+        with pytest.raises(OSError, match=r"cannot write '.*built': File too large"), full_disk(size):
+            written(tmp_path / "built")
+        assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("file", ["statistics.npz", "index_train.json"])
@@ -234,13 +323,6 @@ def test_a_file_that_went_missing_is_an_error(own, file):
     (own / file).unlink()
     with pytest.raises(ValueError, match=file):
         open_records(own).split("train")
-
-
-def test_an_unknown_skeleton_is_an_error(own):
-    content = json.loads((own / "metadata.json").read_text())
-    (own / "metadata.json").write_text(json.dumps({**content, "skeleton": "snake"}))
-    with pytest.raises(ValueError, match="skeleton 'snake'; known are humanml3d, kit"):
-        open_records(own)
 
 
 def test_records_that_went_missing_are_an_error(own):

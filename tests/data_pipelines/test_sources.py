@@ -78,7 +78,7 @@ def test_no_more_examples_than_clips(built):
         ("kit", SourceOptions(), "source 'kit' is not known; choose one of procedural, humanml3d"),
         ("built", SourceOptions(), "source 'built' is not known"),
         ("humanml3d", SourceOptions(), "source 'humanml3d' is read from a folder; give its path"),
-        ("procedural", SourceOptions(clips=0), "ask for at least one"),
+        ("procedural", SourceOptions(clips=0), "ask for 1 to 1,000,000"),
         ("procedural", SourceOptions(min_frames=50, max_frames=40), "min_frames <= max_frames"),
     ],
 )

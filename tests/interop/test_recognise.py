@@ -122,3 +122,26 @@ def test_a_missing_tensor_that_tells_a_size_is_named(state):
         sizes_of(Found("whole", lacking))
     with pytest.raises(ValueError, match=r"vae\.global_motion_token has shape \(2,\), expected 2 axes"):
         sizes_of(Found("whole", lacking | {"vae.global_motion_token": np.zeros(2)}))
+
+
+@pytest.mark.parametrize(
+    ("names", "model"),
+    [
+        (["lm.language_model.shared.weight", "vae.encoder.model.0.weight"], r"MotionGPT \(2023\), a T5"),
+        (["vae.encoder.model.0.weight", "vae.quantizer.codebook"], r"MotionGPT \(2023\), whose VAE has a codebook"),
+        (["lm.language_model.encoder.block.0.layer.0.SelfAttention.q.weight"], r"MotionGPT \(2023\), a T5"),
+        (["vqvae.encoder.model.0.weight", "vqvae.quantizer.codebook"], "a VQ-VAE such as that of T2M-GPT"),
+        (["input_process.poseEmbedding.weight", "seqTransEncoder.layers.0.linear1.weight"], "MDM"),
+        (["seqTransformer.layers.0.linear1.weight"], "MoMask"),
+        (["model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight"], "a Llama"),
+    ],
+)
+def test_other_models_are_named(names, model):
+    with pytest.raises(ValueError, match=rf"are those of {model}.*, another model, .* give a checkpoint of MotionGPT3"):
+        recognised({name: np.zeros(2, np.float32) for name in names})
+
+
+def test_a_vae_beside_other_parts_is_read_all_the_same(state):
+    vae = {name: tensor for name, tensor in state.items() if name.startswith("vae.")}
+    beside = {"denoiser.seqTransEncoder.layers.0.weight": np.zeros(2, np.float32)}
+    assert recognised({**vae, **beside}).kind == "vae"

@@ -84,7 +84,7 @@ def test_other_skeletons_are_refused_and_nothing_is_written(tmp_path):
 
 
 def theirs(**changes) -> dict[str, np.ndarray]:
-    return {"poses": np.zeros((3, 156)), "trans": np.zeros((3, 3)), "offsets": np.zeros((22, 3)), **changes}
+    return {"poses": np.zeros((3, 156)), "trans": np.zeros((3, 3)), "offsets": np.full((22, 3), 0.1), **changes}
 
 
 @pytest.mark.parametrize(

@@ -229,9 +229,37 @@ ARCHIVES = [
     ({"poses": np.zeros((3, 22, 3))}, "no array 'joints', only 'poses'"),
     ({"joints": np.zeros((3, 22, 3)), "skeleton": "spider"}, "skeleton 'spider'; known are humanml3d, kit"),
     ({"joints": np.zeros((3, 24, 3))}, r"shape \(3, 24, 3\); expected \(persons, frames, 22, 3\).*\n24 joints"),
-    ({"joints": np.zeros((3, 22, 3)), "fps": np.zeros(2)}, "expected one number"),
-    ({"joints": np.zeros((3, 22, 3)), "fps": 0.0}, "fps 0.0; expected a positive"),
+    ({"joints": np.zeros((3, 22, 3)), "fps": np.zeros(2)}, "walk.npz' has fps .* expected one number"),
+    ({"joints": np.zeros((3, 22, 3)), "fps": 20 + 0j}, r"walk.npz' has fps array\(20.\+0.j\); expected one number"),
+    ({"joints": np.zeros((3, 22, 3)), "fps": "20"}, "expected one number"),
+    ({"joints": np.zeros((3, 22, 3)), "skeleton": np.arange(9.0)}, r"has the skeleton '\[0. 1."),
+    ({"joints": np.zeros((3, 22, 3)), "fps": 0.0}, "walk.npz. has fps 0.0; expected 0.1 to 10,000 frames in a second"),
 ]
+
+
+def test_frame_rates_that_no_camera_has_are_refused_with_the_file(tmp_path):
+    np.save(tmp_path / "walk.npy", dance())
+    for rate in (1e-320, -20.0, 1e12, np.nan, np.inf):
+        np.savez(tmp_path / "walk.npz", joints=dance(), fps=rate)
+        with pytest.raises(ValueError, match=r"walk.npz' has fps .*; expected 0.1 to 10,000 frames in a second"):
+            load_motion(tmp_path / "walk.npz")
+        with pytest.raises(ValueError, match=r"walk.npy' has fps .*; expected 0.1 to 10,000 frames in a second"):
+            load_motion(tmp_path / "walk.npy", file_fps=rate)
+
+
+def test_only_what_is_needed_of_an_archive_is_read(tmp_path):
+    np.savez(tmp_path / "walk.npz", joints=dance(), junk=np.array([{}], dtype=object), fps=30.0)
+    with pytest.raises(ValueError, match="allow_pickle"):
+        np.load(tmp_path / "walk.npz")["junk"]
+    assert load_motion(tmp_path / "walk.npz").fps == 30
+
+
+def test_what_a_bvh_file_holds_is_said_with_its_name(tmp_path):
+    joints = tree_of(lambda joint: joint)
+    flat = [(name, parent, (0, 0, 0)) for name, parent, _ in joints]
+    path = write(tmp_path / "walk.bvh", flat, [still(flat)] * 3)
+    with pytest.raises(ValueError, match=r"walk.bvh'.*legs have no length"):
+        load_motion(path)
 
 
 @pytest.mark.parametrize(("content", "message"), ARCHIVES)

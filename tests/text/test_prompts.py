@@ -61,7 +61,24 @@ def test_a_motion_prompt_is_the_trained_sequence():
     assert motion_prompt("a man waves") == compose("a man waves", MOTION_OUTPUT)
 
 
-@pytest.mark.parametrize("token", ["<|endoftext|>", "<motion_latent_holder_output>"])
-def test_a_sentence_with_a_special_token_is_refused(token):
-    with pytest.raises(ValueError, match="has a meaning of its own"):
-        check_words(f"a man {token}")
+@pytest.mark.parametrize(
+    ("odd", "what"),
+    [
+        ("<|endoftext|>", "has a meaning of its own"),
+        ("<motion_latent_holder_output>", "has a meaning of its own"),
+        ("<Caption_Placeholder>", "stands for something else in templates"),
+        ("<Motion_Placeholder_s1>", "stands for something else"),
+        ("\0", r"the control character U\+0000, which is no text"),
+        ("\x1b[31m", r"U\+001B"),
+        ("\x85", r"U\+0085"),
+        ("\ue000", r"the private character U\+E000"),
+    ],
+)
+def test_a_sentence_with_what_is_no_text_is_refused(odd, what):
+    with pytest.raises(ValueError, match=what):
+        check_words(f"a man {odd} walks")
+
+
+@pytest.mark.parametrize("text", ["a man <walks>", "he\tgoes\n", "人が歩く 🚶\u200d♂️", "don't, é", ""])
+def test_text_of_any_script_is_text(text):
+    check_words(text)

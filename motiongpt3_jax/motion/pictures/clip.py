@@ -1,7 +1,9 @@
 """Moving pictures: GIF and MP4."""
 
+import subprocess
 import warnings
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -85,26 +87,40 @@ def write_mp4(
     with whole_file(path, ".mp4") as file:
         figure = as_figure(motion)
         size += size % 2
-        film = imageio_ffmpeg.write_frames(
-            str(file),
-            (size, size),
-            fps=figure.fps,
-            codec="libx264",
-            pix_fmt_out="yuv420p",
-            macro_block_size=2,
-            quality=None,
-            output_params=["-crf", "20", "-preset", "veryfast", "-movflags", "+faststart"],
-            ffmpeg_log_level="error",
+        frames = (image.tobytes() for image in paint_frames(figure, caption, size, view))
+        encode_h264(file, frames, size, figure.fps)
+
+
+def encode_h264(file: Path, frames: Iterator[bytes], size: int, fps: float) -> None:
+    """Encodes square RGB frames with ffmpeg.
+
+    Raises:
+      OSError: ffmpeg could not, e.g. because the disk is full.
+    """
+    rate = str(Fraction(fps).limit_denominator())  # 24000/1001 is not rounded
+    source = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size}x{size}", "-r", rate, "-i", "-")
+    target = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", "-preset", "veryfast", "-movflags", "+faststart")
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *source, "-an", *target, str(file)]
+    with warnings.catch_warnings():
+        # JAX warns of forks in general; ffmpeg is another program, which never runs Python again.
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+        film = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         )
-        with warnings.catch_warnings():
-            # JAX warns of forks in general; ffmpeg is another program, which never runs Python again.
-            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
-            film.send(None)
+    with film:
         try:
-            for image in paint_frames(figure, caption, size, view):
-                film.send(image.tobytes())
-        finally:
-            film.close()
+            for frame in frames:
+                film.stdin.write(frame)
+            film.stdin.close()
+        except BrokenPipeError:
+            pass  # ffmpeg has given up, and says why
+        except BaseException:
+            film.kill()
+            raise
+        said = film.stderr.read().decode(errors="replace").strip().splitlines()
+    if film.returncode:
+        reason = said[0].rpartition("] ")[2] if said else f"status {film.returncode}"
+        raise OSError(f"ffmpeg could not encode it ({reason})")
 
 
 def paint_frames(figure: Figure, caption: str | None, size: int, view: float, stride: int = 1) -> Iterator[Image.Image]:

@@ -67,7 +67,9 @@ def write_page(path: str | Path, entries: Sequence[Entry | tuple], title: str = 
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
         template = resources.files(__package__).joinpath("player.html").read_text(encoding="utf-8")
         values = {"title": html.escape(title), "data": text}
-        file.write_text(re.sub(r"{{(title|data)}}", lambda place: values[place[1]], template), encoding="utf-8")
+        file.write_text(
+            re.sub(r"{{(title|data)}}", lambda place: values[place[1]], template), encoding="utf-8", errors="replace"
+        )
 
 
 def links(files: Sequence[str]) -> list[tuple[str, str]]:

@@ -170,3 +170,8 @@ def test_the_player_plays_turns_and_draws_in_a_browser(tmp_path, walking):
     assert seen["count"] == "2 motions of 0.1 to 2.0 s."
     lowest = motion.joints[..., 1].min()
     np.testing.assert_allclose(seen["joint"], motion.joints[0, 0, 0] - [0, lowest, 0], atol=0.001)
+
+
+def test_letters_that_are_no_text_end_no_page(tmp_path, walking):
+    write_page(tmp_path / "a.html", [Entry("a file called \udcff", walking(frames=2))], "w\udcff")
+    assert "a file called ?" in (tmp_path / "a.html").read_text(encoding="utf-8")

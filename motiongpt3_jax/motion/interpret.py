@@ -1,0 +1,226 @@
+"""What an array of a data set means: told by its shape, and judged by its numbers.
+
+Files and whole folders are read by the same judgement, so a folder is never trusted where one of its files is refused.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from motiongpt3_jax.motion.arrays import UnreadableArrayError
+from motiongpt3_jax.motion.motion import joints_hint
+from motiongpt3_jax.motion.normalised import looks_normalised
+from motiongpt3_jax.motion.recover import features_to_joints
+from motiongpt3_jax.motion.skeleton import HUMANML3D, SKELETONS, Skeleton
+
+EXPECTED = "expected (frames, 22, 3) joints in metres or (frames, 263) features"
+
+FARTHEST = 1e6
+"""Farthest from the origin that joints may be, as the file has them: a kilometre where its unit is the millimetre."""
+
+LARGEST_FEATURE = 100.0
+"""Metres, metres a frame or radians a frame that no feature of a body reaches."""
+
+LARGEST_NORMALISED = 1e6
+"""The same of normalised features, whose unit is a deviation."""
+
+POINT = 0.001
+"""Metres within which the joints of a frame lie that shows no body."""
+
+Statistics = tuple[Float[np.ndarray, "features"], Float[np.ndarray, "features"]]
+"""Mean and std of a data set's features."""
+
+_BY_FEATURES = {skeleton.features: skeleton for skeleton in SKELETONS.values()}
+_BY_JOINTS = {len(skeleton.joints): skeleton for skeleton in SKELETONS.values()}
+
+
+class NormalisedFeaturesError(UnreadableArrayError):
+    """Features that need the statistics of their data set."""
+
+
+@dataclass(frozen=True, eq=False)
+class Interpreted:
+    """The motion in an array.
+
+    Attributes:
+      skeleton: which joints it has.
+      joints: in metres.
+      features: raw; None where the array held joints.
+      left_out: which frames showed no body, e.g. "frames 45 to 89 of 90"; empty when all do.
+      notes: what was found out or guessed, a sentence each.
+    """
+
+    skeleton: Skeleton
+    joints: Float[np.ndarray, "persons frames joints 3"]
+    features: Float[np.ndarray, "frames features"] | None = None
+    left_out: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def interpret_array(array: np.ndarray, statistics: Statistics | None = None) -> Interpreted:
+    """The motion in an array of joints or of features, of whatever skeleton its shape tells.
+
+    Args:
+      array: as a `.npy` file holds it.
+      statistics: mean and std with which features that are normalised are made raw.
+
+    Raises:
+      UnreadableArrayError: it is no motion, or one that nobody can have made.
+    """
+    if array.ndim == 2 and array.shape[1] in _BY_FEATURES:
+        return _from_features(checked_numbers(array), _BY_FEATURES[array.shape[1]], statistics)
+    array, note = standard_axes(array)
+    if array.ndim not in (3, 4) or array.shape[-1] != 3 or array.shape[-2] not in _BY_JOINTS:
+        raise UnreadableArrayError(f"has shape {array.shape}", f"{EXPECTED}.{shape_hint(array.shape)}")
+    skeleton = _BY_JOINTS[array.shape[-2]]
+    joints = checked_numbers(array) * np.float32(skeleton.unit)
+    joints, left_out = with_bodies(joints if joints.ndim == 4 else joints[None])
+    return Interpreted(skeleton, joints, None, left_out, (note,) * bool(note))
+
+
+def checked_numbers(array: np.ndarray) -> Float[np.ndarray, "..."]:
+    """An array in single precision.
+
+    Raises:
+      UnreadableArrayError: it holds other than floating point numbers, none, or some that are not finite.
+    """
+    if not np.issubdtype(array.dtype, np.floating):
+        raise UnreadableArrayError(f"holds {array.dtype} values", "expected floating point numbers")
+    if not array.size:
+        raise UnreadableArrayError(f"is empty: its shape is {array.shape}", "expected at least one frame")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
+        array = array.astype(np.float32)
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        first = tuple(int(i) for i in bad[0])
+        raise UnreadableArrayError(
+            f"has {len(bad)} values that are not finite (NaN or infinite), the first at index {first} of shape "
+            f"{array.shape}",
+            "drop or fill these frames first",
+        )
+    return array
+
+
+def standard_axes(array: np.ndarray) -> tuple[np.ndarray, str]:
+    """Joints with the frames before them, and a note where an array had them last, as MDM and its followers write.
+
+    Raises:
+      UnreadableArrayError: it is a batch of such motions.
+    """
+    if array.ndim not in (3, 4) or array.shape[-2] != 3 or array.shape[-3] not in _BY_JOINTS:
+        return array, ""
+    if array.ndim == 4 and len(array) > 1:
+        raise UnreadableArrayError(
+            f"has shape {array.shape}, a batch of {len(array)} motions with the frames last, as MDM writes them",
+            "save each in a file of its own, the first as array[0].transpose(2, 0, 1)",
+        )
+    single = array.reshape(array.shape[-3:]).transpose(2, 0, 1)
+    return single, f"its shape {array.shape} is read as (joints, 3, frames), as MDM writes it"
+
+
+def with_bodies(
+    joints: Float[np.ndarray, "persons frames joints 3"],
+) -> tuple[Float[np.ndarray, "persons kept joints 3"], str]:
+    """The frames that show bodies, and which others lay before and after them, e.g. "frames 45 to 89 of 90".
+
+    Raises:
+      UnreadableArrayError: there is no body at all, some are missing in between, or one is where nobody can be.
+    """
+    farthest = float(np.abs(joints).max())
+    if farthest > FARTHEST:
+        raise UnreadableArrayError(
+            f"has joints up to {farthest:.3g} from the origin", "give joints in metres: scale or correct them"
+        )
+    missing = np.ptp(joints, axis=2).max(axis=-1) < POINT
+    kept, left_out = _kept(missing.all(axis=0))
+    person, frame = next(zip(*np.nonzero(missing[:, kept])), (None, None))
+    if frame is not None:
+        whose = f"person {person + 1} has no body" if len(joints) > 1 else "there is no body"
+        raise UnreadableArrayError(
+            f"has frames in which {whose}, the first is {frame + kept.start}: all joints lie at one point",
+            "drop or fill these frames first",
+        )
+    return joints[:, kept], left_out
+
+
+def _kept(missing: Bool[np.ndarray, "frames"]) -> tuple[slice, str]:
+    """The frames from the first to the last that is not missing, and which ones lie before and after."""
+    there = np.flatnonzero(~missing)
+    if not len(there):
+        raise UnreadableArrayError(
+            f"shows no body in any of its {len(missing)} frames: all joints lie at one point",
+            "write it anew",
+        )
+    kept, frames = slice(int(there[0]), int(there[-1]) + 1), len(missing)
+    ends = [(0, kept.start), (kept.stop, frames)]
+    named = [_named(*end) for end in ends if end[1] > end[0]]
+    return kept, f"{' and '.join(named)} of {frames}" if named else ""
+
+
+def _named(start: int, stop: int) -> str:
+    return f"frames {start} to {stop - 1}" if stop - start > 1 else f"frame {start}"
+
+
+def _from_features(
+    features: Float[np.ndarray, "frames features"], skeleton: Skeleton, statistics: Statistics | None
+) -> Interpreted:
+    # Padding is all zeros, before and after normalising alike; one row says nothing of the others.
+    kept, left_out = _kept(~features.any(axis=1))
+    check_magnitude(features, skeleton, LARGEST_NORMALISED)
+    features, note = _raw(features[kept], skeleton, statistics)
+    check_magnitude(features, skeleton)
+    joints, missing = with_bodies(features_to_joints(features, skeleton)[None])
+    if missing:
+        raise UnreadableArrayError(f"has features without a body in {missing}", "drop or fill these frames first")
+    return Interpreted(skeleton, joints, features, left_out, (note,))
+
+
+def _raw(
+    features: Float[np.ndarray, "frames features"], skeleton: Skeleton, statistics: Statistics | None
+) -> tuple[Float[np.ndarray, "frames features"], str]:
+    if not looks_normalised(features, skeleton):
+        return features, "features are read as raw"
+    if statistics is None:
+        what = "holds features that look normalised"
+        raise NormalisedFeaturesError(what, "multiply by the std and add the mean of their data set")
+    mean, std = statistics
+    if mean.shape != features.shape[1:]:
+        what = f"has {features.shape[1]} features a frame"
+        raise UnreadableArrayError(what, f"the model's statistics are of {len(mean)}")
+    raw = features * std + mean
+    if looks_normalised(raw, skeleton):
+        what = "holds features that are neither raw nor normalised with the model's statistics"
+        raise UnreadableArrayError(what, "give the model that was trained on their data set")
+    return raw, "features are read as normalised, with the model's statistics"
+
+
+def check_magnitude(
+    features: Float[np.ndarray, "*rows features"], skeleton: Skeleton = HUMANML3D, most: float = LARGEST_FEATURE
+) -> None:
+    """Raises UnreadableArrayError where features, or their statistics, are beyond what bodies do."""
+    sizes = np.abs(features)
+    if sizes.max() * skeleton.unit > most:
+        index = tuple(int(i) for i in np.unravel_index(int(sizes.argmax()), sizes.shape))
+        raise UnreadableArrayError(
+            f"has features up to {sizes.max():.3g}, the first at index {index}, which no body has",
+            "correct them or write them anew",
+        )
+
+
+def shape_hint(shape: tuple[int, ...]) -> str:
+    """A sentence for shapes that are often met, or nothing."""
+    if len(shape) == 2 and shape[0] in _BY_FEATURES:
+        return "\nThe axes look exchanged: save array.T."
+    if len(shape) == 2 and shape[1] in (66, 63):
+        return f"\nThese look like flat joints: use array.reshape(-1, {shape[1] // 3}, 3)."
+    if shape in ((22, 3), (21, 3)):
+        return "\nThis looks like one pose: add the axis of the frames with array[None]."
+    if len(shape) == 3 and shape[-1] in _BY_FEATURES:
+        return "\nThis looks like a batch of features: save one motion a file."
+    if len(shape) in (3, 4) and shape[-2] == 3 and shape[-3] in _BY_JOINTS:
+        single = "array[0]" if len(shape) == 4 else "array"
+        return f"\nThe frames come last, as MDM writes them: save {single}.transpose(2, 0, 1)."
+    if len(shape) == 4 and shape[1] in _BY_FEATURES and shape[2] == 1:
+        return "\nThis looks like features as MDM has them: save one motion a file, the first as array[0, :, 0].T."
+    return joints_hint(shape, HUMANML3D)

@@ -1,0 +1,24 @@
+"""What sentences cannot hold: words that mean something else here, and characters that are no text."""
+
+import unicodedata
+
+from motiongpt3_jax.text.subtasks import PLACEHOLDER
+from motiongpt3_jax.text.tokenizer import END, SPECIALS
+
+_UNPRINTED = {"Cc": "the control character", "Cs": "the half character", "Co": "the private character"}
+"""Categories of Unicode that are no text, but for tabs and line breaks."""
+
+
+def odd_text(sentence: str) -> str:
+    """What a sentence holds that is no text: a special token, a template's placeholder, a control character; or ''."""
+    for token in (END, *SPECIALS):
+        if token in sentence:
+            return f"{token}, which has a meaning of its own"
+    placeholder = PLACEHOLDER.search(sentence)
+    if placeholder:
+        return f"{placeholder[0]:.60}, which stands for something else in templates"
+    for character in sentence:
+        kind = _UNPRINTED.get(unicodedata.category(character))
+        if kind and character not in "\t\n\r":
+            return f"{kind} U+{ord(character):04X}, which is no text"
+    return ""
