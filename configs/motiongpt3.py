@@ -192,7 +192,7 @@ def stage(
             "features": 1.0,
             "positions": 0.5,
             "drift": 0.0,
-            "velocities": 0.0,
+            "feet": 0.0,
             "kl": 1e-5,
             "padding": False,
             "dropout": True,

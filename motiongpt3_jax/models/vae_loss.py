@@ -1,10 +1,13 @@
 """The VAE's loss as sums and counts."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 POSITIONS = slice(4, 67)
 """Feature columns of the joints' positions (the official code calls this term the velocity)."""
+FEET = np.array([4 + 3 * (joint - 1) + axis for joint in (7, 8, 10, 11) for axis in range(3)])
+"""Feature columns of the positions of ankles and toes, among those of joints 1 to 21."""
 ROOT = slice(0, 3)
 """Feature columns of the root's velocities: about the vertical, and along the floor."""
 
@@ -17,11 +20,11 @@ def vae_loss(
     frames: Int[Array, "clips"],
     padding: bool,
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Sums and counts of smooth-L1 of features, positions and drift, L1 of joint velocities, and the KL divergence.
+    """Sums and counts of smooth-L1 of features, positions and drift, L1 of the feet, and the KL divergence.
 
     Drift is the running sum of the errors in the root's velocities: how far heading and place are off by each frame.
-    Velocities are differences of positions from frame to frame; their errors are what makes feet slide. They are small,
-    where smooth-L1 has hardly a slope.
+    The term of the feet is the error of their places beside the root and of their velocities (differences from frame to
+    frame): small ones, where smooth-L1 has hardly a slope, are what makes feet slide.
 
     Args:
       features: what went in, zero beyond a clip's frames.
@@ -37,7 +40,8 @@ def vae_loss(
     errors, drift = smooth_l1(difference), smooth_l1(jnp.cumsum(difference[..., ROOT], axis=1))
     inside = jnp.arange(features.shape[1])[:, None] < frames[:, None, None]
     drift *= inside
-    velocities = jnp.abs(jnp.diff(difference[..., POSITIONS], axis=1)) * inside[:, 1:]
+    feet = difference[..., FEET]
+    stance, slide = jnp.abs(feet) * inside, jnp.abs(jnp.diff(feet, axis=1)) * inside[:, 1:]
     divergence = 0.5 * (jnp.exp(log_variance) + mean**2 - 1 - log_variance) * real[:, None, None]
     places = counted.sum().astype(jnp.float32)
     positions = errors[..., POSITIONS]
@@ -45,14 +49,14 @@ def vae_loss(
         "features": errors.sum(),
         "positions": positions.sum(),
         "drift": drift.sum(),
-        "velocities": velocities.sum(),
+        "feet": stance.sum() + slide.sum(),
         "kl": divergence.sum(),
     }
     counts = {
         "features": places * features.shape[-1],
         "positions": places * positions.shape[-1],
         "drift": places * drift.shape[-1],
-        "velocities": jnp.maximum(frames - 1, 0).sum() * velocities.shape[-1],
+        "feet": frames.sum() * feet.shape[-1],
         "kl": real.sum() * mean[0].size,
     }
     return sums, counts

@@ -10,9 +10,9 @@ OPTIONS = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, -1), "M_ARENA_MAX": (
 def keep_host_memory() -> bool:
     """Lets glibc's malloc keep what is freed; returns whether it could be asked (Linux with glibc).
 
-    XLA allocates a program's buffers anew in every call. Blocks of that size are mapped by default and given back when
-    they are freed, so each call waits for the kernel to map and zero all of its pages: about half of the time of a small
-    train step. The process then holds its peak until it ends.
+    XLA allocates a program's buffers anew in every call. Blocks of that size are mapped by default, and given back when
+    they are freed, so each call waits for the kernel to map and zero all of its pages: about half of the time of a
+    small train step. The process then holds its peak until it ends.
     """
     if not sys.platform.startswith("linux"):
         return False

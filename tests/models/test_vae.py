@@ -120,12 +120,14 @@ def test_padding_counts_as_right_answers_only_when_asked():
     assert counts["positions"] == 8 * 63
 
 
-def test_a_constant_error_has_no_velocity_and_a_jump_has_one():
-    sums, counts = losses(CLIPS[:1], CLIPS[:1] + 0.25, [5], padding=False)
-    assert sums["velocities"] == pytest.approx(0.0, abs=1e-4)
-    sums, counts = losses(CLIPS[:1], CLIPS[:1].at[0, 2:, 4:67].add(0.25), [5], padding=False)
-    assert sums["velocities"] == pytest.approx(63 * 0.25, rel=1e-5)
-    assert counts["velocities"] == 4 * 63
+def test_feet_that_are_off_count_by_their_place_and_by_how_fast_they_slide():
+    sums, counts = losses(CLIPS[:1], CLIPS[:1].at[0, :, 4:67].add(0.25), [5], padding=False)
+    assert sums["feet"] == pytest.approx(12 * 5 * 0.25, rel=1e-5)
+    assert counts["feet"] == 5 * 12
+    sums, _ = losses(CLIPS[:1], CLIPS[:1].at[0, 2:, 4 + 3 * 6].add(0.25), [5], padding=False)
+    assert sums["feet"] == pytest.approx(3 * 0.25 + 0.25, rel=1e-5)
+    sums, _ = losses(CLIPS[:1], CLIPS[:1].at[0, :, 4 + 3 * 5].add(0.25), [5], padding=False)
+    assert sums["feet"] == 0.0
 
 
 def test_an_empty_place_for_a_clip_counts_nowhere():

@@ -57,7 +57,7 @@ class VaeObjective:
       features: smooth-L1 of all features.
       positions: smooth-L1 of the joint positions, feature columns 4 to 67.
       drift: smooth-L1 of the running sums of the root's velocities (official: 0).
-      velocities: L1 of the joints' velocities, differences of positions from frame to frame (official: 0).
+      feet: L1 of places and velocities of ankles and toes (official: 0).
       kl: divergence from a standard normal, per latent value.
       padding: whether frames beyond a clip's own count (official: True).
       dropout: whether dropout is active.
@@ -66,7 +66,7 @@ class VaeObjective:
     features: float = 1.0
     positions: float = 0.5
     drift: float = 0.0
-    velocities: float = 0.0
+    feet: float = 0.0
     kl: float = 1e-5
     padding: bool = False
     dropout: bool = True
@@ -74,7 +74,7 @@ class VaeObjective:
     @property
     def term_weights(self) -> Mapping[str, float]:
         """Weight of each term."""
-        names = ("features", "positions", "drift", "velocities", "kl")
+        names = ("features", "positions", "drift", "feet", "kl")
         return {name: getattr(self, name) for name in names}
 
 
