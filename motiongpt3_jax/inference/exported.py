@@ -1,5 +1,6 @@
 """Writes an exported model: a folder that answers, may start a training, and can be pushed to the hub as it is."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def require_free(out: str | Path) -> Path:
     Raises:
       FileExistsError: something else lies there.
     """
-    path = Path(out).expanduser()
+    path = Path(os.path.expanduser(out))
     if path.exists() and not path.is_dir():
         raise FileExistsError(f"--out {out}: a file stands there; give a folder")
     if path.is_dir() and any(path.iterdir()) and (not (path / WEIGHTS).is_file() or (path / "checkpoints").exists()):
@@ -81,7 +82,8 @@ def write_exported(
     known = [task for task in ASKED if task in ("t2m", "m2t") or prompts.knows(task)]
     # Templates name the one motion of a question in two ways.
     asked = {task: prompts.template(task).replace("<Motion_Placeholder_s1>", "<Motion_Placeholder>") for task in known}
-    return make_folder(out, shareable(folder.config), folder.tokenizer, folder.body, folder.untrained, asked)
+    config = shareable(folder.config)
+    return make_folder(out, config, folder.tokenizer, folder.body, folder.untrained, asked, (WEIGHTS,))
 
 
 def shareable(config: Mapping[str, Any]) -> dict[str, Any]:

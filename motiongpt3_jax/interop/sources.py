@@ -31,7 +31,9 @@ def find_source(name: str) -> Path:
     folder = resolve_model(name)
     if folder.is_file():
         if folder.name == WEIGHTS and is_ours(folder.parent):
-            raise ValueError(f"--from {name}: these are the weights of one of our models; give its folder {folder.parent}")
+            raise ValueError(
+                f"--from {name}: these are the weights of one of our models; give its folder {folder.parent}"
+            )
         return folder
     if not folder.is_dir():
         raise FileNotFoundError(
