@@ -45,8 +45,9 @@ def ask_hub(what: str, call: Callable[[Any], Any]) -> Any:
     for limit in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
         os.environ.setdefault(limit, SECONDS)
     import huggingface_hub
+    from huggingface_hub import constants
 
-    if not huggingface_hub.constants.HF_HUB_OFFLINE:
+    if not constants.HF_HUB_OFFLINE:
         print(f"there is no {what!r} here; asking the Hugging Face hub ...", file=sys.stderr, flush=True)
     try:
         return call(huggingface_hub)

@@ -3,7 +3,15 @@
 import argparse
 import json
 
-from motiongpt3_jax.commands.arguments import add_decoding, add_model, command_parser, decoding, load_model, output_file
+from motiongpt3_jax.commands.arguments import (
+    add_decoding,
+    add_model,
+    command_parser,
+    decoding,
+    load_model,
+    output_file,
+    user_path,
+)
 from motiongpt3_jax.commands.motions import add_motions, note_persons, read_motions
 
 
@@ -20,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     styles = ("train", "official_eval", "official_eval_length")
     found.add_argument("--style", default="train", choices=styles, help="how the model is prompted")
     found.add_argument("--seed", type=int, default=0, help="of drawn sentences (default: 0)")
-    found.add_argument("--json", metavar="FILE", help="also write the captions to this file")
+    found.add_argument("--json", type=user_path, metavar="FILE", help="also write the captions to this file")
     add_decoding(found)
     return found
 

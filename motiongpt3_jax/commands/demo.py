@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from motiongpt3_jax.commands.arguments import command_parser
+from motiongpt3_jax.commands.arguments import command_parser, user_path
 from motiongpt3_jax.commands.train import train
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines.clip import Clip
@@ -33,8 +33,12 @@ def parser() -> argparse.ArgumentParser:
         "motiongpt3 demo --out runs/demo",
         overrides=True,
     )
-    found.add_argument("--out", default="runs/demo", metavar="RUN", help="folder of the run (default: runs/demo)")
-    found.add_argument("--config", default="motiongpt3:demo", help="config to train (default: motiongpt3:demo)")
+    found.add_argument(
+        "--out", type=user_path, default="runs/demo", metavar="RUN", help="folder of the run (default: runs/demo)"
+    )
+    found.add_argument(
+        "--config", type=user_path, default="motiongpt3:demo", help="config to train (default: motiongpt3:demo)"
+    )
     found.add_argument("--count", type=int, default=400, help="held-out clips to measure on (default: 400)")
     found.add_argument("--steps", type=int, default=20, help="denoising steps (default: 20)")
     found.add_argument("--guidance", type=float, default=2.0, help="guidance scale (default: 2)")
@@ -45,6 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Trains what is not trained yet, then measures and shows."""
     if arguments.count < 1:
         raise ValueError(f"--count {arguments.count}: measure on at least one clip")
+    MotionOptions(steps=arguments.steps, guidance_scale=arguments.guidance)  # said before minutes of training
     began = time.monotonic()
     minutes: dict[str, float] = {}
     made = train(load_config(arguments.config, arguments.overrides), arguments.out, minutes=minutes)

@@ -4,15 +4,21 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
+from motiongpt3_jax.commands.arguments import user_path
 from motiongpt3_jax.inference.folder import Body
 from motiongpt3_jax.motion import Motion, read_motion
 
 
 def add_motions(parser: argparse.ArgumentParser) -> None:
     """The motion files to read."""
-    parser.add_argument("--motion", nargs="+", required=True, metavar="FILE", help="motion files (.npy, .npz or .bvh)")
     parser.add_argument(
-        "--mapping", metavar="FILE", help="JSON file that names the joints of .bvh files of odd skeletons"
+        "--motion", type=user_path, nargs="+", required=True, metavar="FILE", help="motion files (.npy, .npz or .bvh)"
+    )
+    parser.add_argument(
+        "--mapping",
+        type=user_path,
+        metavar="FILE",
+        help="JSON file that names the joints of .bvh files of odd skeletons",
     )
 
 

@@ -1,6 +1,7 @@
 """Runs the stages of a config."""
 
 import argparse
+import re
 import sys
 import time
 from functools import partial
@@ -10,7 +11,7 @@ import jax
 from jax.experimental.multihost_utils import process_allgather
 from ml_collections import ConfigDict
 
-from motiongpt3_jax.commands.arguments import command_parser
+from motiongpt3_jax.commands.arguments import command_parser, user_path
 from motiongpt3_jax.commands.assemble import Run, make_run
 from motiongpt3_jax.commands.beginning import beginning, begins_trained
 from motiongpt3_jax.configs import load_config
@@ -22,6 +23,9 @@ from motiongpt3_jax.motion.pictures import Entry, write_page
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.training import Hooks, Stage, TrainingDiverged, TrainingInterrupted
 from motiongpt3_jax.training import run as run_stages
+
+PROCESS = re.compile(r"(?P<host>\S+:[0-9]{1,5}) (?P<count>[0-9]{1,6}) (?P<index>[0-9]{1,6})")
+"""The address of the first process, how many there are, and which of them this is, from 0."""
 
 SAMPLES = 4
 """Motions rendered at a time during training."""
@@ -35,8 +39,10 @@ def parser() -> argparse.ArgumentParser:
         "motiongpt3 train --config motiongpt3:tiny --workdir runs/tiny --config.stages.vae.steps=5000",
         overrides=True,
     )
-    found.add_argument("--config", required=True, help="motiongpt3:base, :tiny, :demo, or a path to a config file")
-    found.add_argument("--workdir", required=True, metavar="RUN", help="folder of the run")
+    found.add_argument(
+        "--config", type=user_path, required=True, help="motiongpt3:base, :tiny, :demo, or a path to a config file"
+    )
+    found.add_argument("--workdir", type=user_path, required=True, metavar="RUN", help="folder of the run")
     found.add_argument(
         "--distributed",
         nargs="*",
@@ -49,9 +55,10 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains."""
+    config = load_config(arguments.config, arguments.overrides)
     if arguments.distributed is not None:
         join_processes(arguments.distributed)
-    train(load_config(arguments.config, arguments.overrides), arguments.workdir)
+    train(config, arguments.workdir)
     print(f'trained; next: motiongpt3 generate --model {arguments.workdir} --text "a person walks" --out motions')
 
 
@@ -63,9 +70,13 @@ def join_processes(words: list[str]) -> None:
     """
     if not words:
         return jax.distributed.initialize()
-    if len(words) != 3 or not all(word.isdigit() for word in words[1:]):
+    found = PROCESS.fullmatch(" ".join(words))
+    if not found:
         raise ValueError(f"--distributed {' '.join(words)}: give nothing, or HOST:PORT COUNT INDEX")
-    return jax.distributed.initialize(words[0], int(words[1]), int(words[2]))
+    count, index = int(found["count"]), int(found["index"])
+    if index >= count:
+        raise ValueError(f"--distributed {' '.join(words)}: of {count} processes the last has the index {count - 1}")
+    return jax.distributed.initialize(found["host"], count, index)
 
 
 def train(config: ConfigDict, workdir: str | Path, minutes: dict[str, float] | None = None) -> Run:

@@ -45,7 +45,10 @@ def require_free(out: str | Path) -> Path:
 
     Raises:
       FileExistsError: something else lies there.
+      ValueError: the folder has no name.
     """
+    if not str(out):
+        raise ValueError("--out is empty; give a folder")
     path = Path(os.path.expanduser(out))
     if path.exists() and not path.is_dir():
         raise FileExistsError(f"--out {out}: a file stands there; give a folder")
