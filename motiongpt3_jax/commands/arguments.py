@@ -31,6 +31,8 @@ def user_path(text: str) -> str:
 
     Shells do so where it stands alone, and not behind `=`.
     """
+    if "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} holds a NUL, which no path does")
     expanded = os.path.expanduser(text)
     if expanded == text and text.startswith("~"):
         home = text.split("/")[0]
@@ -170,7 +172,7 @@ def output_folder(path: str) -> Path:
 
 
 def output_file(name: str, path: str | None) -> Path | None:
-    """A file for results, checked before there are any; its folder is made.
+    """A file for results, checked before there are any; nothing is made yet.
 
     Raises:
       OSError: no file can be written there.
@@ -181,7 +183,6 @@ def output_file(name: str, path: str | None) -> Path | None:
     require_room(name, file, "a file")
     if file.is_dir():
         raise IsADirectoryError(f"{name} {path}: a folder stands there; give a file")
-    file.parent.mkdir(parents=True, exist_ok=True)
     return file
 
 

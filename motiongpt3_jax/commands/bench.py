@@ -29,6 +29,7 @@ from motiongpt3_jax.inference.engine import Engine, make_system
 from motiongpt3_jax.inference.folder import plain
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
+from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.parallel import put_batch
 from motiongpt3_jax.training.program import make_program
 
@@ -101,7 +102,8 @@ def run(arguments: argparse.Namespace) -> None:
     written = output_file("--json", arguments.json)
     measured = bench_samplers(arguments) if arguments.what == "samplers" else bench_config(arguments)
     if written:
-        written.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+        with whole_file(written, written.suffix) as fresh:
+            fresh.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
 
 
 def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from motiongpt3_jax.commands.arguments import (
     user_path,
 )
 from motiongpt3_jax.commands.motions import add_motions, note_persons, read_motions
+from motiongpt3_jax.motion.saving import whole_file
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,4 +53,5 @@ def run(arguments: argparse.Namespace) -> None:
             print(f"{name}{time}{sentence}")
     if written:
         said = {path: parts[0][2] if len(parts) == 1 else parts for path, parts in zip(arguments.motion, found)}
-        written.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+        with whole_file(written, written.suffix) as fresh:
+            fresh.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
