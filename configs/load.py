@@ -123,14 +123,16 @@ def _override(config: ConfigDict, override: str) -> None:
         value = text
     old = node[last]
     if isinstance(old, ConfigDict):
-        raise ValueError(f"{key} is a section; set one of its values: {', '.join(f'{key}.{name}' for name in old)}")
+        raise ValueError(
+            f"config.{key} is a section; set one of its values: {', '.join(f'{key}.{name}' for name in old)}"
+        )
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         value = _as_float(key, value)
     if isinstance(old, tuple) and isinstance(value, list):
         value = tuple(value)
     # Which values may be None, and be other than None, is known where the config is checked.
     if old is not None and value is not None and type(value) is not type(old):
-        raise ValueError(f"{key} is {type(old).__name__} ({old!r}), not {type(value).__name__} ({text[:60]})")
+        raise ValueError(f"config.{key} is {type(old).__name__} ({old!r}), not {type(value).__name__} ({text[:60]})")
     with node.ignore_type():
         node[last] = value
 
@@ -139,4 +141,4 @@ def _as_float(key: str, value: int) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise ValueError(f"{key} is float, and has more digits here than any float") from None
+        raise ValueError(f"config.{key} is float, and has more digits here than any float") from None

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +132,10 @@ def check_config(config: Mapping[str, Any]) -> None:
             "needs the tokenizer that it was trained with; set config.tokenizer to its folder or hub name"
         )
     check_run(config)
-    for name in config["stages"]:
-        if name in config["run"]:
-            check_stage(name, config)
+    # Which parameters there are does not depend on the features and the vocabulary.
+    parameters = list(parameter_shapes(build_config(config["model"], features=1, vocabulary=1)))
+    for name in config["run"]:
+        check_stage(name, config, parameters)
 
 
 def trained_size(tokenizer: str) -> int | None:
@@ -189,14 +190,14 @@ def stages_to_run(config: Mapping[str, Any]) -> list[str]:
     return [name for name in config["run"] if name != "text" or not config["pretrained"]]
 
 
-def check_stage(name: str, config: Mapping[str, Any]) -> None:
-    """Raises ValueError when a stage cannot be trained as it is described."""
+def check_stage(name: str, config: Mapping[str, Any], parameters: Sequence[str]) -> None:
+    """Raises ValueError when a stage cannot be trained as it is described; `parameters` are the paths of all."""
     path, stage = f"config.stages.{name}", config["stages"][name]
     check_values(path, stage, STAGE)
     check_values(f"{path}.optimizer", stage["optimizer"], OPTIMIZER, optional=("eps",))
     check_values(f"{path}.batch", stage["batch"], BATCH)
     check_objective(stage["loss"], stage["objective"], f"{path}.objective")
-    check_trainable(path, stage, config["model"])
+    check_trainable(path, stage, parameters)
     check_clips(path, stage["batch"], config)
     if stage["loss"] == "vae":
         if stage["templates"]:
@@ -212,15 +213,13 @@ def check_stage(name: str, config: Mapping[str, Any]) -> None:
     check_positions(path, config)
 
 
-def check_trainable(path: str, stage: Mapping[str, Any], model: Mapping[str, Any]) -> None:
+def check_trainable(path: str, stage: Mapping[str, Any], parameters: Sequence[str]) -> None:
     """Raises ValueError when a pattern matches no parameter."""
-    # Which parameters there are does not depend on the features and the vocabulary.
-    paths = list(parameter_shapes(build_config(model, features=1, vocabulary=1)))
     try:
-        partition.check(paths, stage["trainable"])
+        partition.check(parameters, stage["trainable"])
     except ValueError as error:
         raise ValueError(f"{path}.trainable: {error}") from None
-    trained = [name for name in paths if partition.matches(name, stage["trainable"])]
+    trained = [name for name in parameters if partition.matches(name, stage["trainable"])]
     for pattern, _ in stage["optimizer"]["groups"]:
         if not any(re.fullmatch(pattern, name) for name in trained):
             raise ValueError(f"{path}.optimizer.groups: {pattern!r} matches no parameter that trains; correct it")

@@ -79,7 +79,10 @@ def read_weights(path: Path, config: MotionGPT3Config) -> tuple[str, int, Variab
         raise ValueError(f"'{path}' has no {' and no '.join(missing)}; export the model anew")
     if not re.fullmatch(r"[0-9]{1,18}", said["step"]):
         raise ValueError(f"'{path}' has the step {said['step']!r}, which is no number; {ANEW}")
-    variables = Variables(from_official(tensors, config), state)
+    try:
+        variables = Variables(from_official(tensors, config), state)
+    except ValueError as error:
+        raise ValueError(f"'{path}' is damaged, or of another model: {error}") from None
     check_variables(f"'{path}'", variables, config)
     return said["stage"], int(said["step"]), variables
 

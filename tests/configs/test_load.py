@@ -104,7 +104,7 @@ def test_more_words_than_a_config_takes_are_refused():
 
 @pytest.mark.parametrize("text", ["5", "None", "{}"])
 def test_a_section_is_set_by_its_values_alone(text):
-    with pytest.raises(ValueError, match=r"model is a section; set one of its values: .*model\.flow"):
+    with pytest.raises(ValueError, match=r"config\.model is a section; set one of its values: .*model\.flow"):
         load_config("motiongpt3:test", [f"model={text}"])
 
 

@@ -75,7 +75,7 @@ STATISTICS: dict[str, Callable[[dict[str, np.ndarray]], object]] = {
     "lengths are huge": lambda x: x.update(lengths=np.array([40.0, 1e15])),
     "lengths fall": lambda x: x.update(lengths=np.array([80.0, 40.0])),
     "lengths are NaN": lambda x: x.update(lengths=np.array([np.nan])),
-    "a bomb beside them": lambda x: x.update(other=np.zeros(10**7)),
+    "a bomb beside them": lambda x: x.update(other=np.zeros(2 * 10**6)),
 }
 
 WEIGHTS: dict[str, Callable[[dict[str, np.ndarray]], object]] = {
@@ -172,7 +172,7 @@ def known(copies: Copies) -> Iterator[Case]:
             arrays = {key: file[key] for key in file}
         change(arrays)
         path = copies.folder / "changed.npz"
-        np.savez(path, **arrays)
+        np.savez_compressed(path, **arrays)
         yield case(name, copies.make("statistics.npz", path.read_bytes()), "statistics.npz")
     for name, change in WEIGHTS.items():
         tensors = load_file(copies.model / "model.safetensors")
