@@ -112,6 +112,15 @@ def check_question(task: Any, question: Any) -> None:
         raise ValueError(f"{path} has no <Caption_Placeholder>")
 
 
+def is_question(task: str, question: str) -> bool:
+    """Whether a question has the placeholders that its task fills."""
+    try:
+        check_question(task, question)
+    except ValueError:
+        return False
+    return True
+
+
 def check_statistics(path: Path, arrays: Mapping[str, np.ndarray], skeleton: Skeleton) -> None:
     """Raises ValueError when mean, deviation, bones or lengths describe no body.
 

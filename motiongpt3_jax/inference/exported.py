@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from huggingface_hub import ModelCardData
 
+from motiongpt3_jax.inference.check_folder import is_question
 from motiongpt3_jax.inference.folder import ModelFolder, make_folder
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.weights import WEIGHTS, write_weights
@@ -85,6 +86,7 @@ def write_exported(
     known = [task for task in ASKED if task in ("t2m", "m2t") or prompts.knows(task)]
     # Templates name the one motion of a question in two ways.
     asked = {task: prompts.template(task).replace("<Motion_Placeholder_s1>", "<Motion_Placeholder>") for task in known}
+    asked = {task: question for task, question in asked.items() if is_question(task, question)}
     config = shareable(folder.config)
     return make_folder(out, config, folder.tokenizer, folder.body, folder.untrained, asked, (WEIGHTS,))
 

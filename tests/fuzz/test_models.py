@@ -164,6 +164,8 @@ def known(copies: Copies) -> Iterator[Case]:
             node[last] = value
             place = copies.make("config.json", json.dumps(said).encode())
             yield case(f"{key} is {value!a}", place, "config.json")
+        arguments = ("convert", "--motion", str(copies.folder / "none.npy"), "--to", "npz", "--model", str(place))
+        yield Case(f"{key} is {value!a}, by a command", arguments, ("config.json",), wrong=True)
     for name, text in TEXTS.items():
         content = json.dumps(copies.said)[:700] if text is None else text
         yield case(f"config.json: {name}", copies.make("config.json", content.encode("latin-1")), "config.json")
