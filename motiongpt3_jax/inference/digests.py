@@ -6,7 +6,7 @@ that it says, whatever its spaces.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,12 @@ def check_config_digest(path: Path, said: Mapping[str, Any]) -> None:
 
 
 def check_file_digest(folder: Path, name: str, digests: Mapping[str, str]) -> None:
-    """Raises ValueError when a file of a model's folder is not as it was written."""
-    _compare(folder / name, name, digests, lambda: file_digest(folder / name))
+    """Raises ValueError when a file of a model's folder is not as it was written; its reader says when it is gone."""
+    if (folder / name).is_file():
+        _compare(folder / name, name, digests, lambda: file_digest(folder / name))
 
 
-def _compare(path: Path, name: str, digests: Mapping[str, str], digest: Any) -> None:
+def _compare(path: Path, name: str, digests: Mapping[str, str], digest: Callable[[], str]) -> None:
     if name in digests and digests[name] != digest():
         raise ValueError(
             f"'{path}' is not as it was written (another SHA-256): it is damaged, or was edited. Export or download "

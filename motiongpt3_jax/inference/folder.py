@@ -155,9 +155,9 @@ def read_folder(path: str | Path) -> ModelFolder:
     digests, skeleton = said.get(SHA256, {}), SKELETONS[said["skeleton"]]
     arrays = _read_statistics(path / STATISTICS)
     check_statistics(path / STATISTICS, arrays, skeleton)
-    tokenizer = load_tokenizer(path / "tokenizer")
     for name in (STATISTICS, TOKENIZER):
         check_file_digest(path, name, digests)
+    tokenizer = load_tokenizer(path / "tokenizer")
     body = Body(**arrays, skeleton=skeleton, fps=said["fps"])
     untrained, questions = plain(said.get("untrained", [])), said.get("questions", {})
     return ModelFolder(path, plain(said["config"]), tokenizer, body, untrained, questions, digests)

@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +16,15 @@ from motiongpt3_jax.inference.weights import check_variables, read_variables
 from tests.inference.models import exported_model, random_variables
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    return exported_model(tmp_path_factory.mktemp("exported") / "model")[0].path
+
+
 @pytest.fixture
-def model(tmp_path):
-    return exported_model(tmp_path / "model")[0].path
+def model(exported, tmp_path):
+    """A copy of an exported model, to be damaged."""
+    return Path(shutil.copytree(exported, tmp_path / "model"))
 
 
 def config_of(model):
@@ -34,7 +43,7 @@ def test_a_file_that_is_not_as_it_was_written_is_refused_by_its_name(model, name
     place = content.rindex(b'"merges"') - 20 if name.endswith("json") else len(content) * 2 // 3
     content[place] ^= 1
     (model / name).write_bytes(bytes(content))
-    with pytest.raises(ValueError, match=f"{re.escape(name)}' is (damaged|not as it was written|no tokenizer's file)"):
+    with pytest.raises(ValueError, match=f"{re.escape(name)}' is (damaged|not as it was written)"):
         weights_of(model)
 
 
@@ -67,7 +76,7 @@ def test_variables_of_other_sizes_or_without_values_are_refused_by_name(model):
     folder = read_folder(model)
     config, variables = random_variables(folder)
     check_variables("here", variables, config)
-    wide, _ = random_variables(exported_model(model.parent / "wide", "model.head.width=64")[0])
+    wide = replace(config, head=replace(config.head, width=64))
     with pytest.raises(ValueError, match=r"here has head/.* of shape .*, and the config's sizes say"):
         check_variables("here", variables, wide)
     variables.params["vae"]["final"]["bias"][0] = np.nan
