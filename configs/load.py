@@ -3,11 +3,18 @@
 import ast
 import importlib
 import importlib.util
-from collections.abc import Sequence
+import inspect
+import os
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ml_collections import ConfigDict
+
+NOT_LITERALS = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
+"""What Python raises for text that is no literal."""
 
 
 def load_config(name: str, overrides: Sequence[str] = ()) -> ConfigDict:
@@ -18,29 +25,85 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> ConfigDict:
       overrides: `key.of.value=literal`, each for a key that exists.
 
     Raises:
-      ValueError: for an unknown config, key, or a value of another type; says what there is.
+      ValueError: for an unknown config, key, or a value of another type; says what there is. A config file that cannot
+        be run is named with the line where it fails.
     """
     module_name, *arguments = name.split(":")
-    config = _module(module_name).get_config(*arguments)
+    if module_name.endswith(".py"):
+        config = _from_file(module_name, arguments)
+    else:
+        config = _from_house(module_name, arguments)
     for override in overrides:
         _override(config, override)
     return config
 
 
-def _module(name: str) -> ModuleType:
-    if name.endswith(".py"):
-        path = Path(name)
-        if not path.is_file():
-            raise ValueError(f"config file {name!r} does not exist")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+def _from_house(name: str, arguments: Sequence[str]) -> ConfigDict:
     here = Path(__file__).parent
     known = sorted(p.stem for p in here.glob("*.py") if p.stem not in ("__init__", "load"))
     if name not in known:
         raise ValueError(f"no config {name!r}; there are: {', '.join(known)}; or give a path that ends in .py")
-    return importlib.import_module(f"{__package__}.{name}")
+    get_config = importlib.import_module(f"{__package__}.{name}").get_config
+    _require_arguments(get_config, arguments, f"config {name}")
+    return get_config(*arguments)
+
+
+def _from_file(name: str, arguments: Sequence[str]) -> ConfigDict:
+    """The config that a file's `get_config` returns; whatever its code raises is said in a sentence."""
+    path = Path(os.path.expanduser(name))
+    if not path.is_file():
+        raise ValueError(f"config file {name!r} does not exist")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    _running(path, spec.loader.exec_module, module)
+    get_config = _function_of(module, path)
+    _require_arguments(get_config, arguments, f"config file '{path}'")
+    config = _running(path, get_config, *arguments)
+    if not isinstance(config, ConfigDict):
+        raise ValueError(
+            f"config file '{path}': get_config returns a {type(config).__name__}; return an ml_collections.ConfigDict"
+        )
+    return _running(path, lambda: ConfigDict(config.to_dict()))
+
+
+def _function_of(module: ModuleType, path: Path) -> Callable[..., Any]:
+    get_config = getattr(module, "get_config", None)
+    if not callable(get_config):
+        raise ValueError(f"config file '{path}' has no function get_config; write one that returns a ConfigDict")
+    return get_config
+
+
+def _running(path: Path, call: Callable[..., Any], *arguments: Any) -> Any:
+    """Runs code of a user's file.
+
+    Raises:
+      ValueError: it raised anything, or asked to leave; names the file and the line.
+    """
+    try:
+        return call(*arguments)
+    except (Exception, SystemExit) as error:  # any code may stand there
+        raise ValueError(f"config file '{path}'{_place(path, error)}: {_cause(error)}") from error
+
+
+def _place(path: Path, error: BaseException) -> str:
+    """The last line of the file that led to an error."""
+    if isinstance(error, SyntaxError) and error.filename == str(path) and error.lineno:
+        return f", line {error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f", line {lines[-1]}" if lines else ""
+
+
+def _cause(error: BaseException) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {' '.join(str(text).split())}"
+
+
+def _require_arguments(get_config: Callable[..., Any], arguments: Sequence[str], whose: str) -> None:
+    try:
+        inspect.signature(get_config).bind(*arguments)
+    except (TypeError, ValueError) as error:
+        given = ":".join(arguments)
+        raise ValueError(f"{whose} does not take {given!r} behind its name ({error})") from None
 
 
 def _override(config: ConfigDict, override: str) -> None:
@@ -52,18 +115,30 @@ def _override(config: ConfigDict, override: str) -> None:
     for part in path:
         node = node[part] if isinstance(node, ConfigDict) and part in node else None
     if not isinstance(node, ConfigDict) or last not in node:
-        keys = ", ".join(sorted(node)) if isinstance(node, ConfigDict) else "nothing"
+        keys = ", ".join(sorted(map(str, node))) if isinstance(node, ConfigDict) else "nothing"
         raise ValueError(f"the config has no {key!r}; beside it there is: {keys}")
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except NOT_LITERALS:
         value = text
     old = node[last]
-    if isinstance(old, float) and isinstance(value, int):
-        value = float(value)
+    if isinstance(old, ConfigDict):
+        raise ValueError(
+            f"config.{key} is a section; set one of its values: {', '.join(f'{key}.{name}' for name in old)}"
+        )
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = _as_float(key, value)
     if isinstance(old, tuple) and isinstance(value, list):
         value = tuple(value)
+    # Which values may be None, and be other than None, is known where the config is checked.
     if old is not None and value is not None and type(value) is not type(old):
-        raise ValueError(f"{key} is {type(old).__name__} ({old!r}), not {type(value).__name__} ({value!r})")
+        raise ValueError(f"config.{key} is {type(old).__name__} ({old!r}), not {type(value).__name__} ({text[:60]})")
     with node.ignore_type():
         node[last] = value
+
+
+def _as_float(key: str, value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"config.{key} is float, and has more digits here than any float") from None

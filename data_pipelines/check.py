@@ -27,7 +27,7 @@ def check(folder: str | os.PathLike[str], min_frames: int = 40, max_frames: int 
     Raises:
       ValueError: no length lies between the limits.
     """
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(folder))
     if (folder / METADATA).is_file():
         return _check_built(folder)
     limits = Limits(min_frames, max_frames)

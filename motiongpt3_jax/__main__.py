@@ -1,9 +1,12 @@
 """The console command: finds the subcommand, and turns a wrong or missing thing into one sentence."""
 
+import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from keyword import iskeyword
 
 COMMANDS = {
@@ -34,7 +37,7 @@ def usage() -> str:
             "commands:",
             *lines,
             "",
-            "motiongpt3 COMMAND --help says more, with an example.",
+            "motiongpt3 COMMAND --help says more, with an example; motiongpt3 --version says which this is.",
         ]
     )
 
@@ -42,10 +45,8 @@ def usage() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one subcommand; returns the exit status: 2 for wrong or missing input, 130 when interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if getattr(stream, "errors", None) == "strict":
-            stream.reconfigure(errors="backslashreplace")  # a console that has not all letters shows those it has
     name = arguments[0] if arguments else ""
+    ready_streams()
     try:
         try:
             return run(arguments)
@@ -55,20 +56,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"motiongpt3 {name}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read the output has stopped; Python would complain when it closes it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has stopped.
+        drop_output()
         return 141
     except (ValueError, OSError) as error:
         if os.environ.get("MOTIONGPT3_TRACEBACK"):
             raise
         print(f"motiongpt3 {name}: {error}", file=sys.stderr)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            drop_output()  # it may be the output that has no room
         return 2
+
+
+def ready_streams() -> None:
+    """Makes the standard streams ones that anything can be printed to.
+
+    A closed one (`>&-`) leads nowhere, and letters that a console cannot show are replaced.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (as long as the process)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def drop_output() -> None:
+    """Lets what is not printed yet go nowhere; Python would complain of it when it closes the output."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run(arguments: list[str]) -> int:
     """Finds the subcommand and runs it; returns its exit status."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
+        return 0
+    if arguments[0] == "--version":
+        print(f"motiongpt3 {version('motiongpt3_jax')}")
         return 0
     name, *rest = arguments
     if name not in COMMANDS:

@@ -77,7 +77,7 @@ def open_folder(path: str | os.PathLike[str]) -> Folder:
       FileNotFoundError: there is no such folder.
       ValueError: it has no motions, no texts or no list of training clips.
     """
-    folder = Folder(Path(path).expanduser())
+    folder = Folder(Path(os.path.expanduser(path)))
     if not folder.root.is_dir():
         raise FileNotFoundError(f"there is no folder '{folder.root}'; give the path of a HumanML3D folder.")
     needed = {

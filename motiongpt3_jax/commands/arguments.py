@@ -9,8 +9,13 @@ from typing import Any
 
 import jax
 
+from motiongpt3_jax.inference.engine import check_seeds
 from motiongpt3_jax.inference.model import Model
-from motiongpt3_jax.systems.motiongpt3 import MotionOptions
+from motiongpt3_jax.parallel import keep_host_memory
+from motiongpt3_jax.systems.motiongpt3 import MotionOptions, TextOptions
+
+MOST = {"samples": 10**5, "steps": 10**4, "beams": 10**3, "max_tokens": 10**6, "memory": 10**4}
+"""The largest value of arguments that decide how long a command takes."""
 
 
 class _OverridingParser(argparse.ArgumentParser):
@@ -20,6 +25,22 @@ class _OverridingParser(argparse.ArgumentParser):
         known, unknown = self.parse_known_args(arguments, namespace)
         known.overrides = split_overrides(unknown)
         return known
+
+
+def user_path(text: str) -> str:
+    """A path, or a hub name, as an argument: `~` and `~user` become the folders that they stand for.
+
+    Shells do so where it stands alone, and not behind `=`.
+    """
+    if "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} holds a NUL, which no path does")
+    expanded = os.path.expanduser(text)
+    if expanded == text and text.startswith("~"):
+        home = text.split("/")[0]
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: no home folder is known for {home}; write ./{home} for a folder of that name"
+        )
+    return expanded
 
 
 def command_parser(name: str, about: str, example: str, overrides: bool = False) -> argparse.ArgumentParser:
@@ -39,15 +60,26 @@ def command_parser(name: str, about: str, example: str, overrides: bool = False)
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """The model to use."""
-    parser.add_argument("--model", required=True, metavar="RUN", help="folder of a run, or of an exported model")
+    parser.add_argument(
+        "--model", type=user_path, required=True, metavar="RUN", help="folder of a run, or of an exported model"
+    )
     parser.add_argument("--best", action="store_true", help="take the best checkpoint instead of the last")
 
 
 def load_model(arguments: argparse.Namespace) -> Model:
-    """The model that `add_model`'s arguments ask for; its programs are kept from one command to the next."""
+    """The model that `add_model`'s arguments ask for; its programs are kept from one command to the next.
+
+    What is wrong with the other arguments is said first: a large model takes a while.
+
+    Raises:
+      ValueError: an argument has no such value, or the model is damaged.
+      FileNotFoundError: there is no such model.
+    """
+    check_answers(arguments)
+    keep_host_memory()
     if jax.config.jax_compilation_cache_dir is None:
         home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        jax.config.update("jax_compilation_cache_dir", str(Path(home).expanduser() / "motiongpt3_jax"))
+        jax.config.update("jax_compilation_cache_dir", str(Path(os.path.expanduser(home)) / "motiongpt3_jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     return Model.load(arguments.model, "best" if arguments.best else "last")
 
@@ -97,6 +129,21 @@ def decoding(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"max_new": arguments.max_tokens} | {name: getattr(arguments, name) for name in names}
 
 
+def check_answers(arguments: argparse.Namespace) -> None:
+    """Raises ValueError when arguments of `add_sampling`, `add_decoding` or a seed have no such value for any model."""
+    asked = vars(arguments)
+    for name, most in MOST.items():
+        if (asked.get(name) or 0) > most:
+            raise ValueError(f"--{name.replace('_', '-')} {asked[name]}: {most} are the most; ask for fewer")
+    if "sampler" in asked:
+        sampler = asked["sampler"] or ("ddim" if asked["eta"] else "dpm++")
+        MotionOptions(sampler, asked["steps"], asked["guidance"], eta=asked["eta"])
+    if "beams" in asked:
+        TextOptions(end=0, **decoding(arguments))
+    if "seed" in asked:
+        check_seeds([asked["seed"]])
+
+
 def split_overrides(unknown: list[str]) -> list[str]:
     """`--config.key=value` arguments as `key=value`.
 
@@ -127,7 +174,7 @@ def output_folder(path: str) -> Path:
 
 
 def output_file(name: str, path: str | None) -> Path | None:
-    """A file for results, checked before there are any; its folder is made.
+    """A file for results, checked before there are any; nothing is made yet.
 
     Raises:
       OSError: no file can be written there.
@@ -138,7 +185,6 @@ def output_file(name: str, path: str | None) -> Path | None:
     require_room(name, file, "a file")
     if file.is_dir():
         raise IsADirectoryError(f"{name} {path}: a folder stands there; give a file")
-    file.parent.mkdir(parents=True, exist_ok=True)
     return file
 
 

@@ -1,5 +1,6 @@
 """From a config to the objects of a run; the only place that knows both."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,9 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from motiongpt3_jax.commands.beginning import of_start, open_start
+from motiongpt3_jax.commands.arguments import require_room
+from motiongpt3_jax.commands.beginning import of_start, open_beginnings
+from motiongpt3_jax.commands.check_config import check_config, check_places, stages_to_run, trained_size
 from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions, StageData
 from motiongpt3_jax.data_pipelines.packing import RowShape
 from motiongpt3_jax.data_pipelines.records import Records, open_records
@@ -23,7 +26,7 @@ from motiongpt3_jax.parallel import constrain, local_rows, make_mesh
 from motiongpt3_jax.parallel.checks import BatchSize, check_divides
 from motiongpt3_jax.systems.motiongpt3 import LayoutOptions, MotionGPT3, SequenceLayout, clip_layout
 from motiongpt3_jax.systems.motiongpt3.build import build_objective
-from motiongpt3_jax.text import Tokenizer, load_templates, load_tokenizer, train_tokenizer
+from motiongpt3_jax.text import load_templates, train_tokenizer
 from motiongpt3_jax.training import OptimizerConfig, Stage
 
 FIXED = ("system", "seed", "model", "tokenizer", "pretrained", "start", "data", "layout")
@@ -48,8 +51,8 @@ class Run:
     records: Records
 
     def stages(self) -> list[Stage]:
-        """The stages that the config asks for, in order."""
-        return [make_stage(name, self.config["stages"]) for name in stage_names(self.config)]
+        """The stages that the config asks for, in order; a pretrained text branch is not pretrained again."""
+        return [make_stage(name, self.config["stages"]) for name in stages_to_run(self.config)]
 
     def system(self) -> MotionGPT3:
         """The model's functions, pinned to the mesh where there are several devices."""
@@ -97,62 +100,93 @@ class Run:
         )
 
 
-def stage_names(config: Mapping[str, Any]) -> list[str]:
-    """The stages that a config asks for, in order; a pretrained text branch is not pretrained again."""
-    return [name for name in config["run"] if name != "text" or not config["pretrained"]]
-
-
-def mesh_of(config: Mapping[str, Any]) -> Mesh:
-    """All devices, along the axes that a config asks for."""
-    said = config["mesh"]
-    return make_mesh(None if said["data"] < 0 else said["data"], said["fsdp"], said["tensor"])
-
-
 def check_devices(config: Mapping[str, Any]) -> None:
     """Refuses a mesh over which the batches of some stage of a config, or the decoder's heads, do not divide.
 
     Raises:
       ValueError: names the stage and what would do.
     """
-    stages = {name: config["stages"][name] for name in stage_names(config) if name in config["stages"]}
+    stages = {name: config["stages"][name] for name in stages_to_run(config)}
     sizes = {name: BatchSize(said["batch"]["rows"], said["optimizer"]["accumulate"]) for name, said in stages.items()}
     check_divides(mesh_of(config).shape, sizes, config["model"]["decoder"]["heads"])
+
+
+def check_run(config: ConfigDict, workdir: str | Path) -> tuple[Mapping[str, Any], Path]:
+    """(the config as plain values, the run's folder), when a run can begin with both: nothing is written.
+
+    Raises:
+      ValueError: a value of the config is none, or does not fit the devices.
+      OSError: the folder cannot be written.
+    """
+    wanted = plain(config.to_dict())
+    check_config(wanted)
+    check_devices(wanted)
+    return wanted, check_workdir(workdir)
 
 
 def make_run(config: ConfigDict, workdir: str | Path) -> Run:
     """Prepares a run's folder, or opens it again: data, tokenizer, statistics, config.
 
-    Of several processes the first prepares it, before the others call this; they share a file system.
+    The config, and all that it names, are checked before anything is built or written. Of several processes the first
+    prepares the folder, before the others call this; they share a file system.
 
     Raises:
-      ValueError: the folder was made with another model, tokenizer, data or layout; says which.
+      ValueError: the config has a value that is none, or the folder was made with another model, tokenizer, data or
+        layout; says which.
+      OSError: what the config names is not there, or the folder cannot be written.
     """
-    workdir = Path(workdir)
-    wanted = plain(config.to_dict())
-    if workdir.exists() and not workdir.is_dir():
-        raise NotADirectoryError(f"--workdir {workdir}: a file stands there; give a folder")
+    wanted, workdir = check_run(config, workdir)
     begun = read_folder(workdir) if (workdir / "config.json").is_file() else None
     if begun:
         check_same(begun.config, wanted, workdir)
     if jax.process_index():
         return Run(wanted, read_folder(workdir), prepare_data(wanted, workdir))
-    start = None if begun else open_start(wanted)
+    start, tokenizer = (None, begun.tokenizer) if begun else open_beginnings(wanted)
+    if not begun:
+        check_places(wanted)
     records = prepare_data(wanted, workdir)
     body = make_body(records)
     if begun:
-        tokenizer, body = begun.tokenizer, replace(body, mean=begun.body.mean, std=begun.body.std)
-    else:
-        tokenizer = make_tokenizer(wanted["tokenizer"], records)
+        body = replace(body, mean=begun.body.mean, std=begun.body.std)
+    elif tokenizer is None:
+        captions = [caption for captions in records.split("train").captions for caption in captions]
+        tokenizer = train_tokenizer(captions, trained_size(wanted["tokenizer"]))
     if start:
         tokenizer, body = of_start(start, tokenizer, body)
     folder = make_folder(workdir, wanted, tokenizer, body, words=find_words(wanted, records, begun, start))
     return Run(wanted, folder, records)
 
 
+def check_workdir(workdir: str | Path) -> Path:
+    """The folder of a run.
+
+    Raises:
+      ValueError: it has no name.
+      OSError: a file stands there, or nothing can be written.
+    """
+    if not str(workdir):
+        raise ValueError("--workdir is empty; give a folder")
+    folder = Path(workdir)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"--workdir {workdir}: a file stands there; give a folder")
+    require_room("--workdir", folder, "a folder")
+    return folder
+
+
+def mesh_of(config: Mapping[str, Any]) -> Mesh:
+    """All devices, along the axes that a config asks for.
+
+    Raises:
+      ValueError: there are other numbers of devices.
+    """
+    said = config["mesh"]
+    return make_mesh(None if said["data"] < 0 else said["data"], said["fsdp"], said["tensor"])
+
+
 def prepare_data(config: Mapping[str, Any], workdir: Path) -> Records:
     """The run's clips: built before, or built now into the run's folder."""
     data = config["data"]
-    given = Path(data["path"]).expanduser()
+    given = Path(os.path.expanduser(data["path"]))
     if data["path"] and (given / "metadata.json").is_file():
         return open_records(given)
     out = workdir / "data"
@@ -162,15 +196,6 @@ def prepare_data(config: Mapping[str, Any], workdir: Path) -> Records:
     names = ("path", "min_frames", "max_frames", "on_bad", "clips", "sequences")
     options = SourceOptions(seed=config["seed"], **{name: data[name] for name in names})
     return build_source(data["source"], out, options)
-
-
-def make_tokenizer(name: str, records: Records) -> Tokenizer:
-    """A tokenizer trained on the captions (`train:SIZE`), or a named one."""
-    kind, _, size = name.partition(":")
-    if kind == "train" and size.isdigit():
-        captions = [caption for captions in records.split("train").captions for caption in captions]
-        return train_tokenizer(captions, int(size))
-    return load_tokenizer(name)
 
 
 def find_words(
@@ -202,10 +227,8 @@ def make_stage(name: str, stages: Mapping[str, Any]) -> Stage:
     """A stage of the config.
 
     Raises:
-      ValueError: the config names a stage that it does not describe.
+      ValueError: a number of it is out of range.
     """
-    if name not in stages:
-        raise ValueError(f"config.run names a stage {name!r}; config.stages has: {', '.join(stages)}")
     said = stages[name]
     optimizer = dict(said["optimizer"])
     if optimizer["warmup_steps"] is None:

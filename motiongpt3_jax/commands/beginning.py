@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from motiongpt3_jax.commands.check_config import trained_size
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import Body, ModelFolder, read_folder, resolve_model
 from motiongpt3_jax.inference.weights import read_variables
@@ -13,7 +14,8 @@ from motiongpt3_jax.interop import from_gpt2, read_gpt2
 from motiongpt3_jax.interop.parts import PARTS, differences, of_parts
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
-from motiongpt3_jax.text import Tokenizer
+from motiongpt3_jax.systems.motiongpt3.build import build_config
+from motiongpt3_jax.text import Tokenizer, load_tokenizer
 from motiongpt3_jax.training.partition import merge
 
 
@@ -31,6 +33,26 @@ def open_start(config: Mapping[str, Any]) -> ModelFolder | None:
     if wrong:
         raise ValueError(f"--config.start={config['start']}: it has other sizes than the config; add {' '.join(wrong)}")
     return folder
+
+
+def open_beginnings(config: Mapping[str, Any]) -> tuple[ModelFolder | None, Tokenizer | None]:
+    """(the model that a run starts from, the tokenizer that is named), each None where the config names none.
+
+    Weights are read to the end, so that what is wrong with them is said before data are built.
+
+    Raises:
+      FileNotFoundError: one of them is not there.
+      ValueError: one of them is damaged, or does not fit the config.
+    """
+    start = open_start(config)
+    if start:
+        read_variables(start, make_system(start).config)
+    named = None if trained_size(config["tokenizer"]) else load_tokenizer(config["tokenizer"])
+    if config["pretrained"]:
+        # The text branch depends on the vocabulary, and not on the features.
+        sizes = build_config(config["model"], features=1, vocabulary=named.base_vocabulary)
+        from_gpt2(read_gpt2(config["pretrained"]), sizes)
+    return start, named
 
 
 def trained_parts(folder: ModelFolder) -> tuple[str, ...]:

@@ -13,15 +13,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from motiongpt3_jax.commands.arguments import add_sampling, command_parser, motion_options, output_file
+from motiongpt3_jax.commands.arguments import (
+    add_sampling,
+    check_answers,
+    command_parser,
+    motion_options,
+    output_file,
+    user_path,
+)
 from motiongpt3_jax.commands.assemble import Run, make_run
+from motiongpt3_jax.commands.check_config import check_config, stages_to_run
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines import procedural
 from motiongpt3_jax.evaluation.shown import motions_shown
 from motiongpt3_jax.inference.engine import Engine, make_system
+from motiongpt3_jax.inference.folder import plain
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
-from motiongpt3_jax.parallel import put_batch
+from motiongpt3_jax.motion.saving import whole_file
+from motiongpt3_jax.parallel import keep_host_memory, put_batch
 from motiongpt3_jax.training.program import make_program
 
 
@@ -69,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
         overrides=True,
     )
     found.add_argument("what", choices=("train", "vae", "generate", "caption", "samplers"))
-    found.add_argument("--config", help="motiongpt3:base, :tiny ...")
+    found.add_argument("--config", type=user_path, help="motiongpt3:base, :tiny ...")
     found.add_argument("--stage", default="generate", help="stage to train (default: generate)")
     found.add_argument(
         "--requests",
@@ -81,9 +91,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--frames", type=int, default=196, help="frames of each motion (default: 196)")
     found.add_argument("--tokens", type=int, default=40, help="tokens of each caption (default: 40)")
     found.add_argument("--repeats", type=int, default=5, help="measured calls after the first (default: 5)")
-    found.add_argument("--json", metavar="FILE", help="also write the numbers to this file")
+    found.add_argument("--json", type=user_path, metavar="FILE", help="also write the numbers to this file")
     group = found.add_argument_group("samplers")
-    group.add_argument("--model", metavar="RUN", help="a model trained on the embedded data")
+    group.add_argument("--model", type=user_path, metavar="RUN", help="a model trained on the embedded data")
     group.add_argument("--count", type=int, default=1000, help="held-out sentences (default: 1000)")
     add_sampling(found)
     return found
@@ -96,10 +106,12 @@ def run(arguments: argparse.Namespace) -> None:
             raise ValueError(f"--{name} {getattr(arguments, name)}: ask for at least 1")
     if min(arguments.requests) < 1:
         raise ValueError(f"--requests {min(arguments.requests)}: ask for at least 1")
+    check_answers(arguments)
     written = output_file("--json", arguments.json)
     measured = bench_samplers(arguments) if arguments.what == "samplers" else bench_config(arguments)
     if written:
-        written.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+        with whole_file(written, written.suffix) as fresh:
+            fresh.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
 
 
 def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -107,11 +119,15 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if not arguments.config:
         raise ValueError(f"bench {arguments.what} measures a config: give --config, for example motiongpt3:tiny")
     config = load_config(arguments.config, arguments.overrides)
+    check_config(plain(config.to_dict()))
+    if arguments.what == "train" and arguments.stage not in stages_to_run(config):
+        raise ValueError(f"--stage {arguments.stage}: the config runs {', '.join(stages_to_run(config))}")
     if not config.data.path:
         # Speed does not depend on what the clips show.
         config.data.update({"source": "procedural", "clips": 400, "max_frames": min(config.data.max_frames, 196)})
         if arguments.what == "vae":
             config.data.update({"min_frames": arguments.frames, "max_frames": arguments.frames})
+    keep_host_memory()
     with tempfile.TemporaryDirectory() as folder:
         made = make_run(config, folder)
         if arguments.what == "train":
@@ -130,8 +146,6 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 def bench_train(made: Run, arguments: argparse.Namespace) -> Measurement:
     """One step of a stage on the same batch over and over."""
     stages = {stage.name: stage for stage in made.stages()}
-    if arguments.stage not in stages:
-        raise ValueError(f"--stage {arguments.stage}: the config runs {', '.join(stages)}")
     stage, mesh = stages[arguments.stage], made.mesh()
     data = made.data(stage)
     batch = data.batch(0)

@@ -3,12 +3,20 @@
 import argparse
 import json
 
-from motiongpt3_jax.commands.arguments import add_decoding, add_model, command_parser, decoding, load_model, output_file
+from motiongpt3_jax.commands.arguments import (
+    add_decoding,
+    add_model,
+    command_parser,
+    decoding,
+    load_model,
+    output_file,
+    user_path,
+)
 from motiongpt3_jax.commands.motions import add_motions, note_persons, read_usable
 from motiongpt3_jax.inference.clips import require_skeleton
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.resample import require_frames
-from motiongpt3_jax.motion.saving import failures_of
+from motiongpt3_jax.motion.saving import whole_file
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     styles = ("train", "official_eval", "official_eval_length")
     found.add_argument("--style", default="train", choices=styles, help="how the model is prompted")
     found.add_argument("--seed", type=int, default=0, help="of drawn sentences (default: 0)")
-    found.add_argument("--json", metavar="FILE", help="also write the captions to this file")
+    found.add_argument("--json", type=user_path, metavar="FILE", help="also write the captions to this file")
     add_decoding(found)
     return found
 
@@ -53,6 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{name}{time}{sentence}")
     if written:
         said = {path: parts[0][2] if len(parts) == 1 else parts for (path, _), parts in zip(motions, found)}
-        with failures_of(written, written):
-            written.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+        with whole_file(written, written.suffix) as fresh:
+            fresh.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
     return left_out.status

@@ -16,6 +16,7 @@ from motiongpt3_jax.commands.arguments import (
     load_model,
     motion_options,
     output_folder,
+    user_path,
 )
 from motiongpt3_jax.commands.motions import note_persons, read_motions
 from motiongpt3_jax.commands.notes import hint_quotes
@@ -37,7 +38,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--seconds", type=duration, help="length of motions in answers (default: as the model says)")
     found.add_argument("--memory", type=int, default=0, help="earlier turns that the model is shown (default: 0)")
     found.add_argument("--seed", type=int, default=0, help="turn n has seed SEED + n")
-    found.add_argument("--mapping", metavar="FILE", help="JSON file that names the joints of odd .bvh files")
+    found.add_argument(
+        "--mapping", type=user_path, metavar="FILE", help="JSON file that names the joints of odd .bvh files"
+    )
     found.add_argument("--fps", type=float, help="frames a second of files that do not say")
     add_results(found, out="chat")
     add_decoding(found)

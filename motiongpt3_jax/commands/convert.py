@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from motiongpt3_jax.commands.arguments import command_parser, output_folder
+from motiongpt3_jax.commands.arguments import command_parser, output_folder, user_path
 from motiongpt3_jax.commands.kinds import WRITERS, clean, place_of, write_kind
 from motiongpt3_jax.commands.motions import add_motions, read_usable
 from motiongpt3_jax.inference.folder import read_folder, resolve_model
@@ -25,11 +25,13 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--fps", type=float, help="resample to this frame rate")
     found.add_argument("--file-fps", type=float, help="frame rate of files that do not say")
-    found.add_argument("--model", metavar="RUN", help="folder of a model, to undo its normalisation of features")
+    found.add_argument(
+        "--model", type=user_path, metavar="RUN", help="folder of a model, to undo its normalisation of features"
+    )
     found.add_argument("--mirror", action="store_true", help="swap left and right, in the caption too")
     found.add_argument("--clean-feet", action="store_true", help="hold feet that slide over the floor where they stand")
     found.add_argument("--caption", help="a sentence to show with the motion")
-    found.add_argument("--out", help="folder for the results (default: beside each file)")
+    found.add_argument("--out", type=user_path, help="folder for the results (default: beside each file)")
     return found
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from motiongpt3_jax.commands.arguments import command_parser, output_folder
+from motiongpt3_jax.commands.arguments import command_parser, output_folder, user_path
 from motiongpt3_jax.data_pipelines.check import check
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.sources import BUILT, SOURCES, Overview, SourceOptions, build_source, overviews
@@ -33,8 +33,10 @@ def parser() -> argparse.ArgumentParser:
     default = SourceOptions()
     found.add_argument("action", choices=tuple(ACTIONS))
     found.add_argument("source", choices=tuple(OPTIONS))
-    found.add_argument("--path", metavar="DIR", help="folder of the source")
-    found.add_argument("--out", metavar="DIR", help="folder to build into, or for pictures of some clips")
+    found.add_argument("--path", type=user_path, metavar="DIR", help="folder of the source")
+    found.add_argument(
+        "--out", type=user_path, metavar="DIR", help="folder to build into, or for pictures of some clips"
+    )
     found.add_argument("--on-bad", choices=("stop", "skip"), help="at broken files or lines (default: stop)")
     found.add_argument("--min-frames", type=int, help=f"least frames of a clip (default: {default.min_frames})")
     found.add_argument("--max-frames", type=int, help=f"most frames of a clip (default: {default.max_frames})")

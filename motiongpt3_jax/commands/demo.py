@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from motiongpt3_jax.commands.arguments import command_parser
+from motiongpt3_jax.commands.arguments import command_parser, user_path
 from motiongpt3_jax.commands.train import train
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines.clip import Clip
@@ -52,8 +52,12 @@ def parser() -> argparse.ArgumentParser:
         "motiongpt3 demo --out runs/demo",
         overrides=True,
     )
-    found.add_argument("--out", default="runs/demo", metavar="RUN", help="folder of the run (default: runs/demo)")
-    found.add_argument("--config", default="motiongpt3:demo", help="config to train (default: motiongpt3:demo)")
+    found.add_argument(
+        "--out", type=user_path, default="runs/demo", metavar="RUN", help="folder of the run (default: runs/demo)"
+    )
+    found.add_argument(
+        "--config", type=user_path, default="motiongpt3:demo", help="config to train (default: motiongpt3:demo)"
+    )
     found.add_argument(
         "--seeds",
         type=int,
@@ -71,6 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Trains what is not trained yet, then measures and shows."""
     if arguments.count < 1:
         raise ValueError(f"--count {arguments.count}: measure on at least one clip")
+    MotionOptions(steps=arguments.steps, guidance_scale=arguments.guidance)  # said before minutes of training
     config = load_config(arguments.config, arguments.overrides)
     out = Path(arguments.out)
     if not arguments.seeds:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from motiongpt3_jax.commands.arguments import add_model, command_parser
+from motiongpt3_jax.commands.arguments import add_model, command_parser, require_room, user_path
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.exported import require_free, write_exported
 from motiongpt3_jax.inference.folder import ModelFolder, read_folder, resolve_model
@@ -36,15 +36,18 @@ def parser() -> argparse.ArgumentParser:
     )
     add_model(found)
     found.add_argument("--format", required=True, choices=("safetensors", "pytorch"), help="kind of export")
-    found.add_argument("--out", required=True, metavar="PLACE", help="a folder, or for pytorch a file such as my.ckpt")
+    found.add_argument(
+        "--out", type=user_path, required=True, metavar="PLACE", help="a folder, or for pytorch a file such as my.ckpt"
+    )
     return found
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Reads the model, writes it, and says what was written."""
+    out = require_free(arguments.out) if arguments.format == "safetensors" else require_file(arguments.out)
+    require_room("--out", out, "a folder" if arguments.format == "safetensors" else "a file")
     folder = read_folder(resolve_model(arguments.model))
     config = make_system(folder).config
-    out = require_free(arguments.out) if arguments.format == "safetensors" else require_file(arguments.out)
     stage, step, variables = read_variables(folder, config, "best" if arguments.best else "last")
     if arguments.format == "safetensors":
         write_exported(out, folder, to_official(variables.params, config), variables.state, (stage, step))
@@ -59,10 +62,12 @@ def require_file(out: str) -> Path:
       FileExistsError: a folder stands there.
       ValueError: PyTorch is not installed.
     """
-    import_torch()
-    path = Path(out).expanduser()
+    if not out:
+        raise ValueError("--out is empty; give a file such as motiongpt3.ckpt")
+    path = Path(out)
     if path.is_dir():
         raise FileExistsError(f"--out {out}: a folder stands there; give a file such as {path / 'motiongpt3.ckpt'}")
+    import_torch()
     return path
 
 

@@ -14,6 +14,7 @@ from motiongpt3_jax.commands.arguments import (
     load_model,
     motion_options,
     output_folder,
+    user_path,
 )
 from motiongpt3_jax.commands.kinds import clean
 from motiongpt3_jax.commands.notes import hint_quotes
@@ -39,7 +40,11 @@ def parser() -> argparse.ArgumentParser:
     )
     add_model(found)
     found.add_argument("--text", action="extend", nargs="+", default=[], help="sentences, each in quotes")
-    found.add_argument("--file", help="a text file with a sentence a line; lengths in frames are taken, as in walk#120")
+    found.add_argument(
+        "--file",
+        type=user_path,
+        help="a text file with a sentence a line; lengths in frames are taken, as in walk#120",
+    )
     found.add_argument("--unconditional", action="store_true", help="motions of no sentence, --samples of them")
     length = found.add_mutually_exclusive_group()
     length.add_argument("--seconds", type=duration, help="0.5 to 60 (default: predicted, or as in training)")

@@ -8,8 +8,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from motiongpt3_jax.commands.arguments import command_parser
+from motiongpt3_jax.commands.arguments import command_parser, require_room, user_path
 from motiongpt3_jax.commands.beginning import trained_parts
+from motiongpt3_jax.commands.check_config import check_config
 from motiongpt3_jax.commands.export import say_written
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.inference.engine import make_system
@@ -54,17 +55,23 @@ def parser() -> argparse.ArgumentParser:
         "motiongpt3 import --from motiongpt3.ckpt --statistics ~/HumanML3D --out models/official",
         overrides=True,
     )
-    found.add_argument("--from", dest="source", required=True, metavar="PLACE", help="a file, a folder or a hub name")
-    found.add_argument("--out", required=True, metavar="MODEL", help="folder of the model")
+    found.add_argument(
+        "--from", dest="source", type=user_path, required=True, metavar="PLACE", help="a file, a folder or a hub name"
+    )
+    found.add_argument("--out", type=user_path, required=True, metavar="MODEL", help="folder of the model")
     found.add_argument(
         "--config",
+        type=user_path,
         default="motiongpt3:base:official",
         help="what tensors do not say (default: motiongpt3:base:official): model.decoder.attention_mode, heads, "
         "and model.latent_scale: 0.8457, or 0.7152 for models of the official code of August to October 2025",
     )
-    found.add_argument("--tokenizer", metavar="PLACE", help=f"a folder or a hub name (default: {GPT2})")
+    found.add_argument("--tokenizer", type=user_path, metavar="PLACE", help=f"a folder or a hub name (default: {GPT2})")
     found.add_argument(
-        "--statistics", metavar="PLACE", help="folder with Mean.npy and Std.npy, such as HumanML3D's; or a model's"
+        "--statistics",
+        type=user_path,
+        metavar="PLACE",
+        help="folder with Mean.npy and Std.npy, such as HumanML3D's; or a model's",
     )
     return found
 
@@ -72,8 +79,11 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Reads, checks, writes, and says what was written and what comes next."""
     out = require_free(arguments.out)
+    require_room("--out", out, "a folder")
+    config = load_config(arguments.config, arguments.overrides)
+    check_config(plain(config.to_dict()))
     source = find_source(arguments.source)
-    made = from_model(source) if source.is_dir() else from_tensors(source, arguments)
+    made = from_model(source) if source.is_dir() else from_tensors(source, config, arguments)
     write_exported(out, *made)
     say_written(sorted(path for path in out.rglob("*") if path.is_file()))
     print(next_step(made.folder, out, arguments.config))
@@ -87,7 +97,7 @@ def from_model(source: Path) -> Imported:
     return Imported(folder, to_official(variables.params, config), variables.state, (stage, step))
 
 
-def from_tensors(source: Path, arguments: argparse.Namespace) -> Imported:
+def from_tensors(source: Path, config: ConfigDict, arguments: argparse.Namespace) -> Imported:
     """The model in a file of tensors.
 
     Raises:
@@ -98,15 +108,15 @@ def from_tensors(source: Path, arguments: argparse.Namespace) -> Imported:
     if note:
         print(note)
     found = Found(found.kind, tensors)
-    folder = described(source, found, arguments)
+    folder = described(source, found, config, arguments)
     system = make_system(folder)
     return Imported(folder, official(found, system), latent_state(system.config), ("imported", 0))
 
 
-def described(source: Path, found: Found, arguments: argparse.Namespace) -> ModelFolder:
+def described(source: Path, found: Found, config: ConfigDict, arguments: argparse.Namespace) -> ModelFolder:
     """The config, tokenizer and body of a file of tensors."""
     sizes = sizes_of(found)
-    config = sized(load_config(arguments.config, arguments.overrides), sizes, arguments.overrides)
+    config = sized(config, sizes, arguments.overrides)
     beside = any((source.parent / name).is_file() for name in ("tokenizer.json", "vocab.json"))
     name = arguments.tokenizer or (str(source.parent) if beside else GPT2)
     tokenizer = load_tokenizer(name)

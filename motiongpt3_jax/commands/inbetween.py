@@ -5,7 +5,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from motiongpt3_jax.commands.arguments import command_parser, duration
+from motiongpt3_jax.commands.arguments import command_parser, duration, user_path
 from motiongpt3_jax.commands.given import (
     Given,
     add_given,
@@ -32,7 +32,9 @@ def parser() -> argparse.ArgumentParser:
         "are, to the bit; how far the made part had to be bent to meet them is reported.",
         "motiongpt3 inbetween --model runs/demo --motion walk.npy --out joined",
     )
-    found.add_argument("--to", metavar="FILE", help="the end is this file; --motion is one file, the beginning")
+    found.add_argument(
+        "--to", type=user_path, metavar="FILE", help="the end is this file; --motion is one file, the beginning"
+    )
     found.add_argument(
         "--move-end", action="store_true", help="bring the end of --to to where the motion leads (default: it stays)"
     )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from motiongpt3_jax.commands.arguments import user_path
 from motiongpt3_jax.inference.folder import Body
 from motiongpt3_jax.motion import Motion, read_motion, resampled
 from motiongpt3_jax.motion.joint_mapping import load_mapping
@@ -15,9 +16,12 @@ from motiongpt3_jax.motion.oddities import oddities
 
 def add_motions(parser: argparse.ArgumentParser) -> None:
     """The motion files to read."""
-    parser.add_argument("--motion", nargs="+", required=True, metavar="FILE", help="motion files (.npy, .npz or .bvh)")
+    parser.add_argument(
+        "--motion", type=user_path, nargs="+", required=True, metavar="FILE", help="motion files (.npy, .npz or .bvh)"
+    )
     parser.add_argument(
         "--mapping",
+        type=user_path,
         metavar="FILE",
         help="JSON file, or JSON itself, with what is not found out about files: names of a .bvh's joints, 'unit' "
         "(metres in a unit of the file), 'up' (the vertical axis, e.g. \"-y\"), 'mirrored' (true)",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from motiongpt3_jax.commands.arguments import user_path
 from motiongpt3_jax.commands.kinds import WRITERS, write_kind
 from motiongpt3_jax.inference.continuation import Bend
 from motiongpt3_jax.inference.model import Model
@@ -48,7 +49,7 @@ def add_results(parser: argparse.ArgumentParser, out: str | None = None) -> None
     parser.add_argument("--format", default="gif", choices=(*PICTURES, "none"), help="kind of picture (default: gif)")
     kinds = tuple(kind for kind in WRITERS if kind not in (*PICTURES, "npy", "html"))
     parser.add_argument("--also", nargs="+", default=[], choices=kinds, help="further kinds of file for each motion")
-    parser.add_argument("--out", required=out is None, default=out, help="folder for the results")
+    parser.add_argument("--out", type=user_path, required=out is None, default=out, help="folder for the results")
 
 
 def write_results(

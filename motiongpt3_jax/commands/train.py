@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 import time
 from functools import partial
@@ -11,8 +12,8 @@ import jax
 from jax.experimental.multihost_utils import process_allgather
 from ml_collections import ConfigDict
 
-from motiongpt3_jax.commands.arguments import command_parser
-from motiongpt3_jax.commands.assemble import Run, check_devices, make_run
+from motiongpt3_jax.commands.arguments import command_parser, user_path
+from motiongpt3_jax.commands.assemble import Run, check_run, make_run
 from motiongpt3_jax.commands.beginning import beginning, begins_trained
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.inference.engine import Engine, make_system
@@ -20,11 +21,14 @@ from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import Motion, features_to_joints
 from motiongpt3_jax.motion.pictures import Entry, write_page
-from motiongpt3_jax.parallel import first_does
+from motiongpt3_jax.parallel import first_does, keep_host_memory
 from motiongpt3_jax.parallel.processes import node_gpus
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.training import Hooks, Stage, TrainingDiverged, TrainingInterrupted, only_run
 from motiongpt3_jax.training import run as run_stages
+
+PROCESS = re.compile(r"(?P<host>\S+:[0-9]{1,5}) (?P<count>[0-9]{1,6}) (?P<index>[0-9]{1,6})")
+"""The address of the first process, how many there are, and which of them this is, from 0."""
 
 SAMPLES = 4
 """Motions rendered at a time during training."""
@@ -38,8 +42,10 @@ def parser() -> argparse.ArgumentParser:
         "motiongpt3 train --config motiongpt3:tiny --workdir runs/tiny --config.stages.vae.steps=5000",
         overrides=True,
     )
-    found.add_argument("--config", required=True, help="motiongpt3:base, :tiny, :demo, or a path to a config file")
-    found.add_argument("--workdir", required=True, metavar="RUN", help="folder of the run")
+    found.add_argument(
+        "--config", type=user_path, required=True, help="motiongpt3:base, :tiny, :demo, or a path to a config file"
+    )
+    found.add_argument("--workdir", type=user_path, required=True, metavar="RUN", help="folder of the run")
     found.add_argument(
         "--distributed",
         nargs="*",
@@ -52,9 +58,10 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains."""
+    config = load_config(arguments.config, arguments.overrides)
     if arguments.distributed is not None:
         join_processes(arguments.distributed)
-    train(load_config(arguments.config, arguments.overrides), arguments.workdir)
+    train(config, arguments.workdir)
     print(f'trained; next: motiongpt3 generate --model {arguments.workdir} --text "a person walks" --out motions')
 
 
@@ -66,9 +73,13 @@ def join_processes(words: list[str]) -> None:
     """
     if not words:
         return jax.distributed.initialize(local_device_ids=node_gpus(os.environ))
-    if len(words) != 3 or not all(word.isdigit() for word in words[1:]):
+    found = PROCESS.fullmatch(" ".join(words))
+    if not found:
         raise ValueError(f"--distributed {' '.join(words)}: give nothing, or HOST:PORT COUNT INDEX")
-    return jax.distributed.initialize(words[0], int(words[1]), int(words[2]))
+    count, index = int(found["count"]), int(found["index"])
+    if index >= count:
+        raise ValueError(f"--distributed {' '.join(words)}: of {count} processes the last has the index {count - 1}")
+    return jax.distributed.initialize(found["host"], count, index)
 
 
 def train(config: ConfigDict, workdir: str | Path, minutes: dict[str, float] | None = None) -> Run:
@@ -78,7 +89,8 @@ def train(config: ConfigDict, workdir: str | Path, minutes: dict[str, float] | N
       SystemExit: a signal stopped the run, or a loss was not finite.
     """
     clock = _Clock({} if minutes is None else minutes)
-    check_devices(config.to_dict())
+    check_run(config, workdir)
+    keep_host_memory()
     try:
         with only_run(workdir):
             made = first_does("prepare the run", partial(make_run, config, workdir)) or make_run(config, workdir)

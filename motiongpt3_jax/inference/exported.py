@@ -1,5 +1,6 @@
 """Writes an exported model: a folder that answers, may start a training, and can be pushed to the hub as it is."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 from huggingface_hub import ModelCardData
 
+from motiongpt3_jax.inference.check_folder import is_question
 from motiongpt3_jax.inference.folder import ModelFolder, make_folder
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.weights import WEIGHTS, write_weights
@@ -44,8 +46,11 @@ def require_free(out: str | Path) -> Path:
 
     Raises:
       FileExistsError: something else lies there.
+      ValueError: the folder has no name.
     """
-    path = Path(out).expanduser()
+    if not str(out):
+        raise ValueError("--out is empty; give a folder")
+    path = Path(os.path.expanduser(out))
     if path.exists() and not path.is_dir():
         raise FileExistsError(f"--out {out}: a file stands there; give a folder")
     if path.is_dir() and any(path.iterdir()) and (not (path / WEIGHTS).is_file() or (path / "checkpoints").exists()):
@@ -81,8 +86,11 @@ def write_exported(
     known = [task for task in ASKED if task in ("t2m", "m2t") or prompts.knows(task)]
     # Templates name the one motion of a question in two ways.
     asked = {task: prompts.template(task).replace("<Motion_Placeholder_s1>", "<Motion_Placeholder>") for task in known}
+    asked = {task: question for task, question in asked.items() if is_question(task, question)}
     config = shareable(folder.config)
-    return make_folder(out, config, folder.tokenizer, folder.body, folder.untrained, asked, folder.words)
+    return make_folder(
+        out, config, folder.tokenizer, folder.body, folder.untrained, asked, folder.words, weights=(WEIGHTS,)
+    )
 
 
 def shareable(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A model's folder: all that inference needs, nothing that needs a dataset.
 
-config.json       the config that made the model, and the sizes that its data fixed
+config.json       the config that made the model, the sizes that its data fixed, and SHA-256 digests of the files
 tokenizer/        the tokenizer's files
 words.json        the words of its training captions, and two of those; where they are known
 statistics.npz    mean and std of the features; offsets of the body that they were made with; lengths of its clips
@@ -9,8 +9,9 @@ model.safetensors the weights, in an exported model's folder
 """
 
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax import hub
+from motiongpt3_jax.inference.check_folder import ANEW, check_folder_config, check_statistics
+from motiongpt3_jax.inference.digests import CONFIG, SHA256, check_file_digest, with_digests
 from motiongpt3_jax.inference.known_words import WORDS, KnownWords, read_words, write_words
 from motiongpt3_jax.motion import HUMANML3D, SKELETONS, Skeleton
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.text import Tokenizer, load_tokenizer
+
+STATISTICS, TOKENIZER = "statistics.npz", "tokenizer/tokenizer.json"
+"""Files of a model's folder beside `config.json`."""
+
+MOST_BYTES = 10**7
+"""More than the statistics of any skeleton take."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,7 @@ class ModelFolder:
       untrained: parts of the model that are as fresh as at the start of training: "vae", "text", "motion".
       questions: how the model is asked, by task, with placeholders; where it does not say, its templates do.
       words: those of its training captions; None where they are not known, as in older and imported models.
+      sha256: digests of the folder's files when they were written; empty in folders of earlier versions.
     """
 
     path: Path
@@ -66,6 +77,7 @@ class ModelFolder:
     untrained: tuple[str, ...] = ()
     questions: Mapping[str, str] = field(default_factory=dict)
     words: KnownWords | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict)
 
     def require_trained(self) -> None:
         """Raises ValueError when the model cannot answer yet, because parts of it are untrained."""
@@ -86,19 +98,15 @@ def resolve_model(name_or_path: str | Path) -> Path:
     Raises:
       FileNotFoundError: there is neither.
     """
-    path = Path(name_or_path).expanduser()
+    path = Path(os.path.expanduser(name_or_path))
     name = str(name_or_path)
     # Where the first part is a folder here, a wrong path is likelier than a name on the hub.
     if path.exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) or path.parent.exists():
         return path
-    from huggingface_hub import snapshot_download
-
     try:
-        return Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
-    except Exception as error:  # the library, and the network below it, raise many kinds
-        raise FileNotFoundError(
-            f"no model at {name!r}: there is no such folder, and the hub did not give it ({type(error).__name__})"
-        ) from error
+        return Path(hub.snapshot(name, HUB_FILES))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"no model at {name!r}: there is no such folder, and {error}") from error
 
 
 def make_folder(
@@ -109,6 +117,7 @@ def make_folder(
     untrained: tuple[str, ...] = (),
     questions: Mapping[str, str] | None = None,
     words: KnownWords | None = None,
+    weights: Sequence[str] = (),
 ) -> ModelFolder:
     """Writes a model's folder; `config.json` last, so that a folder that has it is complete.
 
@@ -118,18 +127,20 @@ def make_folder(
       tokenizer: text to ids.
       body: features to joints.
       untrained, questions, words: see `ModelFolder`.
+      weights: names of files that lie there already and belong to the model.
     """
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     tokenizer.save(path / "tokenizer")
     write_words(path, words)
-    with whole_file(path / "statistics.npz", ".npz") as fresh:
+    with whole_file(path / STATISTICS, ".npz") as fresh:
         np.savez(fresh, mean=body.mean, std=body.std, offsets=body.offsets, lengths=body.lengths)
     said = {"config": config, "skeleton": body.skeleton.name, "fps": body.fps}
     said |= ({"untrained": untrained} if untrained else {}) | ({"questions": dict(questions)} if questions else {})
-    with whole_file(path / "config.json", ".json") as fresh:
+    said = with_digests(said, path, (STATISTICS, TOKENIZER, *weights))
+    with whole_file(path / CONFIG, ".json") as fresh:
         fresh.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
-    return ModelFolder(path, config, tokenizer, body, untrained, questions or {}, words)
+    return ModelFolder(path, config, tokenizer, body, untrained, questions or {}, words, said[SHA256])
 
 
 def read_folder(path: str | Path) -> ModelFolder:
@@ -137,43 +148,47 @@ def read_folder(path: str | Path) -> ModelFolder:
 
     Raises:
       FileNotFoundError: there is no folder, or it is not a model's.
-      ValueError: its config is another program's, or damaged.
+      ValueError: its config is another program's; or a file is damaged, or not as it was written; says which.
     """
     path = Path(path)
     if not path.is_dir():
         raise FileNotFoundError(
             f"no model at {str(path)!r}: give the folder of a run or of an exported model, or a hub name"
         )
-    if not (path / "config.json").is_file():
+    if not (path / CONFIG).is_file():
         raise FileNotFoundError(f"{str(path)!r} is no model's folder: it has no config.json")
-    said = _read_config(path / "config.json")
-    arrays = _read_statistics(path / "statistics.npz")
-    if said["skeleton"] not in SKELETONS or not {"mean", "std", "offsets"} <= arrays.keys():
-        what = f"the skeleton {said['skeleton']!r}" if said["skeleton"] not in SKELETONS else "no whole statistics.npz"
-        raise ValueError(f"'{path}' has {what}, which this version cannot use; export or download the model anew")
-    body = Body(**arrays, skeleton=SKELETONS[said["skeleton"]], fps=said["fps"])
+    said = _read_config(path / CONFIG)
+    digests, skeleton = said.get(SHA256, {}), SKELETONS[said["skeleton"]]
+    arrays = _read_statistics(path / STATISTICS)
+    check_statistics(path / STATISTICS, arrays, skeleton)
+    for name in (STATISTICS, TOKENIZER):
+        check_file_digest(path, name, digests)
     tokenizer = load_tokenizer(path / "tokenizer")
+    body = Body(**arrays, skeleton=skeleton, fps=said["fps"])
     untrained, questions = plain(said.get("untrained", [])), said.get("questions", {})
-    return ModelFolder(path, plain(said["config"]), tokenizer, body, untrained, questions, read_words(path))
+    return ModelFolder(path, plain(said["config"]), tokenizer, body, untrained, questions, read_words(path), digests)
 
 
 def _read_statistics(path: Path) -> dict[str, np.ndarray]:
+    """The arrays that are needed; those of a body are small."""
+    names = ("mean", "std", "offsets", "lengths")
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: file[name] for name in ("mean", "std", "offsets", "lengths") if name in file}
+            if sum(member.file_size for member in file.zip.infolist()) > MOST_BYTES:
+                raise ValueError("it unpacks to more than any statistics hold")
+            return {name: file[name] for name in names if name in file}
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no '{path}': the model is incomplete; export or download it anew") from None
+        raise FileNotFoundError(f"there is no '{path}': the model is incomplete; {ANEW}") from None
     except Exception as error:  # a damaged file fails in any way
-        raise ValueError(f"'{path}' is damaged ({type(error).__name__}); export or download the model anew") from None
+        raise ValueError(f"'{path}' is damaged ({type(error).__name__}: {error}); {ANEW}") from None
 
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"'{path}' is damaged ({error}); export or download the model anew") from None
-    if not isinstance(said, dict) or not {"config", "skeleton", "fps"} <= said.keys():
-        raise ValueError(f"'{path}' is another program's; models of others come in with `motiongpt3 import`")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"'{path}' is damaged ({error}); {ANEW}") from None
+    check_folder_config(path, said)
     return said
 
 

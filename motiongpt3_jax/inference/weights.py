@@ -5,17 +5,22 @@ state as `state.latent_mean` and `state.latent_square`. Its metadata say the ver
 step that the arrays come from.
 """
 
+import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from motiongpt3_jax.inference.check_folder import ANEW
+from motiongpt3_jax.inference.digests import check_file_digest
 from motiongpt3_jax.inference.folder import ModelFolder
-from motiongpt3_jax.interop import TIED, from_official
+from motiongpt3_jax.interop import TIED, from_official, parameter_shapes
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
@@ -34,14 +39,20 @@ def read_variables(
 
     Raises:
       FileNotFoundError: there is no such checkpoint.
-      ValueError: an exported model's weights are damaged, or do not fit its config.
+      ValueError: the weights are damaged, or do not fit the model's config.
     """
     path = folder.path / WEIGHTS
     if not path.is_file() or (folder.path / "checkpoints").is_dir():
-        return restore_variables(folder.path, which=which)
+        stage, step, variables = restore_variables(folder.path, which=which)
+        check_variables(f"checkpoint {step} of stage {stage!r} in '{folder.path}'", variables, config)
+        return stage, step, variables
     if which == "best":
         raise FileNotFoundError(f"'{folder.path}' is an exported model, which has one set of weights: leave --best out")
-    return read_weights(path, config)
+    found = read_weights(path, config)
+    if WEIGHTS not in folder.sha256:
+        print(f"note: '{folder.path}' has no digests of its files, so damage may go unnoticed", file=sys.stderr)
+    check_file_digest(folder.path, WEIGHTS, folder.sha256)
+    return found
 
 
 def read_weights(path: Path, config: MotionGPT3Config) -> tuple[str, int, Variables]:
@@ -66,7 +77,37 @@ def read_weights(path: Path, config: MotionGPT3Config) -> tuple[str, int, Variab
     missing += [f"{name} in its metadata" for name in ("stage", "step") if name not in said]
     if missing:
         raise ValueError(f"'{path}' has no {' and no '.join(missing)}; export the model anew")
-    return said["stage"], int(said["step"]), Variables(from_official(tensors, config), state)
+    if not re.fullmatch(r"[0-9]{1,18}", said["step"]):
+        raise ValueError(f"'{path}' has the step {said['step']!r}, which is no number; {ANEW}")
+    try:
+        variables = Variables(from_official(tensors, config), state)
+    except ValueError as error:
+        raise ValueError(f"'{path}' is damaged, or of another model: {error}") from None
+    check_variables(f"'{path}'", variables, config)
+    return said["stage"], int(said["step"]), variables
+
+
+def check_variables(where: str, variables: Variables, config: MotionGPT3Config) -> None:
+    """Raises ValueError when arrays are missing, are not finite, or have other shapes than the config says.
+
+    Args:
+      where: what holds them, as errors name it.
+      variables: the arrays.
+      config: the model's sizes.
+    """
+    found = flatten_dict(variables.params, sep="/") | {STATE + name: x for name, x in variables.state.items()}
+    expected = parameter_shapes(config)
+    expected |= {STATE + name: x.shape for name, x in jax.eval_shape(lambda: latent_state(config)).items()}
+    for name, shape in expected.items():
+        if name not in found:
+            raise ValueError(f"{where} has no {name}: it is damaged, or is of another model; {ANEW}")
+        array = np.asarray(found[name])
+        if array.shape != shape:
+            raise ValueError(f"{where} has {name} of shape {array.shape}, and the config's sizes say {shape}; {ANEW}")
+        if not np.all(np.isfinite(array)):
+            raise ValueError(f"{where} is damaged: {name} holds values that are not finite; {ANEW}")
+    if np.any(np.asarray(variables.state["latent_square"]) < 0):
+        raise ValueError(f"{where} is damaged: its latents have squares below 0; {ANEW}")
 
 
 def write_weights(

@@ -34,7 +34,7 @@ def read_body(place: str | Path) -> Body:
       FileNotFoundError: there are no statistics.
       ValueError: they are no statistics of HumanML3D's 263 features.
     """
-    path = Path(place).expanduser()
+    path = Path(os.path.expanduser(place))
     if path.is_dir() and (path / "metadata.json").is_file():
         records = open_records(path)
         return Body(records.mean, records.std, records.offsets, records.skeleton, records.fps)

@@ -186,3 +186,15 @@ def _norm(key: str, path: str, width: int) -> Table:
 def _at(index: int, table: Iterable[Entry]) -> Table:
     """The same entries at a place of a stack."""
     return (replace(entry, index=index) for entry in table)
+
+
+def parameter_shapes(config: "MotionGPT3Config") -> dict[str, tuple[int, ...]]:
+    """Paths and shapes of all of our parameters, in the order of the table; no array is made."""
+    found: dict[str, tuple[int, ...]] = {}
+    stacked: dict[str, int] = {}
+    for entry in entries(config):
+        # Strides of zero: a tensor of any size that takes no memory.
+        found[entry.path] = entry.ours(np.broadcast_to(np.float32(0), entry.shape)).shape
+        if entry.index is not None:
+            stacked[entry.path] = stacked.get(entry.path, 0) + 1
+    return {path: (stacked[path], *shape) if path in stacked else shape for path, shape in found.items()}

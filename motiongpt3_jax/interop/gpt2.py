@@ -1,5 +1,6 @@
 """A pretrained GPT-2 as the text branch: read from safetensors, by the names of Hugging Face's checkpoints."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from motiongpt3_jax import hub
 from motiongpt3_jax.interop.checkpoint_files import read_state_dict
 from motiongpt3_jax.interop.entries import Entry, entries
 from motiongpt3_jax.interop.official import assembled, check_fit
@@ -34,20 +36,17 @@ def read_gpt2(name_or_folder: str | Path) -> dict[str, np.ndarray]:
       FileNotFoundError: there is no `model.safetensors`.
       ValueError: it is damaged.
     """
-    folder = Path(name_or_folder)
+    folder = Path(os.path.expanduser(name_or_folder))
     if folder.is_dir():
         path = folder / "model.safetensors"
         if not path.is_file():
             raise FileNotFoundError(f"'{folder}' has no model.safetensors; give the folder of a GPT-2 checkpoint")
     else:
-        from huggingface_hub import hf_hub_download
-
         try:
-            path = Path(hf_hub_download(str(name_or_folder), "model.safetensors"))
-        except Exception as error:
+            path = Path(hub.file(str(name_or_folder), "model.safetensors"))
+        except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"no GPT-2 at {str(name_or_folder)!r}: it is no local folder, and the hub did not give it "
-                f"({type(error).__name__})"
+                f"no GPT-2 at {str(name_or_folder)!r}: it is no local folder, and {error}"
             ) from error
     state = {key.removeprefix("transformer."): tensor for key, tensor in read_state_dict(path).items()}
     return {key: tensor for key, tensor in state.items() if not UNUSED.search(key)}

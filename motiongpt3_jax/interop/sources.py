@@ -1,13 +1,16 @@
 """Where a checkpoint comes from: a file or a folder here, or a name on the Hugging Face hub."""
 
 import json
+import os
 import re
 from pathlib import Path
 
+from motiongpt3_jax import hub
 from motiongpt3_jax.inference.folder import resolve_model
 from motiongpt3_jax.interop.checkpoint_files import SUFFIXES
 
-USUAL = ("model.safetensors", "pytorch_model.bin")
+WEIGHTS = "model.safetensors"
+USUAL = (WEIGHTS, "pytorch_model.bin")
 """How the weights of a language model are called."""
 
 
@@ -21,12 +24,16 @@ def find_source(name: str) -> Path:
       FileNotFoundError: there is no such thing.
       ValueError: a folder holds no checkpoint, or several.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     inside = re.fullmatch(r"([\w-][\w.-]*/[\w.-]+)/(.+)", name)
     if inside and not path.exists() and not path.parent.exists() and path.suffix in SUFFIXES:
         return _download(inside[1], inside[2])
     folder = resolve_model(name)
     if folder.is_file():
+        if folder.name == WEIGHTS and is_ours(folder.parent):
+            raise ValueError(
+                f"--from {name}: these are the weights of one of our models; give its folder {folder.parent}"
+            )
         return folder
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -46,9 +53,10 @@ def find_source(name: str) -> Path:
 def is_ours(folder: Path) -> bool:
     """Whether a folder is that of a run or of an exported model."""
     try:
-        return "skeleton" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return False
+    return isinstance(said, dict) and "skeleton" in said
 
 
 def _only(name: str, files: list[str]) -> str:
@@ -59,20 +67,14 @@ def _only(name: str, files: list[str]) -> str:
 
 
 def _hub_files(name: str) -> list[str]:
-    from huggingface_hub import list_repo_files
-
     try:
-        return sorted(file for file in list_repo_files(name) if file.endswith(SUFFIXES))
-    except Exception as error:  # the library, and the network below it, raise many kinds
-        raise FileNotFoundError(f"--from {name}: the hub did not list it ({type(error).__name__})") from error
+        return sorted(file for file in hub.files(name) if file.endswith(SUFFIXES))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"--from {name}: {error}") from error
 
 
 def _download(name: str, file: str) -> Path:
-    from huggingface_hub import hf_hub_download
-
     try:
-        return Path(hf_hub_download(name, file))
-    except Exception as error:  # as above
-        raise FileNotFoundError(
-            f"--from {name}/{file}: there is no such file, and the hub did not give it ({type(error).__name__})"
-        ) from error
+        return Path(hub.file(name, file))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"--from {name}/{file}: there is no such file, and {error}") from error

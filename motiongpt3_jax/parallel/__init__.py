@@ -1,5 +1,6 @@
 """Device meshes, the sharding table, and arrays on their way to devices."""
 
+from motiongpt3_jax.parallel.host_memory import keep_host_memory
 from motiongpt3_jax.parallel.mesh import make_mesh
 from motiongpt3_jax.parallel.processes import first_does
 from motiongpt3_jax.parallel.sharding import constrain, local_rows, put_batch, replicated, rows_sharding, shardings
@@ -7,6 +8,7 @@ from motiongpt3_jax.parallel.sharding import constrain, local_rows, put_batch, r
 __all__ = [
     "constrain",
     "first_does",
+    "keep_host_memory",
     "local_rows",
     "make_mesh",
     "put_batch",

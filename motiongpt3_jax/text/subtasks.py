@@ -1,6 +1,7 @@
 """What a model can be asked to do: the tasks, and the instruction templates in which each is put."""
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def load_templates(name_or_path: str | Path) -> dict[str, Subtask]:
         folder = files("motiongpt3_jax.text") / "templates"
         sources = [(f"{part}.json", (folder / f"{part}.json").read_bytes()) for part in TEMPLATES[str(name_or_path)]]
     else:
-        path = Path(name_or_path).expanduser()
+        path = Path(os.path.expanduser(name_or_path))
         if not path.is_file():
             known = ", ".join(TEMPLATES)
             raise FileNotFoundError(f"no templates {str(name_or_path)!r}: give a JSON file, or one of {known}")

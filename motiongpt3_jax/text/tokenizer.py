@@ -23,6 +23,8 @@ import tokenizers
 from jaxtyping import Int
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors, trainers
 
+from motiongpt3_jax import hub
+
 END = "<|endoftext|>"
 SPECIALS = (
     "<start_of_motion>",
@@ -36,6 +38,12 @@ SPECIALS = (
 
 SMALLEST = 257
 """Ids of a vocabulary without any merge: the bytes and the end."""
+
+LARGEST = 2**18
+"""Ids of the largest vocabulary in use; the trainer reserves memory for all that it is asked for."""
+
+HUB_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+"""What a tokenizer on the hub is made of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +161,7 @@ def load_tokenizer(name_or_folder: str | Path) -> Tokenizer:
       FileNotFoundError: there is no such tokenizer.
       ValueError: it cannot be read, or is not of GPT-2's kind.
     """
-    folder = Path(name_or_folder).expanduser()
+    folder = Path(os.path.expanduser(name_or_folder))
     if (folder / "tokenizer.json").is_file():
         try:
             backend = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -167,7 +175,9 @@ def load_tokenizer(name_or_folder: str | Path) -> Tokenizer:
     path = isinstance(name_or_folder, Path) or name_or_folder.startswith(("/", ".", "~"))
     if path and not folder.is_dir():
         raise FileNotFoundError(f"no tokenizer at {str(folder)!r}: there is no such folder")
-    return _complete(_by_transformers(str(folder) if folder.is_dir() else str(name_or_folder)), str(name_or_folder))
+    if not folder.is_dir():
+        return load_tokenizer(_download(str(name_or_folder)))
+    return _complete(_by_transformers(folder), str(folder))
 
 
 def train_tokenizer(captions: Iterable[str], size: int) -> Tokenizer:
@@ -178,12 +188,9 @@ def train_tokenizer(captions: Iterable[str], size: int) -> Tokenizer:
       size: base vocabulary, `<|endoftext|>` included; fewer when the captions do not give as many pieces.
 
     Raises:
-      ValueError: `size` has no room for all bytes and the end.
+      ValueError: `size` has no room for all bytes and the end, or is larger than any that is in use.
     """
-    if size < SMALLEST:
-        raise ValueError(
-            f"a tokenizer of {size} ids was asked for; at least {SMALLEST} are needed: all bytes and {END}"
-        )
+    check_size(size)
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -196,6 +203,16 @@ def train_tokenizer(captions: Iterable[str], size: int) -> Tokenizer:
     backend.train_from_iterator(captions, trainer)
     backend.add_special_tokens([AddedToken(END, special=True, normalized=False)])
     return _complete(backend, "the trained tokenizer")
+
+
+def check_size(size: int) -> None:
+    """Raises ValueError when no tokenizer of so many ids can be trained."""
+    if size < SMALLEST:
+        raise ValueError(
+            f"a tokenizer of {size} ids was asked for; at least {SMALLEST} are needed: all bytes and {END}"
+        )
+    if size > LARGEST:
+        raise ValueError(f"a tokenizer of {size} ids was asked for; {LARGEST} are the most: ask for fewer")
 
 
 def _complete(backend: tokenizers.Tokenizer, name: str) -> Tokenizer:
@@ -220,19 +237,26 @@ def _complete(backend: tokenizers.Tokenizer, name: str) -> Tokenizer:
     return Tokenizer(backend, base)
 
 
-def _by_transformers(name: str) -> tokenizers.Tokenizer:
+def _download(name: str) -> Path:
+    try:
+        return Path(hub.snapshot(name, HUB_FILES))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"no tokenizer {name!r}: no such folder here, and {error}. Give a folder with tokenizer.json, or with "
+            "vocab.json and merges.txt"
+        ) from error
+
+
+def _by_transformers(folder: Path) -> tokenizers.Tokenizer:
     # Importing transformers takes seconds, and warns on stderr that there is no PyTorch.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(name).backend_tokenizer
-    except (OSError, ValueError) as error:
+        return AutoTokenizer.from_pretrained(str(folder)).backend_tokenizer
+    except Exception as error:  # the two libraries raise whatever they stumble over
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise FileNotFoundError(
-            f"no tokenizer {name!r}: no such folder here, and the hub did not give it ({cause}). Give a folder with "
-            "tokenizer.json, or with vocab.json and merges.txt"
-        ) from None
+        raise ValueError(f"the tokenizer in {str(folder)!r} cannot be read: {cause}") from None
 
 
 def _write(path: Path, text: str) -> None:

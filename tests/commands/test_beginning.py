@@ -93,3 +93,14 @@ def test_a_run_starts_from_a_vae_and_leaves_it_alone(tmp_path):
     assert status == 0, error
     assert "generate is finished" in out
     np.testing.assert_array_equal(read_folder(tmp_path / "run").body.mean, start.body.mean)
+
+
+def test_damaged_weights_of_a_start_are_said_before_data_are_built(tmp_path):
+    start, _ = exported_model(tmp_path / "start")
+    weights = start.path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    asked = ("train", "--config", "motiongpt3:test", f"--config.start={start.path}", "--workdir", tmp_path / "run")
+    status, out, error = call(*asked)
+    assert (status, out) == (2, "")
+    assert "model.safetensors' is not as it was written" in error
+    assert not (tmp_path / "run").exists()

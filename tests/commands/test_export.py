@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.inference.engine import Engine
-from motiongpt3_jax.inference.weights import write_weights
+from motiongpt3_jax.inference.exported import write_exported
 from motiongpt3_jax.interop import TIED, to_official
 from motiongpt3_jax.interop.latents import folded
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
@@ -59,7 +59,7 @@ def test_with_the_official_constant_no_weight_changes(tmp_path):
     folder, variables = exported_model(tmp_path / "model", "model.latent_scale=0.8457")
     config = Engine.load(folder.path).system.config
     tensors, state = to_official(variables.params, config), latent_state(config)
-    write_weights(folder.path / "model.safetensors", tensors, state, ("tune", 7))
+    write_exported(folder.path, folder, tensors, state, ("tune", 7))
     status, out, error = call("export", "--model", folder.path, "--format", "pytorch", "--out", tmp_path / "my.ckpt")
     assert status == 0, error
     assert "constant" not in out

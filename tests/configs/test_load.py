@@ -75,3 +75,46 @@ def test_official_switches_every_deviation_off():
 def test_official_asks_the_embedded_data_for_clips_that_it_can_make():
     assert get_config("tiny", "official").data.min_frames == get_config("tiny").data.min_frames
     assert get_config("base", "official").data.min_frames == 20
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("def get_config(:\n", "line 1: SyntaxError"),
+        ("\nimport nothing_like_this\n", "line 2: ModuleNotFoundError: No module named 'nothing_like_this'"),
+        ("def get_config():\n    raise KeyError('start')\n", "line 2: KeyError: 'start'"),
+        ("raise SystemExit(0)\n", "line 1: SystemExit: 0"),
+        ("config = 1\n", "has no function get_config"),
+        ("def get_config():\n    return {}\n", "get_config returns a dict; return an ml_collections.ConfigDict"),
+        ("def get_config(variant):\n    return variant\n", "missing a required argument: 'variant'"),
+    ],
+)
+def test_a_config_file_that_does_not_work_is_named_with_its_line(tmp_path, content, said):
+    path = tmp_path / "mine.py"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"config file '.*mine\.py'") as error:
+        load_config(str(path))
+    assert said in str(error.value)
+
+
+def test_more_words_than_a_config_takes_are_refused():
+    with pytest.raises(ValueError, match="config motiongpt3 does not take 'test:official:extra' behind its name"):
+        load_config("motiongpt3:test:official:extra")
+
+
+@pytest.mark.parametrize("text", ["5", "None", "{}"])
+def test_a_section_is_set_by_its_values_alone(text):
+    with pytest.raises(ValueError, match=r"config\.model is a section; set one of its values: .*model\.flow"):
+        load_config("motiongpt3:test", [f"model={text}"])
+
+
+@pytest.mark.parametrize("text", ["(" * 300, "-" * 20_000 + "1", "{[]: 1}"])
+def test_what_python_cannot_read_as_a_value_is_text(text):
+    assert load_config("motiongpt3:test", [f"tokenizer={text}"]).tokenizer == text
+    with pytest.raises(ValueError, match="learning_rate is float"):
+        load_config("motiongpt3:test", [f"stages.vae.optimizer.learning_rate={text}"])
+
+
+def test_a_number_of_more_digits_than_any_float_is_refused():
+    with pytest.raises(ValueError, match="learning_rate is float, and has more digits here than any float"):
+        load_config("motiongpt3:test", ["stages.vae.optimizer.learning_rate=0x" + "f" * 6000])

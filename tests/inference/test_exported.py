@@ -238,3 +238,11 @@ def test_a_name_that_the_hub_does_not_give_is_said_in_one_sentence(monkeypatch):
         FileNotFoundError, match=r"no model at 'some/body'.*the hub did not give it \(ConnectionError\)"
     ):
         resolve_model("some/body")
+
+
+def test_a_question_without_the_motion_that_it_is_about_is_not_brought_along(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = {"class": "m2t", "input": ["What does it show?"], "output": ["<Caption_Placeholder>"]}
+    (tmp_path / "own.json").write_text(json.dumps({"Ours": {"m2t": lines}}))
+    exported_model(tmp_path / "model", "stages.align_bare.templates=own.json", "run=('align_bare',)")
+    assert read_folder(tmp_path / "model").questions.keys() == {"t2m"}

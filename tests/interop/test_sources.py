@@ -63,3 +63,17 @@ def test_what_the_hub_does_not_have_is_said(hub):
         find_source("many/files/d.ckpt")
     with pytest.raises(FileNotFoundError, match=r"--from nothing\.ckpt: there is nothing"):
         find_source("nothing.ckpt")
+
+
+def test_the_weights_of_our_own_model_are_asked_for_by_their_folder(tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / "config.json").write_text('{"config": {}, "skeleton": "humanml3d"}')
+    with pytest.raises(ValueError, match=r"the weights of one of our models; give its folder .*"):
+        find_source(str(tmp_path / "model.safetensors"))
+
+
+@pytest.mark.parametrize("content", ["5", "null", "[" * 100_000])
+def test_a_config_of_any_content_beside_a_checkpoint_is_no_matter(tmp_path, content):
+    (tmp_path / "a.ckpt").touch()
+    (tmp_path / "config.json").write_text(content)
+    assert find_source(str(tmp_path)) == tmp_path / "a.ckpt"

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
+from motiongpt3_jax import hub
 from motiongpt3_jax.text import load_tokenizer, train_tokenizer
 
 CAPTIONS = ["a person walks forward.", "a person walks back and waves", "the person runs forward"] * 3
@@ -132,3 +133,14 @@ def test_a_tokenizer_without_an_end_is_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_text('{"version": "1.0", "model": {"type": "BPE", "vocab": {}, "merges": []}}')
     with pytest.raises(ValueError, match=r"<\|endoftext\|> must be the last of its 0 ids"):
         load_tokenizer(tmp_path)
+
+
+def test_too_large_a_vocabulary_is_refused():
+    with pytest.raises(ValueError, match="999999999 ids was asked for; 262144 are the most"):
+        train_tokenizer(CAPTIONS, 999_999_999)
+
+
+def test_a_tokenizer_on_the_hub_is_its_files(trained, tmp_path, monkeypatch):
+    trained.save(tmp_path / "there")
+    monkeypatch.setattr(hub, "snapshot", lambda name, files: tmp_path / "there")
+    assert load_tokenizer("some/body").encode("a person") == trained.encode("a person")

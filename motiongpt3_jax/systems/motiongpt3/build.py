@@ -4,18 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from motiongpt3_jax.models import DecoderConfig, HeadConfig, StreamConfig, VaeConfig
+from motiongpt3_jax.systems.motiongpt3.check import OBJECTIVES, SHARING, check_model, check_objective, motion_width
 from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, MotionGPT3Config, VaeObjective
-
-SHARING = {
-    "all": lambda layer, layers: True,
-    "none": lambda layer, layers: False,
-    "odd": lambda layer, layers: layer % 2 == 0,
-    "last_third": lambda layer, layers: layer >= int(layers * 2 / 3),
-}
-"""Which layers share attention between the streams (`attention_mode`); "odd" counts layers from 1."""
-
-OBJECTIVES = {"vae": VaeObjective, "text": LanguageObjective, "language": LanguageObjective}
-"""The objective of each loss."""
 
 
 def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) -> MotionGPT3Config:
@@ -27,16 +17,13 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
       vocabulary: the tokenizer's ids without those that the system adds.
 
     Raises:
-      ValueError: for an unknown attention mode, or widths that heads do not divide.
+      ValueError: a size is none, is missing, or does not go with another; says which.
     """
+    check_model(model)
     decoder, head = model["decoder"], model["head"]
     common = {"dropout": model["dropout"], "dtype": model["dtype"]}
     mode = decoder["attention_mode"]
-    if mode not in SHARING:
-        raise ValueError(f"model.decoder.attention_mode is {mode!r}; choose one of {', '.join(SHARING)}")
-    width, motion = decoder["width"], round(decoder["width"] * decoder["motion_factor"])
-    if width % decoder["heads"]:
-        raise ValueError(f"model.decoder.width {width} is not a multiple of its {decoder['heads']} heads")
+    width, motion = decoder["width"], motion_width(decoder)
     vae = VaeConfig(features=features, **common, **model["vae"])
     return MotionGPT3Config(
         vae=vae,
@@ -72,8 +59,7 @@ def build_objective(loss: str, values: Mapping[str, Any]) -> VaeObjective | Lang
     """The objective of a stage.
 
     Raises:
-      ValueError: for a loss that MotionGPT3 does not have.
+      ValueError: MotionGPT3 has no such loss, or the loss no such weight.
     """
-    if loss not in OBJECTIVES:
-        raise ValueError(f"MotionGPT3 has no loss {loss!r}; choose one of {', '.join(OBJECTIVES)}")
+    check_objective(loss, values)
     return OBJECTIVES[loss](**values)

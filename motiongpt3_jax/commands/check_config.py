@@ -1,0 +1,299 @@
+"""Validation of a config, whole and once, before anything of a run is built or written."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from motiongpt3_jax.data_pipelines.humanml3d import open_folder
+from motiongpt3_jax.data_pipelines.procedural import Options, fitting
+from motiongpt3_jax.data_pipelines.sources import SOURCES
+from motiongpt3_jax.inference.check_folder import LONGEST, SYSTEM
+from motiongpt3_jax.interop import parameter_shapes
+from motiongpt3_jax.systems.motiongpt3.build import build_config
+from motiongpt3_jax.systems.motiongpt3.check import OBJECTIVES, check_layout, check_model, check_objective
+from motiongpt3_jax.text import PIECES, Subtask, load_templates
+from motiongpt3_jax.text.tokenizer import check_size
+from motiongpt3_jax.training import partition
+from motiongpt3_jax.values import (
+    FLAG,
+    NAME,
+    PATTERN,
+    SECTION,
+    TEXT,
+    Rule,
+    check_values,
+    none_or,
+    one_of,
+    pair_of,
+    real,
+    sequence_of,
+    whole,
+)
+
+STEPS, SLOTS = whole(1, 10**9), whole(0, 10**6)
+EVERY = whole(0, 10**9)
+"""Steps between two events; 0 is never."""
+
+CONFIG = {
+    "system": one_of(SYSTEM),
+    "seed": whole(0, 2**31 - 1),
+    "model": SECTION,
+    "tokenizer": NAME,
+    "pretrained": TEXT,
+    "start": TEXT,
+    "data": SECTION,
+    "layout": SECTION,
+    "mesh": SECTION,
+    "run": sequence_of(NAME),
+    "stages": SECTION,
+}
+DATA = {
+    "source": one_of(*SOURCES),
+    "path": TEXT,
+    "min_frames": whole(1, LONGEST),
+    "max_frames": whole(1, LONGEST),
+    "on_bad": one_of("stop", "skip"),
+    "clips": whole(1, 10**8),
+    "sequences": real(0, 1),
+    "shuffle": FLAG,
+    "crop": FLAG,
+    "workers": whole(0, 1024),
+}
+MESH = {
+    "data": Rule("a whole number from 1 on, or -1", lambda value: whole(1, 2**20).holds(value) or value == -1),
+    "fsdp": whole(1, 2**20),
+    "tensor": whole(1, 2**20),
+}
+STAGE = {
+    "loss": one_of(*OBJECTIVES),
+    "objective": SECTION,
+    "trainable": sequence_of(PATTERN, least=1),
+    "steps": STEPS,
+    "optimizer": SECTION,
+    "batch": SECTION,
+    "templates": TEXT,
+    "subtasks": sequence_of(pair_of(NAME, real(0, 1e6))),
+    "log_every": STEPS,
+    "evaluate_every": EVERY,
+    "checkpoint_every": STEPS,
+    "keep_every": EVERY,
+    "sample_every": EVERY,
+    "validation_batches": EVERY,
+}
+OPTIMIZER = {
+    "learning_rate": real(0, 1e3),
+    "groups": sequence_of(pair_of(PATTERN, real(0, 1e6))),
+    "b1": real(0, 1, below=True),
+    "b2": real(0, 1, below=True),
+    "eps": real(0, 1, above=True),
+    "weight_decay": real(0, 1e3),
+    "clip_norm": none_or(real(0, 1e9, above=True)),
+    "warmup_steps": none_or(EVERY),
+    "schedule": one_of("constant", "cosine"),
+    "final_learning_rate": real(0, 1e3),
+    "accumulate": whole(1, 10**6),
+    "ema": none_or(real(0, 1, below=True)),
+}
+BATCH = {
+    "rows": whole(1, 10**6),
+    "text_slots": SLOTS,
+    "motion_slots": SLOTS,
+    "clips": sequence_of(pair_of(whole(1, LONGEST), whole(1, 10**4))),
+    "outputs": whole(0, 10**4),
+    "samples": whole(1, 10**4),
+}
+FOLDER = Rule(
+    "the name of a folder", lambda value: NAME.holds(value) and value not in (".", "..") and not set(value) & {*"/\\"}
+)
+TRAINED = re.compile(r"train:(.*)", re.DOTALL)
+"""A tokenizer that is trained on the captions, and its size."""
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raises ValueError when a value of a config is none, or does not go with another; says which, and what is.
+
+    Looks at nothing but the config, and at the files of templates that it names: what else it names may be gone when
+    a run goes on.
+
+    Args:
+      config: plain values.
+    """
+    check_values("config", config, CONFIG)
+    check_model(config["model"], "config.model")
+    check_layout(config["layout"], "config.layout")
+    check_values("config.mesh", config["mesh"], MESH)
+    check_data(config["data"])
+    trained_size(config["tokenizer"])
+    if trained_size(config["tokenizer"]) and config["pretrained"]:
+        raise ValueError(
+            f"config.pretrained is {config['pretrained']!r}, and config.tokenizer {config['tokenizer']!r}: it "
+            "needs the tokenizer that it was trained with; set config.tokenizer to its folder or hub name"
+        )
+    check_run(config)
+    # Which parameters there are does not depend on the features and the vocabulary.
+    parameters = list(parameter_shapes(build_config(config["model"], features=1, vocabulary=1)))
+    for name in config["run"]:
+        check_stage(name, config, parameters)
+
+
+def trained_size(tokenizer: str) -> int | None:
+    """The size of a tokenizer that is to be trained on the captions; None for one that is named.
+
+    Raises:
+      ValueError: it is no size.
+    """
+    found = TRAINED.fullmatch(tokenizer)
+    if not found:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}", found[1]):
+        raise ValueError(f"config.tokenizer is {tokenizer!r}; write train:SIZE, for example train:1024")
+    check_size(int(found[1]))
+    return int(found[1])
+
+
+def check_data(data: Mapping[str, Any]) -> None:
+    """Raises ValueError when no clips can be made or read so."""
+    check_values("config.data", data, DATA)
+    least, most = data["min_frames"], data["max_frames"]
+    if least > most:
+        raise ValueError(
+            f"config.data.min_frames is {least}, and config.data.max_frames {most}: clips must have some length"
+        )
+    if data["source"] == "procedural" and not data["path"]:
+        # Its frames are those of joints, of which features lose one.
+        try:
+            fitting(Options(least + 1, most + 1, data["sequences"]))
+        except ValueError as error:
+            raise ValueError(f"config.data.min_frames {least}, config.data.max_frames {most}: {error}") from None
+
+
+def check_run(config: Mapping[str, Any]) -> None:
+    """Raises ValueError when there is nothing to train, or the stages that are run are none of the config's."""
+    run, stages = config["run"], config["stages"]
+    for name in run:
+        if name not in stages:
+            raise ValueError(f"config.run names a stage {name!r}; config.stages has: {', '.join(map(str, stages))}")
+    if len({*run}) < len(run):
+        raise ValueError(f"config.run names a stage twice: {', '.join(run)}; each is run once")
+    if not stages_to_run(config):
+        left = "; a pretrained text branch is not pretrained again" if run else ""
+        raise ValueError(f"config.run names no stage to train{left}; config.stages has: {', '.join(stages)}")
+    for name in run:
+        if not FOLDER.holds(name):
+            raise ValueError(f"config.run names a stage {name!r}; its name must be {FOLDER.words}")
+
+
+def stages_to_run(config: Mapping[str, Any]) -> list[str]:
+    """Names of the stages to run, in order; a pretrained text branch is not pretrained again."""
+    return [name for name in config["run"] if name != "text" or not config["pretrained"]]
+
+
+def check_stage(name: str, config: Mapping[str, Any], parameters: Sequence[str]) -> None:
+    """Raises ValueError when a stage cannot be trained as it is described; `parameters` are the paths of all."""
+    path, stage = f"config.stages.{name}", config["stages"][name]
+    check_values(path, stage, STAGE)
+    check_values(f"{path}.optimizer", stage["optimizer"], OPTIMIZER, optional=("eps",))
+    check_values(f"{path}.batch", stage["batch"], BATCH)
+    check_objective(stage["loss"], stage["objective"], f"{path}.objective")
+    check_trainable(path, stage, parameters)
+    check_clips(path, stage["batch"], config)
+    if stage["loss"] == "vae":
+        if stage["templates"]:
+            raise ValueError(f"{path}.templates is {stage['templates']!r}; the loss vae reads no text: leave it empty")
+        return
+    if not stage["templates"]:
+        raise ValueError(f"{path}.templates is empty; the loss {stage['loss']} needs instruction templates")
+    try:
+        subtasks = load_templates(stage["templates"])
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path}.templates: {error}") from None
+    check_tasks(path, stage, subtasks)
+    check_positions(path, config)
+
+
+def check_trainable(path: str, stage: Mapping[str, Any], parameters: Sequence[str]) -> None:
+    """Raises ValueError when a pattern matches no parameter."""
+    try:
+        partition.check(parameters, stage["trainable"])
+    except ValueError as error:
+        raise ValueError(f"{path}.trainable: {error}") from None
+    trained = [name for name in parameters if partition.matches(name, stage["trainable"])]
+    for pattern, _ in stage["optimizer"]["groups"]:
+        if not any(re.fullmatch(pattern, name) for name in trained):
+            raise ValueError(f"{path}.optimizer.groups: {pattern!r} matches no parameter that trains; correct it")
+
+
+def check_clips(path: str, batch: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Raises ValueError when clips find no room in a batch, or in the VAE."""
+    frames = [count for count, _ in batch["clips"]]
+    if frames != sorted({*frames}):
+        raise ValueError(f"{path}.batch.clips has the lengths {frames}; order them from short to long, each once")
+    vae, most = config["model"]["vae"], config["data"]["max_frames"]
+    room = vae["max_frames"] - 2 * vae["latents"]
+    if frames and frames[-1] > room:
+        raise ValueError(f"{path}.batch.clips has clips of {frames[-1]} frames; the VAE reads {room} at most")
+    if frames and frames[-1] < most:
+        raise ValueError(
+            f"{path}.batch.clips has clips of {frames[-1]} frames at most, and config.data.max_frames is {most}: "
+            "add longer ones"
+        )
+    if not frames and not batch["text_slots"]:
+        raise ValueError(f"{path}.batch has no clips and no text_slots: nothing could be trained on")
+
+
+def check_tasks(path: str, stage: Mapping[str, Any], subtasks: Mapping[str, Subtask]) -> None:
+    """Raises ValueError when there is no such sub-task, or a row has no room for one of its samples."""
+    names = [name for name, _ in stage["subtasks"]]
+    unknown = [name for name in names if name not in subtasks]
+    if unknown:
+        raise ValueError(f"{path}.subtasks names {unknown[0]!r}; the templates have: {', '.join(subtasks)}")
+    if len({*names}) < len(names):
+        raise ValueError(f"{path}.subtasks names a sub-task twice: {', '.join(names)}")
+    visited = {name for name, visits in stage["subtasks"] if visits} if names else {*subtasks}
+    if not visited:
+        raise ValueError(f"{path}.subtasks gives no sub-task any visits; give one more than 0")
+    batch = stage["batch"]
+    if not batch["text_slots"]:
+        raise ValueError(f"{path}.batch.text_slots is 0; the loss {stage['loss']} needs room for text")
+    for name in sorted(visited):
+        pieces = PIECES[subtasks[name].task]
+        clips, outputs = len(pieces.shares), len(pieces.shares) - pieces.inputs
+        room = {"clips": sum(count for _, count in batch["clips"]), "outputs": batch["outputs"]}
+        for key, need in (("clips", clips), ("outputs", outputs)):
+            if room[key] < need:
+                raise ValueError(
+                    f"{path}.batch.{key} has room for {room[key]}, and the sub-task {name!r} takes {need}: give more"
+                )
+        if clips and not batch["motion_slots"]:
+            raise ValueError(f"{path}.batch.motion_slots is 0, and the sub-task {name!r} has motions: give more")
+
+
+def check_positions(path: str, config: Mapping[str, Any]) -> None:
+    """Raises ValueError when sequences may be longer than the decoder's table of positions."""
+    slots, start = config["layout"]["slots"], config["layout"]["start"]
+    most = config["model"]["decoder"]["max_positions"]
+    if slots + start > most:
+        raise ValueError(
+            f"{path}: config.layout.slots {slots} and config.layout.start {start} make sequences that end beyond "
+            f"config.model.decoder.max_positions {most}: take fewer, or more positions"
+        )
+
+
+def check_places(config: Mapping[str, Any]) -> None:
+    """Raises ValueError or FileNotFoundError when the data that a config names are not there, before any are built."""
+    data = config["data"]
+    if not data["path"]:
+        if data["source"] != "procedural":
+            raise ValueError(f"config.data.path is empty; the source {data['source']} is read from a folder: give it")
+        return
+    folder = Path(os.path.expanduser(data["path"]))
+    if not folder.is_dir():
+        raise FileNotFoundError(f"config.data.path is {data['path']!r}: there is no such folder")
+    if not (folder / "metadata.json").is_file():
+        if data["source"] == "procedural":
+            raise ValueError(
+                f"config.data.path is {data['path']!r}, where no built clips lie; leave it out to have them made"
+            )
+        open_folder(folder)

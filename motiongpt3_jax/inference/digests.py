@@ -1,0 +1,51 @@
+"""SHA-256 digests of a model's files: written with them, compared when they are read.
+
+They stand in `config.json` under "sha256", by the names of the files; that of `config.json` itself is of all the rest
+that it says, whatever its spaces.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+CONFIG = "config.json"
+SHA256 = "sha256"
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with open(path, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def config_digest(said: Mapping[str, Any]) -> str:
+    """SHA-256 of what a `config.json` says, apart from its digests."""
+    # Through JSON and back: tuples are lists there, and numbers as keys are text.
+    rest = {key: value for key, value in json.loads(json.dumps(said)).items() if key != SHA256}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def with_digests(said: Mapping[str, Any], folder: Path, files: Sequence[str]) -> dict[str, Any]:
+    """What a `config.json` says, with the digests of these files and its own."""
+    return {**said, SHA256: {name: file_digest(folder / name) for name in files} | {CONFIG: config_digest(said)}}
+
+
+def check_config_digest(path: Path, said: Mapping[str, Any]) -> None:
+    """Raises ValueError when a `config.json` is not as it was written."""
+    _compare(path, CONFIG, said.get(SHA256, {}), lambda: config_digest(said))
+
+
+def check_file_digest(folder: Path, name: str, digests: Mapping[str, str]) -> None:
+    """Raises ValueError when a file of a model's folder is not as it was written; its reader says when it is gone."""
+    if (folder / name).is_file():
+        _compare(folder / name, name, digests, lambda: file_digest(folder / name))
+
+
+def _compare(path: Path, name: str, digests: Mapping[str, str], digest: Callable[[], str]) -> None:
+    if name in digests and digests[name] != digest():
+        raise ValueError(
+            f"'{path}' is not as it was written (another SHA-256): it is damaged, or was edited. Export or download "
+            f'the model anew; if the change is meant, take "{name}" out of "{SHA256}" in its {CONFIG}'
+        )

@@ -1,0 +1,128 @@
+"""Validation of plain values: numbers, words and switches as a config or a JSON file holds them."""
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MOST_SHOWN = 60
+"""Characters of a wrong value that an error repeats."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must be.
+
+    Attributes:
+      words: the same in words, as the end of a sentence: "a whole number from 1 to 64".
+      holds: whether a value is that.
+    """
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+def whole(least: int, most: int) -> Rule:
+    """A whole number in a closed range; a truth value is none."""
+    return Rule(
+        f"a whole number from {least} to {most}",
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most,
+    )
+
+
+def real(least: float, most: float, above: bool = False, below: bool = False) -> Rule:
+    """A finite number in a range, which `above` and `below` leave open at its ends."""
+
+    def holds(value: Any) -> bool:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        # No comparison holds for NaN.
+        return (value > least if above else value >= least) and (value < most if below else value <= most)
+
+    ends = f"{'above' if above else 'from'} {least:g} {'and below' if below else 'to'} {most:g}"
+    return Rule(f"a number {ends}", holds)
+
+
+def none_or(rule: Rule) -> Rule:
+    """None, or what the rule says."""
+    return Rule(f"{rule.words}, or None", lambda value: value is None or rule.holds(value))
+
+
+def sequence_of(rule: Rule, least: int = 0) -> Rule:
+    """A tuple or a list of values."""
+    return Rule(
+        f"{'one or more in a tuple' if least else 'a tuple'}, each {rule.words}",
+        lambda value: isinstance(value, tuple | list) and len(value) >= least and all(map(rule.holds, value)),
+    )
+
+
+def pair_of(first: Rule, second: Rule) -> Rule:
+    """A tuple or a list of two values."""
+    return Rule(
+        f"a pair of {first.words} and {second.words}",
+        lambda value: (
+            isinstance(value, tuple | list) and len(value) == 2 and first.holds(value[0]) and second.holds(value[1])
+        ),
+    )
+
+
+def one_of(*names: str) -> Rule:
+    """One of some words."""
+    return Rule(f"one of {', '.join(names)}", lambda value: isinstance(value, str) and value in names)
+
+
+def _is_pattern(value: Any) -> bool:
+    try:
+        re.compile(value)
+    except (re.error, RecursionError, OverflowError, TypeError):
+        return False
+    return isinstance(value, str)
+
+
+FLAG = Rule("True or False", lambda value: isinstance(value, bool))
+TEXT = Rule("text", lambda value: isinstance(value, str) and "\0" not in value)
+NAME = Rule("text that is not empty", lambda value: TEXT.holds(value) and bool(value.strip()))
+PATTERN = Rule("a regular expression", _is_pattern)
+SECTION = Rule("a section with keys", lambda value: isinstance(value, Mapping))
+
+
+def check_values(
+    path: str, values: Any, rules: Mapping[str, Rule], optional: Collection[str] = (), others: bool = False
+) -> None:
+    """Raises ValueError when a section lacks a key, has one that there is not, or one of another kind or range.
+
+    Args:
+      path: where the section stands, as errors name it: "model.vae".
+      values: the section.
+      rules: what each key must be.
+      optional: keys that may be missing.
+      others: whether there may be further keys.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{path} is {shown(values)}; it must be {SECTION.words}")
+    for key, rule in rules.items():
+        if key not in values and key not in optional:
+            near = difflib.get_close_matches(key, [str(other) for other in values if other not in rules], n=1)
+            raise ValueError(f"{path} has no {key!r}" + (f"; is {near[0]!r} meant to be it?" if near else ""))
+        if key in values:
+            check_value(f"{path}.{key}", values[key], rule)
+    unknown = [] if others else [key for key in values if key not in rules]
+    if unknown:
+        raise ValueError(f"{path} has the unknown key {shown(unknown[0])}; there are: {', '.join(rules)}")
+
+
+def check_value(path: str, value: Any, rule: Rule) -> None:
+    """Raises ValueError when one value is not what it must be."""
+    if not rule.holds(value):
+        raise ValueError(f"{path} is {shown(value)}; it must be {rule.words}")
+
+
+def shown(value: Any) -> str:
+    """A value as an error repeats it: in one line, and not all of it."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # numbers of thousands of digits, lists in lists in lists
+        text = f"a {type(value).__name__} too large to show"
+    text = " ".join(text.split())
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."

@@ -1,0 +1,46 @@
+"""Arguments that several commands share."""
+
+import pytest
+
+from motiongpt3_jax.commands.arguments import output_file, user_path
+from tests.commands.conftest import call
+from tests.fuzz.cases import command
+
+
+def test_a_home_that_nobody_has_is_said_for_every_path():
+    for asked in (
+        ("convert", "--motion", "~nobody9/a.npy", "--to", "npz"),
+        ("export", "--model", "x", "--format", "safetensors", "--out", "~nobody9/x"),
+        ("data", "check", "humanml3d", "--path", "~nobody9/x"),
+        ("train", "--config", "motiongpt3:test", "--workdir", "~nobody9/x"),
+    ):
+        status, said = command(*asked)
+        assert status == 2
+        assert "no home folder is known for ~nobody9" in said
+
+
+def test_the_home_folder_is_put_in_where_a_shell_does_not(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert user_path("~/runs/demo") == "/home/me/runs/demo"
+    assert user_path("some/body") == "some/body"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--steps", "0"), "steps of a motion is 0"),
+        (("--steps", "99999999"), "--steps 99999999: 10000 are the most"),
+        (("--seed", "-1"), "seed -1: give whole numbers"),
+        (("--samples", "99999999999"), "--samples 99999999999: 100000 are the most"),
+        (("--eta", "2"), "eta of a motion is 2.0"),
+    ],
+)
+def test_what_no_model_can_do_is_said_before_the_model_is_looked_for(more, said, tmp_path):
+    status, _, error = call("generate", "--model", "nowhere", "--text", "a", "--out", tmp_path / "x", *more)
+    assert status == 2
+    assert said in error
+
+
+def test_asking_for_a_file_of_results_makes_no_folder(tmp_path):
+    assert output_file("--json", str(tmp_path / "deep" / "a.json")) == tmp_path / "deep" / "a.json"
+    assert not (tmp_path / "deep").exists()
