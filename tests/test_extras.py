@@ -83,10 +83,12 @@ def outcomes(request, tmp_path_factory):
     for name, text in MODULES.items():
         (folder / name).write_text(text)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = torch\n")
-    package = folder / ("there" if request.param == "installed" else "elsewhere") / "torch"
-    package.mkdir(parents=True)
-    for name in ("__init__.py", "nn.py"):
-        (package / name).write_text("")
+    if request.param == "installed":
+        (folder / "there" / "torch").mkdir(parents=True)
+        for name in ("__init__.py", "nn.py"):
+            (folder / "there" / "torch" / name).write_text("")
+    else:  # The real one may be.
+        (folder / "conftest.py").write_text("import sys\nsys.modules['torch'] = None\n")
     done = subprocess.run(
         [
             sys.executable,
