@@ -4,21 +4,26 @@
 PYTHON ?= $(shell for python in python3 python3.12 python3.13 python3.11 python; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 WORKERS ?= 2
-# Further packages for the environment: torch, where the tests against PyTorch are to run.
-EXTRAS ?=
+# What the tests against PyTorch are run with: any requirement that pip understands, as torch==2.13.0.
+TORCH ?= torch
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 INSTALLED := $(VENV)/installed
+# The environment of the tests against PyTorch borrows the packages of the other, which stays as it is.
+TORCH_VENV := .venv-torch
+TORCH_RUN := $(TORCH_VENV)/bin/python -m
+TORCH_INSTALLED := $(TORCH_VENV)/installed
 
-.PHONY: help demo test test-all lint format install clean
+.PHONY: help demo test test-torch test-all lint format install clean
 
 help:
-	@echo "make demo      train a small model on embedded data, and generate and caption motions with it"
-	@echo "make test      style, import contracts and tests: at most 10 minutes on two cores"
-	@echo "make test-all  the slow tests as well"
-	@echo "make lint      style and import contracts alone"
-	@echo "make format    puts the style right where a tool can"
-	@echo "make clean     removes the environment and what was built"
+	@echo "make demo        train a small model on embedded data, and generate and caption motions with it"
+	@echo "make test        style, import contracts and tests: at most 10 minutes on two cores"
+	@echo "make test-torch  the tests against PyTorch, which it installs beside (TORCH=torch==2.13.0 chooses a version)"
+	@echo "make test-all    the slow tests as well, and those against PyTorch"
+	@echo "make lint        style and import contracts alone"
+	@echo "make format      puts the style right where a tool can"
+	@echo "make clean       removes the environments and what was built"
 
 demo: install
 	$(RUN) motiongpt3_jax demo --out runs/demo
@@ -26,8 +31,12 @@ demo: install
 test: lint-style
 	$(RUN) pytest -n $(WORKERS) --dist loadfile -m "not slow" --durations=10 $(PYTEST_ARGS)
 
-test-all: lint-style
+test-all: lint-style $(TORCH_INSTALLED)
 	$(RUN) pytest -n $(WORKERS) --dist loadfile --durations=20 $(PYTEST_ARGS)
+	$(TORCH_RUN) pytest -m torch
+
+test-torch: $(TORCH_INSTALLED)
+	$(TORCH_RUN) pytest -n $(WORKERS) --dist loadfile -m "torch and not slow" --durations=5 $(PYTEST_ARGS)
 
 lint: lint-style
 	$(RUN) pytest -q tests/test_house.py
@@ -46,8 +55,18 @@ install: $(INSTALLED)
 $(INSTALLED): setup.py pyproject.toml
 	@test -n "$(PYTHON)" || { echo "There is no Python 3.11 or later with venv here; set PYTHON=/path/to/python."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) pip install --quiet --disable-pip-version-check $(EXTRAS) --editable '.[dev]'
+	$(RUN) pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# `addsitedir` reads the other environment's .pth files too, among them that of this project.
+$(TORCH_INSTALLED): $(INSTALLED)
+	rm -rf $(TORCH_VENV)
+	$(RUN) venv $(TORCH_VENV)
+	$(VENV)/bin/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
+		> "$$($(TORCH_VENV)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/borrowed.pth"
+	$(TORCH_RUN) pip install --quiet --disable-pip-version-check '$(TORCH)'
+	$(TORCH_VENV)/bin/python -c "import torch"
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf $(VENV) $(TORCH_VENV) build dist .cache .ruff_cache .pytest_cache *.egg-info

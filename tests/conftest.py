@@ -10,6 +10,9 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
+import pytest  # noqa: E402
+
+from tests import extras  # noqa: E402
 from tests.golden import (  # noqa: E402, F401
     pytest_make_collect_report,
     pytest_runtest_makereport,
@@ -17,3 +20,8 @@ from tests.golden import (  # noqa: E402, F401
     pytest_terminal_summary,
 )
 from tests.trained import trained  # noqa: E402, F401
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Only tests with a marker see what extras bring."""
+    config.pluginmanager.register(extras)

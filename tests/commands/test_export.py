@@ -1,5 +1,6 @@
 """Exports as a user makes them, from a model with random weights."""
 
+import importlib
 import sys
 
 import jax
@@ -22,7 +23,7 @@ def model(tmp_path_factory):
 
 
 def checkpoint(path):
-    torch = pytest.importorskip("torch")
+    torch = importlib.import_module("torch")
     return {name: x.numpy() for name, x in torch.load(path, weights_only=True)["state_dict"].items()}
 
 
@@ -38,6 +39,7 @@ def test_a_folder_is_written_and_is_the_same_model(model, tmp_path):
     assert engine.trained == ("tune", 7)
 
 
+@pytest.mark.torch
 def test_a_checkpoint_holds_the_folded_weights_and_says_so(model, tmp_path):
     folder, variables = model
     status, out, error = call("export", "--model", folder.path, "--format", "pytorch", "--out", tmp_path / "my.ckpt")
@@ -55,6 +57,7 @@ def test_a_checkpoint_holds_the_folded_weights_and_says_so(model, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["my.ckpt", "my_Mean.npy", "my_Std.npy"]
 
 
+@pytest.mark.torch
 def test_with_the_official_constant_no_weight_changes(tmp_path):
     folder, variables = exported_model(tmp_path / "model", "model.latent_scale=0.8457")
     config = Engine.load(folder.path).system.config
@@ -72,7 +75,7 @@ def test_with_the_official_constant_no_weight_changes(tmp_path):
     ("format", "out", "said"),
     [
         ("safetensors", "full", "--out full: the folder holds something else"),
-        ("pytorch", "full", "--out full: a folder stands there; give a file"),
+        pytest.param("pytorch", "full", "--out full: a folder stands there; give a file", marks=pytest.mark.torch),
     ],
 )
 def test_what_stands_in_the_way_is_said_and_left_alone(model, tmp_path, monkeypatch, format, out, said):
@@ -85,6 +88,7 @@ def test_what_stands_in_the_way_is_said_and_left_alone(model, tmp_path, monkeypa
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["thesis.tex"]
 
 
+@pytest.mark.torch
 def test_a_model_with_untrained_parts_becomes_no_checkpoint(tmp_path):
     folder, _ = exported_model(tmp_path / "model", untrained=("motion",))
     status, _, error = call("export", "--model", folder.path, "--format", "pytorch", "--out", tmp_path / "my.ckpt")
@@ -93,6 +97,7 @@ def test_a_model_with_untrained_parts_becomes_no_checkpoint(tmp_path):
     assert not (tmp_path / "my.ckpt").exists()
 
 
+@pytest.mark.torch
 def test_a_rectified_flow_is_exported_with_a_warning(tmp_path):
     folder, _ = exported_model(tmp_path / "model", "model.flow=True")
     status, _, error = call("export", "--model", folder.path, "--format", "pytorch", "--out", tmp_path / "my.ckpt")

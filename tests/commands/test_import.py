@@ -65,9 +65,9 @@ VARIANTS = {
 }
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_checkpoint_comes_back_bit_by_bit_and_its_sizes_need_not_be_said(variant, given, tmp_path):
-    pytest.importorskip("torch")
     state = filled_state(*VARIANTS[variant])
     write_checkpoint(tmp_path / "official.ckpt", state)
     mode = [f"--config.{text}" for text in VARIANTS[variant] if "attention_mode" in text]
@@ -246,9 +246,9 @@ def test_what_is_missing_is_said(given, tmp_path, monkeypatch):
     assert "--from nothing.ckpt: there is nothing" in error
 
 
+@pytest.mark.torch
 @pytest.mark.slow
 def test_the_full_size_takes_less_than_a_minute_and_four_gigabytes(given, tmp_path):
-    pytest.importorskip("torch")
     config = build_config(load_config("motiongpt3:base").model.to_dict(), features=263, vocabulary=VOCABULARY)
     rng = np.random.default_rng(0)
     state = {entry.key: rng.standard_normal(entry.shape, np.float32) for entry in entries(config)}

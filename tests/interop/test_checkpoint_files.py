@@ -1,5 +1,6 @@
 """Files of tensors as they come: PyTorch's, Lightning's, safetensors, and what is none."""
 
+import importlib
 import sys
 from collections import OrderedDict
 
@@ -13,9 +14,11 @@ from motiongpt3_jax.interop.checkpoint_files import as_float32, read_state_dict,
 
 @pytest.fixture
 def torch():
-    return pytest.importorskip("torch")
+    """PyTorch, of tests that carry the marker."""
+    return importlib.import_module("torch")
 
 
+@pytest.mark.torch
 def test_tensors_of_every_kind_and_layout_come_in_as_they_are(torch, tmp_path):
     table = torch.arange(12.0).reshape(3, 4)
     tensors = {
@@ -39,6 +42,7 @@ def test_tensors_of_every_kind_and_layout_come_in_as_they_are(torch, tmp_path):
     assert found["rough"].dtype == jnp.bfloat16
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("wrapping", ["", "module.", "module._orig_mod."])
 def test_a_training_frameworks_checkpoint_gives_its_state_dict(torch, tmp_path, wrapping):
     module = torch.nn.Linear(2, 3)
@@ -54,6 +58,7 @@ def test_a_training_frameworks_checkpoint_gives_its_state_dict(torch, tmp_path, 
     np.testing.assert_array_equal(found["weight"], module.weight.detach().numpy())
 
 
+@pytest.mark.torch
 def test_settings_whose_library_is_not_installed_are_passed_over(torch, tmp_path, monkeypatch):
     class DictConfig(dict):
         """Of a library that only the writer has."""
@@ -72,6 +77,7 @@ def test_settings_whose_library_is_not_installed_are_passed_over(torch, tmp_path
     assert "omegaconf" not in sys.modules
 
 
+@pytest.mark.torch
 def test_reading_needs_no_pytorch(torch, tmp_path, monkeypatch):
     torch.save({"weight": torch.ones(2)}, tmp_path / "a.pt")
     monkeypatch.setitem(sys.modules, "torch", None)
@@ -116,6 +122,7 @@ def test_what_becomes_float32_is_said():
     assert as_float32({"c": state["c"]})[1] == ""
 
 
+@pytest.mark.torch
 def test_what_is_written_is_read_back_and_tied_tensors_are_one(torch, tmp_path):
     table = np.arange(6, dtype=np.float32).reshape(2, 3)
     write_checkpoint(tmp_path / "a.ckpt", {"a": table, "b": table, "c": table.copy()})
@@ -125,6 +132,7 @@ def test_what_is_written_is_read_back_and_tied_tensors_are_one(torch, tmp_path):
     assert loaded["a"].data_ptr() == loaded["b"].data_ptr() != loaded["c"].data_ptr()
 
 
+@pytest.mark.torch
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one_and_nothing_beside_it(torch, tmp_path, monkeypatch):
     def full(state, path):
         path.write_bytes(b"half")
@@ -153,6 +161,7 @@ def test_a_file_of_another_kind_is_said(tmp_path, content, said):
         read_state_dict(tmp_path / "a.ckpt")
 
 
+@pytest.mark.torch
 def test_a_download_that_stopped_is_said(torch, tmp_path):
     torch.save({"weight": torch.ones(1000)}, tmp_path / "a.pt")
     content = (tmp_path / "a.pt").read_bytes()
@@ -162,6 +171,7 @@ def test_a_download_that_stopped_is_said(torch, tmp_path):
             read_state_dict(tmp_path / name)
 
 
+@pytest.mark.torch
 def test_a_file_without_tensors_is_said(torch, tmp_path):
     torch.save({"epoch": 3, "model": "big"}, tmp_path / "a.pt")
     with pytest.raises(ValueError, match="holds no state dict: its keys are epoch, model"):

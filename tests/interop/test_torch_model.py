@@ -29,8 +29,10 @@ from motiongpt3_jax.systems.motiongpt3.forward import streams
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
 from motiongpt3_jax.systems.motiongpt3.respond import read_conditions, sample_latents, understand
 from motiongpt3_jax.text import motion_prompt, text_prompt, train_tokenizer
+from tests.extras import torch_module
 
-torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
+torch = torch_module()
 torch.set_num_threads(1)
 
 from motiongpt3_jax.interop import torch_model  # noqa: E402
