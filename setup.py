@@ -53,6 +53,7 @@ setup(
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3.6",
+            "filelock>=3.13",
             "ruff>=0.12",
             "import-linter>=2.7",
             "build>=1.2",

@@ -1,9 +1,10 @@
-"""A run of the smallest config, trained once for all tests of a worker, and the commands that do so."""
+"""A run of the smallest config, trained once for all tests, and the commands that do so."""
 
 import contextlib
 import io
 
 import pytest
+from filelock import FileLock
 
 from motiongpt3_jax.__main__ import main
 
@@ -17,9 +18,15 @@ def call(*arguments: str) -> tuple[int, str, str]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    """Folder of a run with every stage of `motiongpt3:test`."""
-    folder = tmp_path_factory.mktemp("run") / "test"
-    status, _, error = call("train", "--config", "motiongpt3:test", "--workdir", folder)
-    assert status == 0, error
+def trained(tmp_path_factory, worker_id):
+    """Folder of a run with every stage of `motiongpt3:test`; the workers share it, so tests leave it as it is."""
+    alone = worker_id == "master"
+    shared = tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent
+    folder, done = shared / "trained" / "test", shared / "trained" / "done"
+    done.parent.mkdir(exist_ok=True)
+    with FileLock(f"{done}.lock"):
+        if not done.exists():
+            status, _, error = call("train", "--config", "motiongpt3:test", "--workdir", folder)
+            assert status == 0, error
+            done.touch()
     return folder

@@ -127,6 +127,8 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         config.data.update({"source": "procedural", "clips": 400, "max_frames": min(config.data.max_frames, 196)})
         if arguments.what == "vae":
             config.data.update({"min_frames": arguments.frames, "max_frames": arguments.frames})
+            config.run = ("vae",)
+            config.stages.vae.batch.update({"clips": ((arguments.frames, 1),), "samples": 1})
     keep_host_memory()
     with tempfile.TemporaryDirectory() as folder:
         made = make_run(config, folder)
@@ -170,10 +172,9 @@ def bench_train(made: Run, arguments: argparse.Namespace) -> Measurement:
 
 def bench_vae(made: Run, arguments: argparse.Namespace, clips: int) -> list[Measurement]:
     """A training step, encoding and decoding of so many clips of one length, each beside products of matrices."""
-    frames, stages = arguments.frames, made.config["stages"]
-    batch = {**stages["vae"]["batch"], "rows": clips, "clips": ((frames, 1),), "samples": 1}
-    stages = {**stages, "vae": {**stages["vae"], "batch": batch}}
-    made = replace(made, config={**made.config, "stages": stages, "run": ("vae",)})
+    frames, vae = arguments.frames, made.config["stages"]["vae"]
+    stages = {"vae": {**vae, "batch": {**vae["batch"], "rows": clips}}}
+    made = replace(made, config={**made.config, "stages": stages})
     trained = bench_train(made, argparse.Namespace(**{**vars(arguments), "stage": "vae"}))
 
     system = make_system(made.folder)

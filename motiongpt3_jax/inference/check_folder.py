@@ -100,7 +100,7 @@ def check_question(task: Any, question: Any) -> None:
     if task not in PIECES:
         raise ValueError(f"{path}: there is no such task; there are {', '.join(PIECES)}")
     check_value(path, question, TEXT)
-    check_words(question)
+    check_words(PLACEHOLDER.sub(" ", question))
     found = PLACEHOLDER.findall(question)
     for name in found:
         if name not in PLACEHOLDERS:

@@ -21,7 +21,7 @@ def train(folder, *overrides):
             "--config.stages.align_bare.optimizer.accumulate=3",
             "stage 'align_bare': the 2 rows of each of data x fsdp = 1",
         ),
-        ("--config.stages.align_bare.batch.rows=0", "stage 'align_bare' has 0 rows"),
+        ("--config.stages.align_bare.batch.rows=0", "config.stages.align_bare.batch.rows is 0"),
         ("--config.mesh.tensor=3", "does not fill 1 devices"),
     ],
 )

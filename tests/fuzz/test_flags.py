@@ -11,7 +11,7 @@ import pytest
 from motiongpt3_jax.__main__ import COMMANDS
 from motiongpt3_jax.commands.arguments import duration, output_file, output_folder, split_overrides, user_path
 from motiongpt3_jax.commands.export import require_file
-from motiongpt3_jax.commands.generate import read_sentences
+from motiongpt3_jax.commands.generate import read_prompts
 from motiongpt3_jax.commands.train import join_processes
 from motiongpt3_jax.inference.exported import require_free
 from motiongpt3_jax.inference.folder import resolve_model
@@ -91,8 +91,8 @@ def functions(count: int, places: dict[str, Path]) -> Iterator[Case]:
         "output_file": lambda word: output_file("--json", word),
         "require_free": require_free,
         "require_file": require_file,
-        "read_sentences": lambda word: read_sentences([word], None),
-        "a file of sentences": lambda word: read_sentences([], word),
+        "read_prompts": lambda word: read_prompts([word], None),
+        "a file of sentences": lambda word: read_prompts([], word),
         "split_overrides": lambda word: split_overrides([word]),
         "join_processes": lambda word: join_processes([word, "2", word]),
         "resolve_model": resolve_model,

@@ -74,7 +74,7 @@ def objects(folder):
         (negative, r"Std\.npy has deviations that are not positive"),
         (absent, r"Std\.npy: does not exist"),
         (empty, r"there is no Mean\.npy, and no model or built clips either"),
-        (objects, r"holds Python objects"),
+        (objects, r"Mean\.npy: holds pickled Python objects"),
     ],
 )
 def test_what_is_wrong_is_said(folder, change, said):
