@@ -336,7 +336,7 @@ def demo() -> ConfigDict:
     rows = {"rows": 4, "text_slots": 144, "motion_slots": 32, **clips}
     config.stages = ConfigDict(
         {
-            "vae": stage("vae", ("vae/.*",), 6000, rate=2e-3, rows=4, drift=0.01, feet=0.1, **clips),
+            "vae": stage("vae", ("vae/.*",), 3000, rate=2e-3, rows=4, drift=0.01, feet=0.1, **clips),
             "text": stage(
                 "text",
                 TEXT,

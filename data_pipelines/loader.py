@@ -154,8 +154,17 @@ class Loader:
         """This process's rows of batch `step`, counted over all epochs."""
         epoch, place = divmod(step, self.steps_per_epoch)
         rows, steps = self.plan(epoch).rows, self.steps_per_epoch
-        full = rows[place * len(rows) // steps : (place + 1) * len(rows) // steps]
-        full += [[] for _ in range(self.options.rows - len(full))]
+        return self._filled(epoch, rows[place * len(rows) // steps : (place + 1) * len(rows) // steps])
+
+    def first_batches(self, count: int) -> Iterator[Batch]:
+        """Up to `count` batches of the first epoch's rows, as full as they can be."""
+        rows, size = self.plan(0).rows, self.options.rows
+        for first in range(0, min(len(rows), count * size), size):
+            yield self._filled(0, rows[first : first + size])
+
+    def _filled(self, epoch: int, rows: list[list[int]]) -> Batch:
+        """This process's part of a batch of these rows, and of empty ones up to its size."""
+        full = [*rows, *([] for _ in range(self.options.rows - len(rows)))]
         return self._build(epoch, full if self.rows is None else [full[row] for row in self.rows])
 
     def batches(self, start_step: int = 0) -> Iterator[Batch]:
@@ -222,8 +231,7 @@ class StageData:
     def validation(self) -> Iterator[Batch]:
         """The same validation batches at every call."""
         if self.held_out is not None:
-            for step in range(min(self.validation_batches, self.held_out.steps_per_epoch)):
-                yield self.held_out.batch(step)
+            yield from self.held_out.first_batches(self.validation_batches)
 
     def describe(self, numbers: Sequence[int]) -> list[str]:
         """Names of training samples."""

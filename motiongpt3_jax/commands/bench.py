@@ -124,7 +124,8 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         raise ValueError(f"--stage {arguments.stage}: the config runs {', '.join(stages_to_run(config))}")
     if not config.data.path:
         # Speed does not depend on what the clips show.
-        config.data.update({"source": "procedural", "clips": 400, "max_frames": min(config.data.max_frames, 196)})
+        clips, frames = min(config.data.clips, 400), min(config.data.max_frames, 196)
+        config.data.update({"source": "procedural", "clips": clips, "max_frames": frames})
         if arguments.what == "vae":
             config.data.update({"min_frames": arguments.frames, "max_frames": arguments.frames})
             config.run = ("vae",)

@@ -137,9 +137,11 @@ def test_samples_are_named_by_clip_and_sub_task():
     assert loader().describe([0, 3, -1]) == ["clip0 (t2m)", "clip1 (m2t)"]
 
 
-def test_validation_is_the_same_every_time_and_no_longer_than_the_split():
+def test_validation_is_the_same_every_time_and_sees_each_sample_once_without_an_empty_batch():
     data = StageData(loader(), loader(clips=4), validation_batches=100)
-    assert len(list(data.validation())) == data.held_out.steps_per_epoch
+    seen = [batch.samples for batch in data.validation()]
+    assert sorted(number for batch in seen for number in batch.ravel() if number >= 0) == list(range(8))
+    assert all((batch >= 0).any() for batch in seen)
     for a, b in zip(data.validation(), data.validation()):
         assert_equal(a, b)
 

@@ -29,7 +29,10 @@ def start(
         port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "tests.training.run_toy", str(run_dir), str(steps), str(seconds_per_step)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"--xla_force_host_platform_device_count={local}"}
+    env = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={local}",
+    }
     numbered = [[*command, str(i), str(count), port, *mesh.split()] for i in range(count)]
     return [subprocess.Popen(words, cwd=ROOT, env=env, **pipes) for words in numbered]
 
