@@ -102,8 +102,8 @@ def _require_arguments(get_config: Callable[..., Any], arguments: Sequence[str],
     try:
         inspect.signature(get_config).bind(*arguments)
     except (TypeError, ValueError) as error:
-        given = ":".join(arguments)
-        raise ValueError(f"{whose} does not take {given!r} behind its name ({error})") from None
+        words = ":".join(arguments)
+        raise ValueError(f"{whose} does not take {words!r} behind its name ({error})") from None
 
 
 def _override(config: ConfigDict, override: str) -> None:

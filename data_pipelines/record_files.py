@@ -58,8 +58,8 @@ def read_metadata(file: Path) -> Metadata:
     """
     content = _json(file)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else None
-        raise ValueError(f"'{file.parent}' has format {found!r:.60}; this version reads {FORMAT}: {BUILD_IT} anew.")
+        version = content.get("format") if isinstance(content, dict) else None
+        raise ValueError(f"'{file.parent}' has format {version!r:.60}; this version reads {FORMAT}: {BUILD_IT} anew.")
     try:
         metadata = Metadata(**content)
     except TypeError as error:
@@ -83,7 +83,7 @@ def read_statistics(file: Path, skeleton: Skeleton) -> tuple[np.ndarray, np.ndar
       ValueError: they are missing, damaged or of another skeleton.
     """
     shapes = {"mean": (skeleton.features,), "std": (skeleton.features,), "offsets": (len(skeleton.joints), 3)}
-    found = []
+    checked = []
     try:
         with Archive(file) as arrays:
             for name, shape in shapes.items():
@@ -96,12 +96,12 @@ def read_statistics(file: Path, skeleton: Skeleton) -> tuple[np.ndarray, np.ndar
                     raise UnreadableArrayError("'std' has values that are not positive", "")
                 if name != "offsets":
                     check_magnitude(array, skeleton)
-                found.append(array)
+                checked.append(array)
     except FileNotFoundError:
         raise ValueError(f"'{file}' does not exist; {BUILD_IT} anew.") from None
     except UnreadableArrayError as error:
         raise ValueError(f"'{file}' is damaged ({error.what}); {BUILD_IT} anew.") from error
-    return tuple(found)
+    return tuple(checked)
 
 
 def read_index(file: Path, clips: int) -> dict[str, list[Any]]:

@@ -132,16 +132,16 @@ def read_motion(folder: Folder, name: str) -> tuple[np.ndarray | None, list[Prob
             expected = "(frames, 263)" if folder.has_features else "(frames, 22, 3)"
             hint = shape_hint(array.shape).strip() or f"{folder.motions}/ is for arrays {expected}"
             return None, [Problem(file, None, f"has shape {array.shape}; expected {expected}", hint)]
-        found = interpret_array(array)
+        content = interpret_array(array)
     except UnreadableArrayError as error:
         return None, [_problem(file, error)]
-    wrong = _body_fault(found.joints[0], single=folder.has_features)
-    if found.left_out:
-        wrong = f"has no body in {found.left_out}", "cut these frames off"
+    wrong = _body_fault(content.joints[0], single=folder.has_features)
+    if content.left_out:
+        wrong = f"has no body in {content.left_out}", "cut these frames off"
     if wrong:
         return None, [Problem(file, None, *wrong)]
-    motion = found.joints[0] if found.features is None else found.features
-    return motion, [_odd(file, note) for note in oddities(Motion(found.joints))]
+    motion = content.joints[0] if content.features is None else content.features
+    return motion, [_odd(file, note) for note in oddities(Motion(content.joints))]
 
 
 def _odd(file: str, note: str) -> Problem:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from motiongpt3_jax.data_pipelines.humanml3d.folder import Folder
 from motiongpt3_jax.data_pipelines.problem import Problem
-from motiongpt3_jax.motion.lfs import POINTERS
+from motiongpt3_jax.motion.lfs import FETCH_IT, IS_POINTER, POINTERS
 from motiongpt3_jax.text import odd_text
 
 LONGEST = 1000
@@ -47,8 +47,7 @@ def read_captions(folder: Folder, name: str) -> tuple[list[Caption], list[Proble
     if len(content) > MOST_BYTES:
         return [], [Problem(file, None, f"has more than {MOST_BYTES:,} bytes", FORM)]
     if content.startswith(POINTERS):
-        what = "is a Git LFS pointer, not the file itself"
-        return [], [Problem(file, None, what, "fetch it with 'git lfs pull' in the repository that it comes from")]
+        return [], [Problem(file, None, IS_POINTER, FETCH_IT)]
     captions, problems = [], []
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
         if line.strip():

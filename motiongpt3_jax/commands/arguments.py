@@ -131,17 +131,17 @@ def decoding(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def check_answers(arguments: argparse.Namespace) -> None:
     """Raises ValueError when arguments of `add_sampling`, `add_decoding` or a seed have no such value for any model."""
-    asked = vars(arguments)
+    values = vars(arguments)
     for name, most in MOST.items():
-        if (asked.get(name) or 0) > most:
-            raise ValueError(f"--{name.replace('_', '-')} {asked[name]}: {most} are the most; ask for fewer")
-    if "sampler" in asked:
-        sampler = asked["sampler"] or ("ddim" if asked["eta"] else "dpm++")
-        MotionOptions(sampler, asked["steps"], asked["guidance"], eta=asked["eta"])
-    if "beams" in asked:
+        if (values.get(name) or 0) > most:
+            raise ValueError(f"--{name.replace('_', '-')} {values[name]}: {most} are the most; ask for fewer")
+    if "sampler" in values:
+        sampler = values["sampler"] or ("ddim" if values["eta"] else "dpm++")
+        MotionOptions(sampler, values["steps"], values["guidance"], eta=values["eta"])
+    if "beams" in values:
         TextOptions(end=0, **decoding(arguments))
-    if "seed" in asked:
-        check_seeds([asked["seed"]])
+    if "seed" in values:
+        check_seeds([values["seed"]])
 
 
 def split_overrides(unknown: list[str]) -> list[str]:

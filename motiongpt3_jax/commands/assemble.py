@@ -118,10 +118,10 @@ def check_run(config: ConfigDict, workdir: str | Path) -> tuple[Mapping[str, Any
       ValueError: a value of the config is none, or does not fit the devices.
       OSError: the folder cannot be written.
     """
-    wanted = plain(config.to_dict())
-    check_config(wanted)
-    check_devices(wanted)
-    return wanted, check_workdir(workdir)
+    values = plain(config.to_dict())
+    check_config(values)
+    check_devices(values)
+    return values, check_workdir(workdir)
 
 
 def make_run(config: ConfigDict, workdir: str | Path) -> Run:
@@ -135,26 +135,26 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
         layout; says which.
       OSError: what the config names is not there, or the folder cannot be written.
     """
-    wanted, workdir = check_run(config, workdir)
+    values, workdir = check_run(config, workdir)
     begun = read_folder(workdir) if (workdir / "config.json").is_file() else None
     if begun:
-        check_same(begun.config, wanted, workdir)
+        check_same(begun.config, values, workdir)
     if jax.process_index():
-        return Run(wanted, read_folder(workdir), prepare_data(wanted, workdir))
-    start, tokenizer = (None, begun.tokenizer) if begun else open_beginnings(wanted)
+        return Run(values, read_folder(workdir), prepare_data(values, workdir))
+    start, tokenizer = (None, begun.tokenizer) if begun else open_beginnings(values)
     if not begun:
-        check_places(wanted)
-    records = prepare_data(wanted, workdir)
+        check_places(values)
+    records = prepare_data(values, workdir)
     body = make_body(records)
     if begun:
         body = replace(body, mean=begun.body.mean, std=begun.body.std)
     elif tokenizer is None:
         captions = [caption for captions in records.split("train").captions for caption in captions]
-        tokenizer = train_tokenizer(captions, trained_size(wanted["tokenizer"]))
+        tokenizer = train_tokenizer(captions, trained_size(values["tokenizer"]))
     if start:
         tokenizer, body = of_start(start, tokenizer, body)
-    folder = make_folder(workdir, wanted, tokenizer, body, words=find_words(wanted, records, begun, start))
-    return Run(wanted, folder, records)
+    folder = make_folder(workdir, values, tokenizer, body, words=find_words(values, records, begun, start))
+    return Run(values, folder, records)
 
 
 def check_workdir(workdir: str | Path) -> Path:
@@ -179,16 +179,16 @@ def mesh_of(config: Mapping[str, Any]) -> Mesh:
     Raises:
       ValueError: there are other numbers of devices.
     """
-    said = config["mesh"]
-    return make_mesh(None if said["data"] < 0 else said["data"], said["fsdp"], said["tensor"])
+    axes = config["mesh"]
+    return make_mesh(None if axes["data"] < 0 else axes["data"], axes["fsdp"], axes["tensor"])
 
 
 def prepare_data(config: Mapping[str, Any], workdir: Path) -> Records:
     """The run's clips: built before, or built now into the run's folder."""
     data = config["data"]
-    given = Path(os.path.expanduser(data["path"]))
-    if data["path"] and (given / "metadata.json").is_file():
-        return open_records(given)
+    built = Path(os.path.expanduser(data["path"]))
+    if data["path"] and (built / "metadata.json").is_file():
+        return open_records(built)
     out = workdir / "data"
     if (out / "metadata.json").is_file():
         return open_records(out)

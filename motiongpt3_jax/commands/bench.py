@@ -122,19 +122,19 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     check_config(plain(config.to_dict()))
     if arguments.what == "train" and arguments.stage not in stages_to_run(config):
         raise ValueError(f"--stage {arguments.stage}: the config runs {', '.join(stages_to_run(config))}")
+    if arguments.what == "vae":
+        config.data.update({"path": "", "min_frames": arguments.frames, "max_frames": arguments.frames})
+        config.run = ("vae",)
+        config.stages.vae.batch.update({"clips": ((arguments.frames, 1),), "samples": 1})
     if not config.data.path:
         # Speed does not depend on what the clips show.
-        clips, frames = min(config.data.clips, 400), min(config.data.max_frames, 196)
-        config.data.update({"source": "procedural", "clips": clips, "max_frames": frames})
-        if arguments.what == "vae":
-            config.data.update({"min_frames": arguments.frames, "max_frames": arguments.frames})
-            config.run = ("vae",)
-            config.stages.vae.batch.update({"clips": ((arguments.frames, 1),), "samples": 1})
+        longest = arguments.frames if arguments.what == "vae" else min(config.data.max_frames, 196)
+        config.data.update({"source": "procedural", "clips": min(config.data.clips, 400), "max_frames": longest})
     keep_host_memory()
     with tempfile.TemporaryDirectory() as folder:
         made = make_run(config, folder)
         if arguments.what == "train":
-            found = [bench_train(made, arguments)]
+            found = [bench_train(made, arguments, arguments.stage)]
         elif arguments.what == "vae":
             found = [each for clips in arguments.requests for each in bench_vae(made, arguments, clips)]
         else:
@@ -146,10 +146,10 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return [asdict(measured) for measured in found]
 
 
-def bench_train(made: Run, arguments: argparse.Namespace) -> Measurement:
+def bench_train(made: Run, arguments: argparse.Namespace, name: str) -> Measurement:
     """One step of a stage on the same batch over and over."""
     stages = {stage.name: stage for stage in made.stages()}
-    stage, mesh = stages[arguments.stage], made.mesh()
+    stage, mesh = stages[name], made.mesh()
     data = made.data(stage)
     batch = data.batch(0)
     held = data.useful(batch)
@@ -176,7 +176,7 @@ def bench_vae(made: Run, arguments: argparse.Namespace, clips: int) -> list[Meas
     frames, vae = arguments.frames, made.config["stages"]["vae"]
     stages = {"vae": {**vae, "batch": {**vae["batch"], "rows": clips}}}
     made = replace(made, config={**made.config, "stages": stages})
-    trained = bench_train(made, argparse.Namespace(**{**vars(arguments), "stage": "vae"}))
+    measured = [replace(bench_train(made, arguments, "vae"), what="vae train")]
 
     system = make_system(made.folder)
     variables = jax.jit(system.init)(jax.random.key(0))
@@ -186,12 +186,11 @@ def bench_vae(made: Run, arguments: argparse.Namespace, clips: int) -> list[Meas
     encode = jax.jit(lambda params, x: vae.apply(params, x, counts, method="encode")[0])
     decode = jax.jit(lambda params, z: vae.apply(params, z, counts, frames, method="decode"))
     latents = encode(params, features)
-    found = [replace(trained, what="vae train")]
     for name, call in (("encode", lambda: encode(params, features)), ("decode", lambda: decode(params, latents))):
         first, times = timed(lambda call=call: jax.block_until_ready(call()), arguments.repeats)
-        found.append(measurement(f"vae {name}", arguments, first, times, clips, clips * frames, {}))
+        measured.append(measurement(f"vae {name}", arguments, first, times, clips, clips * frames, {}))
     product = product_seconds(arguments.repeats)
-    return [replace(each, requests=clips, products=each.median_seconds / product) for each in found]
+    return [replace(each, requests=clips, products=each.median_seconds / product) for each in measured]
 
 
 def product_seconds(repeats: int) -> float:

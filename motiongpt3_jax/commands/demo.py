@@ -13,6 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from motiongpt3_jax.commands.arguments import command_parser, user_path
+from motiongpt3_jax.commands.assemble import check_run
 from motiongpt3_jax.commands.train import train
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines.clip import Clip
@@ -83,14 +84,14 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if len(set(arguments.seeds)) < len(arguments.seeds):
         raise ValueError(f"--seeds {' '.join(map(str, arguments.seeds))}: name each seed once")
-    reports = []
-    for seed in arguments.seeds:
-        config.seed = seed
-        reports.append(run_once(config, out / f"seed_{seed}", arguments))
-    found = summary(arguments.seeds, reports)
-    print(f"\n{summary_table(found)}\n")
+    runs = [(ConfigDict({**config, "seed": seed}), out / f"seed_{seed}") for seed in arguments.seeds]
+    for run_config, folder in runs:
+        check_run(run_config, folder)  # all of them before the first takes its minutes
+    reports = [run_once(run_config, folder, arguments) for run_config, folder in runs]
+    over_seeds = summary(arguments.seeds, reports)
+    print(f"\n{summary_table(over_seeds)}\n")
     path = out / "seeds.json"
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(over_seeds, indent=1) + "\n", encoding="utf-8")
     print(f"numbers in {path}")
 
 
@@ -107,7 +108,9 @@ def run_once(config: ConfigDict, out: Path, arguments: argparse.Namespace) -> di
     shares, generated, captions = measure(model, clips, options)
     slides = feet_slide(generated, clips)
     print(f"\n{table(shares, NAMES.__getitem__)}")
-    print(f"feet of generated walks slide {slides['raw']:.2f} m/s, {slides['cleaned']:.2f} m/s when cleaned\n")
+    if slides:
+        print(f"feet of generated walks slide {slides['raw']:.2f} m/s, {slides['cleaned']:.2f} m/s when cleaned")
+    print()
     show(out / "index.html", model, clips, generated, captions, shares)
     report: dict[str, Any] = {name: share.report() for name, share in shares.items()}
     report["skating"] = {name: round(speed, 3) for name, speed in slides.items()}
@@ -150,52 +153,62 @@ def measure(
 
 
 def feet_slide(motions: Sequence[Motion], clips: Sequence[Clip]) -> dict[str, float]:
-    """Mean speed in m/s at which standing feet slide in motions that walk, as generated and after `clean_feet`."""
+    """Mean speed in m/s at which standing feet slide in motions that walk, as generated and after `clean_feet`.
+
+    Empty where no motion should walk.
+    """
     walks = [
         motion.joints[0]
         for motion, clip in zip(motions, clips)
         if {action["action"] for action in clip.labels["actions"]} <= set(WALKS)
     ]
     if not walks:
-        return {"raw": 0.0, "cleaned": 0.0}
+        return {}
     raw = [skating(joints) for joints in walks]
     cleaned = [skating(clean_feet(joints), original=joints) for joints in walks]
     return {"raw": float(np.mean(raw)), "cleaned": float(np.mean(cleaned))}
 
 
 def summary(seeds: Sequence[int], reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Worst and middle of several runs; of text to motion also those of each action."""
-    found: dict[str, Any] = {"seeds": list(seeds)}
+    """Worst and middle of several runs; of each action in text to motion the worst run, and all of them together."""
+    over_seeds: dict[str, Any] = {"seeds": list(seeds)}
     for name in NAMES:
         shares = [report[name]["share_right"] for report in reports]
-        found[name] = {"worst": min(shares), "middle": statistics.median(shares), "each": shares}
+        over_seeds[name] = {"worst": min(shares), "middle": statistics.median(shares), "each": shares}
     for name in ("raw", "cleaned"):
-        speeds = [report["skating"][name] for report in reports]
-        found[f"skating_{name}"] = {"worst": max(speeds), "middle": statistics.median(speeds), "each": speeds}
-    by_action = [report["text_to_motion"]["by_action"] for report in reports]
-    found["by_action"] = {
-        action: {
-            "worst": min(run[action] for run in by_action if action in run),
-            "middle": statistics.median(run[action] for run in by_action if action in run),
-        }
-        for action in sorted(set().union(*by_action))
-    }
-    found["minutes"] = [report["minutes"]["all"] for report in reports]
-    return found
+        speeds = [report["skating"][name] for report in reports if report["skating"]]
+        if speeds:
+            over_seeds[f"skating_{name}"] = {"worst": max(speeds), "middle": statistics.median(speeds), "each": speeds}
+    over_seeds["by_action"] = by_action([report["text_to_motion"] for report in reports])
+    over_seeds["minutes"] = [report["minutes"]["all"] for report in reports]
+    return over_seeds
 
 
-def summary_table(found: Mapping[str, Any]) -> str:
+def by_action(reports: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Of each action the share in the worst run, and that of the sentences of all runs together."""
+    shares: dict[str, dict[str, float]] = {}
+    for action in sorted({action for report in reports for action in report["by_action"]}):
+        runs = [
+            (report["by_action"][action], report["counts"][action]) for report in reports if action in report["counts"]
+        ]
+        together = sum(share * count for share, count in runs) / sum(count for _, count in runs)
+        shares[action] = {"worst": min(share for share, _ in runs), "together": round(together, 3)}
+    return shares
+
+
+def summary_table(over_seeds: Mapping[str, Any]) -> str:
     """A summary as lines of text."""
     width = max(map(len, NAMES.values()))
-    lines = [f"{'over seeds ' + ' '.join(map(str, found['seeds'])):<{width}}   worst  middle"]
+    lines = [f"{'over seeds ' + ' '.join(map(str, over_seeds['seeds'])):<{width}}   worst  middle"]
     for name, described in NAMES.items():
-        lines.append(f"{described:<{width}}  {found[name]['worst']:6.1%}  {found[name]['middle']:6.1%}")
+        lines.append(f"{described:<{width}}  {over_seeds[name]['worst']:6.1%}  {over_seeds[name]['middle']:6.1%}")
     for name in ("raw", "cleaned"):
-        speeds, described = found[f"skating_{name}"], f"feet of generated walks slide, m/s, {name}"
-        lines.append(f"{described:<{width}}  {speeds['worst']:6.2f}  {speeds['middle']:6.2f}")
-    action, shares = min(found["by_action"].items(), key=lambda item: item[1]["worst"])
+        if speeds := over_seeds.get(f"skating_{name}"):
+            described = f"feet of generated walks slide, m/s, {name}"
+            lines.append(f"{described:<{width}}  {speeds['worst']:6.2f}  {speeds['middle']:6.2f}")
+    action, shares = min(over_seeds["by_action"].items(), key=lambda item: item[1]["worst"])
     lines.append(
-        f"weakest action in one run: {action}, {shares['worst']:.0%} (middle of the runs: {shares['middle']:.0%})"
+        f"weakest action in one run: {action}, {shares['worst']:.0%} (runs together: {shares['together']:.0%})"
     )
     return "\n".join(lines)
 

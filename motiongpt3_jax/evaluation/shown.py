@@ -34,12 +34,18 @@ class Share:
         return sum(self.right) / max(len(self.right), 1)
 
     def report(self) -> dict[str, Any]:
-        """The share, the count, and the share of each action, for a report."""
+        """The share, the count, and both of each action, for a report."""
         found: dict[str, list[bool]] = {}
         for action, right in sorted(zip(self.actions, self.right)):
             found.setdefault(action, []).append(right)
         by_action = {action: round(sum(rights) / len(rights), 3) for action, rights in found.items()}
-        return {"share_right": round(self.share_right, 4), "count": len(self.right), "by_action": by_action}
+        counts = {action: len(rights) for action, rights in found.items()}
+        return {
+            "share_right": round(self.share_right, 4),
+            "count": len(self.right),
+            "by_action": by_action,
+            "counts": counts,
+        }
 
 
 def motions_shown(joints: Sequence[Joints], labels: Sequence[Labels]) -> Share:

@@ -10,14 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from motiongpt3_jax.training.manifest import checksum
+
 CONFIG = "config.json"
 SHA256 = "sha256"
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with open(path, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def config_digest(said: Mapping[str, Any]) -> str:
@@ -29,7 +25,7 @@ def config_digest(said: Mapping[str, Any]) -> str:
 
 def with_digests(said: Mapping[str, Any], folder: Path, files: Sequence[str]) -> dict[str, Any]:
     """What a `config.json` says, with the digests of these files and its own."""
-    return {**said, SHA256: {name: file_digest(folder / name) for name in files} | {CONFIG: config_digest(said)}}
+    return {**said, SHA256: {name: checksum(folder / name) for name in files} | {CONFIG: config_digest(said)}}
 
 
 def check_config_digest(path: Path, said: Mapping[str, Any]) -> None:
@@ -40,7 +36,7 @@ def check_config_digest(path: Path, said: Mapping[str, Any]) -> None:
 def check_file_digest(folder: Path, name: str, digests: Mapping[str, str]) -> None:
     """Raises ValueError when a file of a model's folder is not as it was written; its reader says when it is gone."""
     if (folder / name).is_file():
-        _compare(folder / name, name, digests, lambda: file_digest(folder / name))
+        _compare(folder / name, name, digests, lambda: checksum(folder / name))
 
 
 def _compare(path: Path, name: str, digests: Mapping[str, str], digest: Callable[[], str]) -> None:

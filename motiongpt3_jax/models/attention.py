@@ -114,22 +114,24 @@ def _attend_backward(rate: float, kept: tuple, gradient: Float[Array, "batch hea
     def mix(weights: Array, values: Array) -> Float[Array, "batch heads rows head_width"]:
         return jnp.einsum("bhrc,bhcd->bhrd", weights.astype(values.dtype), values)
 
-    def kept_share(x: Array, keys_first: bool) -> Array:
+    def drop(x: Array, keys_first: bool) -> Array:
+        """Drops what the forward pass dropped."""
         if seed is None:
             return x
-        shape = (*q.shape[:3], k.shape[2])
-        mask = keep_mask(seed, shape, rate)
-        return jnp.where(jnp.swapaxes(mask, 2, 3) if keys_first else mask, x / (1.0 - rate), 0.0)
+        keep = keep_mask(seed, (*q.shape[:3], k.shape[2]), rate)
+        return jnp.where(jnp.swapaxes(keep, 2, 3) if keys_first else keep, x / (1.0 - rate), 0.0)
 
-    def weights(scores: Array, queries_at: int) -> Array:
-        found = jnp.exp(scores - jnp.expand_dims(log_total, 5 - queries_at))
-        return found if mask is None else jnp.where(jnp.expand_dims(mask, (1, queries_at)), found, 0.0)
+    def softmax(scores: Array, keys_first: bool) -> Array:
+        """The weights of scores whose log-sum-exp over keys is known."""
+        query_axis, key_axis = (3, 2) if keys_first else (2, 3)
+        weights = jnp.exp(scores - jnp.expand_dims(log_total, key_axis))
+        return weights if mask is None else jnp.where(jnp.expand_dims(mask, (1, query_axis)), weights, 0.0)
 
-    by_key = weights(products(k, scaled), 3)
-    to_values = mix(kept_share(by_key, True), gradient)
-    to_keys = mix(by_key * (kept_share(products(v, gradient), True) - delta[:, :, None, :]), scaled)
-    by_query = weights(products(scaled, k), 2)
-    to_queries = mix(by_query * (kept_share(products(gradient, v), False) - delta[..., None]), k) * q.shape[-1] ** -0.5
+    by_key = softmax(products(k, scaled), True)
+    to_values = mix(drop(by_key, True), gradient)
+    to_keys = mix(by_key * (drop(products(v, gradient), True) - delta[:, :, None, :]), scaled)
+    by_query = softmax(products(scaled, k), False)
+    to_queries = mix(by_query * (drop(products(gradient, v), False) - delta[..., None]), k) * q.shape[-1] ** -0.5
     nothing = jax.tree.map(lambda x: np.zeros(x.shape, jax.dtypes.float0), (mask, seed))
     return to_queries.astype(q.dtype), to_keys.astype(k.dtype), to_values.astype(v.dtype), *nothing
 

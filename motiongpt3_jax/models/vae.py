@@ -97,12 +97,7 @@ class SkipTransformer(nn.Module):
         """Normalised hidden states."""
         half = (self.config.layers - 1) // 2
         rngs = {"params": True, "dropout": True}
-        stacked = {
-            "variable_axes": {"params": 0, "intermediates": 0},
-            "split_rngs": rngs,
-            "length": half,
-            "unroll": half,
-        }
+        stacked = {"variable_axes": {"params": 0, "intermediates": 0}, "split_rngs": rngs, "length": half}
         inputs = nn.scan(_InputBlock, in_axes=nn.broadcast, **stacked)(self.config, deterministic, name="inputs")
         x, kept = inputs(x, mask, memory)
         x = _layer(self.config, "middle")(x, mask, memory, deterministic)

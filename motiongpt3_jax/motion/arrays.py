@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple, Self
 import numpy as np
 from numpy.lib import format as npy
 
-from motiongpt3_jax.motion.lfs import POINTERS
+from motiongpt3_jax.motion.lfs import FETCH_IT, IS_POINTER, POINTERS
 
 MOST_BYTES = 1 << 29
 """Most that the numbers of an array may take: joints of two hours at 120 frames a second, in double precision."""
@@ -33,7 +33,7 @@ _BAD_HEADER = (ValueError, TypeError, SyntaxError, tokenize.TokenError, Overflow
 """What NumPy raises at other text in the place of a header, which it parses as Python."""
 
 _BAD_MEMBER = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
-"""What zipfile raises at damaged, encrypted (RuntimeError) and oddly packed members (NotImplementedError is one)."""
+"""What zipfile raises at damaged members, and as RuntimeError at encrypted ones and unknown compressions."""
 
 _CHUNK = 1 << 24
 
@@ -145,8 +145,7 @@ def _check_kind(file: BinaryIO, ending: str, magic: bytes) -> None:
     if head.startswith(magic):
         return
     if head.startswith(POINTERS):
-        what = "is a Git LFS pointer, not the file itself"
-        raise UnreadableArrayError(what, "fetch it with 'git lfs pull' in the repository that it comes from")
+        raise UnreadableArrayError(IS_POINTER, FETCH_IT)
     if head.startswith((_NPY, _ZIP)):
         found = "a .npy array" if ending == ".npz" else "a .npz archive"
         raise UnreadableArrayError(f"is {found} under the name {ending}", "rename it")

@@ -5,6 +5,10 @@ from os import PathLike
 POINTERS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
 """How pointers begin; the second is from before Git LFS had its name."""
 
+IS_POINTER = "is a Git LFS pointer, not the file itself"
+FETCH_IT = "fetch it with 'git lfs pull' in the repository that it comes from"
+"""What a pointer is, and what to do, as parts of a sentence."""
+
 
 def refuse_lfs_pointer(file: str | PathLike[str] | bytes, what: str) -> None:
     """Raise ValueError where a file is only a Git LFS pointer.
@@ -19,7 +23,4 @@ def refuse_lfs_pointer(file: str | PathLike[str] | bytes, what: str) -> None:
         with open(file, "rb") as opened:
             head = opened.read(64)
     if head.startswith(POINTERS):
-        raise ValueError(
-            f"{what} is a Git LFS pointer, not the file itself: fetch it with 'git lfs pull' in the repository that it "
-            "comes from, or download the file itself."
-        )
+        raise ValueError(f"{what} {IS_POINTER}: {FETCH_IT}, or download the file itself.")

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from motiongpt3_jax.text.prompts import FPS
+
 _AT_THE_END = re.compile(r"(?P<sentence>.*\S)\s*#\s*(?P<frames>\d+|NA)\s*")
 """MoMask: `a person walks#120`, and `#NA` where the length is to be predicted."""
 
@@ -12,10 +14,6 @@ _IN_A_COLUMN = re.compile(r"\"?(?P<sentence>.*[^\s\"])\"?\s*[,;\t]\s*(?P<frames>
 
 _IN_FRONT = re.compile(r"(?P<frames>\d+)[ \t]+(?P<sentence>\S.*)")
 """MLD: `120 a person walks`."""
-
-
-SECOND = 20
-"""Frames."""
 
 
 class Prompt(NamedTuple):
@@ -39,7 +37,7 @@ def split_marks(lines: Sequence[str]) -> list[Prompt]:
     ends = [_AT_THE_END.fullmatch(line) for line in lines]
     for pattern in (_IN_A_COLUMN, _IN_FRONT):
         found = [pattern.fullmatch(line) for line in lines]
-        if lines and all(match and int(match["frames"][:9]) >= SECOND for match in found):
+        if lines and all(match and int(match["frames"][:9]) >= FPS for match in found):
             return [_prompt(match) for match in found]
     return [Prompt(line) if match is None else _prompt(match) for line, match in zip(lines, ends)]
 

@@ -25,7 +25,7 @@ SMALL = 2**16
 
 def write_manifest(folder: Path) -> None:
     """Writes the checksums of everything in a checkpoint's folder into it."""
-    listed = {str(path.relative_to(folder)): [path.stat().st_size, _checksum(path)] for path in _files(folder)}
+    listed = {str(path.relative_to(folder)): [path.stat().st_size, checksum(path)] for path in _files(folder)}
     with (folder / MANIFEST).open("w", encoding="utf-8") as file:
         json.dump(listed, file)
         file.flush()
@@ -46,11 +46,11 @@ def damage(folder: Path, thorough: bool = True) -> str | None:
         wrong = _compare(folder, thorough) if (folder / MANIFEST).is_file() else _incomplete(folder)
         if wrong:
             return wrong
-        found = read_json(folder, "meta/metadata").get("format", 1)
+        version = read_json(folder, "meta/metadata").get("format", 1)
     except Unreadable as unreadable:
         return str(unreadable)
-    if found > FORMAT:
-        raise ValueError(f"checkpoint {folder} has format {found}, and this version reads up to {FORMAT}: update it.")
+    if version > FORMAT:
+        raise ValueError(f"checkpoint {folder} has format {version}, and this version reads up to {FORMAT}: update it.")
     return None
 
 
@@ -80,11 +80,11 @@ def _compare(folder: Path, thorough: bool) -> str | None:
     for name, entry in read_json(folder, MANIFEST).items():
         path = folder / name
         try:
-            size, checksum = entry
-            found = path.stat().st_size
-            if found != size:
-                return f"{name} has {found} bytes instead of {size}"
-            if (thorough or size <= SMALL) and _checksum(path) != checksum:
+            size, listed = entry
+            there = path.stat().st_size
+            if there != size:
+                return f"{name} has {there} bytes instead of {size}"
+            if (thorough or size <= SMALL) and checksum(path) != listed:
                 return f"{name} has changed"
         except FileNotFoundError:
             return f"{name} is missing"
@@ -109,6 +109,7 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in UNLISTED)
 
 
-def _checksum(path: Path) -> str:
+def checksum(path: Path) -> str:
+    """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -64,5 +64,10 @@ def action(name, direction=None, side=None):
 
 def test_a_report_gives_the_share_and_that_of_each_action():
     share = Share((True, False, True), ("walk", "walk", "jump"))
-    assert share.report() == {"share_right": 0.6667, "count": 3, "by_action": {"jump": 1.0, "walk": 0.5}}
+    assert share.report() == {
+        "share_right": 0.6667,
+        "count": 3,
+        "by_action": {"jump": 1.0, "walk": 0.5},
+        "counts": {"jump": 1, "walk": 2},
+    }
     assert "66.7 % of 3" in table({"x": share})
