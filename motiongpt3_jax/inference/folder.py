@@ -24,12 +24,14 @@ from motiongpt3_jax.inference.check_folder import ANEW, check_folder_config, che
 from motiongpt3_jax.inference.digests import CONFIG, SHA256, check_file_digest, with_digests
 from motiongpt3_jax.inference.known_words import WORDS, KnownWords, read_words, write_words
 from motiongpt3_jax.motion import HUMANML3D, SKELETONS, Skeleton
-from motiongpt3_jax.motion.arrays import Archive, UnreadableArrayError
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.text import Tokenizer, load_tokenizer
 
 STATISTICS, TOKENIZER = "statistics.npz", "tokenizer/tokenizer.json"
 """Files of a model's folder beside `config.json`."""
+
+MOST_BYTES = 10**7
+"""More than the statistics of any skeleton take."""
 
 
 @dataclass(frozen=True)
@@ -168,15 +170,17 @@ def read_folder(path: str | Path) -> ModelFolder:
 
 
 def _read_statistics(path: Path) -> dict[str, np.ndarray]:
-    """The arrays that are needed."""
+    """The arrays that are needed; those of a body are small."""
     names = ("mean", "std", "offsets", "lengths")
     try:
-        with Archive(path) as arrays:
-            return {name: arrays[name] for name in names if name in arrays}
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            if sum(member.file_size for member in file.zip.infolist()) > MOST_BYTES:
+                raise ValueError("it unpacks to more than any statistics hold")
+            return {name: file[name] for name in names if name in file}
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no '{path}': the model is incomplete; {ANEW}") from None
-    except UnreadableArrayError as error:
-        raise ValueError(f"'{path}' is damaged: it {error.what}; {ANEW}") from None
+    except Exception as error:  # a damaged file fails in any way
+        raise ValueError(f"'{path}' is damaged ({type(error).__name__}: {error}); {ANEW}") from None
 
 
 def _read_config(path: Path) -> dict[str, Any]:
