@@ -31,7 +31,7 @@ setup(
     install_requires=[
         "jax>=0.10",
         "flax>=0.12",
-        "optax>=0.2.5",
+        "optax>=0.2.7",
         "orbax-checkpoint>=0.11",
         "grain>=0.2.10",
         "array-record>=0.8",

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,7 @@ OPTIMIZER = {
     "b2": real(0, 1, below=True),
     "eps": real(0, 1, above=True),
     "weight_decay": real(0, 1e3),
+    "muon": sequence_of(PATTERN),
     "clip_norm": none_or(real(0, 1e9, above=True)),
     "warmup_steps": none_or(EVERY),
     "schedule": one_of("constant", "cosine"),
@@ -133,7 +134,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         )
     check_run(config)
     # Which parameters there are does not depend on the features and the vocabulary.
-    parameters = list(parameter_shapes(build_config(config["model"], features=1, vocabulary=1)))
+    parameters = parameter_shapes(build_config(config["model"], features=1, vocabulary=1))
     for name in config["run"]:
         check_stage(name, config, parameters)
 
@@ -190,11 +191,11 @@ def stages_to_run(config: Mapping[str, Any]) -> list[str]:
     return [name for name in config["run"] if name != "text" or not config["pretrained"]]
 
 
-def check_stage(name: str, config: Mapping[str, Any], parameters: Sequence[str]) -> None:
-    """Raises ValueError when a stage cannot be trained as it is described; `parameters` are the paths of all."""
+def check_stage(name: str, config: Mapping[str, Any], parameters: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises ValueError when a stage cannot be trained as it is described; `parameters` are paths and shapes of all."""
     path, stage = f"config.stages.{name}", config["stages"][name]
     check_values(path, stage, STAGE)
-    check_values(f"{path}.optimizer", stage["optimizer"], OPTIMIZER, optional=("eps",))
+    check_values(f"{path}.optimizer", stage["optimizer"], OPTIMIZER, optional=("eps", "muon"))
     check_values(f"{path}.batch", stage["batch"], BATCH)
     check_objective(stage["loss"], stage["objective"], f"{path}.objective")
     check_trainable(path, stage, parameters)
@@ -213,16 +214,24 @@ def check_stage(name: str, config: Mapping[str, Any], parameters: Sequence[str])
     check_positions(path, config)
 
 
-def check_trainable(path: str, stage: Mapping[str, Any], parameters: Sequence[str]) -> None:
-    """Raises ValueError when a pattern matches no parameter."""
+def check_trainable(path: str, stage: Mapping[str, Any], parameters: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises ValueError when a pattern matches no parameter, or none that it is for."""
     try:
-        partition.check(parameters, stage["trainable"])
+        partition.check(list(parameters), stage["trainable"])
     except ValueError as error:
         raise ValueError(f"{path}.trainable: {error}") from None
     trained = [name for name in parameters if partition.matches(name, stage["trainable"])]
-    for pattern, _ in stage["optimizer"]["groups"]:
-        if not any(re.fullmatch(pattern, name) for name in trained):
-            raise ValueError(f"{path}.optimizer.groups: {pattern!r} matches no parameter that trains; correct it")
+    groups = [pattern for pattern, _ in stage["optimizer"]["groups"]]
+    for option, patterns in (("groups", groups), ("muon", stage["optimizer"].get("muon", ()))):
+        for pattern in patterns:
+            found = [name for name in trained if re.fullmatch(pattern, name)]
+            if not found:
+                raise ValueError(f"{path}.optimizer.{option}: {pattern!r} matches no parameter that trains; correct it")
+            flat = [name for name in found if len(parameters[name]) < 2]
+            if option == "muon" and flat:
+                raise ValueError(
+                    f"{path}.optimizer.muon: {pattern!r} matches {flat[0]}, which is no matrix; correct it"
+                )
 
 
 def check_clips(path: str, batch: Mapping[str, Any], config: Mapping[str, Any]) -> None:

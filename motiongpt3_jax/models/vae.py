@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.models.attention import EPS, PostNormLayer
@@ -107,6 +108,18 @@ class SkipTransformer(nn.Module):
         return nn.LayerNorm(epsilon=EPS, dtype=jnp.float32, name="norm")(x).astype(self.config.dtype)
 
 
+def sinusoids(key: Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> Float[Array, "places width"]:
+    """Initial position table: sines and cosines of rising periods (Attention Is All You Need, section 3.5).
+
+    Neighbours in time begin alike. Independent uniform numbers, the official code's beginning, leave that to be learned
+    first.
+    """
+    del key
+    places, width = shape
+    angles = np.arange(places)[:, None] * 10_000.0 ** (-np.arange(0, width, 2) / width)
+    return jnp.asarray(np.concatenate([np.sin(angles), np.cos(angles)], axis=1)[:, :width], dtype)
+
+
 class MotionVae(nn.Module):
     """Clips to latents and back."""
 
@@ -114,11 +127,10 @@ class MotionVae(nn.Module):
 
     def setup(self) -> None:
         config = self.config
-        positions = nn.initializers.uniform(1.0)
         tokens = (2 * config.latents, config.width)
         self.latent_tokens = self.param("latent_tokens", nn.initializers.normal(1.0), tokens)
-        self.encoder_positions = self.param("encoder_positions", positions, (config.max_frames, config.width))
-        self.decoder_positions = self.param("decoder_positions", positions, (config.max_frames, config.width))
+        self.encoder_positions = self.param("encoder_positions", sinusoids, (config.max_frames, config.width))
+        self.decoder_positions = self.param("decoder_positions", sinusoids, (config.max_frames, config.width))
         self.embed = linear(config.width, config.features, config.dtype)
         self.encoder = SkipTransformer(config)
         self.decoder = SkipTransformer(config)

@@ -1,10 +1,12 @@
 """Several processes of one run: what one does for all, and which devices of its machine belong to each."""
 
+import os
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from itertools import count
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import jax
 from orbax.checkpoint import multihost
@@ -14,10 +16,41 @@ T = TypeVar("T")
 PATIENCE = timedelta(hours=12)
 """How long processes wait for what the first one does: it may convert a data set."""
 
+HEARTBEAT = 30
+"""Seconds after which a process that is heard no more counts as dead; then the others end."""
+
 DONE = "done"
 """Stands for a success where otherwise an error's sentence does."""
 
 _CALLS = count()
+
+
+def join(
+    address: str | None = None, count: int | None = None, index: int | None = None, devices: Sequence[int] | None = None
+) -> None:
+    """`jax.distributed.initialize`, where the death of one process ends the others within half a minute.
+
+    Args:
+      address: host and port of the first process; this and the next two are found by JAX when not given.
+      count: how many processes there are.
+      index: which of them this is.
+      devices: numbers of this process's devices on its machine; JAX's choice when not given.
+    """
+    jax.distributed.initialize(
+        address,
+        count,
+        index,
+        devices,
+        heartbeat_timeout_seconds=HEARTBEAT,
+        shutdown_timeout_seconds=HEARTBEAT,
+    )
+
+
+def leave(sentence: str) -> NoReturn:
+    """Ends this process at once with status 1 and a sentence, where its end would wait for others that are dead."""
+    sys.stdout.flush()
+    print(sentence, file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def first_does(what: str, action: Callable[[], T]) -> T | None:

@@ -13,6 +13,7 @@ from jaxtyping import Array
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.parallel import first_does, local_rows, make_mesh, put_batch, shardings
+from motiongpt3_jax.parallel.processes import leave
 from motiongpt3_jax.systems.interface import System, Tree, Variables
 from motiongpt3_jax.training.checkpoints import Checkpoints, last_step, mend_checkpoints, restore_end
 from motiongpt3_jax.training.data import Data
@@ -99,6 +100,11 @@ def run(
                     log = Log(run_dir, names, stage, done, hooks.show, hooks.show_every)
                     try:
                         _Run(system, stage, batches, mesh, seed, checkpoints, log, hooks).train(begin, interrupts)
+                    except jax.errors.JaxRuntimeError as error:
+                        if jax.process_count() == 1:
+                            raise
+                        log.close()
+                        leave(_lost(stage, error))
                     finally:
                         log.close()
             begin = partial(_ended, mesh, run_dir, stage.name)
@@ -222,6 +228,15 @@ class _Run:
 
 def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
+
+
+def _lost(stage: Stage, error: jax.errors.JaxRuntimeError) -> str:
+    """What a process says when devices fail in it: of several, it is mostly another that died."""
+    return (
+        f"process {jax.process_index()} of {jax.process_count()} cannot go on with stage '{stage.name}' "
+        f"({str(error).splitlines()[0]}). Unless this names a fault of its own, another process died: look at the "
+        "others' output. Start all of them again: the same command continues from the last checkpoint."
+    )
 
 
 def _numbers(batch: Batch) -> list[int]:

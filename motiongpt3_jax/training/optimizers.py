@@ -1,4 +1,4 @@
-"""AdamW with clipping, schedules and a learning rate per group of paths, as one Optax transformation."""
+"""AdamW or Muon with clipping, schedules and a learning rate per group of paths, as one Optax transformation."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -11,6 +11,10 @@ from jaxtyping import Array, Float, Int
 from motiongpt3_jax.parallel.sharding import path_name
 from motiongpt3_jax.systems.interface import Tree
 from motiongpt3_jax.training.stage import OptimizerConfig
+
+MUON_MOMENTUM = 0.95
+MUON_SIZE = 0.2
+"""Root mean square of Muon's updates before their rate: that of AdamW's (arXiv 2502.16982)."""
 
 Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
 
@@ -29,11 +33,51 @@ def learning_rate(config: OptimizerConfig, steps: int) -> Schedule:
     return rate
 
 
+def scale_by_rule(config: OptimizerConfig) -> optax.GradientTransformation:
+    """Adam's update of each parameter before its rate, and Muon's of those that `config.muon` names.
+
+    Muon is the momentum of a matrix, orthogonalized by Newton-Schulz steps: it moves along all its directions alike,
+    the rare ones too. Its size is that of Adam's updates, so that rates carry over (Muon is Scalable for LLM Training,
+    arXiv 2502.16982, section 2.2). Axes before the last two count layers: each layer's matrix is one.
+
+    Raises:
+      ValueError: from `init`, when a pattern matches no trainable matrix.
+    """
+    adam = optax.scale_by_adam(config.b1, config.b2, config.eps)
+    if not config.muon:
+        return adam
+
+    def kinds(params: Tree) -> Tree:
+        shapes = {path_name(path): x.shape for path, x in jax.tree.leaves_with_path(params)}
+        for pattern in config.muon:
+            found = [path for path in shapes if re.fullmatch(pattern, path)]
+            if not found:
+                raise ValueError(f"'{pattern}' of `muon` matches no trainable matrix; correct it.")
+            for path in found:
+                if len(shapes[path]) < 2:
+                    raise ValueError(
+                        f"'{pattern}' of `muon` matches {path} of shape {shapes[path]}, which is no matrix."
+                    )
+        return jax.tree.map_with_path(lambda path, _: kind(path_name(path)), params)
+
+    def kind(path: str) -> str:
+        return "muon" if any(re.fullmatch(pattern, path) for pattern in config.muon) else "adam"
+
+    def matrices(params: Tree) -> Tree:
+        return jax.tree.map(lambda x: optax.contrib.MuonDimensionNumbers(x.ndim - 2, x.ndim - 1), params)
+
+    def sized(updates: Tree, _: Tree | None) -> Tree:
+        return jax.tree.map(lambda x: MUON_SIZE * max(x.shape[-2:]) ** 0.5 * x, updates)
+
+    orthogonal = optax.contrib.scale_by_muon(beta=MUON_MOMENTUM, weight_dimension_numbers=matrices)
+    return optax.partition({"muon": optax.chain(orthogonal, optax.stateless(sized)), "adam": adam}, kinds)
+
+
 def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
     """The update rule of a stage of `steps` updates."""
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
-        optax.scale_by_adam(config.b1, config.b2, config.eps),
+        scale_by_rule(config),
         optax.add_decayed_weights(config.weight_decay) if config.weight_decay else optax.identity(),
         scale_by_group(config.groups),
         optax.scale_by_learning_rate(learning_rate(config, steps)),

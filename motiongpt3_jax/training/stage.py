@@ -8,12 +8,13 @@ from motiongpt3_jax.systems.interface import Objective
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW and what surrounds it.
+    """The update rule and what surrounds it.
 
     Attributes:
       learning_rate: peak rate.
       groups: (path pattern, factor on the rate); the first pattern that matches a whole path counts, others have 1.
-      b1, b2, eps, weight_decay: AdamW's.
+      b1, b2, eps, weight_decay: AdamW's; the decay is Muon's as well.
+      muon: path patterns of the matrices that Muon updates; AdamW has all others.
       clip_norm: longest global gradient norm; None leaves gradients as they are.
       warmup_steps: steps in which the rate rises linearly; the first step already moves.
       schedule: "constant", or "cosine" down to `final_learning_rate` at the stage's last step.
@@ -28,6 +29,7 @@ class OptimizerConfig:
     b2: float = 0.999
     eps: float = 1e-8
     weight_decay: float = 0.0
+    muon: tuple[str, ...] = ()
     clip_norm: float | None = None
     warmup_steps: int = 0
     schedule: Literal["constant", "cosine"] = "constant"

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -54,3 +55,45 @@ def test_clipping_bounds_the_norm_of_all_gradients_together():
     state = optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)[1]
     clipped = optax.tree_utils.tree_get(state, "mu")["head"]["bias"] / 0.1
     np.testing.assert_allclose(clipped, 0.8, rtol=1e-5)
+
+
+def muon_update(gradients: dict, steps: int = 1) -> dict:
+    optimizer = make_optimizer(OptimizerConfig(muon=(".*kernel",), learning_rate=1e-2, weight_decay=0.0), 10)
+    params = jax.tree.map(jnp.zeros_like, gradients)
+    state = optimizer.init(params)
+    for _ in range(steps):
+        updates, state = optimizer.update(gradients, state, params)
+    return updates
+
+
+def test_muon_moves_a_kernel_along_all_its_directions_alike():
+    left, right = (np.linalg.qr(np.random.default_rng(i).normal(size=(8, 8)))[0] for i in (0, 1))
+    gradient = left @ np.diag(np.geomspace(1, 0.1, 8)) @ right
+    found = muon_update({"body": {"kernel": jnp.asarray(gradient, jnp.float32)}})["body"]["kernel"]
+    sizes = np.linalg.svd(np.asarray(found), compute_uv=False)
+    # Newton-Schulz steps bring singular values near 1, not to it; an update of Adam would keep their ratios near 10.
+    assert sizes.max() / sizes.min() < 2
+    np.testing.assert_allclose(np.sqrt(np.mean(np.square(found))), 1e-2 * 0.2, rtol=0.2)
+
+
+def test_muon_takes_each_of_stacked_layers_by_itself():
+    first, second = np.random.default_rng(0).normal(size=(2, 6, 12)).astype(np.float32)
+    both = muon_update({"kernel": jnp.stack([first, 100 * second])})["kernel"]
+    for found, gradient in zip(both, (first, second)):
+        np.testing.assert_allclose(found, muon_update({"kernel": jnp.asarray(gradient)})["kernel"], atol=1e-6)
+
+
+def test_muon_leaves_biases_and_tables_to_adam():
+    gradients = {"bias": jnp.array([0.3, -5.0]), "table": jnp.array([[1.0, 2.0], [3.0, 4.0]])}
+    adam = optax.adam(1e-2).update(gradients, optax.adam(1e-2).init(gradients))[0]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), muon_update(gradients), adam)
+
+
+def test_a_pattern_of_muon_that_matches_no_trainable_parameter_is_an_error():
+    with pytest.raises(ValueError, match=r"'hand/\.\*' of `muon` matches no trainable matrix"):
+        make_optimizer(OptimizerConfig(muon=("hand/.*",)), 1).init(PARAMS)
+
+
+def test_muon_is_for_matrices_alone():
+    with pytest.raises(ValueError, match=r"'\.\*' of `muon` matches body/kernel of shape \(2,\), which is no matrix"):
+        make_optimizer(OptimizerConfig(muon=(".*",)), 1).init(PARAMS)

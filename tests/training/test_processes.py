@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -125,3 +126,19 @@ def test_processes_stop_together_and_continue_to_what_one_process_gets(tmp_path)
     assert stopped[0] == stopped[1] != []
     errors(start(tmp_path / "two"))
     same(tmp_path / "two", alone(tmp_path / "one", rows=4, steps=STEPS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_one_process_is_killed_the_other_ends_soon(tmp_path, victim):
+    processes = start(tmp_path, 0.05, steps=4000)
+    processes[0].stdout.readline()
+    processes[victim].kill()
+    began = time.monotonic()
+    error = processes[1 - victim].communicate(timeout=120)[1]
+    assert time.monotonic() - began < 60
+    assert processes[1 - victim].returncode
+    if victim == 1:
+        # The first process holds what they coordinate by; where it dies, JAX ends the others itself.
+        assert error.splitlines()[-1].startswith("process 0 of 2 cannot go on with stage 'first'"), error
+        assert "Traceback" not in error

@@ -131,4 +131,6 @@ def stage(name: str = "first", **changes: object) -> Stage:
 
 
 def two_stages(steps: int = 20) -> list[Stage]:
-    return [stage("first", trainable=("body/.*",), steps=steps), stage("second", steps=steps)]
+    """Two update rules, so that runs of both continue, split and recover alike."""
+    muon = OptimizerConfig(learning_rate=1e-2, muon=("body/.*kernel",), schedule="cosine", warmup_steps=3, ema=0.9)
+    return [stage("first", trainable=("body/.*",), steps=steps), stage("second", optimizer=muon, steps=steps)]
