@@ -11,6 +11,7 @@ from motiongpt3_jax.data_pipelines.record_files import METADATA
 from motiongpt3_jax.data_pipelines.records import open_records
 from motiongpt3_jax.motion.arrays import UnreadableArrayError
 from motiongpt3_jax.motion.interpret import interpret_array
+from motiongpt3_jax.motion.lfs import FETCH_IT, IS_POINTER
 from motiongpt3_jax.text import odd_text
 
 ANEW = "build it anew"
@@ -43,7 +44,7 @@ def _check_built(folder: Path) -> list[Problem]:
     try:
         records = open_records(folder)
     except (ValueError, FileNotFoundError) as error:
-        return [Problem(".", None, _what(error), ANEW)]
+        return [Problem(".", None, _what(error), _advice(error))]
     for name in records.splits:
         try:
             split = records.split(name)
@@ -54,7 +55,7 @@ def _check_built(folder: Path) -> list[Problem]:
                     problems.append(Problem(f"index_{name}.json", None, what, ANEW))
                 problems += _clip_faults(clip, f"split '{name}'")
         except ValueError as error:
-            problems.append(Problem(f"split '{name}'", None, f"cannot be read: {_what(error)}", ANEW))
+            problems.append(Problem(f"split '{name}'", None, f"cannot be read: {_what(error)}", _advice(error)))
     return problems
 
 
@@ -67,6 +68,10 @@ def _clip_faults(clip: Clip, where: str) -> Iterator[Problem]:
         odd = odd_text(caption)
         if odd:
             yield Problem(where, None, f"clip '{clip.id}' has a caption that holds {odd}", ANEW)
+
+
+def _advice(error: Exception) -> str:
+    return FETCH_IT if IS_POINTER in str(error) else ANEW
 
 
 def _what(error: Exception) -> str:

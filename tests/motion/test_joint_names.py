@@ -131,6 +131,26 @@ DIALECTS = {
         {"pelvis": "Root_M", "spine1": "Spine1_M", "spine2": "Spine2_M", "spine3": "Chest_M"}
         | {"neck": "Neck_M", "head": "Head_M"},
     ),
+    "auto-rig pro": sided(
+        "{part}.{2}",
+        {"hip": "thigh_stretch", "knee": "leg_stretch", "ankle": "foot", "foot": "toes_01"}
+        | {"collar": "shoulder", "shoulder": "arm_stretch", "elbow": "forearm_stretch", "wrist": "hand"},
+        {"pelvis": "root.x", "spine1": "spine_01.x", "spine2": "spine_02.x", "spine3": "spine_03.x"}
+        | {"neck": "neck.x", "head": "head.x"},
+    ),
+    "optitrack": sided(
+        "{1}{part}",
+        {"hip": "Thigh", "knee": "Shin", "ankle": "Foot", "foot": "Toe"}
+        | {"collar": "Shoulder", "shoulder": "UArm", "elbow": "FArm", "wrist": "Hand"},
+        {"pelvis": "Hip", "spine1": "Ab", "spine2": "Chest", "spine3": "Chest2", "neck": "Neck", "head": "Head"},
+    ),
+    "theia": sided(
+        "{2}_{part}",
+        {"hip": "thigh", "knee": "shank", "ankle": "foot", "foot": "toes"}
+        | {"collar": "clavicle", "shoulder": "uarm", "elbow": "larm", "wrist": "hand"},
+        {"pelvis": "pelvis", "spine1": "lumbar", "spine2": "abdomen", "spine3": "thorax", "neck": "neck"}
+        | {"head": "head"},
+    ),
     "rigify": sided(
         "DEF-{part}.{1}",
         {"hip": "thigh", "knee": "shin", "ankle": "foot", "foot": "toe"}
@@ -277,6 +297,18 @@ PREFIXES = ["CC_Base_", "Actor1_Skel_Body_", "Studio:Take.01|", "rig-", "J_Bip_"
 @pytest.mark.parametrize("dialect", ["mixamo", "unreal", "blender", "poser"])
 def test_what_all_names_begin_with_goes_however_many_words_it_has(tmp_path, prefix, dialect):
     joints = tree_of(lambda joint: prefix + DIALECTS[dialect][joint].rpartition(":")[2])
+    motion, notes = read_bvh(write(tmp_path / "a.bvh", joints, [still(joints)]))
+    np.testing.assert_allclose(motion.joints[0, 0], standing(), atol=1e-5)
+    assert len(notes) == 1
+
+
+SUFFIXES = ["_bind", "_Skel_JNT", ".geo", " Node", "_rig_v2", "_ctrl_grp"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("dialect", ["prefixed", "unreal", "blender", "poser"])
+def test_what_all_names_end_with_goes_too(tmp_path, suffix, dialect):
+    joints = tree_of(lambda joint: DIALECTS[dialect][joint] + suffix)
     motion, notes = read_bvh(write(tmp_path / "a.bvh", joints, [still(joints)]))
     np.testing.assert_allclose(motion.joints[0, 0], standing(), atol=1e-5)
     assert len(notes) == 1
