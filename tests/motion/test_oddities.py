@@ -8,6 +8,7 @@ from motiongpt3_jax.motion.fitting import Fitted, posed
 from motiongpt3_jax.motion.joint_mapping import AXES
 from motiongpt3_jax.motion.oddities import jumps, oddities
 from motiongpt3_jax.motion.rest import rest_of
+from motiongpt3_jax.motion.units import UNITS
 from tests.motion.bvh_files import standing, still, tree_of, write
 from tests.motion.real import real_motions
 
@@ -22,6 +23,13 @@ def fallen(up: str) -> np.ndarray:
     return turned
 
 
+def at_rest(skeleton) -> np.ndarray:
+    """A body of average size in T-pose."""
+    bones = np.array(rest_of(skeleton).bones) / 100
+    turns = np.tile([1.0, 0, 0, 0], (3, len(bones), 1))
+    return posed(Fitted(bones, turns, np.zeros((3, 3))), skeleton)[None]
+
+
 def option(note: str) -> dict:
     return json.loads(note.partition("--mapping '")[2].removesuffix("'"))
 
@@ -30,11 +38,40 @@ def test_a_body_that_stands_is_not_odd():
     assert oddities(Motion(BODY)) == ()
 
 
-@pytest.mark.parametrize("unit", [100, 1000, 0.01, 0])
-def test_legs_of_no_human_length_are_said_with_the_option_that_mends_them(unit):
-    note = oddities(Motion(unit * BODY))[0]
-    assert "legs of" in note
-    assert option(note) == {"unit": 0.01}
+OTHER_UNITS = [name for name in UNITS if name != "metres"]
+
+
+@pytest.mark.parametrize("name", OTHER_UNITS)
+@pytest.mark.parametrize("skeleton", [HUMANML3D, KIT], ids=lambda skeleton: skeleton.name)
+def test_joints_in_another_unit_are_said_with_the_likeliest_one(tmp_path, name, skeleton):
+    joints = at_rest(skeleton)
+    save_motion(tmp_path / "a.npz", Motion(joints / UNITS[name], skeleton.fps, skeleton))
+    (note,) = read_motion(tmp_path / "a.npz")[1]
+    assert f"joints are taken as metres: if they should be {name}, give --mapping" in note
+    motion, notes = read_motion(tmp_path / "a.npz", mapping=option(note))
+    assert notes == ()
+    np.testing.assert_allclose(motion.joints, joints, atol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "metres"), [(0.01, 100), (0.1, 10), (1e5, 1e-5)])
+def test_a_body_of_no_usual_unit_is_said_with_the_one_of_a_grown_up(size, metres):
+    (note,) = oddities(Motion(size * at_rest(HUMANML3D)))
+    assert "for a body of a grown-up's size, give --mapping" in note
+    np.testing.assert_allclose(option(note)["unit"], metres, rtol=0.01)
+
+
+def test_the_option_of_a_note_keeps_what_was_said_and_what_stands_before_it(tmp_path):
+    save_motion(tmp_path / "a.npz", Motion(100 * fallen("z") * [-1, 1, 1]))
+    first, second, third = read_motion(tmp_path / "a.npz")[1]
+    assert option(first) == {"unit": 0.01}
+    assert option(second) == {"unit": 0.01, "up": "z"}
+    assert option(third) == {"unit": 0.01, "up": "z", "mirrored": True}
+    assert read_motion(tmp_path / "a.npz", mapping=option(third))[1] == ()
+    wrong, turned, mirrored = read_motion(tmp_path / "a.npz", mapping={"unit": 0.1})[1]
+    assert "legs of 9.54 m; a unit is taken as 0.1 m: if they should be centimetres" in wrong
+    assert option(mirrored) == option(third)
+    (undone,) = read_motion(tmp_path / "a.npz", mapping={**option(second), "mirrored": False})[1]
+    assert option(undone) == option(third)
 
 
 @pytest.mark.parametrize("up", [axis for axis in AXES if axis != "y"])
@@ -85,9 +122,7 @@ def test_left_and_right_exchanged_in_a_bvh_are_said(tmp_path):
 
 
 def test_joints_of_another_skeleton_have_legs_and_sides_too():
-    bones = np.array(rest_of(KIT).bones) / 100
-    still = Fitted(bones, np.tile([1.0, 0, 0, 0], (3, 21, 1)), np.zeros((3, 3)))
-    joints = posed(still, KIT)[None]
+    joints = at_rest(KIT)
     assert oddities(Motion(joints, 12.5, KIT)) == ()
     assert "mirror image" in oddities(Motion(joints * [-1, 1, 1], 12.5, KIT))[0]
 
