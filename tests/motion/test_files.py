@@ -184,6 +184,15 @@ def test_pickled_objects_are_never_loaded(tmp_path, suffix):
         load_motion(path)
 
 
+def test_results_of_mdm_are_refused_with_the_way_to_a_motion_of_them(tmp_path):
+    np.save(tmp_path / "results.npy", {"motion": dance(frames=30).transpose(1, 2, 0)[None]}, allow_pickle=True)
+    with pytest.raises(ValueError, match=r"pickled Python objects, .* results.npy, as MDM writes it") as error:
+        load_motion(tmp_path / "results.npy")
+    call = str(error.value).rpartition("motion is ")[2].removesuffix(".").replace("'results.npy'", "path")
+    np.save(tmp_path / "first.npy", eval(call, {"numpy": np, "path": tmp_path / "results.npy"}))
+    np.testing.assert_array_equal(load_motion(tmp_path / "first.npy").joints[0], dance(frames=30).astype(np.float32))
+
+
 @pytest.mark.parametrize("content", [b"a walk", b"\x80\x04\x95"])
 def test_another_kind_of_file_under_the_name_npy_is_named(tmp_path, content):
     (tmp_path / "walk.npy").write_bytes(content)

@@ -67,7 +67,7 @@ def test_the_option_of_a_note_keeps_what_was_said_and_what_stands_before_it(tmp_
     assert option(second) == {"unit": 0.01, "up": "z"}
     assert option(third) == {"unit": 0.01, "up": "z", "mirrored": True}
     assert read_motion(tmp_path / "a.npz", mapping=option(third))[1] == ()
-    wrong, turned, mirrored = read_motion(tmp_path / "a.npz", mapping={"unit": 0.1})[1]
+    wrong, _, mirrored = read_motion(tmp_path / "a.npz", mapping={"unit": 0.1})[1]
     assert "legs of 9.54 m; a unit is taken as 0.1 m: if they should be centimetres" in wrong
     assert option(mirrored) == option(third)
     (undone,) = read_motion(tmp_path / "a.npz", mapping={**option(second), "mirrored": False})[1]
