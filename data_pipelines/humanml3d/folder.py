@@ -21,6 +21,10 @@ from motiongpt3_jax.motion.oddities import oddities
 SPLITS = ("train", "val", "test")
 FEATURES, JOINTS, TEXTS = "new_joint_vecs", "new_joints", "texts"
 MEASURE = "remove Mean.npy and Std.npy to have them measured"
+_FOLDERS = re.compile(rf"^(\./)*({FEATURES}|{JOINTS}|{TEXTS})/")
+_ENDINGS = re.compile(r"(\.(npy|npz|bvh|txt))+$", re.IGNORECASE)
+"""What other tools' lists have before and after a motion's name."""
+
 LONGEST_NAME = 200
 """Letters of a motion's name; file systems take 255 bytes, with what is added to it."""
 
@@ -99,15 +103,15 @@ def open_folder(path: str | os.PathLike[str]) -> Folder:
 
 def name_fault(name: str) -> tuple[str, str] | None:
     """(what is wrong, advice) with a name of a list that can be no motion's, or leads out of the folder."""
-    stem, ending = os.path.splitext(name)
     if "\ufffd" in name:
         return "is not UTF-8", "save the file as UTF-8"
     if not name.isprintable() or len(name) > LONGEST_NAME:
         return f"lists {name!r:.60}, which is no name", "list names of motions, one a line"
     if os.path.isabs(name) or ".." in name.split("/"):
         return f"lists '{name}', which leads out of the folder", "list names of motions that lie in it"
-    if ending in (".npy", ".txt"):
-        return f"lists '{name}'", f"names stand without an ending: write '{stem}'"
+    bare = _ENDINGS.sub("", _FOLDERS.sub("", name))
+    if bare != name:
+        return f"lists '{name}'", f"names stand without their folder and ending: write '{bare}'"
     return None
 
 

@@ -135,8 +135,13 @@ def test_a_text_that_is_a_pointer_or_a_library_is_found(joints):
 
 
 NAMES = {
-    "with its ending": ("b.npy", "lists 'b.npy'", "names stand without an ending: write 'b'"),
+    "with its ending": ("b.npy", "lists 'b.npy'", "names stand without their folder and ending: write 'b'"),
     "of its text": ("b.txt", "lists 'b.txt'", "write 'b'"),
+    "of an archive": ("b.npz", "lists 'b.npz'", "write 'b'"),
+    "of a recording": ("b.BVH", "lists 'b.BVH'", "write 'b'"),
+    "with two endings": ("b.npy.npy", "lists 'b.npy.npy'", "write 'b'"),
+    "with its folder": ("new_joints/b", "lists 'new_joints/b'", "write 'b'"),
+    "with all": ("./new_joint_vecs/b.npy", "lists './new_joint_vecs/b.npy'", "write 'b'"),
     "of a neighbour": ("../other/b", "lists '../other/b', which leads out of the folder", "that lie in it"),
     "from the root": ("/etc/passwd", "lists '/etc/passwd', which leads out", "that lie in it"),
     "with a NUL": ("b\0c", r"lists 'b\x00c', which is no name", "names of motions"),

@@ -415,6 +415,14 @@ def test_a_mapping_that_is_not_there_or_not_json_is_named(tmp_path):
         read_bvh(path, tmp_path / "names.json")
 
 
+@pytest.mark.parametrize("service", ["git-lfs.github", "hawser.github"])
+def test_a_mapping_that_was_never_fetched_is_called_a_pointer(tmp_path, service):
+    path = write(tmp_path / "a.bvh", tree_of(), [still(tree_of())])
+    (tmp_path / "names.json").write_text(f"version https://{service}.com/spec/v1\noid sha256:a\nsize 3\n")
+    with pytest.raises(ValueError, match=r"names.json' is a Git LFS pointer, .*git lfs pull"):
+        read_bvh(path, tmp_path / "names.json")
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[" * 900 + "]" * 900])
 def test_mappings_nested_without_end_are_one_sentence(tmp_path, text):
     (tmp_path / "names.json").write_text(text)
