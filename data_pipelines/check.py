@@ -6,12 +6,14 @@ from pathlib import Path
 
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.humanml3d import Limits, open_folder, survey
-from motiongpt3_jax.data_pipelines.problem import Problem
+from motiongpt3_jax.data_pipelines.problem import Problem, without_option
 from motiongpt3_jax.data_pipelines.record_files import METADATA
 from motiongpt3_jax.data_pipelines.records import open_records
+from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.arrays import UnreadableArrayError
 from motiongpt3_jax.motion.interpret import interpret_array
 from motiongpt3_jax.motion.lfs import FETCH_IT, IS_POINTER
+from motiongpt3_jax.motion.oddities import oddities
 from motiongpt3_jax.text import odd_text
 
 ANEW = "build it anew"
@@ -61,9 +63,15 @@ def _check_built(folder: Path) -> list[Problem]:
 
 def _clip_faults(clip: Clip, where: str) -> Iterator[Problem]:
     try:
-        interpret_array(clip.features)
+        found = interpret_array(clip.features)
     except UnreadableArrayError as error:
         yield Problem(where, None, f"clip '{clip.id}' {error.what}", ANEW)
+    else:
+        if found.left_out:
+            yield Problem(where, None, f"clip '{clip.id}' has no body in {found.left_out}", ANEW)
+        for note in oddities(Motion(found.joints, found.skeleton.fps, found.skeleton)):
+            what = f"clip '{clip.id}': {without_option(note)}"
+            yield Problem(where, None, what, "it is used as it is: correct it where it comes from", "odd")
     for caption in clip.captions:
         odd = odd_text(caption)
         if odd:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from motiongpt3_jax.data_pipelines.problem import Problem
+from motiongpt3_jax.data_pipelines.problem import Problem, without_option
 from motiongpt3_jax.data_pipelines.statistics import Statistics
 from motiongpt3_jax.motion import HUMANML3D, Motion
 from motiongpt3_jax.motion.arrays import UnreadableArrayError, read_npy
@@ -145,13 +145,9 @@ def read_motion(folder: Folder, name: str) -> tuple[np.ndarray | None, list[Prob
     if wrong:
         return None, [Problem(file, None, *wrong)]
     motion = content.joints[0] if content.features is None else content.features
-    return motion, [_odd(file, note) for note in oddities(Motion(content.joints))]
-
-
-def _odd(file: str, note: str) -> Problem:
-    """What a reader of single files says, whose options do not help here."""
-    what = re.split(r"[:;] ", note, maxsplit=1)[0]
-    return Problem(file, None, what, "it is used as it is: correct it, or take its name out of the lists", "odd")
+    advice = "it is used as it is: correct it, or take its name out of the lists"
+    odd = [without_option(note) for note in oddities(Motion(content.joints))]
+    return motion, [Problem(file, None, what, advice, "odd") for what in odd]
 
 
 def _load(folder: Folder, file: str) -> np.ndarray:

@@ -49,7 +49,7 @@ def features_of(joints: Float[np.ndarray, "frames joints 3"], body: Body) -> Fea
 
 
 def parts_of(motion: Motion, body: Body, longest: int, what: str = "the motion") -> list[Part]:
-    """The first person's motion in as few parts of `longest` frames as can be, about equally long; errors call it `what`.
+    """The first person's motion, `what` in errors, in as few parts of `longest` frames as can be, all about as long.
 
     Raises:
       ValueError: it has another skeleton, or a single frame.

@@ -5,9 +5,12 @@ import re
 import numpy as np
 import pytest
 
+from motiongpt3_jax.data_pipelines import records
 from motiongpt3_jax.data_pipelines.check import check
+from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.humanml3d import build, clips
-from motiongpt3_jax.motion import joints_to_features
+from motiongpt3_jax.data_pipelines.statistics import Statistics
+from motiongpt3_jax.motion import HUMANML3D, joints_to_features
 from tests.data_pipelines.samples import LIMITS, humanml3d, walk
 from tests.motion.test_arrays import claiming, header
 
@@ -53,6 +56,35 @@ FEATURES = {
 def test_features_that_no_file_could_have_are_found(features, array, what):
     np.save(features / "new_joint_vecs" / "b.npy", array.astype(np.float32))
     assert one(features).what.startswith(what)
+
+
+def far_off(joints):
+    joints = joints.copy()
+    joints[:1] += [36, 0, 0]
+    return joints
+
+
+BUILT = {
+    "normalised": (FEATURES["normalised"][0], "bad", " holds features that look normalised"),
+    "zeros": (RAW * 0, "bad", " shows no body in any of its 9 frames"),
+    "padded": (FEATURES["padded"][0], "bad", " has no body in frames 9 to 13 of 14"),
+    "upside_down": (joints_to_features(walk(10) * [1, -1, -1]), "odd", ": the body is upside down"),
+    "mirrored": (joints_to_features(walk(10) * [-1, 1, 1]), "odd", ": the body is a mirror image"),
+    "large": (joints_to_features(walk(10) * 20), "odd", ": the body has legs of 12 m"),
+    "jumping": (joints_to_features(far_off(walk(10))), "odd", ": from frame 0 to 1 the body moves 36 m"),
+}
+
+
+def test_clips_of_a_built_folder_are_judged_as_files_are(tmp_path):
+    arrays = {"sound": RAW} | {name: array for name, (array, _, _) in BUILT.items()}
+    splits = {"train": [Clip(name, array.astype(np.float32), ("it goes",)) for name, array in arrays.items()]}
+    statistics = Statistics(np.zeros(263, np.float32), np.ones(263, np.float32))
+    bones = HUMANML3D.offsets(walk(1)[0])
+    records.build(tmp_path / "built", splits, source="made up", offsets=bones, statistics=statistics)
+    problems = check(tmp_path / "built")
+    for problem, (name, (_, severity, what)) in zip(problems, BUILT.items(), strict=True):
+        assert (problem.file, problem.severity) == ("split 'train'", severity)
+        assert problem.what.startswith(f"clip '{name}'{what}")
 
 
 JOINTS = {
