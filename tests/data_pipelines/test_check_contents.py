@@ -58,6 +58,22 @@ def test_features_that_no_file_could_have_are_found(features, array, what):
     assert one(features).what.startswith(what)
 
 
+@pytest.mark.parametrize("with_statistics", [False, True])
+@pytest.mark.parametrize("names", ["abcd", "bc", "d"])
+def test_normalised_features_are_bad_file_by_file(features, names, with_statistics):
+    mean, std = RAW.mean(0), np.maximum(RAW.std(0), 0.01)
+    for name, array in (("Mean", mean), ("Std", std)) if with_statistics else ():
+        np.save(features / f"{name}.npy", array)
+    for name in names:
+        file = features / "new_joint_vecs" / f"{name}.npy"
+        np.save(file, (np.load(file) - mean) / std)
+    problems = [problem for problem in check(features, **LIMITS) if problem.file.startswith("new_joint_vecs")]
+    assert [problem.file for problem in problems] == [f"new_joint_vecs/{name}.npy" for name in names]
+    assert {(problem.what, problem.bad) for problem in problems} == {("holds features that look normalised", True)}
+    with pytest.raises(ValueError, match="look normalised"):
+        build(features, features.parent / "built", **LIMITS)
+
+
 def far_off(joints):
     joints = joints.copy()
     joints[:1] += [36, 0, 0]

@@ -97,6 +97,10 @@ def test_commas_in_numbers_are_named(file, old, new, found):
     [
         ("30", 30, "the frame time 30 is taken for frames a second: no frame lasts 30 s"),
         ("120.0", 120, "the frame time 120.0 is taken for frames a second: no frame lasts 120 s"),
+        ("29.97", 29.97, "the frame time 29.97 is taken for frames a second: no frame lasts 29.97 s"),
+        ("25", 25, "the frame time 25 is taken for frames a second: no frame lasts 25 s"),
+        ("33", 30, "the frame time 33 is taken for milliseconds: no frame lasts 33 s"),
+        ("16.67", 60, "the frame time 16.67 is taken for milliseconds: no frame lasts 16.67 s"),
         ("33.3333", 30, "the frame time 33.3333 is taken for milliseconds: no frame lasts 33.3333 s"),
         ("8.33333", 120, "the frame time 8.33333 is taken for milliseconds: no frame lasts 8.33333 s"),
         ("2", 0.5, "frames last 2 s each, as its frame time says"),

@@ -234,6 +234,22 @@ def test_other_endings_are_refused(tmp_path):
             call()
 
 
+@pytest.mark.parametrize("ending", ["fbx", "FBX", "c3d", "glb", "blend", "asf", "amc", "vmd", "trc", "usd"])
+def test_files_that_tools_export_as_bvh_are_to_be_so(tmp_path, ending):
+    with pytest.raises(
+        ValueError, match=rf"ends in '.{ending}'; expected one of .*: export it as BVH, e.g. from Blender"
+    ):
+        load_motion(tmp_path / f"walk.{ending}")
+
+
+@pytest.mark.parametrize("ending", ["pkl", "pickle", "pt", "pth", "mat", "h5", "joblib"])
+def test_files_of_arrays_are_to_be_saved_as_arrays(tmp_path, ending):
+    with pytest.raises(
+        ValueError, match=rf"ends in '.{ending}'; .*: save its joints \(frames, 22, 3\), y up, in metres"
+    ):
+        load_motion(tmp_path / f"walk.{ending}")
+
+
 ARCHIVES = [
     ({"poses": np.zeros((3, 22, 3))}, "no array 'joints', only 'poses'"),
     ({"joints": np.zeros((3, 22, 3)), "skeleton": "spider"}, "skeleton 'spider'; known are humanml3d, kit"),

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -193,6 +194,25 @@ def test_frames_without_a_body_are_named_and_no_speed_is_made_of_them():
     assert jumps(joints, 20) == (
         "frames 0 to 2, 39 hold no body: all joints lie in one place; leave them out with --start and --stop",
     )
+
+
+CHANGES = {
+    "larger later": (np.repeat([1, 1.2], 20), ("0.95", "1.14")),
+    "smaller later": (np.repeat([1, 0.7], [30, 10]), ("0.67", "0.95")),
+    "another body in the middle": (np.repeat([1, 1.3, 1], [15, 5, 20]), ("0.95", "1.24")),
+    "slowly growing": (np.linspace(1, 1.25, 40), ("0.96", "1.19")),
+}
+
+
+@pytest.mark.parametrize(("sizes", "said"), CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("skeleton", [HUMANML3D, KIT], ids=lambda skeleton: skeleton.name)
+def test_a_body_that_changes_is_said_with_its_sizes(sizes, said, skeleton):
+    still = walking()[:1] if skeleton is HUMANML3D else at_rest(KIT)[0, :1]
+    joints = still * sizes[:, None, None]
+    (note,) = oddities(Motion(joints[None], skeleton.fps, skeleton))
+    low, high = said if skeleton is HUMANML3D else re.findall(r"(\d\.\d+) m", note)
+    assert note == f"the body changes: its legs are {low} m long in some frames and {high} m in others"
+    assert oddities(Motion(still[None].repeat(40, axis=1), skeleton.fps, skeleton)) == ()
 
 
 def test_a_body_that_changes_is_said_of_its_person():
