@@ -5,8 +5,9 @@ Each finding is a sentence that names the option which mends it. The options are
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ def jumps(joints: Float[np.ndarray, "frames joints 3"], fps: float, first: int =
     if fast.any():
         worst = int(np.argmax(np.maximum(root, limbs) * fast))
         away, before, frame = float(max(root[worst], limbs[worst])), first + kept[worst], first + kept[worst + 1]
-        option = f"--start {frame}" if frame - first <= len(joints) // 2 else f"--stop {frame}"
+        option = _longest_stretch([kept[0], *kept[1:][fast], kept[-1] + 1], len(joints), first)
         others = f" (one of {int(fast.sum())} such steps)" if fast.sum() > 1 else ""
         found.append(
             f"from frame {before} to {frame} the body moves {away:.3g} m, {away / seconds[worst]:.3g} m/s{others}, "
@@ -138,6 +139,13 @@ def jumps(joints: Float[np.ndarray, "frames joints 3"], fps: float, first: int =
                 f"{speeds[1:].max():.3g} m/s at most after it): leave it out with --start {first + kept[1]}"
             )
     return tuple(found)
+
+
+def _longest_stretch(starts: Sequence[int], frames: int, first: int) -> str:
+    """The options that leave the longest of some stretches, each from one start up to the next."""
+    start, stop = max(pairwise(starts), key=lambda ends: ends[1] - ends[0])
+    options = {f"--start {first + start}": start > 0, f"--stop {first + stop}": stop < frames}
+    return " ".join(option for option, needed in options.items() if needed)
 
 
 def is_no_body(joints: Float[np.ndarray, "frames joints 3"]) -> Bool[np.ndarray, "frames"]:

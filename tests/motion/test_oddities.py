@@ -138,7 +138,17 @@ def test_a_walk_does_not_jump():
 
 
 @pytest.mark.parametrize(
-    ("where", "option"), [(slice(0, 1), "--start 1"), (slice(0, 4), "--start 4"), (slice(38, 40), "--stop 38")]
+    ("where", "option"),
+    [
+        (slice(0, 1), "--start 1"),
+        (slice(0, 4), "--start 4"),
+        (slice(38, 40), "--stop 38"),
+        (slice(10, 11), "--start 11"),
+        (slice(15, 18), "--start 18"),
+        (slice(30, 31), "--stop 30"),
+        ([0, 1, 38, 39], "--start 2 --stop 38"),
+        ([0, 20, 30], "--start 1 --stop 20"),
+    ],
 )
 def test_frames_that_lie_far_away_are_named_with_the_option_that_leaves_them_out(where, option):
     joints = walking()
