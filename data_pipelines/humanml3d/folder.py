@@ -25,6 +25,9 @@ _FOLDERS = re.compile(rf"^(\./)*({FEATURES}|{JOINTS}|{TEXTS})/")
 _ENDINGS = re.compile(r"(\.(npy|npz|bvh|txt))+$", re.IGNORECASE)
 """What other tools' lists have before and after a motion's name."""
 
+LONGEST_BONE = 2.0
+"""Metres that no bone of a body measures, nor a whole leg."""
+
 LONGEST_NAME = 200
 """Letters of a motion's name; file systems take 255 bytes, with what is added to it."""
 
@@ -176,6 +179,12 @@ def _body_fault(joints: Float[np.ndarray, "frames 22 3"], single: bool) -> tuple
     leg = float(lengths[0, [joint - 1 for joint in HUMANML3D.legs]].sum())
     if not 0.2 < leg < 2:
         return f"has legs of {leg:.3g} m", "give joints in metres"
+    if lengths.max() > LONGEST_BONE and not single:
+        frame, bone = (int(i) for i in np.unravel_index(lengths.argmax(), lengths.shape))
+        what = (
+            f"has a bone of {lengths.max():.3g} m to joint {bone + 1} ({HUMANML3D.joints[bone + 1]}) in frame {frame}"
+        )
+        return what, "give joints in metres, and correct this one or take the clip out of the lists"
     return None
 
 

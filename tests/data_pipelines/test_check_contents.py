@@ -103,11 +103,20 @@ def test_clips_of_a_built_folder_are_judged_as_files_are(tmp_path):
         assert problem.what.startswith(f"clip '{name}'{what}")
 
 
+def with_joint(joint, frame, moved):
+    joints = walk(9)
+    joints[frame, joint] += moved
+    return joints
+
+
 JOINTS = {
     "zeros": (walk(9) * 0, "shows no body in any of its 9 frames"),
     "padded": (np.concatenate([walk(9), np.zeros((6, 22, 3))]), "has no body in frames 9 to 14 of 15"),
     "a hole": (walk(9) * (np.arange(9) != 4)[:, None, None], "has frames in which there is no body, the first is 4"),
     "1e20 m": (walk(9) * 1e20, "has joints up to"),
+    "a knee far away": (with_joint(4, 3, [58, 0, 0]), "has a bone of 58 m to joint 4 (left_knee) in frame 3"),
+    "a hand far away": (with_joint(20, 0, [0, 9, 0]), "has a bone of 8.8 m to joint 20 (left_wrist) in frame 0"),
+    "a pelvis far away": (with_joint(0, 8, [0, 0, 3]), "has a bone of "),
     "MDM's axes": (walk(9).transpose(1, 2, 0), "has shape (22, 3, 9); expected (frames, 22, 3)"),
 }
 
