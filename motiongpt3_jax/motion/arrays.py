@@ -166,7 +166,7 @@ def _read(file: BinaryIO, length: int, name: str) -> np.ndarray:
     if header.dtype.hasobject:
         raise UnreadableArrayError(
             f"holds {name and f'in {name}'}pickled Python objects, which could run code and are never loaded",
-            _SAVE_PLAIN + ("" if header.shape else _OF_RESULTS),
+            _SAVE_PLAIN + ("" if header.shape or name else _OF_RESULTS),
         )
     there = length - header.start
     claims = f"its header claims {name}{header.dtype} numbers of shape {header.shape}, {header.size:,} bytes"
