@@ -6,11 +6,14 @@ from pathlib import Path
 
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.humanml3d import Limits, open_folder, survey
-from motiongpt3_jax.data_pipelines.problem import Problem
+from motiongpt3_jax.data_pipelines.problem import Problem, without_option
 from motiongpt3_jax.data_pipelines.record_files import METADATA
 from motiongpt3_jax.data_pipelines.records import open_records
+from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.arrays import UnreadableArrayError
 from motiongpt3_jax.motion.interpret import interpret_array
+from motiongpt3_jax.motion.lfs import FETCH_IT, IS_POINTER
+from motiongpt3_jax.motion.oddities import oddities
 from motiongpt3_jax.text import odd_text
 
 ANEW = "build it anew"
@@ -43,7 +46,7 @@ def _check_built(folder: Path) -> list[Problem]:
     try:
         records = open_records(folder)
     except (ValueError, FileNotFoundError) as error:
-        return [Problem(".", None, _what(error), ANEW)]
+        return [Problem(".", None, _what(error), _advice(error))]
     for name in records.splits:
         try:
             split = records.split(name)
@@ -54,19 +57,29 @@ def _check_built(folder: Path) -> list[Problem]:
                     problems.append(Problem(f"index_{name}.json", None, what, ANEW))
                 problems += _clip_faults(clip, f"split '{name}'")
         except ValueError as error:
-            problems.append(Problem(f"split '{name}'", None, f"cannot be read: {_what(error)}", ANEW))
+            problems.append(Problem(f"split '{name}'", None, f"cannot be read: {_what(error)}", _advice(error)))
     return problems
 
 
 def _clip_faults(clip: Clip, where: str) -> Iterator[Problem]:
     try:
-        interpret_array(clip.features)
+        found = interpret_array(clip.features)
     except UnreadableArrayError as error:
         yield Problem(where, None, f"clip '{clip.id}' {error.what}", ANEW)
+    else:
+        if found.left_out:
+            yield Problem(where, None, f"clip '{clip.id}' has no body in {found.left_out}", ANEW)
+        for note in oddities(Motion(found.joints, found.skeleton.fps, found.skeleton)):
+            what = f"clip '{clip.id}': {without_option(note)}"
+            yield Problem(where, None, what, "it is used as it is: correct it where it comes from", "odd")
     for caption in clip.captions:
         odd = odd_text(caption)
         if odd:
             yield Problem(where, None, f"clip '{clip.id}' has a caption that holds {odd}", ANEW)
+
+
+def _advice(error: Exception) -> str:
+    return FETCH_IT if IS_POINTER in str(error) else ANEW
 
 
 def _what(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """What is wrong with a folder of clips, said so that it can be put right."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -43,3 +44,8 @@ def summary(problems: Sequence[Problem], folder: object) -> str:
     if len(problems) > SHOWN:
         lines.append(f"  ... and {len(problems) - SHOWN} more")
     return "\n".join(lines)
+
+
+def without_option(note: str) -> str:
+    """What a reader of single files says of a motion, without its options, which do not help with a folder."""
+    return re.split(r"[:;] ", note, maxsplit=1)[0]

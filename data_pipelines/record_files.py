@@ -11,6 +11,7 @@ import numpy as np
 from motiongpt3_jax.motion import SKELETONS, Skeleton
 from motiongpt3_jax.motion.arrays import Archive, UnreadableArrayError
 from motiongpt3_jax.motion.interpret import check_magnitude, checked_numbers
+from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.motion import positive
 
 FORMAT = 1
@@ -84,6 +85,7 @@ def read_statistics(file: Path, skeleton: Skeleton) -> tuple[np.ndarray, np.ndar
     """
     shapes = {"mean": (skeleton.features,), "std": (skeleton.features,), "offsets": (len(skeleton.joints), 3)}
     checked = []
+    refuse_lfs_pointer(file, f"'{file}'")
     try:
         with Archive(file) as arrays:
             for name, shape in shapes.items():
@@ -125,6 +127,7 @@ def read_index(file: Path, clips: int) -> dict[str, list[Any]]:
 
 
 def _json(path: Path) -> Any:
+    refuse_lfs_pointer(path, f"'{path}'")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

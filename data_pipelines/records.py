@@ -40,6 +40,7 @@ from motiongpt3_jax.data_pipelines.statistics import Moments, Statistics
 from motiongpt3_jax.motion import HUMANML3D, SKELETONS, Skeleton
 from motiongpt3_jax.motion.arrays import UnreadableArrayError
 from motiongpt3_jax.motion.interpret import check_magnitude
+from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.saving import failures_of
 
 
@@ -57,6 +58,8 @@ class ClipSource(Sequence[Clip]):
     @cached_property
     def _records(self) -> Sequence[dict[str, Any]]:
         place = self.folder / CaptionedMotions.name / str(CaptionedMotions.VERSION)
+        for file in (*place.glob("*.json"), *place.glob(f"*-{self.split}.*")):
+            refuse_lfs_pointer(file, f"'{file}'")
         try:
             source = tfds.builder_from_directory(place).as_data_source(split=self.split)
             len(source)  # opens the files

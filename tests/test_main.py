@@ -32,8 +32,26 @@ def test_a_full_output_is_said_in_a_line():
     assert "No space left on device" in done.stderr
 
 
-def test_letters_that_a_console_cannot_show_are_replaced():
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
-    done = subprocess.run([*LIGHT, "flé🦁"], capture_output=True, env=environment, check=False)
+@pytest.mark.parametrize(
+    ("coding", "word", "shown"),
+    [
+        ("ascii", "flé🦁", b"fl??"),
+        ("cp1252", "flé🦁", b"fl\xe9?"),
+        ("cp1252", "歩く", b"??"),
+        ("cp437", "żółw", b"?\xa2?w"),
+        ("utf-8", "歩く", "歩く".encode()),
+    ],
+)
+def test_letters_that_a_console_cannot_show_are_replaced(coding, word, shown):
+    environment = {**os.environ, "PYTHONIOENCODING": f"{coding}:strict"}
+    done = subprocess.run([*LIGHT, word], capture_output=True, env=environment, check=False)
     assert done.returncode == 2
-    assert b"there is no command 'fl??'" in done.stderr
+    assert b"there is no command '" + shown + b"'" in done.stderr
+
+
+def test_a_file_name_that_is_no_unicode_can_be_printed(tmp_path):
+    path = os.path.join(os.fsencode(tmp_path), b"caf\xe9.npy")
+    asked = [*LIGHT, "convert", "--motion", path, "--to", "npz"]
+    done = subprocess.run(asked, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "utf-8"}, check=False)
+    assert done.returncode == 2
+    assert b"caf?.npy' does not exist" in done.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from motiongpt3_jax.data_pipelines.problem import Problem
+from motiongpt3_jax.data_pipelines.problem import Problem, without_option
 from motiongpt3_jax.data_pipelines.statistics import Statistics
 from motiongpt3_jax.motion import HUMANML3D, Motion
 from motiongpt3_jax.motion.arrays import UnreadableArrayError, read_npy
@@ -21,6 +21,13 @@ from motiongpt3_jax.motion.oddities import oddities
 SPLITS = ("train", "val", "test")
 FEATURES, JOINTS, TEXTS = "new_joint_vecs", "new_joints", "texts"
 MEASURE = "remove Mean.npy and Std.npy to have them measured"
+_FOLDERS = re.compile(rf"^(\./)*({FEATURES}|{JOINTS}|{TEXTS})/")
+_ENDINGS = re.compile(r"(\.(npy|npz|bvh|txt))+$", re.IGNORECASE)
+"""What other tools' lists have before and after a motion's name."""
+
+LONGEST_BONE = 2.0
+"""Metres that no bone of a body measures, nor a whole leg."""
+
 LONGEST_NAME = 200
 """Letters of a motion's name; file systems take 255 bytes, with what is added to it."""
 
@@ -99,15 +106,15 @@ def open_folder(path: str | os.PathLike[str]) -> Folder:
 
 def name_fault(name: str) -> tuple[str, str] | None:
     """(what is wrong, advice) with a name of a list that can be no motion's, or leads out of the folder."""
-    stem, ending = os.path.splitext(name)
     if "\ufffd" in name:
         return "is not UTF-8", "save the file as UTF-8"
     if not name.isprintable() or len(name) > LONGEST_NAME:
         return f"lists {name!r:.60}, which is no name", "list names of motions, one a line"
     if os.path.isabs(name) or ".." in name.split("/"):
         return f"lists '{name}', which leads out of the folder", "list names of motions that lie in it"
-    if ending in (".npy", ".txt"):
-        return f"lists '{name}'", f"names stand without an ending: write '{stem}'"
+    bare = _ENDINGS.sub("", _FOLDERS.sub("", name))
+    if bare != name:
+        return f"lists '{name}'", f"names stand without their folder and ending: write '{bare}'"
     return None
 
 
@@ -141,13 +148,9 @@ def read_motion(folder: Folder, name: str) -> tuple[np.ndarray | None, list[Prob
     if wrong:
         return None, [Problem(file, None, *wrong)]
     motion = content.joints[0] if content.features is None else content.features
-    return motion, [_odd(file, note) for note in oddities(Motion(content.joints))]
-
-
-def _odd(file: str, note: str) -> Problem:
-    """What a reader of single files says, whose options do not help here."""
-    what = re.split(r"[:;] ", note, maxsplit=1)[0]
-    return Problem(file, None, what, "it is used as it is: correct it, or take its name out of the lists", "odd")
+    advice = "it is used as it is: correct it, or take its name out of the lists"
+    odd = [without_option(note) for note in oddities(Motion(content.joints))]
+    return motion, [Problem(file, None, what, advice, "odd") for what in odd]
 
 
 def _load(folder: Folder, file: str) -> np.ndarray:
@@ -176,6 +179,12 @@ def _body_fault(joints: Float[np.ndarray, "frames 22 3"], single: bool) -> tuple
     leg = float(lengths[0, [joint - 1 for joint in HUMANML3D.legs]].sum())
     if not 0.2 < leg < 2:
         return f"has legs of {leg:.3g} m", "give joints in metres"
+    if lengths.max() > LONGEST_BONE and not single:
+        frame, bone = (int(i) for i in np.unravel_index(lengths.argmax(), lengths.shape))
+        what = (
+            f"has a bone of {lengths.max():.3g} m to joint {bone + 1} ({HUMANML3D.joints[bone + 1]}) in frame {frame}"
+        )
+        return what, "give joints in metres, and correct this one or take the clip out of the lists"
     return None
 
 

@@ -13,9 +13,8 @@ from motiongpt3_jax.commands.arguments import (
     user_path,
 )
 from motiongpt3_jax.commands.motions import add_motions, note_persons, read_usable
-from motiongpt3_jax.inference.clips import require_skeleton
+from motiongpt3_jax.inference.clips import require_readable
 from motiongpt3_jax.motion import Motion
-from motiongpt3_jax.motion.resample import require_frames
 from motiongpt3_jax.motion.saving import whole_file
 
 
@@ -45,8 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     body = model.engine.folder.body
 
     def check(path: str, motion: Motion) -> None:
-        require_skeleton(motion, body, f"motion '{path}'")
-        require_frames(motion, body.fps, what=f"motion '{path}'")
+        require_readable(motion, body, f"motion '{path}'")
 
     how = {"mapping": arguments.mapping, "file_fps": arguments.fps, "body": body}
     motions, left_out = read_usable(arguments.motion, check, start=arguments.start, stop=arguments.stop, **how)

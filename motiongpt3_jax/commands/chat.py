@@ -22,6 +22,7 @@ from motiongpt3_jax.commands.motions import note_persons, read_motions
 from motiongpt3_jax.commands.notes import hint_quotes
 from motiongpt3_jax.commands.results import Result, add_results, origin, unknown_note, write_results
 from motiongpt3_jax.inference.chat import PLACE, Chat, Reply, check_length, last_motion, named_motions
+from motiongpt3_jax.inference.clips import require_readable
 from motiongpt3_jax.motion import Motion
 
 
@@ -113,6 +114,7 @@ def read(arguments: argparse.Namespace, chat: Chat, name: str) -> Motion:
     """A motion file that an instruction names."""
     body = chat.model.engine.folder.body
     (motion,) = read_motions([name], arguments.mapping, file_fps=arguments.fps, body=body)
+    require_readable(motion, body, f"motion '{name}'")
     note_persons({name: motion})
     return motion
 

@@ -21,6 +21,7 @@ from motiongpt3_jax.commands.notes import hint_quotes
 from motiongpt3_jax.commands.results import Result, add_results, origin, unknown_note, write_results
 from motiongpt3_jax.inference.lengths import Length
 from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.text.prompt_files import Prompt, split_marks
 
 SOURCES = {
@@ -105,6 +106,7 @@ def read_prompts(texts: list[str], file: str | None) -> list[Prompt]:
         path = Path(file)
         if not path.is_file():
             raise FileNotFoundError(f"--file {file}: there is no such file")
+        refuse_lfs_pointer(path, f"--file {file}")
         try:
             lines = path.read_text(encoding="utf-8-sig").split("\n")
         except UnicodeDecodeError as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Unpack
 
-from motiongpt3_jax.inference.clips import features_of, require_skeleton
+from motiongpt3_jax.inference.clips import called, features_of, require_readable
 from motiongpt3_jax.inference.continuation import seed_of
 from motiongpt3_jax.inference.engine import Features, Question, check_seeds
 from motiongpt3_jax.inference.lengths import Length
@@ -18,7 +18,7 @@ from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.notes import note_task, note_words
 from motiongpt3_jax.inference.options import Decoding, Sampling
 from motiongpt3_jax.motion import Motion
-from motiongpt3_jax.motion.resample import require_frames, resampled
+from motiongpt3_jax.motion.resample import resampled
 from motiongpt3_jax.text import MOTION_INPUT, MOTION_OUTPUT, check_words, compose, text_prompt
 
 PLACE = "<motion>"
@@ -91,7 +91,7 @@ class Chat:
         check_seeds([seed])
         check_length(self.model, seconds)
         motions = [motions] if isinstance(motions, Motion | str | Path) else motions
-        question, clips = self._question(instruction, [self.model.read(motion) for motion in motions])
+        question, clips = self._question(instruction, motions)
         options = self.model.motion_options(**sampling)
         tokenizer = self.model.engine.folder.tokenizer
         writing = {"banned": (tokenizer.end_of_motion,), "stops": (tokenizer.start_of_motion,), **(decoding or {})}
@@ -127,7 +127,7 @@ class Chat:
         self.turns.append((compose(question, answer), kept))
         return Reply(" ".join(filter(None, parts)), found, tuple(lengths))
 
-    def _question(self, instruction: str, motions: Sequence[Motion]) -> tuple[str, tuple[Features, ...]]:
+    def _question(self, instruction: str, motions: Sequence[Motion | str | Path]) -> tuple[str, tuple[Features, ...]]:
         check_words(instruction)
         if not instruction.strip():
             raise ValueError("the instruction is empty; write what the model should do")
@@ -141,15 +141,13 @@ class Chat:
             )
         return instruction.replace(PLACE, MOTION_INPUT), tuple(self._features(motion) for motion in motions)
 
-    def _features(self, motion: Motion) -> Features:
+    def _features(self, given: Motion | str | Path) -> Features:
         body, longest = self.model.engine.folder.body, self.model.engine.longest_read
-        require_skeleton(motion, body)
-        require_frames(motion, body.fps, what="a motion of the conversation")
+        motion, what = self.model.read(given), called(given, "a motion of the conversation")
+        require_readable(motion, body, what)
         joints = resampled(motion, body.fps).joints[0]
         if len(joints) > longest + 1:
-            raise ValueError(
-                f"a motion of the conversation lasts {motion.seconds:.1f} s; give at most {longest / body.fps:.1f} s"
-            )
+            raise ValueError(f"{what} lasts {motion.seconds:.1f} s; give at most {longest / body.fps:.1f} s")
         return features_of(joints, body)
 
     def _history(self) -> tuple[str, tuple[Features, ...]]:

@@ -1,6 +1,7 @@
 """Motions as a model reads them: features of clips at its frame rate, by its own body."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -31,19 +32,29 @@ def require_skeleton(motion: Motion, body: Body, what: str = "the motion") -> No
         raise ValueError(f"{what} has the {motion.skeleton.name} skeleton; this model's is {body.skeleton.name}")
 
 
+def require_readable(motion: Motion, body: Body, what: str = "the motion") -> None:
+    """Raises ValueError when a motion has another skeleton than the model, or too few frames at its frame rate."""
+    require_skeleton(motion, body, what)
+    require_frames(motion, body.fps, what=what)
+
+
+def called(motion: Motion | str | Path, otherwise: str) -> str:
+    """What messages call a motion: by its file, where it is given as one."""
+    return otherwise if isinstance(motion, Motion) else f"motion '{motion}'"
+
+
 def features_of(joints: Float[np.ndarray, "frames joints 3"], body: Body) -> Features:
     """Raw features of joints at the model's frame rate, by the model's own body; one frame fewer."""
     return joints_to_features(canonicalise(np.asarray(joints, np.float64), body.skeleton, body.offsets), body.skeleton)
 
 
-def parts_of(motion: Motion, body: Body, longest: int) -> list[Part]:
-    """The first person's motion in as few parts of `longest` frames as can be, all about as long.
+def parts_of(motion: Motion, body: Body, longest: int, what: str = "the motion") -> list[Part]:
+    """The first person's motion, `what` in errors, in as few parts of `longest` frames as can be, all about as long.
 
     Raises:
       ValueError: it has another skeleton, or a single frame.
     """
-    require_skeleton(motion, body)
-    require_frames(motion, body.fps)
+    require_readable(motion, body, what)
     joints = resampled(motion, body.fps).joints[0]
     count = -(-(len(joints) - 1) // longest)
     cuts = np.linspace(0, len(joints) - 1, count + 1).round().astype(int).tolist()

@@ -24,6 +24,7 @@ from motiongpt3_jax.inference.check_folder import ANEW, check_folder_config, che
 from motiongpt3_jax.inference.digests import CONFIG, SHA256, check_file_digest, with_digests
 from motiongpt3_jax.inference.known_words import WORDS, KnownWords, read_words, write_words
 from motiongpt3_jax.motion import HUMANML3D, SKELETONS, Skeleton
+from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.text import Tokenizer, load_tokenizer
 
@@ -157,6 +158,8 @@ def read_folder(path: str | Path) -> ModelFolder:
         )
     if not (path / CONFIG).is_file():
         raise FileNotFoundError(f"{str(path)!r} is no model's folder: it has no config.json")
+    for name in (CONFIG, STATISTICS, TOKENIZER, WORDS):
+        refuse_lfs_pointer(path / name, f"'{path / name}'")
     said = _read_config(path / CONFIG)
     digests, skeleton = said.get(SHA256, {}), SKELETONS[said["skeleton"]]
     arrays = _read_statistics(path / STATISTICS)

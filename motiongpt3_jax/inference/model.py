@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, Unpack, overload
 import numpy as np
 
 from motiongpt3_jax.inference import continuation
-from motiongpt3_jax.inference.clips import parts_of
+from motiongpt3_jax.inference.clips import called, parts_of
 from motiongpt3_jax.inference.continuation import Bend, seed_of
 from motiongpt3_jax.inference.engine import Engine, Features, Question, check_seeds
 from motiongpt3_jax.inference.lengths import LONGEST_SECONDS, Length, asked_frames, predict_lengths
@@ -230,7 +230,7 @@ class Model:
         Arguments and errors are those of `caption`.
         """
         body, longest = self.engine.folder.body, self.engine.longest_read
-        cut = [parts_of(self.read(motion), body, longest) for motion in motions]
+        cut = [parts_of(self.read(motion), body, longest, called(motion, "the motion")) for motion in motions]
         clips = [part.features for parts in cut for part in parts]
         seeds = [seed + number for number, parts in enumerate(cut) for _ in parts]
         sentences = iter(self.caption_features(clips, seeds, style, **decoding))

@@ -21,6 +21,7 @@ from motiongpt3_jax.inference.check_folder import ANEW
 from motiongpt3_jax.inference.digests import check_file_digest
 from motiongpt3_jax.inference.folder import ModelFolder
 from motiongpt3_jax.interop import TIED, from_official, parameter_shapes
+from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
@@ -61,6 +62,7 @@ def read_weights(path: Path, config: MotionGPT3Config) -> tuple[str, int, Variab
     Raises:
       ValueError: the file is damaged, is none of ours, or does not fit the config; says which.
     """
+    refuse_lfs_pointer(path, f"'{path}'")
     try:
         with safe_open(path, framework="numpy") as file:
             said = file.metadata() or {}

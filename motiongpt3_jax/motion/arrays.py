@@ -37,6 +37,12 @@ _BAD_MEMBER = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError
 
 _CHUNK = 1 << 24
 
+_SAVE_PLAIN = "save plain numbers, e.g. numpy.save(path, joints.astype('float32'))"
+_OF_RESULTS = (
+    "; of results.npy, as MDM writes it and if it is your own, the first motion is "
+    "numpy.load('results.npy', allow_pickle=True).item()['motion'][0].transpose(2, 0, 1)"
+)
+
 
 class UnreadableArrayError(ValueError):
     """An array that is not read.
@@ -160,7 +166,7 @@ def _read(file: BinaryIO, length: int, name: str) -> np.ndarray:
     if header.dtype.hasobject:
         raise UnreadableArrayError(
             f"holds {name and f'in {name}'}pickled Python objects, which could run code and are never loaded",
-            "save plain numbers, e.g. numpy.save(path, joints.astype('float32'))",
+            _SAVE_PLAIN + ("" if header.shape or name else _OF_RESULTS),
         )
     there = length - header.start
     claims = f"its header claims {name}{header.dtype} numbers of shape {header.shape}, {header.size:,} bytes"

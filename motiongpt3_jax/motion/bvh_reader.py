@@ -77,7 +77,7 @@ def read_bvh(
     motion = Motion(turned_upright(joints, up, mapping.get("mirrored", False)), bvh.fps)
     if up == "z" and "up" not in mapping:
         notes.append("z is taken for the vertical axis, from the bodies' own")
-    return motion, (*notes, *oddities(motion, axis_is_said="up" in mapping))
+    return motion, (*notes, *oddities(motion, mapping))
 
 
 def posed_tree(tree: Tree, values: Float[np.ndarray, "frames channels"]) -> Float[np.ndarray, "frames file_joints 3"]:

@@ -90,7 +90,8 @@ def parse_bvh(path: Path, what: str) -> Bvh:
     text = _decoded(path.read_bytes(), what)
     start = _START.search(text)
     if not start:
-        raise ValueError(f"{what} has no line HIERARCHY, so it is no BVH file; export it as BVH.")
+        begins = f"begins with {text.strip()[:40]!r}" if text.strip() else "is empty"
+        raise ValueError(f"{what} has no line HIERARCHY, so it is no BVH file; it {begins}: export it as BVH.")
     skipped = text[: start.start()].strip()
     notes = [f"{len(skipped.splitlines())} lines before HIERARCHY are skipped"] if skipped else []
     trees, end = _hierarchy(text, start.end(), what)

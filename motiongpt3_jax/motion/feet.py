@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from motiongpt3_jax.motion import rotations
+from motiongpt3_jax.motion.oddities import FASTEST_ROOT
 from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
 
 Points = Float[np.ndarray, "frames 3"]
@@ -52,6 +53,8 @@ def skating(
 ) -> float:
     """How fast the feet slide along the floor while they are on it, in metres a second; 0 if they never are.
 
+    Steps in which the body goes farther than anybody can are no sliding, and do not count.
+
     Args:
       joints: the motion.
       skeleton: which joints these are.
@@ -62,13 +65,14 @@ def skating(
     fps = fps or skeleton.fps
     joints, original = np.asarray(joints, np.float64), np.asarray(joints if original is None else original, np.float64)
     moved = []
+    possible = np.linalg.norm(np.diff(original[:, 0], axis=0), axis=-1) <= FASTEST_ROOT / fps
     for heel, toe in skeleton.feet:
         rest = _rest(original, heel, toe)
         down = np.all(original[:, [heel, toe], 1] < np.array(rest) + _LOW, axis=-1)
         # A foot that has just come or is about to go is on its way, however low it is.
         for _ in range(max(round(fps / 20), 1)):
             down = down & np.concatenate([down[:1], down[:-1]]) & np.concatenate([down[1:], down[-1:]])
-        both = down[1:] & down[:-1]
+        both = down[1:] & down[:-1] & possible
         steps = np.diff(joints[:, [heel, toe]][..., ::2], axis=0)[both]
         moved.append(np.linalg.norm(steps, axis=-1).ravel())
     moved = np.concatenate(moved)

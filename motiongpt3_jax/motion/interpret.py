@@ -4,12 +4,13 @@ Files and whole folders are read by the same judgement, so a folder is never tru
 """
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from motiongpt3_jax.motion.arrays import UnreadableArrayError
-from motiongpt3_jax.motion.motion import joints_hint
+from motiongpt3_jax.motion.motion import SMPL_JOINTS, joints_hint
 from motiongpt3_jax.motion.normalised import looks_normalised
 from motiongpt3_jax.motion.recover import features_to_joints
 from motiongpt3_jax.motion.skeleton import HUMANML3D, SKELETONS, Skeleton
@@ -73,6 +74,9 @@ def interpret_array(array: np.ndarray, statistics: Statistics | None = None) -> 
     array, note = standard_axes(array)
     if array.ndim not in (3, 4) or array.shape[-1] != 3 or array.shape[-2] not in _BY_JOINTS:
         raise UnreadableArrayError(f"has shape {array.shape}", f"{EXPECTED}.{shape_hint(array.shape)}")
+    if array.ndim == 4 and len(array) > array.shape[1]:
+        read = f"its shape {array.shape} is read as (persons, frames, joints, 3)"
+        note = f"{read}: if the frames come before the persons, save array.swapaxes(0, 1)"
     skeleton = _BY_JOINTS[array.shape[-2]]
     joints = checked_numbers(array) * np.float32(skeleton.unit)
     joints, left_out = with_bodies(joints if joints.ndim == 4 else joints[None])
@@ -213,14 +217,34 @@ def shape_hint(shape: tuple[int, ...]) -> str:
     if len(shape) == 2 and shape[0] in _BY_FEATURES:
         return "\nThe axes look exchanged: save array.T."
     if len(shape) == 2 and shape[1] in (66, 63):
-        return f"\nThese look like flat joints: use array.reshape(-1, {shape[1] // 3}, 3)."
+        return f"\nThese look like flat joints: save array.reshape(-1, {shape[1] // 3}, 3)."
+    if len(shape) == 2 and shape[0] in (66, 63):
+        return f"\nThese look like flat joints with the frames last: save array.T.reshape(-1, {shape[0] // 3}, 3)."
     if shape in ((22, 3), (21, 3)):
         return "\nThis looks like one pose: add the axis of the frames with array[None]."
     if len(shape) == 3 and shape[-1] in _BY_FEATURES:
         return "\nThis looks like a batch of features: save one motion a file."
-    if len(shape) in (3, 4) and shape[-2] == 3 and shape[-3] in _BY_JOINTS:
-        single = "array[0]" if len(shape) == 4 else "array"
-        return f"\nThe frames come last, as MDM writes them: save {single}.transpose(2, 0, 1)."
     if len(shape) == 4 and shape[1] in _BY_FEATURES and shape[2] == 1:
         return "\nThis looks like features as MDM has them: save one motion a file, the first as array[0, :, 0].T."
-    return joints_hint(shape, HUMANML3D)
+    return joints_hint(shape, HUMANML3D) or _axes_hint(shape) or _squeezed_hint(shape)
+
+
+def _axes_hint(shape: tuple[int, ...]) -> str:
+    """A sentence for joints whose axes stand in another order than (frames, joints, 3)."""
+    for order in list(permutations(range(3)))[1:] if len(shape) in (3, 4) else ():
+        frames, joints, places = (shape[-3:][axis] for axis in order)
+        if places == 3 and (joints in _BY_JOINTS or joints in SMPL_JOINTS) and frames > 0:
+            what = "The frames come last, as MDM writes them" if order == (2, 0, 1) else "The axes are in another order"
+            single = f"{'array[0]' if len(shape) == 4 else 'array'}.transpose{order}"
+            return f"\n{what}: save {single}{'' if joints in _BY_JOINTS else '[:, :22]'}."
+    return ""
+
+
+def _squeezed_hint(shape: tuple[int, ...]) -> str:
+    """The hint for a shape without its axes of length 1."""
+    small = tuple(length for length in shape if length != 1)
+    if small == shape:
+        return ""
+    if small[1:] in [(count,) for count in _BY_FEATURES] + [(count, 3) for count in _BY_JOINTS]:
+        return "\nAxes of length 1 are too many: save array.squeeze()."
+    return shape_hint(small).replace("array", "array.squeeze()")

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.motion import positive
 from motiongpt3_jax.motion.skeleton import HUMANML3D
 
@@ -51,6 +52,8 @@ def load_mapping(path: str | os.PathLike[str] | Mapping[str, Any] | None) -> dic
         raise FileNotFoundError(
             f'{what} does not exist; give a JSON file such as {{"pelvis": "Hips"}}, or the JSON itself.'
         )
+    if not written:
+        refuse_lfs_pointer(path, what)
     try:
         found = json.loads(str(path) if written else Path(path).read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:

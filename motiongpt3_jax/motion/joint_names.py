@@ -1,8 +1,8 @@
 """Which joints of a foreign skeleton are HumanML3D's, by the names that tools and data sets give them.
 
-Names are compared without common prefix, case, numbers and separators, so that `mixamorig:LeftUpLeg`, `Bip01 L Thigh`,
-`CC_Base_L_Thigh`, `UpperLeg_L` and `lThigh` all are the left hip. The spine is what lies between pelvis and neck. Where
-a skeleton is called otherwise, a mapping says so, see `joint_mapping`.
+Names are compared without common prefix and suffix, case, numbers and separators, so that `mixamorig:LeftUpLeg`,
+`Bip01 L Thigh`, `CC_Base_L_Thigh`, `UpperLeg_L_bind` and `lThigh` all are the left hip. The spine is what lies between
+pelvis and neck. Where a skeleton is called otherwise, a mapping says so, see `joint_mapping`.
 """
 
 import re
@@ -29,19 +29,19 @@ _MIDDLE = {
     "head": ("head", "skull"),
 }
 _SIDED = {
-    "knee": ("knee", "lowleg", "lowerleg", "loleg", "leglower", "shin", "shinbend", "calf", "tibia", "leg"),
+    "knee": ("knee", "lowleg", "lowerleg", "loleg", "leglower", "shin", "shinbend", "calf", "shank", "tibia", "leg"),
     "hip": ("upleg", "upperleg", "legupper", "thigh", "thighbend", "femur", "hip", "leg"),
     "ankle": ("ankle", "foot"),
-    "foot": ("toebase", "toe", "toes", "ball", "foot"),
-    "shoulder": ("uparm", "upperarm", "armupper", "arm", "shldr", "shldrbend", "humerus", "shoulder"),
-    "collar": ("collar", "collarbone", "clavicle", "scapula", "shoulder"),
-    "elbow": ("elbow", "forearm", "forearmbend", "lowarm", "lowerarm", "loarm", "armlower", "radius"),
+    "foot": ("toebase", "toe", "toes", "bigtoe", "ball", "foot"),
+    "shoulder": ("uparm", "upperarm", "uarm", "armupper", "arm", "shldr", "shldrbend", "humerus", "shoulder"),
+    "collar": ("collar", "collarbone", "clavicle", "clav", "scapula", "shoulder"),
+    "elbow": ("elbow", "forearm", "forearmbend", "farm", "lowarm", "lowerarm", "loarm", "larm", "armlower", "radius"),
     "wrist": ("wrist", "hand"),
 }
 _PARTS = {name for names in (*_MIDDLE.values(), *_SIDED.values()) for name in names}
 _SIDES = {"left": "left", "lft": "left", "l": "left", "right": "right", "rgt": "right", "r": "right"}
 _NOISE = {"joint", "jnt", "bone", "bip", "biped", "mixamorig", "def", "org", "j", "c", "center", "character", "model"}
-_NOISE |= {"m", "mid"}
+_NOISE |= {"m", "mid", "x", "stretch"}
 
 NAMESAKES = 16
 """Joints of one name, or twins of one, that are looked at to find the one that is no helper."""
@@ -234,15 +234,21 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _keys(names: tuple[str, ...]) -> list[Key]:
-    """Side and part of every name, without a namespace and without the words that most names begin with."""
+    """Side and part of every name, without a namespace and the words that most names begin or end with."""
     words = [re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name.rsplit(":", 1)[-1]) for name in names]
-    words = [[word.lower() for word in name] for name in words]
-    while firsts := Counter(name[0] for name in words if name):
-        first, times = firsts.most_common(1)[0]
-        if 2 * times <= len(words) or first in _SIDES or first in _PARTS:
-            break
-        words = [name[1:] if name[:1] == [first] else name for name in words]
+    words = _without_prefix([[word.lower() for word in name] for name in words])
+    words = [name[::-1] for name in _without_prefix([name[::-1] for name in words])]
     return [_side_and_part(name) for name in words]
+
+
+def _without_prefix(names: list[list[str]]) -> list[list[str]]:
+    """Words of names without those that most of them begin with."""
+    while firsts := Counter(name[0] for name in names if name):
+        first, times = firsts.most_common(1)[0]
+        if 2 * times <= len(names) or first in _SIDES or first in _PARTS:
+            break
+        names = [name[1:] if name[:1] == [first] else name for name in names]
+    return names
 
 
 def _side_and_part(words: list[str]) -> Key:

@@ -1,5 +1,6 @@
 """Git LFS pointers: three lines of text in the place of a large file that was never fetched."""
 
+import os
 from os import PathLike
 
 POINTERS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
@@ -14,13 +15,15 @@ def refuse_lfs_pointer(file: str | PathLike[str] | bytes, what: str) -> None:
     """Raise ValueError where a file is only a Git LFS pointer.
 
     Args:
-      file: its path, or its first 64 bytes or more.
+      file: its path, which need not exist, or its first 64 bytes or more.
       what: how the message calls it, e.g. "motion 'walk.bvh'".
     """
     if isinstance(file, bytes):
         head = file
     else:
+        if not os.path.isfile(file):
+            return  # whoever reads it says so
         with open(file, "rb") as opened:
             head = opened.read(64)
     if head.startswith(POINTERS):
-        raise ValueError(f"{what} {IS_POINTER}: {FETCH_IT}, or download the file itself.")
+        raise ValueError(f"{what} {IS_POINTER}; {FETCH_IT}, or download the file itself.")

@@ -5,18 +5,20 @@ Each finding is a sentence that names the option which mends it. The options are
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from motiongpt3_jax.motion import rotations
-from motiongpt3_jax.motion.joint_mapping import turned_upright
+from motiongpt3_jax.motion.joint_mapping import ABOUT_FILE, turned_upright
 from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.rest import rest_of
 from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
+from motiongpt3_jax.motion.units import UNITS, fitting_units
 
 LEGS = (0.3, 1.5)
 """Shortest and longest leg that bodies have, metres."""
@@ -57,35 +59,39 @@ def corrected(motion: Motion, mapping: Mapping[str, Any]) -> tuple[Motion, tuple
         joints = motion.joints * np.float32(mapping.get("unit", 1))
     joints = turned_upright(joints, mapping.get("up", "y"), mapping.get("mirrored", False))
     motion = replace(motion, joints=joints)
-    return motion, oddities(motion, axis_is_said="up" in mapping)
+    return motion, oddities(motion, mapping)
 
 
-def oddities(motion: Motion, axis_is_said: bool = False, first: int = 0) -> tuple[str, ...]:
+def oddities(motion: Motion, mapping: Mapping[str, Any] | None = None, first: int = 0) -> tuple[str, ...]:
     """Sentences on what is odd about a motion; none where all is well.
+
+    The option that a sentence names holds those of the sentences before it, and what was said of the file already.
 
     Args:
       motion: the motion.
-      axis_is_said: somebody said which axis is up, so a body that lies is meant to.
+      mapping: what somebody said of its file. A body lies on purpose where it says which axis is up.
       first: number of the motion's first frame in its file.
     """
     skeleton, joints = motion.skeleton, np.asarray(motion.joints, np.float64)
+    said = {key: value for key, value in (mapping or {}).items() if key in ABOUT_FILE}
     leg = float(np.median(_legs(joints, skeleton)))
-    found, in_metres = [], LEGS[0] <= leg <= LEGS[1]
+    found, option, in_metres = [], dict(said), LEGS[0] <= leg <= LEGS[1]
     if not in_metres:
-        found.append(
-            f"the body has legs of {leg:.3g} m; joints are taken as metres: where they are not, give the metres in "
-            f"a unit, e.g. {_option(unit=0.01)}"
-        )
-    up = None if axis_is_said else _standing_axis(joints, skeleton)
+        option["unit"], guess = _likelier_unit(joints / said.get("unit", 1), skeleton)
+        taken = f"a unit is taken as {said['unit']:g} m" if "unit" in said else "joints are taken as metres"
+        found.append(f"the body has legs of {leg:.3g} m; {taken}: {guess}, give {_option(option)}")
+    up = None if "up" in said else _standing_axis(joints, skeleton)
     if up:
+        option["up"] = up
         found.append(
             f"the body {'is upside down' if up == '-y' else 'lies or hangs'}: y is taken for the vertical axis; where "
-            f"it should stand, turn it with {_option(up=up)}"
+            f"it should stand, turn it with {_option(option)}"
         )
     if _is_mirror_image(joints, skeleton):
+        option["mirrored"] = not said.get("mirrored", False)
         found.append(
             "the body is a mirror image, or its left and right are exchanged: its toes point backwards; where a mirror "
-            f"is what is wrong, undo it with {_option(**({'up': up} if up else {}), mirrored=True)}"
+            f"is what is wrong, undo it with {_option(option)}"
         )
     for number, person in enumerate(joints, start=1):
         mark = f"person {number}: " if len(joints) > 1 else ""
@@ -119,7 +125,7 @@ def jumps(joints: Float[np.ndarray, "frames joints 3"], fps: float, first: int =
     if fast.any():
         worst = int(np.argmax(np.maximum(root, limbs) * fast))
         away, before, frame = float(max(root[worst], limbs[worst])), first + kept[worst], first + kept[worst + 1]
-        option = f"--start {frame}" if frame - first <= len(joints) // 2 else f"--stop {frame}"
+        option = _longest_stretch([kept[0], *kept[1:][fast], kept[-1] + 1], len(joints), first)
         others = f" (one of {int(fast.sum())} such steps)" if fast.sum() > 1 else ""
         found.append(
             f"from frame {before} to {frame} the body moves {away:.3g} m, {away / seconds[worst]:.3g} m/s{others}, "
@@ -133,6 +139,13 @@ def jumps(joints: Float[np.ndarray, "frames joints 3"], fps: float, first: int =
                 f"{speeds[1:].max():.3g} m/s at most after it): leave it out with --start {first + kept[1]}"
             )
     return tuple(found)
+
+
+def _longest_stretch(starts: Sequence[int], frames: int, first: int) -> str:
+    """The options that leave the longest of some stretches, each from one start up to the next."""
+    start, stop = max(pairwise(starts), key=lambda ends: ends[1] - ends[0])
+    options = {f"--start {first + start}": start > 0, f"--stop {first + stop}": stop < frames}
+    return " ".join(option for option, needed in options.items() if needed)
 
 
 def is_no_body(joints: Float[np.ndarray, "frames joints 3"]) -> Bool[np.ndarray, "frames"]:
@@ -167,7 +180,18 @@ def _is_mirror_image(joints: np.ndarray, skeleton: Skeleton) -> bool:
     return bool(usual * np.median(_handedness(joints, skeleton)) < -UPRIGHT)
 
 
-def _option(**mapping: str | bool | float) -> str:
+def _likelier_unit(joints: np.ndarray, skeleton: Skeleton) -> tuple[float, str]:
+    """Metres in a unit of the joints, by the middle one of what all bones say, and a condition for it."""
+    bones = np.linalg.norm(joints[..., 1:, :] - joints[..., list(skeleton.parents[1:]), :], axis=-1)
+    usual = np.linalg.norm(np.asarray(rest_of(skeleton).bones)[1:] / 100, axis=-1)
+    size = float(np.median(np.median(bones, axis=(0, 1)) / usual))
+    fitting = fitting_units(size)
+    if fitting:
+        return float(f"{UNITS[fitting[0]]:.6g}"), f"if they should be {fitting[0]}"
+    return float(f"{1 / size:.3g}") if size > 0 else 0.01, "for a body of a grown-up's size"
+
+
+def _option(mapping: Mapping[str, str | bool | float]) -> str:
     """The option that says so of a file."""
     return f"--mapping '{json.dumps(mapping)}'"
 

@@ -40,8 +40,7 @@ def likeliest_unit(joints: Float[np.ndarray, "*batch 22 3"]) -> tuple[float, str
     legs, arms = lengths["legs"], lengths["arms"]
     if size <= 0 or legs <= 0:
         raise ValueError("the legs have no length; give the right joints with a mapping file.")
-    away = {name: abs(np.log(size * metres)) for name, metres in UNITS.items()}
-    fitting = sorted((name for name, metres in UNITS.items() if SIZES[0] <= size * metres <= SIZES[1]), key=away.get)
+    fitting = fitting_units(size)
     if not fitting:
         return 1 / size, f"legs of {legs:.3g} fit no usual unit: the body was given the size of a grown-up"
     best, *others = fitting
@@ -51,6 +50,16 @@ def likeliest_unit(joints: Float[np.ndarray, "*batch 22 3"]) -> tuple[float, str
         other = UNITS[others[0]]
         said += f" (if it is {others[0]}, legs of {legs * other:.2f} m, give --mapping '{{\"unit\": {other:.6g}}}')"
     return metres, said
+
+
+def fitting_units(size: float) -> list[str]:
+    """The units in which a body is of human size, likeliest first.
+
+    Args:
+      size: of the body, as a share of a grown-up's, if its unit were the metre.
+    """
+    away = {name: abs(np.log(size * metres)) for name, metres in UNITS.items()}
+    return sorted((name for name, metres in UNITS.items() if SIZES[0] <= size * metres <= SIZES[1]), key=away.get)
 
 
 def _length(joints: Float[np.ndarray, "*batch 22 3"], chain: tuple[str, ...]) -> float:

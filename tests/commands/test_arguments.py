@@ -19,6 +19,19 @@ def test_a_home_that_nobody_has_is_said_for_every_path():
         assert "no home folder is known for ~nobody9" in said
 
 
+@pytest.mark.parametrize("flag", ["--file", "--mapping"])
+def test_a_file_of_an_option_that_was_never_fetched_is_called_a_pointer(tmp_path, flag):
+    (tmp_path / "given").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:a\nsize 3\n")
+    asked = {
+        "--file": ("generate", "--model", tmp_path / "none", "--out", tmp_path / "out"),
+        "--mapping": ("convert", "--motion", tmp_path / "walk.bvh", "--to", "npz"),
+    }
+    status, _, error = call(*asked[flag], flag, tmp_path / "given")
+    assert status == 2
+    assert "given" in error
+    assert "is a Git LFS pointer, not the file itself; fetch it with 'git lfs pull'" in error
+
+
 def test_the_home_folder_is_put_in_where_a_shell_does_not(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert user_path("~/runs/demo") == "/home/me/runs/demo"

@@ -58,6 +58,16 @@ def test_a_bad_file_alone_is_one_sentence_that_names_it(trained, tmp_path, name)
     assert "left out" not in error
 
 
+@pytest.mark.parametrize("name", ["single.npy", "two_frames.npz", "kit.npz", "lfs.npy"])
+def test_a_bad_file_of_a_conversation_is_named(trained, tmp_path, name):
+    what = bad_files(tmp_path)[name]
+    asked = (f"What is <motion:{tmp_path / name}>?", "--format", "none", "--out", tmp_path / "out")
+    status, _, error = call("chat", "--model", trained, *asked)
+    assert status == 2
+    assert f"motion '{tmp_path / name}' {what}" in error
+    assert not list((tmp_path / "out").glob("*"))
+
+
 @pytest.mark.parametrize("command", ["predict", "inbetween"])
 def test_predictions_of_good_files_come_whatever_the_others_are(trained, tmp_path, good, command):
     bad = [tmp_path / name for name in bad_files(tmp_path) if name != "nowhere.npy"]

@@ -252,6 +252,17 @@ def test_a_built_folder_with_a_damaged_file_is_found(built, file):
     assert file in one(built).what
 
 
+@pytest.mark.parametrize(
+    "pattern", ["metadata.json", "statistics.npz", "index_train.json", "**/*-val.array_record*", "**/features.json"]
+)
+def test_a_built_folder_with_a_file_that_was_never_fetched_is_found(built, pattern):
+    (file,) = built.glob(pattern)
+    file.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:a\nsize 3\n")
+    problem = check(built)[0]
+    assert f"{file.name}' is a Git LFS pointer" in problem.what
+    assert "git lfs pull" in problem.advice
+
+
 def test_records_that_do_not_fit_their_index_are_found(built):
     content = (built / "index_train.json").read_text()
     (built / "index_train.json").write_text(content.replace('"a walks"', '"a runs"'))

@@ -5,9 +5,12 @@ import re
 import numpy as np
 import pytest
 
+from motiongpt3_jax.data_pipelines import records
 from motiongpt3_jax.data_pipelines.check import check
+from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.humanml3d import build, clips
-from motiongpt3_jax.motion import joints_to_features
+from motiongpt3_jax.data_pipelines.statistics import Statistics
+from motiongpt3_jax.motion import HUMANML3D, joints_to_features
 from tests.data_pipelines.samples import LIMITS, humanml3d, walk
 from tests.motion.test_arrays import claiming, header
 
@@ -55,11 +58,65 @@ def test_features_that_no_file_could_have_are_found(features, array, what):
     assert one(features).what.startswith(what)
 
 
+@pytest.mark.parametrize("with_statistics", [False, True])
+@pytest.mark.parametrize("names", ["abcd", "bc", "d"])
+def test_normalised_features_are_bad_file_by_file(features, names, with_statistics):
+    mean, std = RAW.mean(0), np.maximum(RAW.std(0), 0.01)
+    for name, array in (("Mean", mean), ("Std", std)) if with_statistics else ():
+        np.save(features / f"{name}.npy", array)
+    for name in names:
+        file = features / "new_joint_vecs" / f"{name}.npy"
+        np.save(file, (np.load(file) - mean) / std)
+    problems = [problem for problem in check(features, **LIMITS) if problem.file.startswith("new_joint_vecs")]
+    assert [problem.file for problem in problems] == [f"new_joint_vecs/{name}.npy" for name in names]
+    assert {(problem.what, problem.bad) for problem in problems} == {("holds features that look normalised", True)}
+    with pytest.raises(ValueError, match="look normalised"):
+        build(features, features.parent / "built", **LIMITS)
+
+
+def far_off(joints):
+    joints = joints.copy()
+    joints[:1] += [36, 0, 0]
+    return joints
+
+
+BUILT = {
+    "normalised": (FEATURES["normalised"][0], "bad", " holds features that look normalised"),
+    "zeros": (RAW * 0, "bad", " shows no body in any of its 9 frames"),
+    "padded": (FEATURES["padded"][0], "bad", " has no body in frames 9 to 13 of 14"),
+    "upside_down": (joints_to_features(walk(10) * [1, -1, -1]), "odd", ": the body is upside down"),
+    "mirrored": (joints_to_features(walk(10) * [-1, 1, 1]), "odd", ": the body is a mirror image"),
+    "large": (joints_to_features(walk(10) * 20), "odd", ": the body has legs of 12 m"),
+    "jumping": (joints_to_features(far_off(walk(10))), "odd", ": from frame 0 to 1 the body moves 36 m"),
+}
+
+
+def test_clips_of_a_built_folder_are_judged_as_files_are(tmp_path):
+    arrays = {"sound": RAW} | {name: array for name, (array, _, _) in BUILT.items()}
+    splits = {"train": [Clip(name, array.astype(np.float32), ("it goes",)) for name, array in arrays.items()]}
+    statistics = Statistics(np.zeros(263, np.float32), np.ones(263, np.float32))
+    bones = HUMANML3D.offsets(walk(1)[0])
+    records.build(tmp_path / "built", splits, source="made up", offsets=bones, statistics=statistics)
+    problems = check(tmp_path / "built")
+    for problem, (name, (_, severity, what)) in zip(problems, BUILT.items(), strict=True):
+        assert (problem.file, problem.severity) == ("split 'train'", severity)
+        assert problem.what.startswith(f"clip '{name}'{what}")
+
+
+def with_joint(joint, frame, moved):
+    joints = walk(9)
+    joints[frame, joint] += moved
+    return joints
+
+
 JOINTS = {
     "zeros": (walk(9) * 0, "shows no body in any of its 9 frames"),
     "padded": (np.concatenate([walk(9), np.zeros((6, 22, 3))]), "has no body in frames 9 to 14 of 15"),
     "a hole": (walk(9) * (np.arange(9) != 4)[:, None, None], "has frames in which there is no body, the first is 4"),
     "1e20 m": (walk(9) * 1e20, "has joints up to"),
+    "a knee far away": (with_joint(4, 3, [58, 0, 0]), "has a bone of 58 m to joint 4 (left_knee) in frame 3"),
+    "a hand far away": (with_joint(20, 0, [0, 9, 0]), "has a bone of 8.8 m to joint 20 (left_wrist) in frame 0"),
+    "a pelvis far away": (with_joint(0, 8, [0, 0, 3]), "has a bone of "),
     "MDM's axes": (walk(9).transpose(1, 2, 0), "has shape (22, 3, 9); expected (frames, 22, 3)"),
 }
 
@@ -135,8 +192,13 @@ def test_a_text_that_is_a_pointer_or_a_library_is_found(joints):
 
 
 NAMES = {
-    "with its ending": ("b.npy", "lists 'b.npy'", "names stand without an ending: write 'b'"),
+    "with its ending": ("b.npy", "lists 'b.npy'", "names stand without their folder and ending: write 'b'"),
     "of its text": ("b.txt", "lists 'b.txt'", "write 'b'"),
+    "of an archive": ("b.npz", "lists 'b.npz'", "write 'b'"),
+    "of a recording": ("b.BVH", "lists 'b.BVH'", "write 'b'"),
+    "with two endings": ("b.npy.npy", "lists 'b.npy.npy'", "write 'b'"),
+    "with its folder": ("new_joints/b", "lists 'new_joints/b'", "write 'b'"),
+    "with all": ("./new_joint_vecs/b.npy", "lists './new_joint_vecs/b.npy'", "write 'b'"),
     "of a neighbour": ("../other/b", "lists '../other/b', which leads out of the folder", "that lie in it"),
     "from the root": ("/etc/passwd", "lists '/etc/passwd', which leads out", "that lie in it"),
     "with a NUL": ("b\0c", r"lists 'b\x00c', which is no name", "names of motions"),

@@ -3,7 +3,7 @@ import pytest
 
 from motiongpt3_jax.inference.chat import Chat, Reply, last_motion, named_motions
 from motiongpt3_jax.inference.model import Model
-from motiongpt3_jax.motion import Motion
+from motiongpt3_jax.motion import Motion, save_motion
 from motiongpt3_jax.text import MOTION_INPUT, MOTION_OUTPUT
 from tests.inference.test_model import scripted
 from tests.motion.samples import dance
@@ -99,3 +99,19 @@ def test_the_newest_motion_is_found(walk):
 def test_what_cannot_be_understood_is_said(trained_model, walk, instruction, motions, said):
     with pytest.raises(ValueError, match=said):
         Chat(trained_model).say(instruction, [walk] * motions)
+
+
+@pytest.mark.parametrize(
+    ("frames", "fps", "said"),
+    [
+        (2, 30, "has 2 frames at 30 a second, which is 1 at the model's 20; at least 2 are needed"),
+        (4, 90, "has 4 frames at 90 a second, which is 1 at the model's 20"),
+        (1, 20, "has a single frame; at least 2"),
+        (5, 5000, "has 5 frames at 5000 a second, which is 1"),
+    ],
+)
+def test_files_of_too_few_frames_are_named(trained_model, tmp_path, frames, fps, said):
+    save_motion(tmp_path / "few.npz", Motion(dance(frames=frames)[None], fps))
+    for ask in (trained_model.caption, lambda path: Chat(trained_model).say("What is this?", path)):
+        with pytest.raises(ValueError, match=rf"few.npz' {said}"):
+            ask(tmp_path / "few.npz")

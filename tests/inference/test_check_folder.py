@@ -47,6 +47,15 @@ def test_a_file_that_is_not_as_it_was_written_is_refused_by_its_name(model, name
         weights_of(model)
 
 
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "statistics.npz", "tokenizer/tokenizer.json", "words.json"]
+)
+def test_a_file_that_was_never_fetched_is_called_a_pointer(model, name):
+    (model / name).write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 3\n")
+    with pytest.raises(ValueError, match=rf"{re.escape(name)}' is a Git LFS pointer, .*git lfs pull"):
+        weights_of(model)
+
+
 def test_a_config_that_was_edited_is_refused_until_its_digest_is_taken_out(model):
     said = config_of(model)
     said["config"]["model"]["decoder"]["heads"] = 8

@@ -149,7 +149,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one_and_nothing_besi
     ("content", "said"),
     [
         (b"<!DOCTYPE html><html>", r"is no checkpoint: it begins with b'<!DOCTYPE html"),
-        (b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer, not the file itself: fetch it with"),
+        (b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer, not the file itself; fetch it with"),
         (b"", "is no checkpoint"),
         (b"PK\x03\x04 and not much more", "damaged or incomplete"),
         (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "the format of PyTorch before version 1.6; write it anew"),

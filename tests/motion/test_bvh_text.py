@@ -1,5 +1,6 @@
 """BVH text as tools, editors and people leave it."""
 
+import re
 import time
 
 import numpy as np
@@ -39,10 +40,32 @@ def test_comments_between_joints_are_skipped(file, comment):
     np.testing.assert_allclose(motion.joints[0, 1], standing(), atol=1e-5)
 
 
-def test_scale_channels_are_passed_over_and_said(file):
-    scales = "Xscale Yscale Zscale"
-    rewritten(file, "CHANNELS 6 Xposition Yposition Zposition", f"CHANNELS 9 {scales} Xposition Yposition Zposition")
-    rewritten(file, "\n0.000000 0.930000", "\n2 2 2 0.000000 0.930000")
+SCALES = "Xscale Yscale Zscale"
+
+
+def with_scales(text: str, first: int, last: int, before: bool, scale: float) -> str:
+    """A file's text with scale channels for the joints from the first to the last, before or after their others."""
+    lines, column, places = [], 0, []
+    for number, line in enumerate(re.split(r"(?=CHANNELS \d[^\n]*\n)", text)):
+        found = re.match(r"CHANNELS (\d) ([^\n]*)\n", line)
+        if found and first < number <= last + 1:
+            count, names = int(found[1]), found[2]
+            places.append(column + (0 if before else count))
+            names = f"{SCALES} {names}" if before else f"{names} {SCALES}"
+            line = f"CHANNELS {count + 3} {names}\n" + line[found.end() :]
+        column += int(found[1]) if found else 0
+        lines.append(line)
+    head, rows = re.split(r"(?<=Frame Time: 0.05\n)", "".join(lines))
+    rows = [np.insert(np.array(row.split(), float), np.repeat(places, 3), scale) for row in rows.splitlines()]
+    return head + "".join(" ".join(f"{value:g}" for value in row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 0), (0, 21), (3, 9), (21, 21)], ids=["root", "all", "some", "last"])
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("scale", [1, 2.5])
+def test_scale_channels_are_passed_over_and_said(file, first, last, before, scale):
+    file.write_text(with_scales(file.read_text(), first, last, before, scale))
+    assert file.read_text().count("scale") == 3 * (last - first + 1)
     motion, notes = read_bvh(file)
     np.testing.assert_allclose(motion.joints[0, 1], standing(), atol=1e-5)
     assert "scale channels are not read: bones keep the lengths of their OFFSET lines" in notes
@@ -59,6 +82,8 @@ def test_a_word_that_is_no_channel_is_named(file):
         ("OFFSET 0.100000 ", "OFFSET 0,100000 ", "line 8: 'OFFSET 0,100000 -0.050000 0.000000' has"),
         ("OFFSET 0.100000 -0.050000 ", "OFFSET 0.100000, -0.050000, ", "'OFFSET 0.100000, -0.050000, 0.000000' has"),
         ("0.930000 ", "0,930000 ", "'0,930000' has"),
+        ("0.930000 ", "0.930000, ", "'0.930000,' has"),
+        ("OFFSET 0.100000 -0.050000 0.000000", "OFFSET 0.1,-0.05,0", "'OFFSET 0.1,-0.05,0' has"),
         ("Frame Time: 0.05", "Frame Time: 0,05", r"frame time '0,05'; expected .* .with a point, not a"),
     ],
 )
@@ -72,6 +97,10 @@ def test_commas_in_numbers_are_named(file, old, new, found):
     [
         ("30", 30, "the frame time 30 is taken for frames a second: no frame lasts 30 s"),
         ("120.0", 120, "the frame time 120.0 is taken for frames a second: no frame lasts 120 s"),
+        ("29.97", 29.97, "the frame time 29.97 is taken for frames a second: no frame lasts 29.97 s"),
+        ("25", 25, "the frame time 25 is taken for frames a second: no frame lasts 25 s"),
+        ("33", 30, "the frame time 33 is taken for milliseconds: no frame lasts 33 s"),
+        ("16.67", 60, "the frame time 16.67 is taken for milliseconds: no frame lasts 16.67 s"),
         ("33.3333", 30, "the frame time 33.3333 is taken for milliseconds: no frame lasts 33.3333 s"),
         ("8.33333", 120, "the frame time 8.33333 is taken for milliseconds: no frame lasts 8.33333 s"),
         ("2", 0.5, "frames last 2 s each, as its frame time says"),
@@ -102,6 +131,23 @@ def test_a_pointer_of_git_lfs_is_called_one(file):
 def test_other_files_under_the_name_bvh_are_called_what_they_are(file, content, kind):
     file.write_bytes(content)
     with pytest.raises(ValueError, match=rf"a.bvh' is {kind}.* under the name .bvh.*export it as BVH"):
+        read_bvh(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"404: Not Found", "begins with '404: Not Found'"),
+        (b'\n{"message": "Not Found"}', """begins with '{"message": "Not Found"}'"""),
+        (b":bones\n:root\n", r"begins with ':bones\n:root'"),
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+    ],
+)
+def test_what_a_file_that_is_no_bvh_begins_with_is_said(file, content, found):
+    file.write_bytes(content)
+    said = f"has no line HIERARCHY, so it is no BVH file; it {found}: export it as BVH"
+    with pytest.raises(ValueError, match=re.escape(said)):
         read_bvh(file)
 
 

@@ -48,6 +48,14 @@ def test_sliding_is_the_speed_of_feet_on_the_floor():
     np.testing.assert_allclose(skating(stand(30) + frames * [0.01, 0, 0], fps=60), 0.6)
 
 
+@pytest.mark.parametrize("far", [slice(0, 1), slice(0, 10), slice(15, 16), slice(25, None)])
+@pytest.mark.parametrize("fps", [20, 60])
+def test_steps_that_nobody_makes_are_no_sliding(far, fps):
+    gliding = stand(30) + np.arange(30)[:, None, None] * [0.2 / fps, 0, 0]
+    gliding[far] += [36.0, 0, 5]
+    np.testing.assert_allclose(skating(gliding, fps=fps), 0.2)
+
+
 def test_feet_in_the_air_do_not_slide():
     motion = stepping()
     motion[25:35, [8, 11], 0] += np.linspace(0, 1, 10)[:, None]

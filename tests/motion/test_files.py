@@ -184,6 +184,15 @@ def test_pickled_objects_are_never_loaded(tmp_path, suffix):
         load_motion(path)
 
 
+def test_results_of_mdm_are_refused_with_the_way_to_a_motion_of_them(tmp_path):
+    np.save(tmp_path / "results.npy", {"motion": dance(frames=30).transpose(1, 2, 0)[None]}, allow_pickle=True)
+    with pytest.raises(ValueError, match=r"pickled Python objects, .* results.npy, as MDM writes it") as error:
+        load_motion(tmp_path / "results.npy")
+    call = str(error.value).rpartition("motion is ")[2].removesuffix(".").replace("'results.npy'", "path")
+    np.save(tmp_path / "first.npy", eval(call, {"numpy": np, "path": tmp_path / "results.npy"}))
+    np.testing.assert_array_equal(load_motion(tmp_path / "first.npy").joints[0], dance(frames=30).astype(np.float32))
+
+
 @pytest.mark.parametrize("content", [b"a walk", b"\x80\x04\x95"])
 def test_another_kind_of_file_under_the_name_npy_is_named(tmp_path, content):
     (tmp_path / "walk.npy").write_bytes(content)
@@ -223,6 +232,22 @@ def test_other_endings_are_refused(tmp_path):
     for call in (lambda: load_motion(tmp_path / "walk.txt"), lambda: save_motion(tmp_path / "walk.txt", motion())):
         with pytest.raises(ValueError, match=r"ends in '.txt'; expected one of .npy, .npz"):
             call()
+
+
+@pytest.mark.parametrize("ending", ["fbx", "FBX", "c3d", "glb", "blend", "asf", "amc", "vmd", "trc", "usd"])
+def test_files_that_tools_export_as_bvh_are_to_be_so(tmp_path, ending):
+    with pytest.raises(
+        ValueError, match=rf"ends in '.{ending}'; expected one of .*: export it as BVH, e.g. from Blender"
+    ):
+        load_motion(tmp_path / f"walk.{ending}")
+
+
+@pytest.mark.parametrize("ending", ["pkl", "pickle", "pt", "pth", "mat", "h5", "joblib"])
+def test_files_of_arrays_are_to_be_saved_as_arrays(tmp_path, ending):
+    with pytest.raises(
+        ValueError, match=rf"ends in '.{ending}'; .*: save its joints \(frames, 22, 3\), y up, in metres"
+    ):
+        load_motion(tmp_path / f"walk.{ending}")
 
 
 ARCHIVES = [

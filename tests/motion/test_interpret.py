@@ -51,6 +51,41 @@ def test_batches_of_mdm_are_refused_with_what_to_save(shape, what, advice):
         raise ValueError(error.value.advice)
 
 
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [
+        ((3, 22, 30), "save array.transpose(2, 1, 0)."),
+        ((30, 3, 22), "save array.transpose(0, 2, 1)."),
+        ((3, 30, 22), "save array.transpose(1, 2, 0)."),
+        ((22, 30, 3), "save array.transpose(1, 0, 2)."),
+        ((4, 22, 30, 3), "save array[0].transpose(1, 0, 2)."),
+        ((24, 3, 30), "The frames come last, as MDM writes them: save array.transpose(2, 0, 1)[:, :22]."),
+        ((21, 30, 3), "save array.transpose(1, 0, 2)."),
+        ((66, 30), "save array.T.reshape(-1, 22, 3)"),
+        ((1, 30, 66), "save array.squeeze().reshape(-1, 22, 3)"),
+        ((1, 30, 22, 3, 1), "save array.squeeze()."),
+        ((1, 263, 30), "save array.squeeze().T."),
+        ((263, 1, 30), "save array.squeeze().T."),
+    ],
+)
+def test_the_axes_of_other_tools_are_refused_with_a_call_that_puts_them_right(shape, advice):
+    with pytest.raises(UnreadableArrayError) as error:
+        interpret_array(np.ones(shape, np.float32))
+    assert advice in error.value.advice
+    array = eval(advice.partition("save ")[2].rstrip("."), {"array": np.ones(shape)})
+    assert array.shape in ((30, 22, 3), (30, 21, 3), (30, 263))
+
+
+def test_more_persons_than_frames_are_said(tmp_path):
+    joints = dance(frames=5, people=(2,)).astype(np.float32)
+    assert interpret_array(joints).notes == ()
+    (note,) = interpret_array(joints.swapaxes(0, 1)).notes
+    assert note == (
+        "its shape (5, 2, 22, 3) is read as (persons, frames, joints, 3): if the frames come before the persons, save "
+        "array.swapaxes(0, 1)"
+    )
+
+
 PADDED = {
     "after": (slice(6, 9), slice(0, 6), "frames 6 to 8 of 9"),
     "before": (slice(0, 1), slice(1, 9), "frame 0 of 9"),

@@ -131,6 +131,26 @@ DIALECTS = {
         {"pelvis": "Root_M", "spine1": "Spine1_M", "spine2": "Spine2_M", "spine3": "Chest_M"}
         | {"neck": "Neck_M", "head": "Head_M"},
     ),
+    "auto-rig pro": sided(
+        "{part}.{2}",
+        {"hip": "thigh_stretch", "knee": "leg_stretch", "ankle": "foot", "foot": "toes_01"}
+        | {"collar": "shoulder", "shoulder": "arm_stretch", "elbow": "forearm_stretch", "wrist": "hand"},
+        {"pelvis": "root.x", "spine1": "spine_01.x", "spine2": "spine_02.x", "spine3": "spine_03.x"}
+        | {"neck": "neck.x", "head": "head.x"},
+    ),
+    "optitrack": sided(
+        "{1}{part}",
+        {"hip": "Thigh", "knee": "Shin", "ankle": "Foot", "foot": "Toe"}
+        | {"collar": "Shoulder", "shoulder": "UArm", "elbow": "FArm", "wrist": "Hand"},
+        {"pelvis": "Hip", "spine1": "Ab", "spine2": "Chest", "spine3": "Chest2", "neck": "Neck", "head": "Head"},
+    ),
+    "theia": sided(
+        "{2}_{part}",
+        {"hip": "thigh", "knee": "shank", "ankle": "foot", "foot": "toes"}
+        | {"collar": "clavicle", "shoulder": "uarm", "elbow": "larm", "wrist": "hand"},
+        {"pelvis": "pelvis", "spine1": "lumbar", "spine2": "abdomen", "spine3": "thorax", "neck": "neck"}
+        | {"head": "head"},
+    ),
     "rigify": sided(
         "DEF-{part}.{1}",
         {"hip": "thigh", "knee": "shin", "ankle": "foot", "foot": "toe"}
@@ -282,6 +302,18 @@ def test_what_all_names_begin_with_goes_however_many_words_it_has(tmp_path, pref
     assert len(notes) == 1
 
 
+SUFFIXES = ["_bind", "_Skel_JNT", ".geo", " Node", "_rig_v2", "_ctrl_grp"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("dialect", ["prefixed", "unreal", "blender", "poser"])
+def test_what_all_names_end_with_goes_too(tmp_path, suffix, dialect):
+    joints = tree_of(lambda joint: DIALECTS[dialect][joint] + suffix)
+    motion, notes = read_bvh(write(tmp_path / "a.bvh", joints, [still(joints)]))
+    np.testing.assert_allclose(motion.joints[0, 0], standing(), atol=1e-5)
+    assert len(notes) == 1
+
+
 def with_helper(joint: str, name: str, offset=(0.0, 0.0, 0.0), after: bool = False) -> list[tuple]:
     """Xsens' skeleton with a helper before a joint, or beside its children, where its parent or itself lies."""
     joints = tree_of(DIALECTS["xsens"].__getitem__)
@@ -380,6 +412,14 @@ def test_a_mapping_that_is_not_there_or_not_json_is_named(tmp_path):
         read_bvh(path, tmp_path / "names.json")
     (tmp_path / "names.json").write_text("{pelvis: Hips}")
     with pytest.raises(ValueError, match=r"names.json' is not readable JSON"):
+        read_bvh(path, tmp_path / "names.json")
+
+
+@pytest.mark.parametrize("service", ["git-lfs.github", "hawser.github"])
+def test_a_mapping_that_was_never_fetched_is_called_a_pointer(tmp_path, service):
+    path = write(tmp_path / "a.bvh", tree_of(), [still(tree_of())])
+    (tmp_path / "names.json").write_text(f"version https://{service}.com/spec/v1\noid sha256:a\nsize 3\n")
+    with pytest.raises(ValueError, match=r"names.json' is a Git LFS pointer, .*git lfs pull"):
         read_bvh(path, tmp_path / "names.json")
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from motiongpt3_jax.motion.fitting import Fitted, posed
 from motiongpt3_jax.motion.joint_mapping import AXES
 from motiongpt3_jax.motion.oddities import jumps, oddities
 from motiongpt3_jax.motion.rest import rest_of
+from motiongpt3_jax.motion.units import UNITS
 from tests.motion.bvh_files import standing, still, tree_of, write
 from tests.motion.real import real_motions
 
@@ -22,6 +24,13 @@ def fallen(up: str) -> np.ndarray:
     return turned
 
 
+def at_rest(skeleton) -> np.ndarray:
+    """A body of average size in T-pose."""
+    bones = np.array(rest_of(skeleton).bones) / 100
+    turns = np.tile([1.0, 0, 0, 0], (3, len(bones), 1))
+    return posed(Fitted(bones, turns, np.zeros((3, 3))), skeleton)[None]
+
+
 def option(note: str) -> dict:
     return json.loads(note.partition("--mapping '")[2].removesuffix("'"))
 
@@ -30,11 +39,40 @@ def test_a_body_that_stands_is_not_odd():
     assert oddities(Motion(BODY)) == ()
 
 
-@pytest.mark.parametrize("unit", [100, 1000, 0.01, 0])
-def test_legs_of_no_human_length_are_said_with_the_option_that_mends_them(unit):
-    note = oddities(Motion(unit * BODY))[0]
-    assert "legs of" in note
-    assert option(note) == {"unit": 0.01}
+OTHER_UNITS = [name for name in UNITS if name != "metres"]
+
+
+@pytest.mark.parametrize("name", OTHER_UNITS)
+@pytest.mark.parametrize("skeleton", [HUMANML3D, KIT], ids=lambda skeleton: skeleton.name)
+def test_joints_in_another_unit_are_said_with_the_likeliest_one(tmp_path, name, skeleton):
+    joints = at_rest(skeleton)
+    save_motion(tmp_path / "a.npz", Motion(joints / UNITS[name], skeleton.fps, skeleton))
+    (note,) = read_motion(tmp_path / "a.npz")[1]
+    assert f"joints are taken as metres: if they should be {name}, give --mapping" in note
+    motion, notes = read_motion(tmp_path / "a.npz", mapping=option(note))
+    assert notes == ()
+    np.testing.assert_allclose(motion.joints, joints, atol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "metres"), [(0.01, 100), (0.1, 10), (1e5, 1e-5)])
+def test_a_body_of_no_usual_unit_is_said_with_the_one_of_a_grown_up(size, metres):
+    (note,) = oddities(Motion(size * at_rest(HUMANML3D)))
+    assert "for a body of a grown-up's size, give --mapping" in note
+    np.testing.assert_allclose(option(note)["unit"], metres, rtol=0.01)
+
+
+def test_the_option_of_a_note_keeps_what_was_said_and_what_stands_before_it(tmp_path):
+    save_motion(tmp_path / "a.npz", Motion(100 * fallen("z") * [-1, 1, 1]))
+    first, second, third = read_motion(tmp_path / "a.npz")[1]
+    assert option(first) == {"unit": 0.01}
+    assert option(second) == {"unit": 0.01, "up": "z"}
+    assert option(third) == {"unit": 0.01, "up": "z", "mirrored": True}
+    assert read_motion(tmp_path / "a.npz", mapping=option(third))[1] == ()
+    wrong, _, mirrored = read_motion(tmp_path / "a.npz", mapping={"unit": 0.1})[1]
+    assert "legs of 9.54 m; a unit is taken as 0.1 m: if they should be centimetres" in wrong
+    assert option(mirrored) == option(third)
+    (undone,) = read_motion(tmp_path / "a.npz", mapping={**option(second), "mirrored": False})[1]
+    assert option(undone) == option(third)
 
 
 @pytest.mark.parametrize("up", [axis for axis in AXES if axis != "y"])
@@ -85,9 +123,7 @@ def test_left_and_right_exchanged_in_a_bvh_are_said(tmp_path):
 
 
 def test_joints_of_another_skeleton_have_legs_and_sides_too():
-    bones = np.array(rest_of(KIT).bones) / 100
-    still = Fitted(bones, np.tile([1.0, 0, 0, 0], (3, 21, 1)), np.zeros((3, 3)))
-    joints = posed(still, KIT)[None]
+    joints = at_rest(KIT)
     assert oddities(Motion(joints, 12.5, KIT)) == ()
     assert "mirror image" in oddities(Motion(joints * [-1, 1, 1], 12.5, KIT))[0]
 
@@ -102,7 +138,17 @@ def test_a_walk_does_not_jump():
 
 
 @pytest.mark.parametrize(
-    ("where", "option"), [(slice(0, 1), "--start 1"), (slice(0, 4), "--start 4"), (slice(38, 40), "--stop 38")]
+    ("where", "option"),
+    [
+        (slice(0, 1), "--start 1"),
+        (slice(0, 4), "--start 4"),
+        (slice(38, 40), "--stop 38"),
+        (slice(10, 11), "--start 11"),
+        (slice(15, 18), "--start 18"),
+        (slice(30, 31), "--stop 30"),
+        ([0, 1, 38, 39], "--start 2 --stop 38"),
+        ([0, 20, 30], "--start 1 --stop 20"),
+    ],
 )
 def test_frames_that_lie_far_away_are_named_with_the_option_that_leaves_them_out(where, option):
     joints = walking()
@@ -158,6 +204,25 @@ def test_frames_without_a_body_are_named_and_no_speed_is_made_of_them():
     assert jumps(joints, 20) == (
         "frames 0 to 2, 39 hold no body: all joints lie in one place; leave them out with --start and --stop",
     )
+
+
+CHANGES = {
+    "larger later": (np.repeat([1, 1.2], 20), ("0.95", "1.14")),
+    "smaller later": (np.repeat([1, 0.7], [30, 10]), ("0.67", "0.95")),
+    "another body in the middle": (np.repeat([1, 1.3, 1], [15, 5, 20]), ("0.95", "1.24")),
+    "slowly growing": (np.linspace(1, 1.25, 40), ("0.96", "1.19")),
+}
+
+
+@pytest.mark.parametrize(("sizes", "said"), CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("skeleton", [HUMANML3D, KIT], ids=lambda skeleton: skeleton.name)
+def test_a_body_that_changes_is_said_with_its_sizes(sizes, said, skeleton):
+    still = walking()[:1] if skeleton is HUMANML3D else at_rest(KIT)[0, :1]
+    joints = still * sizes[:, None, None]
+    (note,) = oddities(Motion(joints[None], skeleton.fps, skeleton))
+    low, high = said if skeleton is HUMANML3D else re.findall(r"(\d\.\d+) m", note)
+    assert note == f"the body changes: its legs are {low} m long in some frames and {high} m in others"
+    assert oddities(Motion(still[None].repeat(40, axis=1), skeleton.fps, skeleton)) == ()
 
 
 def test_a_body_that_changes_is_said_of_its_person():
