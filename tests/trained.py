@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections import Counter
 
 import pytest
 from filelock import FileLock
@@ -30,3 +31,10 @@ def trained(tmp_path_factory, worker_id):
             assert status == 0, error
             done.touch()
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the files that need the run, one comes first and the others last: while it trains, the other worker tests."""
+    needing = Counter(item.path for item in items if "trained" in getattr(item, "fixturenames", ()))
+    first = max(needing, key=needing.__getitem__, default=None)
+    items.sort(key=lambda item: 0 if item.path == first else 1 + (item.path in needing))
