@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--count", type=int, default=400, help="held-out clips to measure on (default: 400)")
     found.add_argument("--steps", type=int, default=20, help="denoising steps (default: 20)")
-    found.add_argument("--guidance", type=float, default=2.0, help="guidance scale (default: 2)")
+    found.add_argument("--guidance", type=float, default=1.5, help="guidance scale (default: 1.5)")
     return found
 
 
