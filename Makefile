@@ -29,14 +29,14 @@ demo: install
 	$(RUN) motiongpt3_jax demo --out runs/demo
 
 test: lint-style
-	$(RUN) pytest -n $(WORKERS) --dist loadfile -m "not slow" --durations=10 $(PYTEST_ARGS)
+	$(RUN) pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" --durations=10 $(PYTEST_ARGS)
 
 test-all: lint-style $(TORCH_INSTALLED)
-	$(RUN) pytest -n $(WORKERS) --dist loadfile --durations=20 $(PYTEST_ARGS)
+	$(RUN) pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20 $(PYTEST_ARGS)
 	$(TORCH_RUN) pytest -m torch
 
 test-torch: $(TORCH_INSTALLED)
-	$(TORCH_RUN) pytest -n $(WORKERS) --dist loadfile -m "torch and not slow" --durations=5 $(PYTEST_ARGS)
+	$(TORCH_RUN) pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "torch and not slow" --durations=5 $(PYTEST_ARGS)
 
 lint: lint-style
 	$(RUN) pytest -q tests/test_house.py

@@ -195,7 +195,7 @@ def check_stage(name: str, config: Mapping[str, Any], parameters: Mapping[str, t
     """Raises ValueError when a stage cannot be trained as it is described; `parameters` are paths and shapes of all."""
     path, stage = f"config.stages.{name}", config["stages"][name]
     check_values(path, stage, STAGE)
-    check_values(f"{path}.optimizer", stage["optimizer"], OPTIMIZER, optional=("eps", "muon"))
+    check_values(f"{path}.optimizer", stage["optimizer"], OPTIMIZER, optional=("eps",))
     check_values(f"{path}.batch", stage["batch"], BATCH)
     check_objective(stage["loss"], stage["objective"], f"{path}.objective")
     check_trainable(path, stage, parameters)
@@ -222,7 +222,7 @@ def check_trainable(path: str, stage: Mapping[str, Any], parameters: Mapping[str
         raise ValueError(f"{path}.trainable: {error}") from None
     trained = [name for name in parameters if partition.matches(name, stage["trainable"])]
     groups = [pattern for pattern, _ in stage["optimizer"]["groups"]]
-    for option, patterns in (("groups", groups), ("muon", stage["optimizer"].get("muon", ()))):
+    for option, patterns in (("groups", groups), ("muon", stage["optimizer"]["muon"])):
         for pattern in patterns:
             found = [name for name in trained if re.fullmatch(pattern, name)]
             if not found:
