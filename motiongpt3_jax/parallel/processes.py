@@ -3,10 +3,11 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import jax
 from orbax.checkpoint import multihost
@@ -46,11 +47,25 @@ def join(
     )
 
 
-def leave(sentence: str) -> NoReturn:
-    """Ends this process at once with status 1 and a sentence, where its end would wait for others that are dead."""
-    sys.stdout.flush()
-    print(sentence, file=sys.stderr, flush=True)
-    os._exit(1)
+@contextmanager
+def ends_with_others() -> Iterator[None]:
+    """Of several processes, one whose devices fail ends at once, with a sentence and status 1.
+
+    Mostly another process died. Python's own end would wait for it, and JAX would end that with a dump of stacks.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        sys.stdout.flush()
+        sentence = (
+            f"process {jax.process_index()} of {jax.process_count()} cannot go on ({str(error).splitlines()[0]}). "
+            "Unless this names a fault of its own, another process died: look at the others' output. Start all of them "
+            "again: the same command continues from the last checkpoint."
+        )
+        print(sentence, file=sys.stderr, flush=True)
+        os._exit(1)
 
 
 def first_does(what: str, action: Callable[[], T]) -> T | None:

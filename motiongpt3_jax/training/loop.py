@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from jaxtyping import Array
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.parallel import first_does, local_rows, make_mesh, put_batch, shardings
-from motiongpt3_jax.parallel.processes import leave
+from motiongpt3_jax.parallel.processes import ends_with_others
 from motiongpt3_jax.systems.interface import System, Tree, Variables
 from motiongpt3_jax.training.checkpoints import Checkpoints, last_step, mend_checkpoints, restore_end
 from motiongpt3_jax.training.data import Data
@@ -87,7 +88,7 @@ def run(
     mesh, hooks = mesh or make_mesh(), hooks or Hooks()
     names = [stage.name for stage in stages]
     begin = partial(_initial, system, mesh, seed, initial)
-    with only_run(run_dir), jax.set_mesh(mesh), Interrupts() as interrupts:
+    with ends_with_others(), only_run(run_dir), jax.set_mesh(mesh), Interrupts() as interrupts:
         first_does("look at the checkpoints", partial(mend_checkpoints, run_dir, names, hooks.show))
         _check_order(stages, {name: last_step(run_dir, name) for name in names}, run_dir)
         for place, stage in enumerate(stages):
@@ -98,15 +99,9 @@ def run(
                 batches = data(stage)
                 with Checkpoints(run_dir, stage, place, batches.order) as checkpoints:
                     log = Log(run_dir, names, stage, done, hooks.show, hooks.show_every)
-                    try:
+                    # Closing the checkpoints would wait for a process that is dead.
+                    with ends_with_others(), closing(log):
                         _Run(system, stage, batches, mesh, seed, checkpoints, log, hooks).train(begin, interrupts)
-                    except jax.errors.JaxRuntimeError as error:
-                        if jax.process_count() == 1:
-                            raise
-                        log.close()
-                        leave(_lost(stage, error))
-                    finally:
-                        log.close()
             begin = partial(_ended, mesh, run_dir, stage.name)
 
 
@@ -228,15 +223,6 @@ class _Run:
 
 def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
-
-
-def _lost(stage: Stage, error: jax.errors.JaxRuntimeError) -> str:
-    """What a process says when devices fail in it: of several, it is mostly another that died."""
-    return (
-        f"process {jax.process_index()} of {jax.process_count()} cannot go on with stage '{stage.name}' "
-        f"({str(error).splitlines()[0]}). Unless this names a fault of its own, another process died: look at the "
-        "others' output. Start all of them again: the same command continues from the last checkpoint."
-    )
 
 
 def _numbers(batch: Batch) -> list[int]:
