@@ -343,15 +343,7 @@ def demo() -> ConfigDict:
         {
             "vae": stage("vae", ("vae/.*",), 1400, rate=4e-3, rows=4, drift=0.01, feet=0.1, dropout=False, **clips),
             "text": stage(
-                "text",
-                TEXT,
-                200,
-                rate=2e-3,
-                templates="text",
-                text_slots=256,
-                rows=4,
-                samples=16,
-                dropout=False,
+                "text", TEXT, 200, rate=2e-3, templates="text", text_slots=256, rows=4, samples=16, dropout=False
             ),
             "generate": stage(
                 "language",

@@ -63,13 +63,13 @@ def _check_built(folder: Path) -> list[Problem]:
 
 def _clip_faults(clip: Clip, where: str) -> Iterator[Problem]:
     try:
-        found = interpret_array(clip.features)
+        content = interpret_array(clip.features)
     except UnreadableArrayError as error:
         yield Problem(where, None, f"clip '{clip.id}' {error.what}", ANEW)
     else:
-        if found.left_out:
-            yield Problem(where, None, f"clip '{clip.id}' has no body in {found.left_out}", ANEW)
-        for note in oddities(Motion(found.joints, found.skeleton.fps, found.skeleton)):
+        if content.left_out:
+            yield Problem(where, None, f"clip '{clip.id}' has no body in {content.left_out}", ANEW)
+        for note in oddities(Motion(content.joints, content.skeleton.fps, content.skeleton)):
             what = f"clip '{clip.id}': {without_option(note)}"
             yield Problem(where, None, what, "it is used as it is: correct it where it comes from", "odd")
     for caption in clip.captions:

@@ -134,22 +134,22 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         made = make_run(config, folder)
         if arguments.what == "train":
-            found = [bench_train(made, arguments, arguments.stage)]
+            measurements = [bench_train(made, arguments, arguments.stage)]
         elif arguments.what == "vae":
-            found = [each for clips in arguments.requests for each in bench_vae(made, arguments, clips)]
+            measurements = [each for clips in arguments.requests for each in bench_vae(made, arguments, clips)]
         else:
             model = fresh_model(made, arguments.frames)
             bench = {"generate": bench_generate, "caption": bench_caption}[arguments.what]
-            found = [bench(made, model, arguments, requests) for requests in arguments.requests]
-    for measured in found:
+            measurements = [bench(made, model, arguments, requests) for requests in arguments.requests]
+    for measured in measurements:
         print(describe(measured))
-    return [asdict(measured) for measured in found]
+    return [asdict(measured) for measured in measurements]
 
 
-def bench_train(made: Run, arguments: argparse.Namespace, name: str) -> Measurement:
+def bench_train(made: Run, arguments: argparse.Namespace, stage_name: str) -> Measurement:
     """One step of a stage on the same batch over and over."""
     stages = {stage.name: stage for stage in made.stages()}
-    stage, mesh = stages[name], made.mesh()
+    stage, mesh = stages[stage_name], made.mesh()
     data = made.data(stage)
     batch = data.batch(0)
     held = data.useful(batch)

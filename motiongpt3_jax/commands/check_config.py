@@ -224,10 +224,10 @@ def check_trainable(path: str, stage: Mapping[str, Any], parameters: Mapping[str
     groups = [pattern for pattern, _ in stage["optimizer"]["groups"]]
     for option, patterns in (("groups", groups), ("muon", stage["optimizer"]["muon"])):
         for pattern in patterns:
-            found = [name for name in trained if re.fullmatch(pattern, name)]
-            if not found:
+            matched = [name for name in trained if re.fullmatch(pattern, name)]
+            if not matched:
                 raise ValueError(f"{path}.optimizer.{option}: {pattern!r} matches no parameter that trains; correct it")
-            flat = [name for name in found if len(parameters[name]) < 2]
+            flat = [name for name in matched if len(parameters[name]) < 2]
             if option == "muon" and flat:
                 raise ValueError(
                     f"{path}.optimizer.muon: {pattern!r} matches {flat[0]}, which is no matrix; correct it"

@@ -131,9 +131,9 @@ def read_motions(
         motion, notes = read_motion(path, None if cut else fps, file_fps, mapping, statistics)
         if cut:
             whole, motion = motion, _cut(motion, start, stop, path)
-            said = load_mapping(mapping)
-            odd = oddities(whole, said)  # of the frames that are left out nothing needs to be said
-            notes = (*(note for note in notes if note not in odd), *oddities(motion, said, start or 0))
+            loaded = load_mapping(mapping)
+            odd = oddities(whole, loaded)  # of the frames that are left out nothing needs to be said
+            notes = (*(note for note in notes if note not in odd), *oddities(motion, loaded, start or 0))
             motion = motion if fps is None else resampled(motion, fps)
         for note in notes:
             print(f"{path}: {note}", file=sys.stderr)

@@ -21,7 +21,7 @@ from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import Motion, features_to_joints
 from motiongpt3_jax.motion.pictures import Entry, write_page
-from motiongpt3_jax.parallel import first_does, join, keep_host_memory
+from motiongpt3_jax.parallel import first_does, initialize_distributed, keep_host_memory
 from motiongpt3_jax.parallel.processes import node_gpus
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.training import Hooks, Stage, TrainingDiverged, TrainingInterrupted, only_run
@@ -72,14 +72,14 @@ def join_processes(words: list[str]) -> None:
       ValueError: other words.
     """
     if not words:
-        return join(devices=node_gpus(os.environ))
+        return initialize_distributed(devices=node_gpus(os.environ))
     found = PROCESS.fullmatch(" ".join(words))
     if not found:
         raise ValueError(f"--distributed {' '.join(words)}: give nothing, or HOST:PORT COUNT INDEX")
     count, index = int(found["count"]), int(found["index"])
     if index >= count:
         raise ValueError(f"--distributed {' '.join(words)}: of {count} processes the last has the index {count - 1}")
-    return join(found["host"], count, index)
+    return initialize_distributed(found["host"], count, index)
 
 
 def train(config: ConfigDict, workdir: str | Path, minutes: dict[str, float] | None = None) -> Run:

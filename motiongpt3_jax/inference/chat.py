@@ -141,9 +141,9 @@ class Chat:
             )
         return instruction.replace(PLACE, MOTION_INPUT), tuple(self._features(motion) for motion in motions)
 
-    def _features(self, given: Motion | str | Path) -> Features:
+    def _features(self, source: Motion | str | Path) -> Features:
         body, longest = self.model.engine.folder.body, self.model.engine.longest_read
-        motion, what = self.model.read(given), called(given, "a motion of the conversation")
+        motion, what = self.model.read(source), called(source, "a motion of the conversation")
         require_readable(motion, body, what)
         joints = resampled(motion, body.fps).joints[0]
         if len(joints) > longest + 1:

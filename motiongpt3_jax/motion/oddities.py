@@ -73,31 +73,31 @@ def oddities(motion: Motion, mapping: Mapping[str, Any] | None = None, first: in
       first: number of the motion's first frame in its file.
     """
     skeleton, joints = motion.skeleton, np.asarray(motion.joints, np.float64)
-    said = {key: value for key, value in (mapping or {}).items() if key in ABOUT_FILE}
+    about_file = {key: value for key, value in (mapping or {}).items() if key in ABOUT_FILE}
     leg = float(np.median(_legs(joints, skeleton)))
-    found, option, in_metres = [], dict(said), LEGS[0] <= leg <= LEGS[1]
+    notes, option, in_metres = [], dict(about_file), LEGS[0] <= leg <= LEGS[1]
     if not in_metres:
-        option["unit"], guess = _likelier_unit(joints / said.get("unit", 1), skeleton)
-        taken = f"a unit is taken as {said['unit']:g} m" if "unit" in said else "joints are taken as metres"
-        found.append(f"the body has legs of {leg:.3g} m; {taken}: {guess}, give {_option(option)}")
-    up = None if "up" in said else _standing_axis(joints, skeleton)
+        option["unit"], guess = _likelier_unit(joints / about_file.get("unit", 1), skeleton)
+        taken = f"a unit is taken as {about_file['unit']:g} m" if "unit" in about_file else "joints are taken as metres"
+        notes.append(f"the body has legs of {leg:.3g} m; {taken}: {guess}, give {_option(option)}")
+    up = None if "up" in about_file else _standing_axis(joints, skeleton)
     if up:
         option["up"] = up
-        found.append(
+        notes.append(
             f"the body {'is upside down' if up == '-y' else 'lies or hangs'}: y is taken for the vertical axis; where "
             f"it should stand, turn it with {_option(option)}"
         )
     if _is_mirror_image(joints, skeleton):
-        option["mirrored"] = not said.get("mirrored", False)
-        found.append(
+        option["mirrored"] = not about_file.get("mirrored", False)
+        notes.append(
             "the body is a mirror image, or its left and right are exchanged: its toes point backwards; where a mirror "
             f"is what is wrong, undo it with {_option(option)}"
         )
     for number, person in enumerate(joints, start=1):
         mark = f"person {number}: " if len(joints) > 1 else ""
         steps = jumps(person, motion.fps, first) if in_metres else ()  # else speeds mean nothing
-        found += [mark + note for note in (*steps, *_other_bodies(person, skeleton))]
-    return tuple(found)
+        notes += [mark + note for note in (*steps, *_other_bodies(person, skeleton))]
+    return tuple(notes)
 
 
 def jumps(joints: Float[np.ndarray, "frames joints 3"], fps: float, first: int = 0) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ DONE = "done"
 _CALLS = count()
 
 
-def join(
+def initialize_distributed(
     address: str | None = None, count: int | None = None, index: int | None = None, devices: Sequence[int] | None = None
 ) -> None:
     """`jax.distributed.initialize`, where the death of one process ends the others within half a minute.
@@ -48,7 +48,7 @@ def join(
 
 
 @contextmanager
-def ends_with_others() -> Iterator[None]:
+def exit_on_peer_failure() -> Iterator[None]:
     """Of several processes, one whose devices fail ends at once, with a sentence and status 1.
 
     Mostly another process died. Python's own end would wait for it, and JAX would end that with a dump of stacks.

@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.parallel import first_does, local_rows, make_mesh, put_batch, shardings
-from motiongpt3_jax.parallel.processes import ends_with_others
+from motiongpt3_jax.parallel.processes import exit_on_peer_failure
 from motiongpt3_jax.systems.interface import System, Tree, Variables
 from motiongpt3_jax.training.checkpoints import Checkpoints, last_step, mend_checkpoints, restore_end
 from motiongpt3_jax.training.data import Data
@@ -88,7 +88,7 @@ def run(
     mesh, hooks = mesh or make_mesh(), hooks or Hooks()
     names = [stage.name for stage in stages]
     begin = partial(_initial, system, mesh, seed, initial)
-    with ends_with_others(), only_run(run_dir), jax.set_mesh(mesh), Interrupts() as interrupts:
+    with exit_on_peer_failure(), only_run(run_dir), jax.set_mesh(mesh), Interrupts() as interrupts:
         first_does("look at the checkpoints", partial(mend_checkpoints, run_dir, names, hooks.show))
         _check_order(stages, {name: last_step(run_dir, name) for name in names}, run_dir)
         for place, stage in enumerate(stages):
@@ -100,7 +100,7 @@ def run(
                 with Checkpoints(run_dir, stage, place, batches.order) as checkpoints:
                     log = Log(run_dir, names, stage, done, hooks.show, hooks.show_every)
                     # Closing the checkpoints would wait for a process that is dead.
-                    with ends_with_others(), closing(log):
+                    with exit_on_peer_failure(), closing(log):
                         _Run(system, stage, batches, mesh, seed, checkpoints, log, hooks).train(begin, interrupts)
             begin = partial(_ended, mesh, run_dir, stage.name)
 

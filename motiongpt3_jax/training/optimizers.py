@@ -13,6 +13,8 @@ from motiongpt3_jax.systems.interface import Tree
 from motiongpt3_jax.training.stage import OptimizerConfig
 
 MUON_MOMENTUM = 0.95
+"""Decay of the momentum that Muon orthogonalizes."""
+
 MUON_SIZE = 0.2
 """Root mean square of Muon's updates before their rate: that of AdamW's (arXiv 2502.16982)."""
 
@@ -47,30 +49,30 @@ def scale_by_rule(config: OptimizerConfig) -> optax.GradientTransformation:
     if not config.muon:
         return adam
 
-    def kinds(params: Tree) -> Tree:
+    def labels(params: Tree) -> Tree:
         shapes = {path_name(path): x.shape for path, x in jax.tree.leaves_with_path(params)}
         for pattern in config.muon:
-            found = [path for path in shapes if re.fullmatch(pattern, path)]
-            if not found:
+            matched = [path for path in shapes if re.fullmatch(pattern, path)]
+            if not matched:
                 raise ValueError(f"'{pattern}' of `muon` matches no trainable matrix; correct it.")
-            for path in found:
+            for path in matched:
                 if len(shapes[path]) < 2:
                     raise ValueError(
                         f"'{pattern}' of `muon` matches {path} of shape {shapes[path]}, which is no matrix."
                     )
-        return jax.tree.map_with_path(lambda path, _: kind(path_name(path)), params)
+        return jax.tree.map_with_path(lambda path, _: label(path_name(path)), params)
 
-    def kind(path: str) -> str:
+    def label(path: str) -> str:
         return "muon" if any(re.fullmatch(pattern, path) for pattern in config.muon) else "adam"
 
     def matrices(params: Tree) -> Tree:
         return jax.tree.map(lambda x: optax.contrib.MuonDimensionNumbers(x.ndim - 2, x.ndim - 1), params)
 
-    def sized(updates: Tree, _: Tree | None) -> Tree:
+    def scale_to_adam(updates: Tree, _: Tree | None) -> Tree:
         return jax.tree.map(lambda x: MUON_SIZE * max(x.shape[-2:]) ** 0.5 * x, updates)
 
     orthogonal = optax.contrib.scale_by_muon(beta=MUON_MOMENTUM, weight_dimension_numbers=matrices)
-    return optax.partition({"muon": optax.chain(orthogonal, optax.stateless(sized)), "adam": adam}, kinds)
+    return optax.partition({"muon": optax.chain(orthogonal, optax.stateless(scale_to_adam)), "adam": adam}, labels)
 
 
 def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import jax
 
 from motiongpt3_jax.batch import Batch
-from motiongpt3_jax.parallel import join, make_mesh
+from motiongpt3_jax.parallel import initialize_distributed, make_mesh
 from motiongpt3_jax.training import Hooks, TrainingInterrupted, run
 from tests.training.toy import ToyData, ToySystem, two_stages
 
@@ -25,7 +25,7 @@ class SlowData(ToyData):
 def main() -> None:
     run_dir, steps, _, *process = sys.argv[1:]
     if process:
-        join(f"localhost:{process[2]}", int(process[1]), int(process[0]))
+        initialize_distributed(f"localhost:{process[2]}", int(process[1]), int(process[0]))
     data, fsdp, tensor, rows = map(int, process[3:7] or (jax.device_count(), 1, 1, 4))
     # As on a torus, where the devices of one process need not be neighbours on the mesh.
     devices = sorted(jax.devices(), key=lambda device: device.id % 2) if process[7:] else None
