@@ -13,6 +13,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from motiongpt3_jax.errors import UserError
+
 NOT_LITERALS = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
 """What Python raises for text that is no literal."""
 
@@ -25,7 +27,7 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> ConfigDict:
       overrides: `key.of.value=literal`, each for a key that exists.
 
     Raises:
-      ValueError: for an unknown config, key, or a value of another type; says what there is. A config file that cannot
+      UserError: for an unknown config, key, or a value of another type; says what there is. A config file that cannot
         be run is named with the line where it fails.
     """
     module_name, *arguments = name.split(":")
@@ -42,7 +44,7 @@ def _from_house(name: str, arguments: Sequence[str]) -> ConfigDict:
     here = Path(__file__).parent
     known = sorted(p.stem for p in here.glob("*.py") if p.stem not in ("__init__", "load"))
     if name not in known:
-        raise ValueError(f"no config {name!r}; there are: {', '.join(known)}; or give a path that ends in .py")
+        raise UserError(f"no config {name!r}; there are: {', '.join(known)}; or give a path that ends in .py")
     get_config = importlib.import_module(f"{__package__}.{name}").get_config
     _require_arguments(get_config, arguments, f"config {name}")
     return get_config(*arguments)
@@ -52,7 +54,7 @@ def _from_file(name: str, arguments: Sequence[str]) -> ConfigDict:
     """The config that a file's `get_config` returns; whatever its code raises is said in a sentence."""
     path = Path(os.path.expanduser(name))
     if not path.is_file():
-        raise ValueError(f"config file {name!r} does not exist")
+        raise UserError(f"config file {name!r} does not exist")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     _running(path, spec.loader.exec_module, module)
@@ -60,7 +62,7 @@ def _from_file(name: str, arguments: Sequence[str]) -> ConfigDict:
     _require_arguments(get_config, arguments, f"config file '{path}'")
     config = _running(path, get_config, *arguments)
     if not isinstance(config, ConfigDict):
-        raise ValueError(
+        raise UserError(
             f"config file '{path}': get_config returns a {type(config).__name__}; return an ml_collections.ConfigDict"
         )
     return _running(path, lambda: ConfigDict(config.to_dict()))
@@ -69,7 +71,7 @@ def _from_file(name: str, arguments: Sequence[str]) -> ConfigDict:
 def _function_of(module: ModuleType, path: Path) -> Callable[..., Any]:
     get_config = getattr(module, "get_config", None)
     if not callable(get_config):
-        raise ValueError(f"config file '{path}' has no function get_config; write one that returns a ConfigDict")
+        raise UserError(f"config file '{path}' has no function get_config; write one that returns a ConfigDict")
     return get_config
 
 
@@ -77,12 +79,12 @@ def _running(path: Path, call: Callable[..., Any], *arguments: Any) -> Any:
     """Runs code of a user's file.
 
     Raises:
-      ValueError: it raised anything, or asked to leave; names the file and the line.
+      UserError: it raised anything, or asked to leave; names the file and the line.
     """
     try:
         return call(*arguments)
     except (Exception, SystemExit) as error:  # any code may stand there
-        raise ValueError(f"config file '{path}'{_place(path, error)}: {_cause(error)}") from error
+        raise UserError(f"config file '{path}'{_place(path, error)}: {_cause(error)}") from error
 
 
 def _place(path: Path, error: BaseException) -> str:
@@ -103,27 +105,27 @@ def _require_arguments(get_config: Callable[..., Any], arguments: Sequence[str],
         inspect.signature(get_config).bind(*arguments)
     except (TypeError, ValueError) as error:
         words = ":".join(arguments)
-        raise ValueError(f"{whose} does not take {words!r} behind its name ({error})") from None
+        raise UserError(f"{whose} does not take {words!r} behind its name ({error})") from None
 
 
 def _override(config: ConfigDict, override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator:
-        raise ValueError(f"override {override!r} has no value; write --config.{override}=VALUE")
+        raise UserError(f"override {override!r} has no value; write --config.{override}=VALUE")
     *path, last = key.split(".")
     node = config
     for part in path:
         node = node[part] if isinstance(node, ConfigDict) and part in node else None
     if not isinstance(node, ConfigDict) or last not in node:
         keys = ", ".join(sorted(map(str, node))) if isinstance(node, ConfigDict) else "nothing"
-        raise ValueError(f"the config has no {key!r}; beside it there is: {keys}")
+        raise UserError(f"the config has no {key!r}; beside it there is: {keys}")
     try:
         value = ast.literal_eval(text)
     except NOT_LITERALS:
         value = text
     old = node[last]
     if isinstance(old, ConfigDict):
-        raise ValueError(
+        raise UserError(
             f"config.{key} is a section; set one of its values: {', '.join(f'{key}.{name}' for name in old)}"
         )
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
@@ -132,7 +134,7 @@ def _override(config: ConfigDict, override: str) -> None:
         value = tuple(value)
     # Which values may be None, and be other than None, is known where the config is checked.
     if old is not None and value is not None and type(value) is not type(old):
-        raise ValueError(f"config.{key} is {type(old).__name__} ({old!r}), not {type(value).__name__} ({text[:60]})")
+        raise UserError(f"config.{key} is {type(old).__name__} ({old!r}), not {type(value).__name__} ({text[:60]})")
     with node.ignore_type():
         node[last] = value
 
@@ -141,4 +143,4 @@ def _as_float(key: str, value: int) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise ValueError(f"config.{key} is float, and has more digits here than any float") from None
+        raise UserError(f"config.{key} is float, and has more digits here than any float") from None

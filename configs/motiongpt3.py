@@ -18,6 +18,8 @@ shuffling, packing, losses on prompts and padding, blind targets, the VAE's drop
 
 from ml_collections import ConfigDict
 
+from motiongpt3_jax.errors import UserError
+
 MOTION = (
     "decoder/.+/motion(/.*)?",
     "vocabulary/text/new",
@@ -35,11 +37,11 @@ def get_config(variant: str = "base", deviations: str = "") -> ConfigDict:
     """The config of a variant; `deviations="official"` as in the module's docstring.
 
     Raises:
-      ValueError: for an unknown variant; names the known ones.
+      UserError: for an unknown variant; names the known ones.
     """
     variants = {"base": base, "tiny": tiny, "demo": demo, "test": test}
     if variant not in variants or deviations not in ("", "official"):
-        raise ValueError(
+        raise UserError(
             f"no config motiongpt3:{variant}{':' * bool(deviations)}{deviations}; there are: "
             f"{', '.join(f'motiongpt3:{name}[:official]' for name in variants)}"
         )

@@ -9,6 +9,7 @@ from motiongpt3_jax.data_pipelines.humanml3d import Limits, open_folder, survey
 from motiongpt3_jax.data_pipelines.problem import Problem, without_option
 from motiongpt3_jax.data_pipelines.record_files import METADATA
 from motiongpt3_jax.data_pipelines.records import open_records
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.arrays import UnreadableArrayError
 from motiongpt3_jax.motion.interpret import interpret_array
@@ -28,7 +29,7 @@ def check(folder: str | os.PathLike[str], min_frames: int = 40, max_frames: int 
       max_frames: most frames, included.
 
     Raises:
-      ValueError: no length lies between the limits.
+      UserError: no length lies between the limits.
     """
     folder = Path(os.path.expanduser(folder))
     if (folder / METADATA).is_file():
@@ -36,7 +37,7 @@ def check(folder: str | os.PathLike[str], min_frames: int = 40, max_frames: int 
     limits = Limits(min_frames, max_frames)
     try:
         return survey(open_folder(folder), limits).problems
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, UserError) as error:
         return [Problem(".", None, str(error).rstrip("."), "a built folder can be checked as well")]
 
 
@@ -45,7 +46,7 @@ def _check_built(folder: Path) -> list[Problem]:
     problems = []
     try:
         records = open_records(folder)
-    except (ValueError, FileNotFoundError) as error:
+    except (UserError, FileNotFoundError) as error:
         return [Problem(".", None, _what(error), _advice(error))]
     for name in records.splits:
         try:
@@ -56,7 +57,7 @@ def _check_built(folder: Path) -> list[Problem]:
                     what = f"says clip '{id}' of {frames} frames where the records have '{clip.id}'"
                     problems.append(Problem(f"index_{name}.json", None, what, ANEW))
                 problems += _clip_faults(clip, f"split '{name}'")
-        except ValueError as error:
+        except UserError as error:
             problems.append(Problem(f"split '{name}'", None, f"cannot be read: {_what(error)}", _advice(error)))
     return problems
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import SKELETONS, Skeleton
 from motiongpt3_jax.motion.arrays import Archive, UnreadableArrayError
 from motiongpt3_jax.motion.interpret import check_magnitude, checked_numbers
@@ -55,25 +56,25 @@ def read_metadata(file: Path) -> Metadata:
     """What a built folder says of itself.
 
     Raises:
-      ValueError: it is damaged, or of another format.
+      UserError: it is damaged, or of another format.
     """
     content = _json(file)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         version = content.get("format") if isinstance(content, dict) else None
-        raise ValueError(f"'{file.parent}' has format {version!r:.60}; this version reads {FORMAT}: {BUILD_IT} anew.")
+        raise UserError(f"'{file.parent}' has format {version!r:.60}; this version reads {FORMAT}: {BUILD_IT} anew.")
     try:
         metadata = Metadata(**content)
     except TypeError as error:
-        raise ValueError(f"'{file}' is damaged ({error}); {BUILD_IT} anew.") from error
+        raise UserError(f"'{file}' is damaged ({error}); {BUILD_IT} anew.") from error
     if metadata.skeleton not in tuple(SKELETONS):
-        raise ValueError(f"'{file}' has skeleton '{metadata.skeleton}'; known are {', '.join(SKELETONS)}.")
+        raise UserError(f"'{file}' has skeleton '{metadata.skeleton}'; known are {', '.join(SKELETONS)}.")
     if metadata.features != SKELETONS[metadata.skeleton].features:
-        raise ValueError(f"'{file}' is damaged: it says {metadata.features!r:.60} features; {BUILD_IT} anew.")
+        raise UserError(f"'{file}' is damaged: it says {metadata.features!r:.60} features; {BUILD_IT} anew.")
     if not positive(metadata.fps):
-        raise ValueError(f"'{file}' is damaged: it says {metadata.fps!r:.60} frames a second; {BUILD_IT} anew.")
+        raise UserError(f"'{file}' is damaged: it says {metadata.fps!r:.60} frames a second; {BUILD_IT} anew.")
     clips = metadata.clips
     if not isinstance(clips, dict) or not clips or not all(type(n) is int and n > 0 for n in clips.values()):
-        raise ValueError(f"'{file}' is damaged: its clips are {clips!r:.60}; {BUILD_IT} anew.")
+        raise UserError(f"'{file}' is damaged: its clips are {clips!r:.60}; {BUILD_IT} anew.")
     return metadata
 
 
@@ -81,7 +82,7 @@ def read_statistics(file: Path, skeleton: Skeleton) -> tuple[np.ndarray, np.ndar
     """Mean and std of the features, and bones of the target skeleton.
 
     Raises:
-      ValueError: they are missing, damaged or of another skeleton.
+      UserError: they are missing, damaged or of another skeleton.
     """
     shapes = {"mean": (skeleton.features,), "std": (skeleton.features,), "offsets": (len(skeleton.joints), 3)}
     checked = []
@@ -100,9 +101,9 @@ def read_statistics(file: Path, skeleton: Skeleton) -> tuple[np.ndarray, np.ndar
                     check_magnitude(array, skeleton)
                 checked.append(array)
     except FileNotFoundError:
-        raise ValueError(f"'{file}' does not exist; {BUILD_IT} anew.") from None
+        raise UserError(f"'{file}' does not exist; {BUILD_IT} anew.") from None
     except UnreadableArrayError as error:
-        raise ValueError(f"'{file}' is damaged ({error.what}); {BUILD_IT} anew.") from error
+        raise UserError(f"'{file}' is damaged ({error.what}); {BUILD_IT} anew.") from error
     return tuple(checked)
 
 
@@ -110,19 +111,19 @@ def read_index(file: Path, clips: int) -> dict[str, list[Any]]:
     """Id, frames and captions of every clip of a split, in columns.
 
     Raises:
-      ValueError: it is missing or damaged, or lists another number of clips.
+      UserError: it is missing or damaged, or lists another number of clips.
     """
     index = _json(file)
     if not isinstance(index, dict):
-        raise ValueError(f"'{file}' does not list {clips} clips; {BUILD_IT} anew.")
+        raise UserError(f"'{file}' does not list {clips} clips; {BUILD_IT} anew.")
     for key, right in _COLUMNS.items():
         column = index.get(key)
         if not isinstance(column, list) or len(column) != clips:
-            raise ValueError(f"'{file}' does not list {clips} clips under '{key}'; {BUILD_IT} anew.")
+            raise UserError(f"'{file}' does not list {clips} clips under '{key}'; {BUILD_IT} anew.")
         wrong = next((i for i, value in enumerate(column) if not right(value)), None)
         if wrong is not None:
             what = f"'{key}' of clip {wrong} is {column[wrong]!r:.60}"
-            raise ValueError(f"'{file}' is damaged ({what}); {BUILD_IT} anew.")
+            raise UserError(f"'{file}' is damaged ({what}); {BUILD_IT} anew.")
     return index
 
 
@@ -131,4 +132,4 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"'{path}' cannot be read ({error}); {BUILD_IT} anew.") from error
+        raise UserError(f"'{path}' cannot be read ({error}); {BUILD_IT} anew.") from error

@@ -37,6 +37,7 @@ from motiongpt3_jax.data_pipelines.record_files import (
     read_statistics,
 )
 from motiongpt3_jax.data_pipelines.statistics import Moments, Statistics
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import HUMANML3D, SKELETONS, Skeleton
 from motiongpt3_jax.motion.arrays import UnreadableArrayError
 from motiongpt3_jax.motion.interpret import check_magnitude
@@ -64,9 +65,9 @@ class ClipSource(Sequence[Clip]):
             source = tfds.builder_from_directory(place).as_data_source(split=self.split)
             len(source)  # opens the files
         except Exception as error:  # TFDS and the libraries below it raise any kind at damaged files
-            raise ValueError(f"'{place}' has no records that can be read ({_line(error)}); {BUILD_IT} anew.") from error
+            raise UserError(f"'{place}' has no records that can be read ({_line(error)}); {BUILD_IT} anew.") from error
         if len(source) != self.clips:
-            raise ValueError(
+            raise UserError(
                 f"'{self.folder}' has {len(source)} records of split '{self.split}' and an index of {self.clips}: "
                 f"files were exchanged; {BUILD_IT} anew."
             )
@@ -89,7 +90,7 @@ class ClipSource(Sequence[Clip]):
             )
         except Exception as error:  # as above
             what = f"record {index % self.clips} of split '{self.split}' in '{self.folder}' cannot be read"
-            raise ValueError(f"{what} ({_line(error)}); {BUILD_IT} anew.") from error
+            raise UserError(f"{what} ({_line(error)}); {BUILD_IT} anew.") from error
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_records"}
@@ -153,10 +154,10 @@ class Records:
         """One split; reads its index and no record.
 
         Raises:
-          ValueError: there is no such split, or its index is damaged.
+          UserError: there is no such split, or its index is damaged.
         """
         if name not in self.metadata.clips:
-            raise ValueError(f"'{self.folder}' has no split '{name}'; it has {', '.join(self.splits)}.")
+            raise UserError(f"'{self.folder}' has no split '{name}'; it has {', '.join(self.splits)}.")
         clips = self.metadata.clips[name]
         index = read_index(self.folder / INDEX.format(name), clips)
         captions = [tuple(texts) for texts in index["captions"]]
@@ -190,13 +191,13 @@ def build(
 
     Raises:
       FileExistsError: something is there already.
-      ValueError: an empty split, no split "train" to measure, or a clip that is no clip: wrong shape, not finite, an id
+      UserError: an empty split, no split "train" to measure, or a clip that is no clip: wrong shape, not finite, an id
         that came before.
     """
     folder = Path(folder)
     require_free(folder)
     if statistics is None and "train" not in splits:
-        raise ValueError(f"cannot build '{folder}': mean and std are measured on split 'train', and there is none.")
+        raise UserError(f"cannot build '{folder}': mean and std are measured on split 'train', and there is none.")
     moments = Moments(skeleton.features) if statistics is None else None
     indices = {name: _Index(name, skeleton, moments if name == "train" else None) for name in splits}
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -232,7 +233,7 @@ def open_records(folder: str | os.PathLike[str]) -> Records:
 
     Raises:
       FileNotFoundError: there is no such folder, or it was not built.
-      ValueError: it is damaged, or of another format.
+      UserError: it is damaged, or of another format.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -319,17 +320,17 @@ class _Index:
             array = np.asarray(clip.features, np.float32)
             what = f"clip '{clip.id}' of split '{self.split}'"
             if array.ndim != 2 or array.shape[1] != self.skeleton.features or not len(array):
-                raise ValueError(
+                raise UserError(
                     f"{what} has features of shape {array.shape}; expected (frames, {self.skeleton.features})."
                 )
             if not np.isfinite(array).all():
-                raise ValueError(f"{what} has features that are not finite (NaN or infinite); leave it out.")
+                raise UserError(f"{what} has features that are not finite (NaN or infinite); leave it out.")
             try:
                 check_magnitude(array, self.skeleton)
             except UnreadableArrayError as error:
-                raise ValueError(f"{what} {error}") from error
+                raise UserError(f"{what} {error}") from error
             if clip.id in seen:
-                raise ValueError(f"{what} comes twice; ids are unique in a split.")
+                raise UserError(f"{what} comes twice; ids are unique in a split.")
             seen.add(clip.id)
             if self.moments:
                 self.moments.add(array)
@@ -338,7 +339,7 @@ class _Index:
             self.columns["captions"].append(list(clip.captions))
             yield Clip(clip.id, array, clip.captions, clip.labels)
         if not seen:
-            raise ValueError(f"split '{self.split}' has no clips; leave the split out, or give it some.")
+            raise UserError(f"split '{self.split}' has no clips; leave the split out, or give it some.")
 
 
 def _write(folder: Path, splits: Mapping[str, Iterable[Clip]], features: int) -> None:

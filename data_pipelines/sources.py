@@ -8,6 +8,7 @@ import numpy as np
 
 from motiongpt3_jax.data_pipelines import humanml3d, procedural, records
 from motiongpt3_jax.data_pipelines.clip import Clip
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import HUMANML3D, Skeleton
 
 MOST_CLIPS, MOST_SHOWN = 1_000_000, 50_000
@@ -69,7 +70,7 @@ def build_source(source: str, out: str | os.PathLike[str], options: SourceOption
     Raises:
       FileExistsError: there is something in `out`.
       FileNotFoundError: the source's folder does not exist.
-      ValueError: unknown source, or options that it cannot meet.
+      UserError: unknown source, or options that it cannot meet.
     """
     return _of(source, _BUILD)(out, options or SourceOptions())
 
@@ -79,14 +80,14 @@ def overviews(source: str, options: SourceOptions, examples: int) -> list[Overvi
 
     Raises:
       FileNotFoundError: its folder does not exist.
-      ValueError: unknown source, or options that it cannot meet.
+      UserError: unknown source, or options that it cannot meet.
     """
     return list(_of(source, _SHOW)(options, examples))
 
 
 def _of(source: str, table: dict[str, Callable]) -> Callable:
     if source not in table:
-        raise ValueError(f"source '{source}' is not known; choose one of {', '.join(table)}.")
+        raise UserError(f"source '{source}' is not known; choose one of {', '.join(table)}.")
     return table[source]
 
 
@@ -150,12 +151,12 @@ SOURCES = tuple(_BUILD)
 
 def _procedural(options: SourceOptions, most: int) -> tuple[procedural.Options, dict[str, int]]:
     if not 1 <= options.clips <= most:
-        raise ValueError(f"{options.clips} clips of source 'procedural': ask for 1 to {most:,} here.")
+        raise UserError(f"{options.clips} clips of source 'procedural': ask for 1 to {most:,} here.")
     if not 0 <= options.seed <= LARGEST_SEED:
-        raise ValueError(f"seed {options.seed} of source 'procedural': give one from 0 to {LARGEST_SEED}.")
+        raise UserError(f"seed {options.seed} of source 'procedural': give one from 0 to {LARGEST_SEED}.")
     # Its frames are those of joints, of which features lose one.
     if not SHORTEST_CLIP <= options.min_frames <= options.max_frames <= LONGEST_CLIP:
-        raise ValueError(
+        raise UserError(
             f"clips of {options.min_frames} to {options.max_frames} frames of source 'procedural': expected "
             f"{SHORTEST_CLIP} <= min_frames <= max_frames <= {LONGEST_CLIP:,}."
         )
@@ -166,7 +167,7 @@ def _procedural(options: SourceOptions, most: int) -> tuple[procedural.Options, 
 
 def _path(source: str, options: SourceOptions) -> str:
     if not options.path:
-        raise ValueError(f"source '{source}' is read from a folder; give its path.")
+        raise UserError(f"source '{source}' is read from a folder; give its path.")
     return os.path.expanduser(options.path)
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import HUMANML3D, Skeleton
 
 CONSTANT = 1e-6
@@ -48,12 +49,12 @@ class Moments:
         """What was taken in so far, with the deviations averaged in each group of features.
 
         Raises:
-          ValueError: no frame was taken in, or the features are not the skeleton's.
+          UserError: no frame was taken in, or the features are not the skeleton's.
         """
         if not self.count:
-            raise ValueError("mean and standard deviation need at least one frame of features; none came.")
+            raise UserError("mean and standard deviation need at least one frame of features; none came.")
         if len(self.mean) != skeleton.features:
-            raise ValueError(f"there are {len(self.mean)} features; '{skeleton.name}' has {skeleton.features}.")
+            raise UserError(f"there are {len(self.mean)} features; '{skeleton.name}' has {skeleton.features}.")
         std = np.sqrt(self.squares / self.count)
         for group in groups(skeleton):
             std[group] = std[group].mean()
@@ -65,12 +66,12 @@ def statistics(clips: Iterable[Float[np.ndarray, "frames features"]], skeleton: 
     """Mean and grouped standard deviation of raw features, in one pass.
 
     Raises:
-      ValueError: no frame at all, or features of another skeleton.
+      UserError: no frame at all, or features of another skeleton.
     """
     moments = Moments(skeleton.features)
     for features in clips:
         if np.ndim(features) != 2 or np.shape(features)[1] != skeleton.features:
-            raise ValueError(f"features have shape {np.shape(features)}; expected (frames, {skeleton.features}).")
+            raise UserError(f"features have shape {np.shape(features)}; expected (frames, {skeleton.features}).")
         moments.add(features)
     return moments.statistics(skeleton)
 

@@ -5,9 +5,14 @@ import importlib
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
 from keyword import iskeyword
+
+from motiongpt3_jax.errors import UserError
+
+FAULT = "this is a fault of the program: please report the lines above as an issue of the repository that it came from"
 
 COMMANDS = {
     "demo": "everything small, end to end, from nothing",
@@ -59,13 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has stopped.
         drop_output()
         return 141
-    except (ValueError, OSError) as error:
+    except (UserError, OSError) as error:
         if os.environ.get("MOTIONGPT3_TRACEBACK"):
             raise
         print(f"motiongpt3 {name}: {error}", file=sys.stderr)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             drop_output()  # it may be the output that has no room
         return 2
+    except Exception:
+        traceback.print_exc()
+        print(f"motiongpt3 {name}: {FAULT}", file=sys.stderr)
+        return 1
 
 
 def ready_streams() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from motiongpt3_jax.errors import UserError
+
 MOST_SHOWN = 60
 """Characters of a wrong value that an error repeats."""
 
@@ -90,7 +92,7 @@ SECTION = Rule("a section with keys", lambda value: isinstance(value, Mapping))
 def check_values(
     path: str, values: Any, rules: Mapping[str, Rule], optional: Collection[str] = (), others: bool = False
 ) -> None:
-    """Raises ValueError when a section lacks a key, has one that there is not, or one of another kind or range.
+    """Raises UserError when a section lacks a key, has one that there is not, or one of another kind or range.
 
     Args:
       path: where the section stands, as errors name it: "model.vae".
@@ -100,22 +102,22 @@ def check_values(
       others: whether there may be further keys.
     """
     if not isinstance(values, Mapping):
-        raise ValueError(f"{path} is {shown(values)}; it must be {SECTION.words}")
+        raise UserError(f"{path} is {shown(values)}; it must be {SECTION.words}")
     for key, rule in rules.items():
         if key not in values and key not in optional:
             near = difflib.get_close_matches(key, [str(other) for other in values if other not in rules], n=1)
-            raise ValueError(f"{path} has no {key!r}" + (f"; is {near[0]!r} meant to be it?" if near else ""))
+            raise UserError(f"{path} has no {key!r}" + (f"; is {near[0]!r} meant to be it?" if near else ""))
         if key in values:
             check_value(f"{path}.{key}", values[key], rule)
     unknown = [] if others else [key for key in values if key not in rules]
     if unknown:
-        raise ValueError(f"{path} has the unknown key {shown(unknown[0])}; there are: {', '.join(rules)}")
+        raise UserError(f"{path} has the unknown key {shown(unknown[0])}; there are: {', '.join(rules)}")
 
 
 def check_value(path: str, value: Any, rule: Rule) -> None:
-    """Raises ValueError when one value is not what it must be."""
+    """Raises UserError when one value is not what it must be."""
     if not rule.holds(value):
-        raise ValueError(f"{path} is {shown(value)}; it must be {rule.words}")
+        raise UserError(f"{path} is {shown(value)}; it must be {rule.words}")
 
 
 def shown(value: Any) -> str:

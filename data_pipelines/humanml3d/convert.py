@@ -14,6 +14,7 @@ from motiongpt3_jax.data_pipelines.humanml3d.recordings import Limits, read_reco
 from motiongpt3_jax.data_pipelines.humanml3d.survey import survey
 from motiongpt3_jax.data_pipelines.problem import summary
 from motiongpt3_jax.data_pipelines.statistics import Statistics
+from motiongpt3_jax.errors import UserError
 
 OnBad = Literal["stop", "skip"]
 _ANY = Limits(1, 10**9)
@@ -44,19 +45,19 @@ def clips(
 
     Raises:
       FileNotFoundError: there is no such folder.
-      ValueError: the folder is no HumanML3D folder, has no such split or no such target; or something in it is broken
+      UserError: the folder is no HumanML3D folder, has no such split or no such target; or something in it is broken
         and `on_bad` is "stop".
     """
     folder, limits = open_folder(path), Limits(min_frames, max_frames)
     if split not in folder.splits:
-        raise ValueError(f"'{folder.root}' has no {split}.txt; it has lists for {', '.join(folder.splits)}.")
+        raise UserError(f"'{folder.root}' has no {split}.txt; it has lists for {', '.join(folder.splits)}.")
     bones = (
         np.asarray(offsets) if offsets is not None or folder.has_features else target_offsets(folder, limits, target)
     )
     for name in folder.names(split):
         recording, problems = read_recording(folder, name, limits)
         if on_bad == "stop" and any(problem.bad for problem in problems):
-            raise ValueError(summary([problem for problem in problems if problem.bad], folder.root))
+            raise UserError(summary([problem for problem in problems if problem.bad], folder.root))
         if recording:
             yield from recording.clips(bones)
 
@@ -79,20 +80,20 @@ def build(
     Raises:
       FileExistsError: there is something in `out`.
       FileNotFoundError: there is no such folder.
-      ValueError: as `clips` does, after looking at everything: the message says how many problems there are.
+      UserError: as `clips` does, after looking at everything: the message says how many problems there are.
     """
     if on_bad not in ("stop", "skip"):
-        raise ValueError(f"on_bad '{on_bad}' is not known; choose stop or skip.")
+        raise UserError(f"on_bad '{on_bad}' is not known; choose stop or skip.")
     records.require_free(out)
     folder, limits = open_folder(path), Limits(min_frames, max_frames)
     found = survey(folder, limits)
     if found.bad and on_bad == "stop":
-        raise ValueError(
+        raise UserError(
             f"{summary(found.bad, folder.root)}\n"
             "Repair them, or leave them out: on_bad 'skip', on the command line --on-bad skip."
         )
     if not found.first:
-        raise ValueError(f"{summary(found.problems, folder.root)}\nNo training clip is left.")
+        raise UserError(f"{summary(found.problems, folder.root)}\nNo training clip is left.")
     bones = target_offsets(folder, limits, target or found.first) if offsets is None else np.asarray(offsets)
     wanted = {"min_frames": min_frames, "max_frames": max_frames, "on_bad": on_bad}
     given = {"offsets": "given"} if offsets is not None else {"target": target or found.first}
@@ -118,9 +119,9 @@ def target_offsets(folder: Folder, limits: Limits, name: str | None) -> Float[np
         read = (read_recording(folder, name, limits)[0] for name in folder.names("train"))
         recording = next((found for found in read if found), None)
         if recording is None:
-            raise ValueError(f"'{folder.root}' has no training clip to take the target body from; give offsets.")
+            raise UserError(f"'{folder.root}' has no training clip to take the target body from; give offsets.")
     else:
         recording, problems = read_recording(folder, name, _ANY)
         if recording is None:
-            raise ValueError(f"target '{name}' cannot be used: {'; '.join(str(problem) for problem in problems)}.")
+            raise UserError(f"target '{name}' cannot be used: {'; '.join(str(problem) for problem in problems)}.")
     return recording.offsets()

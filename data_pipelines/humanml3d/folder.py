@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from motiongpt3_jax.data_pipelines.problem import Problem, without_option
 from motiongpt3_jax.data_pipelines.statistics import Statistics
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import HUMANML3D, Motion
 from motiongpt3_jax.motion.arrays import UnreadableArrayError, read_npy
 from motiongpt3_jax.motion.interpret import check_magnitude, checked_numbers, interpret_array, shape_hint
@@ -82,7 +83,7 @@ def open_folder(path: str | os.PathLike[str]) -> Folder:
 
     Raises:
       FileNotFoundError: there is no such folder.
-      ValueError: it has no motions, no texts or no list of training clips.
+      UserError: it has no motions, no texts or no list of training clips.
     """
     folder = Folder(Path(os.path.expanduser(path)))
     if not folder.root.is_dir():
@@ -96,7 +97,7 @@ def open_folder(path: str | os.PathLike[str]) -> Folder:
     for split in folder.splits:
         refuse_lfs_pointer(folder.root / f"{split}.txt", f"'{folder.root / f'{split}.txt'}'")
     if missing:
-        raise ValueError(
+        raise UserError(
             f"'{folder.root}' is no HumanML3D folder: it has no {', no '.join(missing)}. Expected are motions in "
             f"{FEATURES}/NAME.npy or {JOINTS}/NAME.npy, captions in {TEXTS}/NAME.txt, and names in train.txt, val.txt "
             "and test.txt."

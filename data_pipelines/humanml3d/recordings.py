@@ -10,6 +10,7 @@ from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.humanml3d.folder import Folder, read_motion
 from motiongpt3_jax.data_pipelines.humanml3d.texts import Caption, read_captions
 from motiongpt3_jax.data_pipelines.problem import Problem
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import HUMANML3D, features_to_joints, joints_to_features
 
 
@@ -22,7 +23,7 @@ class Limits:
       max_frames: 199, the most that ten seconds of joints give.
 
     Raises:
-      ValueError: no length lies between them.
+      UserError: no length lies between them.
     """
 
     min_frames: int = 40
@@ -30,7 +31,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_frames <= self.max_frames:
-            raise ValueError(
+            raise UserError(
                 f"clips of {self.min_frames} to {self.max_frames} frames: expected 1 <= min_frames <= max_frames."
             )
 

@@ -7,6 +7,7 @@ from itertools import product
 from motiongpt3_jax.data_pipelines.procedural import gestures, locomotion
 from motiongpt3_jax.data_pipelines.procedural.move import Move
 from motiongpt3_jax.data_pipelines.procedural.score import Score
+from motiongpt3_jax.errors import UserError
 
 NONE = (None,)
 SPEEDS = ("slowly", "normal", "quickly")
@@ -79,11 +80,11 @@ def moves(names: tuple[str, ...]) -> list[Move]:
     """Every combination of parameters that the named actions have.
 
     Raises:
-      ValueError: no or unknown names.
+      UserError: no or unknown names.
     """
     unknown = sorted(set(names) - set(ACTIONS))
     if unknown or not names:
-        raise ValueError(f"actions {unknown or '()'} are not known; choose some of {', '.join(ACTIONS)}.")
+        raise UserError(f"actions {unknown or '()'} are not known; choose some of {', '.join(ACTIONS)}.")
     return [
         Move(name, *values)
         for name in names

@@ -24,6 +24,7 @@ from motiongpt3_jax.data_pipelines.procedural.captions import sentence
 from motiongpt3_jax.data_pipelines.procedural.move import Move
 from motiongpt3_jax.data_pipelines.procedural.perform import perform
 from motiongpt3_jax.data_pipelines.procedural.score import Style
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import HUMANML3D, joints_to_features
 
 CLIPS = 4000
@@ -73,7 +74,7 @@ def generate(index: int, seed: int = 0, options: Options | None = None) -> Perfo
     """Clip `index`: its joints in metres at 20 fps, from the origin, facing +z; its captions; its labels.
 
     Raises:
-      ValueError: options that leave nothing to choose.
+      UserError: options that leave nothing to choose.
     """
     options = options or Options()
     split = split_of(index)
@@ -98,7 +99,7 @@ def clips(split: str, count: int | None = None, seed: int = 0, options: Options 
       options: what the data set holds.
 
     Raises:
-      ValueError: unknown split, or options that leave nothing to choose.
+      UserError: unknown split, or options that leave nothing to choose.
     """
     options = options or Options()
     for index in indices(split, count):
@@ -110,10 +111,10 @@ def indices(split: str, count: int | None = None) -> Iterator[int]:
     """Numbers of the clips of a split.
 
     Raises:
-      ValueError: unknown split.
+      UserError: unknown split.
     """
     if split not in SPLITS:
-        raise ValueError(f"split '{split}' is not known; choose one of {', '.join(SPLITS)}.")
+        raise UserError(f"split '{split}' is not known; choose one of {', '.join(SPLITS)}.")
     count = CLIPS * _SPLIT_OF_TEN.count(split) // 10 if count is None else count
     return islice((index for index in numbers() if split_of(index) == split), count)
 
@@ -129,7 +130,7 @@ def fitting(options: Options | None = None) -> list[Move]:
     """Every combination of parameters that fits into a clip.
 
     Raises:
-      ValueError: options that leave nothing to choose.
+      UserError: options that leave nothing to choose.
     """
     return [move for action in _choices(options or Options()).groups.values() for group in action for move in group]
 
@@ -156,9 +157,7 @@ class _Table:
 @lru_cache(maxsize=16)
 def _choices(options: Options) -> _Table:
     if not 24 <= options.min_frames <= options.max_frames or not 0 <= options.sequences <= 1:
-        raise ValueError(
-            f"{options}: expected 24 <= min_frames <= max_frames and a share of sequences between 0 and 1."
-        )
+        raise UserError(f"{options}: expected 24 <= min_frames <= max_frames and a share of sequences between 0 and 1.")
     shown = defaultdict(list)
     for move in moves(options.actions):
         if ACTIONS[move.action].shortest(move) <= options.max_frames:
@@ -169,7 +168,7 @@ def _choices(options: Options) -> _Table:
         if len(group) >= 3:
             testing.update(sorted(group, key=lambda move: _hash(repr(move)))[: max(1, len(group) // 5)])
     if not groups:
-        raise ValueError(f"no action of {options.actions} fits into {options.max_frames} frames; allow longer clips.")
+        raise UserError(f"no action of {options.actions} fits into {options.max_frames} frames; allow longer clips.")
     return _Table(dict(groups), frozenset(testing))
 
 

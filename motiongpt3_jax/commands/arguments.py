@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.engine import check_seeds
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.parallel import keep_host_memory
@@ -72,7 +73,7 @@ def load_model(arguments: argparse.Namespace) -> Model:
     What is wrong with the other arguments is said first: a large model takes a while.
 
     Raises:
-      ValueError: an argument has no such value, or the model is damaged.
+      UserError: an argument has no such value, or the model is damaged.
       FileNotFoundError: there is no such model.
     """
     check_answers(arguments)
@@ -101,12 +102,12 @@ def motion_options(arguments: argparse.Namespace, model: Model) -> MotionOptions
     """The sampling that the arguments ask for; rectified flow and the Euler sampler go together.
 
     Raises:
-      ValueError: a value that there is not, or a sampler for another kind of model.
+      UserError: a value that there is not, or a sampler for another kind of model.
     """
     sampler = arguments.sampler or model.engine.sampler
     if (sampler == "euler") != model.engine.system.config.flow:
         kind = "a rectified flow" if model.engine.system.config.flow else "diffusion"
-        raise ValueError(f"--sampler {sampler} does not fit this model, which was trained as {kind}: leave it out")
+        raise UserError(f"--sampler {sampler} does not fit this model, which was trained as {kind}: leave it out")
     return MotionOptions(sampler, arguments.steps, arguments.guidance, eta=arguments.eta)
 
 
@@ -124,17 +125,17 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
 def decoding(arguments: argparse.Namespace) -> dict[str, Any]:
     """The fields of `TextOptions` that the arguments set."""
     if arguments.max_tokens < 1:
-        raise ValueError(f"--max-tokens {arguments.max_tokens}: ask for at least one")
+        raise UserError(f"--max-tokens {arguments.max_tokens}: ask for at least one")
     names = ("temperature", "top_k", "top_p", "repetition_penalty", "beams")
     return {"max_new": arguments.max_tokens} | {name: getattr(arguments, name) for name in names}
 
 
 def check_answers(arguments: argparse.Namespace) -> None:
-    """Raises ValueError when arguments of `add_sampling`, `add_decoding` or a seed have no such value for any model."""
+    """Raises UserError when arguments of `add_sampling`, `add_decoding` or a seed have no such value for any model."""
     values = vars(arguments)
     for name, most in MOST.items():
         if (values.get(name) or 0) > most:
-            raise ValueError(f"--{name.replace('_', '-')} {values[name]}: {most} are the most; ask for fewer")
+            raise UserError(f"--{name.replace('_', '-')} {values[name]}: {most} are the most; ask for fewer")
     if "sampler" in values:
         sampler = values["sampler"] or ("ddim" if values["eta"] else "dpm++")
         MotionOptions(sampler, values["steps"], values["guidance"], eta=values["eta"])
@@ -148,11 +149,11 @@ def split_overrides(unknown: list[str]) -> list[str]:
     """`--config.key=value` arguments as `key=value`.
 
     Raises:
-      ValueError: an argument is none.
+      UserError: an argument is none.
     """
     for argument in unknown:
         if not argument.startswith("--config."):
-            raise ValueError(f"unknown argument {argument!r}; values of the config are set as --config.KEY=VALUE")
+            raise UserError(f"unknown argument {argument!r}; values of the config are set as --config.KEY=VALUE")
     return [argument.removeprefix("--config.") for argument in unknown]
 
 
@@ -162,10 +163,10 @@ def output_folder(path: str) -> Path:
     Raises:
       NotADirectoryError: a file stands there, or on the way there.
       PermissionError: nothing may be written there.
-      ValueError: the path is empty.
+      UserError: the path is empty.
     """
     if not path:
-        raise ValueError("--out is empty; give a folder")
+        raise UserError("--out is empty; give a folder")
     folder = Path(path)
     require_room("--out", folder, "a folder")
     if folder.exists() and not folder.is_dir():

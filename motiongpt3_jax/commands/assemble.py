@@ -18,6 +18,7 @@ from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions, StageDat
 from motiongpt3_jax.data_pipelines.packing import RowShape
 from motiongpt3_jax.data_pipelines.records import Records, open_records
 from motiongpt3_jax.data_pipelines.sources import SourceOptions, build_source
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import Body, ModelFolder, make_folder, plain, read_folder
 from motiongpt3_jax.inference.known_words import KnownWords
@@ -104,7 +105,7 @@ def check_devices(config: Mapping[str, Any]) -> None:
     """Refuses a mesh over which the batches of some stage of a config, or the decoder's heads, do not divide.
 
     Raises:
-      ValueError: names the stage and what would do.
+      UserError: names the stage and what would do.
     """
     stages = {name: config["stages"][name] for name in stages_to_run(config)}
     sizes = {name: BatchSize(said["batch"]["rows"], said["optimizer"]["accumulate"]) for name, said in stages.items()}
@@ -115,7 +116,7 @@ def check_run(config: ConfigDict, workdir: str | Path) -> tuple[Mapping[str, Any
     """(the config as plain values, the run's folder), when a run can begin with both: nothing is written.
 
     Raises:
-      ValueError: a value of the config is none, or does not fit the devices.
+      UserError: a value of the config is none, or does not fit the devices.
       OSError: the folder cannot be written.
     """
     values = plain(config.to_dict())
@@ -131,7 +132,7 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
     prepares the folder, before the others call this; they share a file system.
 
     Raises:
-      ValueError: the config has a value that is none, or the folder was made with another model, tokenizer, data or
+      UserError: the config has a value that is none, or the folder was made with another model, tokenizer, data or
         layout; says which.
       OSError: what the config names is not there, or the folder cannot be written.
     """
@@ -161,11 +162,11 @@ def check_workdir(workdir: str | Path) -> Path:
     """The folder of a run.
 
     Raises:
-      ValueError: it has no name.
+      UserError: it has no name.
       OSError: a file stands there, or nothing can be written.
     """
     if not str(workdir):
-        raise ValueError("--workdir is empty; give a folder")
+        raise UserError("--workdir is empty; give a folder")
     folder = Path(workdir)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"--workdir {workdir}: a file stands there; give a folder")
@@ -177,7 +178,7 @@ def mesh_of(config: Mapping[str, Any]) -> Mesh:
     """All devices, along the axes that a config asks for.
 
     Raises:
-      ValueError: there are other numbers of devices.
+      UserError: there are other numbers of devices.
     """
     axes = config["mesh"]
     return make_mesh(None if axes["data"] < 0 else axes["data"], axes["fsdp"], axes["tensor"])
@@ -227,7 +228,7 @@ def make_stage(name: str, stages: Mapping[str, Any]) -> Stage:
     """A stage of the config.
 
     Raises:
-      ValueError: a number of it is out of range.
+      UserError: a number of it is out of range.
     """
     said = stages[name]
     optimizer = dict(said["optimizer"])
@@ -249,12 +250,12 @@ def make_stage(name: str, stages: Mapping[str, Any]) -> Stage:
 
 
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], workdir: Path) -> None:
-    """Raises ValueError when a section that a run keeps has changed; names the first value that differs."""
+    """Raises UserError when a section that a run keeps has changed; names the first value that differs."""
     for section in FIXED:
         # A run from before there was a section has none of it, which is what nothing stands for.
         difference = _difference(section, before.get(section, ""), now[section])
         if difference:
-            raise ValueError(f"{workdir} was begun with {difference}; keep the old value or take a new --workdir")
+            raise UserError(f"{workdir} was begun with {difference}; keep the old value or take a new --workdir")
 
 
 def _difference(path: str, before: Any, now: Any) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from motiongpt3_jax.commands.check_config import trained_size
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import Body, ModelFolder, read_folder, resolve_model
 from motiongpt3_jax.inference.weights import read_variables
@@ -24,14 +25,14 @@ def open_start(config: Mapping[str, Any]) -> ModelFolder | None:
 
     Raises:
       FileNotFoundError: there is no such model.
-      ValueError: a part that comes trained has other sizes than the config; says what to set.
+      UserError: a part that comes trained has other sizes than the config; says what to set.
     """
     if not config["start"]:
         return None
     folder = read_folder(resolve_model(config["start"]))
     wrong = differences(folder.config["model"], config["model"], trained_parts(folder))
     if wrong:
-        raise ValueError(f"--config.start={config['start']}: it has other sizes than the config; add {' '.join(wrong)}")
+        raise UserError(f"--config.start={config['start']}: it has other sizes than the config; add {' '.join(wrong)}")
     return folder
 
 
@@ -42,7 +43,7 @@ def open_beginnings(config: Mapping[str, Any]) -> tuple[ModelFolder | None, Toke
 
     Raises:
       FileNotFoundError: one of them is not there.
-      ValueError: one of them is damaged, or does not fit the config.
+      UserError: one of them is damaged, or does not fit the config.
     """
     start = open_start(config)
     if start:
@@ -66,14 +67,14 @@ def of_start(start: ModelFolder, tokenizer: Tokenizer, body: Body) -> tuple[Toke
     A text branch keeps its ids, and a VAE the statistics of its features; the bones are those of the run's own clips.
 
     Raises:
-      ValueError: the model's features are those of another skeleton.
+      UserError: the model's features are those of another skeleton.
     """
     parts = trained_parts(start)
     if "text" in parts:
         tokenizer = start.tokenizer
     if "vae" in parts:
         if start.body.skeleton.name != body.skeleton.name:
-            raise ValueError(
+            raise UserError(
                 f"--config.start: its features are of the {start.body.skeleton.name} skeleton, the data's of "
                 f"{body.skeleton.name}"
             )

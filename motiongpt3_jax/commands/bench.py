@@ -25,6 +25,7 @@ from motiongpt3_jax.commands.assemble import Run, make_run
 from motiongpt3_jax.commands.check_config import check_config, stages_to_run
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines import procedural
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.evaluation.shown import motions_shown
 from motiongpt3_jax.inference.engine import Engine, make_system
 from motiongpt3_jax.inference.folder import plain
@@ -103,9 +104,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Measures and prints."""
     for name in ("frames", "tokens", "repeats", "count"):
         if getattr(arguments, name) < 1:
-            raise ValueError(f"--{name} {getattr(arguments, name)}: ask for at least 1")
+            raise UserError(f"--{name} {getattr(arguments, name)}: ask for at least 1")
     if min(arguments.requests) < 1:
-        raise ValueError(f"--requests {min(arguments.requests)}: ask for at least 1")
+        raise UserError(f"--requests {min(arguments.requests)}: ask for at least 1")
     check_answers(arguments)
     written = output_file("--json", arguments.json)
     measured = bench_samplers(arguments) if arguments.what == "samplers" else bench_config(arguments)
@@ -117,11 +118,11 @@ def run(arguments: argparse.Namespace) -> None:
 def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Speeds of a config with fresh weights."""
     if not arguments.config:
-        raise ValueError(f"bench {arguments.what} measures a config: give --config, for example motiongpt3:tiny")
+        raise UserError(f"bench {arguments.what} measures a config: give --config, for example motiongpt3:tiny")
     config = load_config(arguments.config, arguments.overrides)
     check_config(plain(config.to_dict()))
     if arguments.what == "train" and arguments.stage not in stages_to_run(config):
-        raise ValueError(f"--stage {arguments.stage}: the config runs {', '.join(stages_to_run(config))}")
+        raise UserError(f"--stage {arguments.stage}: the config runs {', '.join(stages_to_run(config))}")
     if arguments.what == "vae":
         config.data.update({"path": "", "min_frames": arguments.frames, "max_frames": arguments.frames})
         config.run = ("vae",)
@@ -246,7 +247,7 @@ def fresh_model(made: Run, frames: int) -> Model:
 def bench_samplers(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Sentences shown by few steps of the usual sampler and by 100 (of a diffusion: ancestral), from the same seeds."""
     if not arguments.model:
-        raise ValueError("bench samplers measures a trained model: give --model, for example runs/demo")
+        raise UserError("bench samplers measures a trained model: give --model, for example runs/demo")
     model = Model.load(arguments.model)
     data = model.engine.folder.config["data"]
     # Its frames are those of joints, of which features lose one.

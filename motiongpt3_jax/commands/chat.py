@@ -21,6 +21,7 @@ from motiongpt3_jax.commands.arguments import (
 from motiongpt3_jax.commands.motions import note_persons, read_motions
 from motiongpt3_jax.commands.notes import hint_quotes
 from motiongpt3_jax.commands.results import Result, add_results, origin, unknown_note, write_results
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.chat import PLACE, Chat, Reply, check_length, last_motion, named_motions
 from motiongpt3_jax.inference.clips import require_readable
 from motiongpt3_jax.motion import Motion
@@ -52,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Answers turn by turn; 2 when a turn could not be answered."""
     if arguments.memory < 0:
-        raise ValueError(f"--memory {arguments.memory}: show 0 or more earlier turns")
+        raise UserError(f"--memory {arguments.memory}: show 0 or more earlier turns")
     how: dict[str, Any] = {"decoding": decoding(arguments), "seconds": arguments.seconds}
     hint_quotes(arguments.instruction, "")
     folder = output_folder(arguments.out)
@@ -67,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         for number, line in enumerate(arguments.instruction or lines()):
             try:
                 reply = answer(arguments, chat, replies, line, arguments.seed + number, **how)
-            except (ValueError, OSError) as error:
+            except (UserError, OSError) as error:
                 # The next turn may be right.
                 print(f"motiongpt3 chat: {error}", file=sys.stderr, flush=True)
                 wrong = True
@@ -91,7 +92,7 @@ def answer(
     """The answer to a line that may name motion files; `how` is said as to `Chat.say`.
 
     Raises:
-      ValueError: the line cannot be understood.
+      UserError: the line cannot be understood.
       OSError: a file cannot be read.
     """
     instruction, names = named_motions(line)

@@ -9,6 +9,7 @@ from typing import Any
 from motiongpt3_jax.data_pipelines.humanml3d import open_folder
 from motiongpt3_jax.data_pipelines.procedural import Options, fitting
 from motiongpt3_jax.data_pipelines.sources import SOURCES
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.check_folder import LONGEST, SYSTEM
 from motiongpt3_jax.interop import parameter_shapes
 from motiongpt3_jax.systems.motiongpt3.build import build_config
@@ -113,7 +114,7 @@ TRAINED = re.compile(r"train:(.*)", re.DOTALL)
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Raises ValueError when a value of a config is none, or does not go with another; says which, and what is.
+    """Raises UserError when a value of a config is none, or does not go with another; says which, and what is.
 
     Looks at nothing but the config, and at the files of templates that it names: what else it names may be gone when
     a run goes on.
@@ -128,7 +129,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     check_data(config["data"])
     trained_size(config["tokenizer"])
     if trained_size(config["tokenizer"]) and config["pretrained"]:
-        raise ValueError(
+        raise UserError(
             f"config.pretrained is {config['pretrained']!r}, and config.tokenizer {config['tokenizer']!r}: it "
             "needs the tokenizer that it was trained with; set config.tokenizer to its folder or hub name"
         )
@@ -143,47 +144,47 @@ def trained_size(tokenizer: str) -> int | None:
     """The size of a tokenizer that is to be trained on the captions; None for one that is named.
 
     Raises:
-      ValueError: it is no size.
+      UserError: it is no size.
     """
     found = TRAINED.fullmatch(tokenizer)
     if not found:
         return None
     if not re.fullmatch(r"[0-9]{1,9}", found[1]):
-        raise ValueError(f"config.tokenizer is {tokenizer!r}; write train:SIZE, for example train:1024")
+        raise UserError(f"config.tokenizer is {tokenizer!r}; write train:SIZE, for example train:1024")
     check_size(int(found[1]))
     return int(found[1])
 
 
 def check_data(data: Mapping[str, Any]) -> None:
-    """Raises ValueError when no clips can be made or read so."""
+    """Raises UserError when no clips can be made or read so."""
     check_values("config.data", data, DATA)
     least, most = data["min_frames"], data["max_frames"]
     if least > most:
-        raise ValueError(
+        raise UserError(
             f"config.data.min_frames is {least}, and config.data.max_frames {most}: clips must have some length"
         )
     if data["source"] == "procedural" and not data["path"]:
         # Its frames are those of joints, of which features lose one.
         try:
             fitting(Options(least + 1, most + 1, data["sequences"]))
-        except ValueError as error:
-            raise ValueError(f"config.data.min_frames {least}, config.data.max_frames {most}: {error}") from None
+        except UserError as error:
+            raise UserError(f"config.data.min_frames {least}, config.data.max_frames {most}: {error}") from None
 
 
 def check_run(config: Mapping[str, Any]) -> None:
-    """Raises ValueError when there is nothing to train, or the stages that are run are none of the config's."""
+    """Raises UserError when there is nothing to train, or the stages that are run are none of the config's."""
     run, stages = config["run"], config["stages"]
     for name in run:
         if name not in stages:
-            raise ValueError(f"config.run names a stage {name!r}; config.stages has: {', '.join(map(str, stages))}")
+            raise UserError(f"config.run names a stage {name!r}; config.stages has: {', '.join(map(str, stages))}")
     if len({*run}) < len(run):
-        raise ValueError(f"config.run names a stage twice: {', '.join(run)}; each is run once")
+        raise UserError(f"config.run names a stage twice: {', '.join(run)}; each is run once")
     if not stages_to_run(config):
         left = "; a pretrained text branch is not pretrained again" if run else ""
-        raise ValueError(f"config.run names no stage to train{left}; config.stages has: {', '.join(stages)}")
+        raise UserError(f"config.run names no stage to train{left}; config.stages has: {', '.join(stages)}")
     for name in run:
         if not FOLDER.holds(name):
-            raise ValueError(f"config.run names a stage {name!r}; its name must be {FOLDER.words}")
+            raise UserError(f"config.run names a stage {name!r}; its name must be {FOLDER.words}")
 
 
 def stages_to_run(config: Mapping[str, Any]) -> list[str]:
@@ -192,7 +193,7 @@ def stages_to_run(config: Mapping[str, Any]) -> list[str]:
 
 
 def check_stage(name: str, config: Mapping[str, Any], parameters: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises ValueError when a stage cannot be trained as it is described; `parameters` are paths and shapes of all."""
+    """Raises UserError when a stage cannot be trained as it is described; `parameters` are paths and shapes of all."""
     path, stage = f"config.stages.{name}", config["stages"][name]
     check_values(path, stage, STAGE)
     check_values(f"{path}.optimizer", stage["optimizer"], OPTIMIZER, optional=("eps",))
@@ -202,107 +203,105 @@ def check_stage(name: str, config: Mapping[str, Any], parameters: Mapping[str, t
     check_clips(path, stage["batch"], config)
     if stage["loss"] == "vae":
         if stage["templates"]:
-            raise ValueError(f"{path}.templates is {stage['templates']!r}; the loss vae reads no text: leave it empty")
+            raise UserError(f"{path}.templates is {stage['templates']!r}; the loss vae reads no text: leave it empty")
         return
     if not stage["templates"]:
-        raise ValueError(f"{path}.templates is empty; the loss {stage['loss']} needs instruction templates")
+        raise UserError(f"{path}.templates is empty; the loss {stage['loss']} needs instruction templates")
     try:
         subtasks = load_templates(stage["templates"])
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path}.templates: {error}") from None
+    except (UserError, OSError) as error:
+        raise UserError(f"{path}.templates: {error}") from None
     check_tasks(path, stage, subtasks)
     check_positions(path, config)
 
 
 def check_trainable(path: str, stage: Mapping[str, Any], parameters: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises ValueError when a pattern matches no parameter, or none that it is for."""
+    """Raises UserError when a pattern matches no parameter, or none that it is for."""
     try:
         partition.check(list(parameters), stage["trainable"])
-    except ValueError as error:
-        raise ValueError(f"{path}.trainable: {error}") from None
+    except UserError as error:
+        raise UserError(f"{path}.trainable: {error}") from None
     trained = [name for name in parameters if partition.matches(name, stage["trainable"])]
     groups = [pattern for pattern, _ in stage["optimizer"]["groups"]]
     for option, patterns in (("groups", groups), ("muon", stage["optimizer"]["muon"])):
         for pattern in patterns:
             matched = [name for name in trained if re.fullmatch(pattern, name)]
             if not matched:
-                raise ValueError(f"{path}.optimizer.{option}: {pattern!r} matches no parameter that trains; correct it")
+                raise UserError(f"{path}.optimizer.{option}: {pattern!r} matches no parameter that trains; correct it")
             flat = [name for name in matched if len(parameters[name]) < 2]
             if option == "muon" and flat:
-                raise ValueError(
-                    f"{path}.optimizer.muon: {pattern!r} matches {flat[0]}, which is no matrix; correct it"
-                )
+                raise UserError(f"{path}.optimizer.muon: {pattern!r} matches {flat[0]}, which is no matrix; correct it")
 
 
 def check_clips(path: str, batch: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Raises ValueError when clips find no room in a batch, or in the VAE."""
+    """Raises UserError when clips find no room in a batch, or in the VAE."""
     frames = [count for count, _ in batch["clips"]]
     if frames != sorted({*frames}):
-        raise ValueError(f"{path}.batch.clips has the lengths {frames}; order them from short to long, each once")
+        raise UserError(f"{path}.batch.clips has the lengths {frames}; order them from short to long, each once")
     vae, most = config["model"]["vae"], config["data"]["max_frames"]
     room = vae["max_frames"] - 2 * vae["latents"]
     if frames and frames[-1] > room:
-        raise ValueError(f"{path}.batch.clips has clips of {frames[-1]} frames; the VAE reads {room} at most")
+        raise UserError(f"{path}.batch.clips has clips of {frames[-1]} frames; the VAE reads {room} at most")
     if frames and frames[-1] < most:
-        raise ValueError(
+        raise UserError(
             f"{path}.batch.clips has clips of {frames[-1]} frames at most, and config.data.max_frames is {most}: "
             "add longer ones"
         )
     if not frames and not batch["text_slots"]:
-        raise ValueError(f"{path}.batch has no clips and no text_slots: nothing could be trained on")
+        raise UserError(f"{path}.batch has no clips and no text_slots: nothing could be trained on")
 
 
 def check_tasks(path: str, stage: Mapping[str, Any], subtasks: Mapping[str, Subtask]) -> None:
-    """Raises ValueError when there is no such sub-task, or a row has no room for one of its samples."""
+    """Raises UserError when there is no such sub-task, or a row has no room for one of its samples."""
     names = [name for name, _ in stage["subtasks"]]
     unknown = [name for name in names if name not in subtasks]
     if unknown:
-        raise ValueError(f"{path}.subtasks names {unknown[0]!r}; the templates have: {', '.join(subtasks)}")
+        raise UserError(f"{path}.subtasks names {unknown[0]!r}; the templates have: {', '.join(subtasks)}")
     if len({*names}) < len(names):
-        raise ValueError(f"{path}.subtasks names a sub-task twice: {', '.join(names)}")
+        raise UserError(f"{path}.subtasks names a sub-task twice: {', '.join(names)}")
     visited = {name for name, visits in stage["subtasks"] if visits} if names else {*subtasks}
     if not visited:
-        raise ValueError(f"{path}.subtasks gives no sub-task any visits; give one more than 0")
+        raise UserError(f"{path}.subtasks gives no sub-task any visits; give one more than 0")
     batch = stage["batch"]
     if not batch["text_slots"]:
-        raise ValueError(f"{path}.batch.text_slots is 0; the loss {stage['loss']} needs room for text")
+        raise UserError(f"{path}.batch.text_slots is 0; the loss {stage['loss']} needs room for text")
     for name in sorted(visited):
         pieces = PIECES[subtasks[name].task]
         clips, outputs = len(pieces.shares), len(pieces.shares) - pieces.inputs
         room = {"clips": sum(count for _, count in batch["clips"]), "outputs": batch["outputs"]}
         for key, need in (("clips", clips), ("outputs", outputs)):
             if room[key] < need:
-                raise ValueError(
+                raise UserError(
                     f"{path}.batch.{key} has room for {room[key]}, and the sub-task {name!r} takes {need}: give more"
                 )
         if clips and not batch["motion_slots"]:
-            raise ValueError(f"{path}.batch.motion_slots is 0, and the sub-task {name!r} has motions: give more")
+            raise UserError(f"{path}.batch.motion_slots is 0, and the sub-task {name!r} has motions: give more")
 
 
 def check_positions(path: str, config: Mapping[str, Any]) -> None:
-    """Raises ValueError when sequences may be longer than the decoder's table of positions."""
+    """Raises UserError when sequences may be longer than the decoder's table of positions."""
     slots, start = config["layout"]["slots"], config["layout"]["start"]
     most = config["model"]["decoder"]["max_positions"]
     if slots + start > most:
-        raise ValueError(
+        raise UserError(
             f"{path}: config.layout.slots {slots} and config.layout.start {start} make sequences that end beyond "
             f"config.model.decoder.max_positions {most}: take fewer, or more positions"
         )
 
 
 def check_places(config: Mapping[str, Any]) -> None:
-    """Raises ValueError or FileNotFoundError when the data that a config names are not there, before any are built."""
+    """Raises UserError or FileNotFoundError when the data that a config names are not there, before any are built."""
     data = config["data"]
     if not data["path"]:
         if data["source"] != "procedural":
-            raise ValueError(f"config.data.path is empty; the source {data['source']} is read from a folder: give it")
+            raise UserError(f"config.data.path is empty; the source {data['source']} is read from a folder: give it")
         return
     folder = Path(os.path.expanduser(data["path"]))
     if not folder.is_dir():
         raise FileNotFoundError(f"config.data.path is {data['path']!r}: there is no such folder")
     if not (folder / "metadata.json").is_file():
         if data["source"] == "procedural":
-            raise ValueError(
+            raise UserError(
                 f"config.data.path is {data['path']!r}, where no built clips lie; leave it out to have them made"
             )
         open_folder(folder)

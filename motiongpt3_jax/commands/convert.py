@@ -7,6 +7,7 @@ from pathlib import Path
 from motiongpt3_jax.commands.arguments import command_parser, output_folder, user_path
 from motiongpt3_jax.commands.kinds import WRITERS, clean, place_of, write_kind
 from motiongpt3_jax.commands.motions import add_motions, read_usable
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import read_folder, resolve_model
 from motiongpt3_jax.motion import mirror, mirror_caption
 
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     places = [(path.parent if folder is None else folder) / path.stem.removesuffix(".amass") for path, _ in motions]
     for number, place in enumerate(places):
         if place in places[:number]:
-            raise ValueError(f"two files would be written as {place}.*; convert them into different folders with --out")
+            raise UserError(f"two files would be written as {place}.*; convert them into different folders with --out")
     for (path, motion), place in zip(motions, places):
         place_of(place.parent, place.name, motion, arguments.to, keep=path)
     for (path, motion), place in zip(motions, places):

@@ -10,6 +10,7 @@ from motiongpt3_jax.commands.arguments import command_parser, output_folder, use
 from motiongpt3_jax.data_pipelines.check import check
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.sources import BUILT, SOURCES, Overview, SourceOptions, build_source, overviews
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import Motion, Skeleton, features_to_joints
 from motiongpt3_jax.motion.pictures import Entry, write_page, write_strip
 
@@ -52,17 +53,17 @@ def run(arguments: argparse.Namespace) -> int:
     given = {name: value for name, value in given.items() if value is not None}
     for name in given:
         if name not in OPTIONS[arguments.source]:
-            raise ValueError(f"--{name.replace('_', '-')} does not concern the source '{arguments.source}'")
+            raise UserError(f"--{name.replace('_', '-')} does not concern the source '{arguments.source}'")
     if "path" in OPTIONS[arguments.source] and not arguments.path:
-        raise ValueError(f"the source '{arguments.source}' is read from a folder; give it with --path")
+        raise UserError(f"the source '{arguments.source}' is read from a folder; give it with --path")
     return ACTIONS[arguments.action](arguments, SourceOptions(**given))
 
 
 def _build(arguments: argparse.Namespace, options: SourceOptions) -> int:
     if arguments.source not in SOURCES:
-        raise ValueError(f"'{arguments.path}' is built already; build {' or '.join(SOURCES)}")
+        raise UserError(f"'{arguments.path}' is built already; build {' or '.join(SOURCES)}")
     if not arguments.out:
-        raise ValueError("give a folder to build into with --out")
+        raise UserError("give a folder to build into with --out")
     metadata = build_source(arguments.source, arguments.out, options).metadata
     counts = ", ".join(f"{count} {split}" for split, count in metadata.clips.items())
     print(f"{arguments.out}: {counts}")
@@ -73,7 +74,7 @@ def _build(arguments: argparse.Namespace, options: SourceOptions) -> int:
 
 def _check(arguments: argparse.Namespace, options: SourceOptions) -> int:
     if "path" not in OPTIONS[arguments.source]:
-        raise ValueError(f"the source '{arguments.source}' is made and not read; there is nothing to check")
+        raise UserError(f"the source '{arguments.source}' is made and not read; there is nothing to check")
     problems = check(options.path, options.min_frames, options.max_frames)
     for problem in problems:
         print(f"{problem.severity:<5}{problem}")
@@ -84,7 +85,7 @@ def _check(arguments: argparse.Namespace, options: SourceOptions) -> int:
 
 def _show(arguments: argparse.Namespace, options: SourceOptions) -> int:
     if not 0 <= arguments.examples <= MOST_EXAMPLES:
-        raise ValueError(f"--examples {arguments.examples}: ask for 0 to {MOST_EXAMPLES:,}")
+        raise UserError(f"--examples {arguments.examples}: ask for 0 to {MOST_EXAMPLES:,}")
     found = overviews(arguments.source, options, arguments.examples)
     print(f"{'split':<8}{'clips':>8}{'captions':>10}{'hours':>8}   frames: least, median, most")
     for overview in found:
@@ -108,7 +109,7 @@ def _draw(folder: Path, found: list[Overview]) -> None:
             entries.append(Entry(caption, motion, f"{overview.split} {clip.id}"))
             write_strip(folder / f"{overview.split}_{clip.id.replace('/', '_')}.png", motion, caption)
     if not entries:
-        raise ValueError("there is no clip to draw; ask for some with --examples")
+        raise UserError("there is no clip to draw; ask for some with --examples")
     write_page(folder / "clips.html", entries, "Clips")
     print(f"\n{folder / 'clips.html'}")
 

@@ -17,6 +17,7 @@ from motiongpt3_jax.commands.assemble import check_run
 from motiongpt3_jax.commands.train import train
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines.clip import Clip
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.evaluation.shown import (
     Share,
     captions_right,
@@ -75,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Trains what is not trained yet, then measures and shows."""
     if arguments.count < 1:
-        raise ValueError(f"--count {arguments.count}: measure on at least one clip")
+        raise UserError(f"--count {arguments.count}: measure on at least one clip")
     MotionOptions(steps=arguments.steps, guidance_scale=arguments.guidance)  # said before minutes of training
     config = load_config(arguments.config, arguments.overrides)
     out = Path(arguments.out)
@@ -83,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
         run_once(config, out, arguments)
         return
     if len(set(arguments.seeds)) < len(arguments.seeds):
-        raise ValueError(f"--seeds {' '.join(map(str, arguments.seeds))}: name each seed once")
+        raise UserError(f"--seeds {' '.join(map(str, arguments.seeds))}: name each seed once")
     runs = [(ConfigDict({**config, "seed": seed}), out / f"seed_{seed}") for seed in arguments.seeds]
     for run_config, folder in runs:
         check_run(run_config, folder)  # all of them before the first takes its minutes

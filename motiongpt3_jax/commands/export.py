@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from motiongpt3_jax.commands.arguments import add_model, command_parser, require_room, user_path
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.exported import require_free, write_exported
 from motiongpt3_jax.inference.folder import ModelFolder, read_folder, resolve_model
@@ -60,10 +61,10 @@ def require_file(out: str) -> Path:
 
     Raises:
       FileExistsError: a folder stands there.
-      ValueError: PyTorch is not installed.
+      UserError: PyTorch is not installed.
     """
     if not out:
-        raise ValueError("--out is empty; give a file such as motiongpt3.ckpt")
+        raise UserError("--out is empty; give a file such as motiongpt3.ckpt")
     path = Path(out)
     if path.is_dir():
         raise FileExistsError(f"--out {out}: a folder stands there; give a file such as {path / 'motiongpt3.ckpt'}")
@@ -75,7 +76,7 @@ def write_pytorch(out: Path, folder: ModelFolder, config: MotionGPT3Config, vari
     """Writes a checkpoint of the official code, and beside it the Mean.npy and Std.npy of its data folder.
 
     Raises:
-      ValueError: the model cannot answer yet, or the official code cannot express its latents.
+      UserError: the model cannot answer yet, or the official code cannot express its latents.
     """
     folder.require_trained()
     params = variables.params

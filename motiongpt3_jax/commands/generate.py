@@ -19,6 +19,7 @@ from motiongpt3_jax.commands.arguments import (
 from motiongpt3_jax.commands.kinds import clean
 from motiongpt3_jax.commands.notes import hint_quotes
 from motiongpt3_jax.commands.results import Result, add_results, origin, unknown_note, write_results
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.lengths import Length
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
@@ -65,9 +66,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Generates, writes, and says where everything lies."""
     prompts = [Prompt("")] if arguments.unconditional else read_prompts(arguments.text, arguments.file)
     if arguments.unconditional and (arguments.text or arguments.file):
-        raise ValueError("--unconditional makes motions of no sentence; leave --text and --file out")
+        raise UserError("--unconditional makes motions of no sentence; leave --text and --file out")
     if arguments.samples < 1:
-        raise ValueError(f"--samples {arguments.samples}: ask for at least one motion a sentence")
+        raise UserError(f"--samples {arguments.samples}: ask for at least one motion a sentence")
     hint_quotes(arguments.text, "--text ")
     folder = output_folder(arguments.out)
     model = load_model(arguments)
@@ -99,7 +100,7 @@ def read_prompts(texts: list[str], file: str | None) -> list[Prompt]:
 
     Raises:
       FileNotFoundError: the file is missing.
-      ValueError: there is no sentence, or an empty one.
+      UserError: there is no sentence, or an empty one.
     """
     prompts = [Prompt(sentence) for sentence in texts]
     if file is not None:
@@ -110,12 +111,12 @@ def read_prompts(texts: list[str], file: str | None) -> list[Prompt]:
         try:
             lines = path.read_text(encoding="utf-8-sig").split("\n")
         except UnicodeDecodeError as error:
-            raise ValueError(f"--file {file} is not UTF-8 text ({error.reason} at byte {error.start})") from None
+            raise UserError(f"--file {file} is not UTF-8 text ({error.reason} at byte {error.start})") from None
         prompts += split_marks([line.strip() for line in lines if line.strip()])
     if not prompts:
-        raise ValueError("no sentence was given; use --text or --file")
+        raise UserError("no sentence was given; use --text or --file")
     if not all(prompt.sentence.strip() for prompt in prompts):
-        raise ValueError("a sentence is empty; write what the motion should show")
+        raise UserError("a sentence is empty; write what the motion should show")
     return prompts
 
 
@@ -123,7 +124,7 @@ def asked_lengths(arguments: argparse.Namespace, model: Model, prompts: Sequence
     """Frames of each motion: as asked, else as its file says, else as the model says.
 
     Raises:
-      ValueError: a length is out of range.
+      UserError: a length is out of range.
     """
     if arguments.frames is None and arguments.seconds is None:
         lengths = model.lengths([prompt.sentence for prompt in prompts], seed=arguments.seed)
@@ -149,11 +150,11 @@ def in_range(model: Model, frames: int, asked: str) -> int:
     """A length that the model can make.
 
     Raises:
-      ValueError: it is too short or too long.
+      UserError: it is too short or too long.
     """
     low, high = model.frames
     if not low <= frames <= high:
-        raise ValueError(
+        raise UserError(
             f"{asked} is out of range: this model makes {low} to {high} frames, "
             f"{low / model.fps:g} to {high / model.fps:g} s"
         )

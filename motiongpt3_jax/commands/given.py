@@ -9,6 +9,7 @@ from typing import Any, Literal
 from motiongpt3_jax.commands.arguments import add_model, add_sampling, load_model, motion_options, output_folder
 from motiongpt3_jax.commands.motions import LeftOut, add_motions, note_persons, read_motions, read_usable
 from motiongpt3_jax.commands.results import Result, add_results, origin, write_results
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.clips import require_skeleton
 from motiongpt3_jax.inference.lengths import LONGEST_SECONDS
 from motiongpt3_jax.inference.model import Model
@@ -45,9 +46,9 @@ class Given:
 
 
 def require_result(path: str, motion: Motion) -> None:
-    """Raises ValueError when a file lasts longer than results may."""
+    """Raises UserError when a file lasts longer than results may."""
     if motion.seconds > LONGEST_SECONDS:
-        raise ValueError(
+        raise UserError(
             f"{path} lasts {motion.seconds:.0f} s, and results last {LONGEST_SECONDS:.0f} s at most: "
             "ask for a length with --seconds, or give a shorter file"
         )
@@ -75,14 +76,14 @@ def read_given(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Give
     """Loads the model and reads the files.
 
     Raises:
-      ValueError: less than one result is asked for, or a file is none.
+      UserError: less than one result is asked for, or a file is none.
     """
     if arguments.protocol == "official":
         for name in ("share", "seconds", "frames"):
             if getattr(arguments, name, None) is not None:
-                raise ValueError(f"the official protocol has its own parts and lengths; leave --{name} out")
+                raise UserError(f"the official protocol has its own parts and lengths; leave --{name} out")
     if arguments.samples < 1:
-        raise ValueError(f"--samples {arguments.samples}: ask for at least one result a file")
+        raise UserError(f"--samples {arguments.samples}: ask for at least one result a file")
     folder = output_folder(arguments.out)
     model = load_model(arguments)
     options = motion_options(arguments, model)
@@ -103,7 +104,7 @@ def each_result(given: Given, seed: int, answer: Callable[[int, str, Motion], Re
     """What `answer` makes of each seed, file and motion; a file of which it makes none is said and left out.
 
     Raises:
-      ValueError: nothing is left.
+      UserError: nothing is left.
     """
     results = []
     for number, (path, motion) in enumerate(given.motions, start=seed):

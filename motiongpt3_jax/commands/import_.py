@@ -13,6 +13,7 @@ from motiongpt3_jax.commands.beginning import trained_parts
 from motiongpt3_jax.commands.check_config import check_config
 from motiongpt3_jax.commands.export import say_written
 from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.exported import require_free, write_exported
 from motiongpt3_jax.inference.folder import Body, ModelFolder, plain, read_folder
@@ -101,7 +102,7 @@ def from_tensors(source: Path, config: ConfigDict, arguments: argparse.Namespace
     """The model in a file of tensors.
 
     Raises:
-      ValueError: the tensors fit no model, or the statistics or the tokenizer do not fit them; says which.
+      UserError: the tensors fit no model, or the statistics or the tokenizer do not fit them; says which.
     """
     found = recognised(read_state_dict(source))
     tensors, note = as_float32(found.tensors)
@@ -121,7 +122,7 @@ def described(source: Path, found: Found, config: ConfigDict, arguments: argpars
     name = arguments.tokenizer or (str(source.parent) if beside else GPT2)
     tokenizer = load_tokenizer(name)
     if sizes.vocabulary not in (None, tokenizer.base_vocabulary):
-        raise ValueError(
+        raise UserError(
             f"{source} has {sizes.vocabulary} ids, and the tokenizer {name!r} {tokenizer.base_vocabulary}: give the "
             "one that it was trained with as --tokenizer"
         )
@@ -137,13 +138,13 @@ def sized(config: ConfigDict, sizes: Sizes, overrides: list[str]) -> ConfigDict:
     """The config with the sizes that the tensors have.
 
     Raises:
-      ValueError: nothing says how many heads the decoder has.
+      UserError: nothing says how many heads the decoder has.
     """
     decoder, model = config.model.decoder, config.model
     width = sizes.model.get("decoder", decoder)["width"]
     if width != decoder.width and not any(text.startswith("model.decoder.heads=") for text in overrides):
         if width % GPT2_HEAD:
-            raise ValueError(f"the decoder is {width} wide; say how many heads it has: --config.model.decoder.heads=N")
+            raise UserError(f"the decoder is {width} wide; say how many heads it has: --config.model.decoder.heads=N")
         decoder.heads = width // GPT2_HEAD
         print(f"assumed {decoder.heads} heads in the decoder, each 64 wide; else give --config.model.decoder.heads=N")
     for section, values in sizes.model.items():
@@ -158,7 +159,7 @@ def find_body(source: Path, sizes: Sizes, arguments: argparse.Namespace) -> Body
     """The statistics that were given, or lie beside the file; nothing in their place for a model without a VAE.
 
     Raises:
-      ValueError: there are none, or they are of another number of features.
+      UserError: there are none, or they are of another number of features.
     """
     beside = source.with_name(f"{source.stem}_Mean.npy")
     place = arguments.statistics or (beside if beside.is_file() else None)
@@ -166,10 +167,10 @@ def find_body(source: Path, sizes: Sizes, arguments: argparse.Namespace) -> Body
         count, joints = HUMANML3D.features, len(HUMANML3D.joints)
         return Body(np.zeros(count, np.float32), np.ones(count, np.float32), np.zeros((joints, 3), np.float32))
     if place is None:
-        raise ValueError(NEEDED)
+        raise UserError(NEEDED)
     body = read_body(place)
     if sizes.features not in (None, len(body.mean)):
-        raise ValueError(f"{source} has {sizes.features} features a frame, and --statistics {place} {len(body.mean)}")
+        raise UserError(f"{source} has {sizes.features} features a frame, and --statistics {place} {len(body.mean)}")
     return body
 
 
@@ -177,7 +178,7 @@ def official(found: Found, system: MotionGPT3) -> dict[str, np.ndarray]:
     """All tensors of the model by their official names: those that were found, the rest fresh.
 
     Raises:
-      ValueError: names everything that is missing, unexpected or of another shape.
+      UserError: names everything that is missing, unexpected or of another shape.
     """
     if found.kind == "whole":
         table = entries(system.config)

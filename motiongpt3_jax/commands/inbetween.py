@@ -16,6 +16,7 @@ from motiongpt3_jax.commands.given import (
     write_given,
 )
 from motiongpt3_jax.commands.results import Result, bend_note
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.continuation import SHORTEST
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.resample import resampled
@@ -46,15 +47,15 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Joins, writes, and says where everything lies and how far it was bent."""
     if arguments.share is not None and not 0 < arguments.share < 0.5:
-        raise ValueError(f"--share {arguments.share:g}: give a part of the file, above 0 and below 0.5")
+        raise UserError(f"--share {arguments.share:g}: give a part of the file, above 0 and below 0.5")
     if arguments.to and (len(arguments.motion) > 1 or arguments.seconds is None):
-        raise ValueError("with --to give one --motion, and --seconds for the time between the two")
+        raise UserError("with --to give one --motion, and --seconds for the time between the two")
     if arguments.to and arguments.protocol == "official":
-        raise ValueError("the official protocol fills the middle of one file; leave --to out")
+        raise UserError("the official protocol fills the middle of one file; leave --to out")
     if arguments.to and arguments.share is not None:
-        raise ValueError("--share is a part of one file; with --to both files are given whole")
+        raise UserError("--share is a part of one file; with --to both files are given whole")
     if arguments.move_end and not arguments.to:
-        raise ValueError("--move-end brings the file of --to; the end of one file stays where it is")
+        raise UserError("--move-end brings the file of --to; the end of one file stays where it is")
     given = read_given(arguments, [arguments.to] if arguments.to else [])
     exact = arguments.protocol == "exact"
     results = exact_results(arguments, given) if exact else official_results(arguments, given, "inbetween")
@@ -89,10 +90,10 @@ def ends(path: str, motion: Motion, share: float) -> tuple[Motion, Motion]:
     """Beginning and end of a motion.
 
     Raises:
-      ValueError: nothing lies between them.
+      UserError: nothing lies between them.
     """
     given = max(round(share * motion.frames), math.ceil(SHORTEST * motion.fps))
     if motion.frames <= 2 * given:
-        raise ValueError(f"{path} has {motion.frames} frames: nothing lies between the {given} given at either end")
+        raise UserError(f"{path} has {motion.frames} frames: nothing lies between the {given} given at either end")
     start, end = (replace(motion, joints=part) for part in (motion.joints[:, :given], motion.joints[:, -given:]))
     return start, end

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import Motion, clean_feet, save_motion, write_amass, write_bvh, write_glb
 from motiongpt3_jax.motion.export_error import export_notes
 from motiongpt3_jax.motion.feet import skating
@@ -32,11 +33,11 @@ def place_of(folder: Path, name: str, motion: Motion, kind: str, keep: Path | No
     """Where a motion goes as one kind of file.
 
     Raises:
-      ValueError: the file would be written over `keep`, or cannot hold the motion.
+      UserError: the file would be written over `keep`, or cannot hold the motion.
     """
     target = folder / f"{name}.{ENDINGS.get(kind, kind)}"
     if keep is not None and target.resolve() == keep.resolve():
-        raise ValueError(f"{target} would be written over itself; give another folder with --out")
+        raise UserError(f"{target} would be written over itself; give another folder with --out")
     check_exportable(target, motion)
     return target
 
@@ -55,7 +56,7 @@ def write_kind(
       keep: a file that must not be written over.
 
     Raises:
-      ValueError: the file would be written over `keep`, or cannot hold the motion.
+      UserError: the file would be written over `keep`, or cannot hold the motion.
     """
     target = place_of(folder, name, motion, kind, keep)
     target.parent.mkdir(parents=True, exist_ok=True)

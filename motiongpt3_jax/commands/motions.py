@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from motiongpt3_jax.commands.arguments import user_path
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import Body
 from motiongpt3_jax.motion import Motion, read_motion, resampled
 from motiongpt3_jax.motion.joint_mapping import load_mapping
@@ -54,13 +55,13 @@ class LeftOut:
         """Lets the command go on without a file at which the block fails.
 
         Raises:
-          ValueError, OSError: that of the block, where there is no other file; or that no file is left.
+          UserError, OSError: that of the block, where there is no other file; or that no file is left.
         """
         try:
             yield
         except BrokenPipeError:
             raise
-        except (ValueError, OSError) as error:
+        except (UserError, OSError) as error:
             if self.files == 1:
                 raise
             name = "" if path in str(error) else f"{path}: "
@@ -68,7 +69,7 @@ class LeftOut:
                 print(f"left out: {name}{error}", file=sys.stderr)
             self.paths.add(path)
             if len(self.paths) == self.files:
-                raise ValueError(f"none of the {self.files} motion files can be used, see above") from error
+                raise UserError(f"none of the {self.files} motion files can be used, see above") from error
 
     @property
     def status(self) -> int:
@@ -83,11 +84,11 @@ def read_usable(
 
     Args:
       paths: the files.
-      check: raises ValueError where a motion cannot be used for what is asked.
+      check: raises UserError where a motion cannot be used for what is asked.
       how: of `read_motions`.
 
     Raises:
-      ValueError, OSError: the mapping is wrong, or no file can be used.
+      UserError, OSError: the mapping is wrong, or no file can be used.
     """
     load_mapping(how.get("mapping"))  # which is wrong for all of them
     found, left_out = [], LeftOut(len(set(paths)))
@@ -121,7 +122,7 @@ def read_motions(
       stop: the first frame after it that is not.
 
     Raises:
-      ValueError: a file is none, or no frame of it is left.
+      UserError: a file is none, or no frame of it is left.
     """
     statistics = None if body is None else (body.mean, body.std)
     motions = []
@@ -144,7 +145,7 @@ def read_motions(
 def _cut(motion: Motion, start: int | None, stop: int | None, path: str) -> Motion:
     first, end = start or 0, motion.frames if stop is None else stop
     if not 0 <= first < end <= motion.frames:
-        raise ValueError(
+        raise UserError(
             f"motion '{path}' has the frames 0 to {motion.frames - 1}; --start {first} --stop {end} leaves none of "
             "them, or asks for others"
         )

@@ -16,6 +16,7 @@ from motiongpt3_jax.commands.given import (
     write_given,
 )
 from motiongpt3_jax.commands.results import Result, bend_note
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.continuation import SHORTEST
 from motiongpt3_jax.motion import Motion
 
@@ -43,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Predicts, writes, and says where everything lies."""
     if arguments.share is not None and not 0 < arguments.share <= 1:
-        raise ValueError(f"--share {arguments.share:g}: give a part of the file, above 0 and up to 1")
+        raise UserError(f"--share {arguments.share:g}: give a part of the file, above 0 and up to 1")
     given = read_given(arguments)
     exact = arguments.protocol == "exact"
     results = exact_results(arguments, given) if exact else official_results(arguments, given, "predict")
@@ -54,7 +55,7 @@ def exact_results(arguments: argparse.Namespace, given: Given) -> list[Result]:
     """Every motion gone on with from its given part.
 
     Raises:
-      ValueError: no frame is asked for beyond the given ones.
+      UserError: no frame is asked for beyond the given ones.
     """
 
     def answer(seed: int, path: str, motion: Motion) -> Result:
@@ -71,7 +72,7 @@ def given_and_asked(arguments: argparse.Namespace, path: str, motion: Motion) ->
     """How many frames of a motion are given, and how many the result has.
 
     Raises:
-      ValueError: no frame is asked for beyond the given ones, or too many are.
+      UserError: no frame is asked for beyond the given ones, or too many are.
     """
     least = math.ceil(SHORTEST * motion.fps)
     count = max(round((arguments.share or SHARE) * motion.frames), min(least, motion.frames))
@@ -81,7 +82,7 @@ def given_and_asked(arguments: argparse.Namespace, path: str, motion: Motion) ->
     if arguments.seconds is not None:
         frames = round(arguments.seconds * motion.fps)
     if frames <= count:
-        raise ValueError(
+        raise UserError(
             f"{path} has {motion.frames} frames, of which {count} are given and {frames} are asked for: "
             "ask for more with --seconds, or give less with --share"
         )

@@ -16,6 +16,7 @@ from motiongpt3_jax.commands.arguments import command_parser, user_path
 from motiongpt3_jax.commands.assemble import Run, check_run, make_run
 from motiongpt3_jax.commands.beginning import beginning, begins_trained
 from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.engine import Engine, make_system
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
@@ -69,16 +70,16 @@ def join_processes(words: list[str]) -> None:
     """Joins the other processes of a run: found by themselves, or as HOST:PORT COUNT INDEX.
 
     Raises:
-      ValueError: other words.
+      UserError: other words.
     """
     if not words:
         return initialize_distributed(devices=node_gpus(os.environ))
     found = PROCESS.fullmatch(" ".join(words))
     if not found:
-        raise ValueError(f"--distributed {' '.join(words)}: give nothing, or HOST:PORT COUNT INDEX")
+        raise UserError(f"--distributed {' '.join(words)}: give nothing, or HOST:PORT COUNT INDEX")
     count, index = int(found["count"]), int(found["index"])
     if index >= count:
-        raise ValueError(f"--distributed {' '.join(words)}: of {count} processes the last has the index {count - 1}")
+        raise UserError(f"--distributed {' '.join(words)}: of {count} processes the last has the index {count - 1}")
     return initialize_distributed(found["host"], count, index)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from motiongpt3_jax.diffusion.schedule import Schedule, at_steps, respace
+from motiongpt3_jax.errors import UserError
 
 Latents = Float[Array, "batch tokens latent"]
 Denoiser = Callable[[Latents, Float[Array, "batch"]], Latents]
@@ -125,11 +126,11 @@ def even_log_snr(schedule: Schedule, steps: int) -> np.ndarray:
     """Steps of the schedule, rising, as evenly spaced in log-SNR as whole steps allow.
 
     Raises:
-      ValueError: more steps than the schedule has, or none.
+      UserError: more steps than the schedule has, or none.
     """
     total = len(schedule.betas)
     if not 1 <= steps <= total:
-        raise ValueError(f"{steps} steps cannot be taken from a schedule of {total}; ask for 1 to {total}")
+        raise UserError(f"{steps} steps cannot be taken from a schedule of {total}; ask for 1 to {total}")
     log_snr = 0.5 * np.log(schedule.alphas_cumprod / (1.0 - schedule.alphas_cumprod))
     wanted = np.linspace(log_snr[-1], log_snr[0], steps)
     kept = np.sort(np.abs(log_snr[None] - wanted[:, None]).argmin(axis=1))

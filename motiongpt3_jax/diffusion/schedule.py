@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from motiongpt3_jax.errors import UserError
+
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
@@ -65,11 +67,11 @@ def respace(schedule: Schedule, steps: int) -> Schedule:
     """The schedule in fewer steps, evenly spaced, the first and the last kept.
 
     Raises:
-      ValueError: more steps than the schedule has, or none.
+      UserError: more steps than the schedule has, or none.
     """
     total = len(schedule.betas)
     if not 1 <= steps <= total:
-        raise ValueError(f"{steps} steps cannot be taken from a schedule of {total}; ask for 1 to {total}")
+        raise UserError(f"{steps} steps cannot be taken from a schedule of {total}; ask for 1 to {total}")
     if steps == 1:
         return at_steps(schedule, np.array([total - 1]))
     stride = (total - 1) / (steps - 1)

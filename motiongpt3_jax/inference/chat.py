@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Unpack
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.clips import called, features_of, require_readable
 from motiongpt3_jax.inference.continuation import seed_of
 from motiongpt3_jax.inference.engine import Features, Question, check_seeds
@@ -60,7 +61,7 @@ class Chat:
 
     def __post_init__(self) -> None:
         if self.memory < 0:
-            raise ValueError(f"memory is {self.memory}: show 0 or more earlier turns")
+            raise UserError(f"memory is {self.memory}: show 0 or more earlier turns")
 
     def say(
         self,
@@ -86,7 +87,7 @@ class Chat:
           **sampling: fields of `MotionOptions`.
 
         Raises:
-          ValueError: places and motions do not go together, or a motion or the conversation is too long.
+          UserError: places and motions do not go together, or a motion or the conversation is too long.
         """
         check_seeds([seed])
         check_length(self.model, seconds)
@@ -130,12 +131,12 @@ class Chat:
     def _question(self, instruction: str, motions: Sequence[Motion | str | Path]) -> tuple[str, tuple[Features, ...]]:
         check_words(instruction)
         if not instruction.strip():
-            raise ValueError("the instruction is empty; write what the model should do")
+            raise UserError("the instruction is empty; write what the model should do")
         places = instruction.count(PLACE)
         if not places and motions:
             instruction, places = " ".join([instruction, *[PLACE] * len(motions)]), len(motions)
         if places != len(motions):
-            raise ValueError(
+            raise UserError(
                 f"places for a motion in the instruction: {places}, motions that were given: {len(motions)}; "
                 "on the command line a file stands in its place as <motion:FILE>"
             )
@@ -147,7 +148,7 @@ class Chat:
         require_readable(motion, body, what)
         joints = resampled(motion, body.fps).joints[0]
         if len(joints) > longest + 1:
-            raise ValueError(f"{what} lasts {motion.seconds:.1f} s; give at most {longest / body.fps:.1f} s")
+            raise UserError(f"{what} lasts {motion.seconds:.1f} s; give at most {longest / body.fps:.1f} s")
         return features_of(joints, body)
 
     def _history(self) -> tuple[str, tuple[Features, ...]]:
@@ -156,22 +157,22 @@ class Chat:
 
 
 def check_length(model: Model, seconds: float | None) -> None:
-    """Raises ValueError when a motion of a conversation, which is made at once, cannot have this length."""
+    """Raises UserError when a motion of a conversation, which is made at once, cannot have this length."""
     low, high = (count / model.fps for count in model.engine.frames)
     if seconds is not None and not low <= seconds <= high:
-        raise ValueError(f"{seconds:g} s were asked for; in a conversation a motion has {low:g} to {high:g} s")
+        raise UserError(f"{seconds:g} s were asked for; in a conversation a motion has {low:g} to {high:g} s")
 
 
 def last_motion(replies: Sequence[Reply]) -> Motion:
     """The newest motion of a conversation.
 
     Raises:
-      ValueError: there is none yet.
+      UserError: there is none yet.
     """
     for reply in reversed(replies):
         if reply.motions:
             return reply.motions[-1]
-    raise ValueError("<motion:last>: there is no motion in this conversation yet")
+    raise UserError("<motion:last>: there is no motion in this conversation yet")
 
 
 NAMED = re.compile(r"<motion:([^<>]+)>")

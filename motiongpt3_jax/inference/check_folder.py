@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.digests import SHA256, check_config_digest
 from motiongpt3_jax.motion import SKELETONS, Skeleton
 from motiongpt3_jax.systems.motiongpt3.check import LAYOUT, check_model
@@ -56,14 +57,14 @@ MOST_LENGTH = 10**7
 
 
 def check_folder_config(path: Path, said: Any) -> None:
-    """Raises ValueError when a `config.json` says what no model has; names the file, the key and what to do.
+    """Raises UserError when a `config.json` says what no model has; names the file, the key and what to do.
 
     Args:
       path: the file.
       said: its content.
     """
     if not isinstance(said, Mapping) or not {"config", "skeleton", "fps"} <= said.keys():
-        raise ValueError(f"'{path}' is another program's; models of others come in with `motiongpt3 import`")
+        raise UserError(f"'{path}' is another program's; models of others come in with `motiongpt3 import`")
     try:
         check_values(path.name, said, FOLDER, OPTIONAL, others=True)
         check_config(said["config"])
@@ -71,58 +72,58 @@ def check_folder_config(path: Path, said: Any) -> None:
             check_question(task, question)
         for name, digest in said.get(SHA256, {}).items():
             check_value(f"{SHA256}.{name}", digest, TEXT)
-    except ValueError as error:
-        raise ValueError(f"'{path}' is damaged, or was edited: {error}; {ANEW}") from None
+    except UserError as error:
+        raise UserError(f"'{path}' is damaged, or was edited: {error}; {ANEW}") from None
     check_config_digest(path, said)
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Raises ValueError when the config of a model has not what answers depend on."""
+    """Raises UserError when the config of a model has not what answers depend on."""
     check_values("config", config, CONFIG, others=True)
     if config["system"] != SYSTEM:
-        raise ValueError(f"unknown system {config['system']!r}; there is {SYSTEM}")
+        raise UserError(f"unknown system {config['system']!r}; there is {SYSTEM}")
     check_model(config["model"], "config.model")
     check_values("config.layout", config["layout"], {"interleave": LAYOUT["interleave"]}, others=True)
     check_values("config.data", config["data"], DATA, others=True)
     least, most = config["data"]["min_frames"], config["data"]["max_frames"]
     if least > most:
-        raise ValueError(f"config.data.min_frames is {least}, and max_frames {most}: clips must have some length")
+        raise UserError(f"config.data.min_frames is {least}, and max_frames {most}: clips must have some length")
     for name in config["run"]:
         if name not in config["stages"]:
-            raise ValueError(f"config.run names a stage {name!r} that config.stages does not describe")
+            raise UserError(f"config.run names a stage {name!r} that config.stages does not describe")
     for name, stage in config["stages"].items():
         check_values(f"config.stages.{name}", stage, STAGE, others=True)
 
 
 def check_question(task: Any, question: Any) -> None:
-    """Raises ValueError when a question has not the placeholders that its task fills."""
+    """Raises UserError when a question has not the placeholders that its task fills."""
     path = f"questions.{task}"
     if task not in PIECES:
-        raise ValueError(f"{path}: there is no such task; there are {', '.join(PIECES)}")
+        raise UserError(f"{path}: there is no such task; there are {', '.join(PIECES)}")
     check_value(path, question, TEXT)
     check_words(PLACEHOLDER.sub(" ", question))
     found = PLACEHOLDER.findall(question)
     for name in found:
         if name not in PLACEHOLDERS:
-            raise ValueError(f"{path} has the unknown placeholder {name}")
+            raise UserError(f"{path} has the unknown placeholder {name}")
     motions, wanted = sum(PLACEHOLDERS[name] for name in found), PIECES[task].inputs
     if motions != wanted:
-        raise ValueError(f"{path} has placeholders for {motions} motions, where {wanted} are given")
+        raise UserError(f"{path} has placeholders for {motions} motions, where {wanted} are given")
     if task == "t2m" and "<Caption_Placeholder>" not in found:
-        raise ValueError(f"{path} has no <Caption_Placeholder>")
+        raise UserError(f"{path} has no <Caption_Placeholder>")
 
 
 def is_question(task: str, question: str) -> bool:
     """Whether a question has the placeholders that its task fills."""
     try:
         check_question(task, question)
-    except ValueError:
+    except UserError:
         return False
     return True
 
 
 def check_statistics(path: Path, arrays: Mapping[str, np.ndarray], skeleton: Skeleton) -> None:
-    """Raises ValueError when mean, deviation, bones or lengths describe no body.
+    """Raises UserError when mean, deviation, bones or lengths describe no body.
 
     Args:
       path: the file.
@@ -134,13 +135,13 @@ def check_statistics(path: Path, arrays: Mapping[str, np.ndarray], skeleton: Ske
         array = arrays.get(name)
         if array is None or array.shape != shape or not np.issubdtype(array.dtype, np.floating):
             found = "is missing" if array is None else f"has shape {array.shape} and type {array.dtype}"
-            raise ValueError(f"'{path}' is damaged: {name} {found}; expected {shape} numbers: {ANEW}")
+            raise UserError(f"'{path}' is damaged: {name} {found}; expected {shape} numbers: {ANEW}")
         if not np.all(np.abs(array) <= MOST_LENGTH):  # which no NaN is
-            raise ValueError(f"'{path}' is damaged: {name} holds values that are not finite, or absurd: {ANEW}")
+            raise UserError(f"'{path}' is damaged: {name} holds values that are not finite, or absurd: {ANEW}")
     if not np.all(arrays["std"] > 0):
-        raise ValueError(f"'{path}' is damaged: std holds deviations that are not positive: {ANEW}")
+        raise UserError(f"'{path}' is damaged: std holds deviations that are not positive: {ANEW}")
     lengths = arrays.get("lengths", np.zeros(0))
     if lengths.ndim != 1 or lengths.dtype.kind not in "fiu":
-        raise ValueError(f"'{path}' is damaged: lengths has shape {lengths.shape} and type {lengths.dtype}: {ANEW}")
+        raise UserError(f"'{path}' is damaged: lengths has shape {lengths.shape} and type {lengths.dtype}: {ANEW}")
     if not np.all((lengths >= 1) & (lengths <= LONGEST)) or np.any(np.diff(lengths) < 0):
-        raise ValueError(f"'{path}' is damaged: lengths are no rising numbers of frames: {ANEW}")
+        raise UserError(f"'{path}' is damaged: lengths are no rising numbers of frames: {ANEW}")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.engine import Features
 from motiongpt3_jax.inference.folder import Body
 from motiongpt3_jax.motion import Motion, canonicalise, joints_to_features
@@ -27,13 +28,13 @@ class Part(NamedTuple):
 
 
 def require_skeleton(motion: Motion, body: Body, what: str = "the motion") -> None:
-    """Raises ValueError when a motion has another skeleton than the model."""
+    """Raises UserError when a motion has another skeleton than the model."""
     if motion.skeleton.name != body.skeleton.name:
-        raise ValueError(f"{what} has the {motion.skeleton.name} skeleton; this model's is {body.skeleton.name}")
+        raise UserError(f"{what} has the {motion.skeleton.name} skeleton; this model's is {body.skeleton.name}")
 
 
 def require_readable(motion: Motion, body: Body, what: str = "the motion") -> None:
-    """Raises ValueError when a motion has another skeleton than the model, or too few frames at its frame rate."""
+    """Raises UserError when a motion has another skeleton than the model, or too few frames at its frame rate."""
     require_skeleton(motion, body, what)
     require_frames(motion, body.fps, what=what)
 
@@ -52,7 +53,7 @@ def parts_of(motion: Motion, body: Body, longest: int, what: str = "the motion")
     """The first person's motion, `what` in errors, in as few parts of `longest` frames as can be, all about as long.
 
     Raises:
-      ValueError: it has another skeleton, or a single frame.
+      UserError: it has another skeleton, or a single frame.
     """
     require_readable(motion, body, what)
     joints = resampled(motion, body.fps).joints[0]

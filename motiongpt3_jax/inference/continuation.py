@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.clips import features_of, require_skeleton
 from motiongpt3_jax.inference.engine import Engine, Question, check_seeds
 from motiongpt3_jax.inference.folder import Body
@@ -54,12 +55,12 @@ def predict(
     where more is asked for than it makes at once, it goes on from its own frames.
 
     Raises:
-      ValueError: less than half a second is given, or nothing is to be added.
+      UserError: less than half a second is given, or nothing is to be added.
     """
     check_seeds([seed])
     _check(motion, engine.folder.body, "the given part")
     if frames <= motion.frames:
-        raise ValueError(f"{frames} frames were asked for and {motion.frames} are given; ask for more frames")
+        raise UserError(f"{frames} frames were asked for and {motion.frames} are given; ask for more frames")
     limits = [acceleration_limit(person, fps=motion.fps) for person in motion.joints]
     return _gone_on(engine, prompts, motion, frames, limits, seed, options)
 
@@ -103,16 +104,16 @@ def inbetween(
     The end stays where it is, or is brought as a whole to where the first person's way leads, on the start's floor.
 
     Raises:
-      ValueError: a side is shorter than half a second, the two do not go together, or nothing is to be added.
+      UserError: a side is shorter than half a second, the two do not go together, or nothing is to be added.
     """
     body = engine.folder.body
     check_seeds([seed])
     _check(start, body, "the beginning")
     _check(end, body, "the end")
     if between < 1:
-        raise ValueError(f"{between} frames were asked for between the two motions; ask for at least one")
+        raise UserError(f"{between} frames were asked for between the two motions; ask for at least one")
     if start.persons != end.persons or not math.isclose(start.fps, end.fps, rel_tol=1e-4):
-        raise ValueError(
+        raise UserError(
             f"the beginning has {start.persons} persons at {start.fps:g} fps, the end {end.persons} at {end.fps:g}; "
             "give both alike"
         )
@@ -166,7 +167,7 @@ def _window(
     made = min(high, seen * times)
     adds = min(frames - given, int((made - 1) * ratio + 1e-6))
     if adds < 1:
-        raise ValueError(f"a motion of {fps:g} frames a second is too slow to go on from; resample it first")
+        raise UserError(f"a motion of {fps:g} frames a second is too slow to go on from; resample it first")
     moments = given - 1 - np.arange(seen + 1)[::-1] * ratio
     contexts = [at_moments(person, moments) for person in people]
     questions = [
@@ -286,4 +287,4 @@ def _check(motion: Motion, body: Body, what: str) -> None:
     require_skeleton(motion, body, what)
     if motion.seconds < SHORTEST or motion.frames < 2:
         frames = f"{motion.frames} frame{'s' * (motion.frames != 1)}"
-        raise ValueError(f"{what} lasts {motion.seconds:.2f} s, {frames}; give at least {SHORTEST:g} s and two frames")
+        raise UserError(f"{what} lasts {motion.seconds:.2f} s, {frames}; give at least {SHORTEST:g} s and two frames")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.training.manifest import checksum
 
 CONFIG = "config.json"
@@ -29,19 +30,19 @@ def with_digests(said: Mapping[str, Any], folder: Path, files: Sequence[str]) ->
 
 
 def check_config_digest(path: Path, said: Mapping[str, Any]) -> None:
-    """Raises ValueError when a `config.json` is not as it was written."""
+    """Raises UserError when a `config.json` is not as it was written."""
     _compare(path, CONFIG, said.get(SHA256, {}), lambda: config_digest(said))
 
 
 def check_file_digest(folder: Path, name: str, digests: Mapping[str, str]) -> None:
-    """Raises ValueError when a file of a model's folder is not as it was written; its reader says when it is gone."""
+    """Raises UserError when a file of a model's folder is not as it was written; its reader says when it is gone."""
     if (folder / name).is_file():
         _compare(folder / name, name, digests, lambda: checksum(folder / name))
 
 
 def _compare(path: Path, name: str, digests: Mapping[str, str], digest: Callable[[], str]) -> None:
     if name in digests and digests[name] != digest():
-        raise ValueError(
+        raise UserError(
             f"'{path}' is not as it was written (another SHA-256): it is damaged, or was edited. Export or download "
             f'the model anew; if the change is meant, take "{name}" out of "{SHA256}" in its {CONFIG}'
         )

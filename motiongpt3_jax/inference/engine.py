@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import Batch, Example
 from motiongpt3_jax.data_pipelines.packing import RowShape, build, useful
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import Body, ModelFolder, read_folder, resolve_model
 from motiongpt3_jax.inference.shapes import FRAME_STEP, chunks, filled, slots, up
 from motiongpt3_jax.inference.weights import read_variables
@@ -80,7 +81,7 @@ class Engine:
 
         Raises:
           FileNotFoundError: the folder is no model's, or has no checkpoint yet.
-          ValueError: its weights do not fit its config, or are not all trained.
+          UserError: its weights do not fit its config, or are not all trained.
         """
         folder = read_folder(resolve_model(path))
         folder.require_trained()
@@ -133,12 +134,12 @@ class Engine:
           sample_clips: draw the latents of the motions that enter, as officially, instead of taking their means.
 
         Raises:
-          ValueError: a number of frames or a seed is out of range, or a question is too long for the model.
+          UserError: a number of frames or a seed is out of range, or a question is too long for the model.
         """
         low, high = 1, self.frames[1]
         for count in frames:
             if not low <= count <= high:
-                raise ValueError(f"{count} frames were asked for; this model makes {low} to {high} at once")
+                raise UserError(f"{count} frames were asked for; this model makes {low} to {high} at once")
         check_seeds(seeds)
         asked = {i: self._example(i, question, motion=True) for i, question in enumerate(questions) if question}
         free = [i for i, question in enumerate(questions) if question is None]
@@ -168,7 +169,7 @@ class Engine:
         """Ids that continue each question, without its end; `seeds` of each, where the options draw.
 
         Raises:
-          ValueError: a question is too long for the model.
+          UserError: a question is too long for the model.
         """
         check_seeds(seeds or ())
         asked = {i: self._example(i, question, spare=options.max_new) for i, question in enumerate(questions)}
@@ -236,10 +237,10 @@ class Engine:
             ids = ids[: np.flatnonzero(ids == tokenizer.output_holder)[-1] + 1]
         most = self.system.config.decoder.max_positions - spare
         if most < 1:
-            raise ValueError(f"{spare} new tokens were asked for; this model reads and writes {most + spare} in all")
+            raise UserError(f"{spare} new tokens were asked for; this model reads and writes {most + spare} in all")
         if len(ids) > most:
             room = f"{most} where {spare} are written: ask for fewer, or" if spare else f"{most}:"
-            raise ValueError(
+            raise UserError(
                 f"{_shown(question.text)} takes {len(ids)} tokens with what stands around it; this model reads up to "
                 f"{room} shorten it"
             )
@@ -298,20 +299,20 @@ def make_system(folder: ModelFolder, constrain: Constrain | None = None) -> Moti
     """The system that a folder's config describes.
 
     Raises:
-      ValueError: the config names a system that there is not.
+      UserError: the config names a system that there is not.
     """
     name = folder.config["system"]
     if name != "motiongpt3":
-        raise ValueError(f"{folder.path}: unknown system {name!r}; there is motiongpt3")
+        raise UserError(f"{folder.path}: unknown system {name!r}; there is motiongpt3")
     sizes = {"features": len(folder.body.mean), "vocabulary": folder.tokenizer.base_vocabulary}
     return MotionGPT3(build_config(folder.config["model"], **sizes), constrain)
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
-    """Raises ValueError when a seed is none that JAX takes."""
+    """Raises UserError when a seed is none that JAX takes."""
     for seed in seeds:
         if not isinstance(seed, Integral) or not 0 <= seed < 2**31:
-            raise ValueError(f"seed {seed}: give whole numbers from 0 to {2**31 - 1}")
+            raise UserError(f"seed {seed}: give whole numbers from 0 to {2**31 - 1}")
 
 
 def _joints(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from huggingface_hub import ModelCardData
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.check_folder import is_question
 from motiongpt3_jax.inference.folder import ModelFolder, make_folder
 from motiongpt3_jax.inference.prompts import Prompts
@@ -46,10 +47,10 @@ def require_free(out: str | Path) -> Path:
 
     Raises:
       FileExistsError: something else lies there.
-      ValueError: the folder has no name.
+      UserError: the folder has no name.
     """
     if not str(out):
-        raise ValueError("--out is empty; give a folder")
+        raise UserError("--out is empty; give a folder")
     path = Path(os.path.expanduser(out))
     if path.exists() and not path.is_dir():
         raise FileExistsError(f"--out {out}: a file stands there; give a folder")

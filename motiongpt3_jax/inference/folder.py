@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from motiongpt3_jax import hub
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.check_folder import ANEW, check_folder_config, check_statistics
 from motiongpt3_jax.inference.digests import CONFIG, SHA256, check_file_digest, with_digests
 from motiongpt3_jax.inference.known_words import WORDS, KnownWords, read_words, write_words
@@ -81,9 +82,9 @@ class ModelFolder:
     sha256: Mapping[str, str] = field(default_factory=dict)
 
     def require_trained(self) -> None:
-        """Raises ValueError when the model cannot answer yet, because parts of it are untrained."""
+        """Raises UserError when the model cannot answer yet, because parts of it are untrained."""
         if self.untrained:
-            raise ValueError(
+            raise UserError(
                 f"'{self.path}' cannot answer yet; not trained: {', '.join(self.untrained)}. Train from it: "
                 f"motiongpt3 train --config.start={self.path} --config CONFIG --workdir RUN"
             )
@@ -149,7 +150,7 @@ def read_folder(path: str | Path) -> ModelFolder:
 
     Raises:
       FileNotFoundError: there is no folder, or it is not a model's.
-      ValueError: its config is another program's; or a file is damaged, or not as it was written; says which.
+      UserError: its config is another program's; or a file is damaged, or not as it was written; says which.
     """
     path = Path(path)
     if not path.is_dir():
@@ -178,19 +179,19 @@ def _read_statistics(path: Path) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             if sum(member.file_size for member in file.zip.infolist()) > MOST_BYTES:
-                raise ValueError("it unpacks to more than any statistics hold")
+                raise UserError("it unpacks to more than any statistics hold")
             return {name: file[name] for name in names if name in file}
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no '{path}': the model is incomplete; {ANEW}") from None
     except Exception as error:  # a damaged file fails in any way
-        raise ValueError(f"'{path}' is damaged ({type(error).__name__}: {error}); {ANEW}") from None
+        raise UserError(f"'{path}' is damaged ({type(error).__name__}: {error}); {ANEW}") from None
 
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"'{path}' is damaged ({error}); {ANEW}") from None
+        raise UserError(f"'{path}' is damaged ({error}); {ANEW}") from None
     check_folder_config(path, said)
     return said
 

@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.saving import whole_file
 
 WORDS = "words.json"
@@ -146,7 +147,7 @@ def read_words(folder: Path) -> KnownWords | None:
     """The words in a model's folder; None when it has no list of them, as older and imported ones.
 
     Raises:
-      ValueError: the file is damaged.
+      UserError: the file is damaged.
     """
     path = folder / WORDS
     if not path.is_file():
@@ -154,10 +155,10 @@ def read_words(folder: Path) -> KnownWords | None:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"'{path}' is damaged ({error}); export or download the model anew") from None
+        raise UserError(f"'{path}' is damaged ({error}); export or download the model anew") from None
     kinds = {"examples": list, "capitals": bool, "marks": str, "words": list}
     if not isinstance(said, dict) or not all(isinstance(said.get(name), kind) for name, kind in kinds.items()):
-        raise ValueError(f"'{path}' is damaged (no {', '.join(kinds)} in it); export or download the model anew")
+        raise UserError(f"'{path}' is damaged (no {', '.join(kinds)} in it); export or download the model anew")
     if not all(isinstance(text, str) for text in (*said["examples"], *said["words"])):
-        raise ValueError(f"'{path}' is damaged (a word is no text); export or download the model anew")
+        raise UserError(f"'{path}' is damaged (a word is no text); export or download the model anew")
     return KnownWords(tuple(said["words"]), tuple(said["examples"]), said["capitals"], said["marks"])

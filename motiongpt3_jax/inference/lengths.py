@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.engine import Engine, Question, check_seeds
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.systems.motiongpt3 import TextOptions
@@ -78,18 +79,18 @@ def asked_frames(fps: float, seconds: float | None, frames: int | None, most: fl
     """Frames of a motion that is asked for in seconds or in frames, `most` seconds long.
 
     Raises:
-      ValueError: both or neither are given, or it is no length, or too long.
+      UserError: both or neither are given, or it is no length, or too long.
     """
     if (seconds is None) == (frames is None):
-        raise ValueError("say how long the motion is to be, either in seconds or in frames")
+        raise UserError("say how long the motion is to be, either in seconds or in frames")
     if not math.isfinite(seconds or 0) or not isinstance(frames or 0, Integral):
-        raise ValueError(f"{seconds if frames is None else frames} is no length; give seconds, or whole frames")
+        raise UserError(f"{seconds if frames is None else frames} is no length; give seconds, or whole frames")
     if most <= 0:
         given = LONGEST_SECONDS - most
-        raise ValueError(f"what is given lasts {given:.1f} s, and results last {LONGEST_SECONDS:g} s at most")
+        raise UserError(f"what is given lasts {given:.1f} s, and results last {LONGEST_SECONDS:g} s at most")
     count = frames if frames is not None else round(seconds * fps)
     if count > most * fps:
-        raise ValueError(f"{count / fps:.1f} s were asked for; here it is {most:.1f} s at most")
+        raise UserError(f"{count / fps:.1f} s were asked for; here it is {most:.1f} s at most")
     return count
 
 

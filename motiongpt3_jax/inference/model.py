@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, Unpack, overload
 
 import numpy as np
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference import continuation
 from motiongpt3_jax.inference.clips import called, parts_of
 from motiongpt3_jax.inference.continuation import Bend, seed_of
@@ -57,7 +58,7 @@ class Model:
 
         Raises:
           FileNotFoundError: there is none.
-          ValueError: its files do not fit together, or it is not trained yet.
+          UserError: its files do not fit together, or it is not trained yet.
         """
         engine = Engine.load(name_or_path, which)
         folder = engine.folder
@@ -82,7 +83,7 @@ class Model:
         """How motions are sampled, by default with this model's sampler.
 
         Raises:
-          ValueError: there is no such option, or it has no such value.
+          UserError: there is no such option, or it has no such value.
         """
         check_names(sampling, Sampling)
         return MotionOptions(**{"sampler": self.engine.sampler, **sampling})
@@ -91,7 +92,7 @@ class Model:
         """How text is decoded; by default no motion is begun in it.
 
         Raises:
-          ValueError: there is no such option, or it has no such value.
+          UserError: there is no such option, or it has no such value.
         """
         check_names(decoding, Decoding)
         tokenizer = self.engine.folder.tokenizer
@@ -99,7 +100,7 @@ class Model:
         given = {name: tuple(value) if name in ("banned", "stops") else value for name, value in decoding.items()}
         options = TextOptions(**{"end": tokenizer.end, "banned": markers, **given})
         if len({*options.banned} & {*range(tokenizer.text_vocabulary)}) == tokenizer.text_vocabulary:
-            raise ValueError("banned of a text names every id there is: leave some to write")
+            raise UserError("banned of a text names every id there is: leave some to write")
         return options
 
     @overload
@@ -131,7 +132,7 @@ class Model:
           **sampling: see `motion_options`.
 
         Raises:
-          ValueError: a length is out of range, or a sentence holds a special token.
+          UserError: a length is out of range, or a sentence holds a special token.
         """
         one = isinstance(sentences, str)
         sentences = _strings([sentences] if one else sentences)
@@ -167,7 +168,7 @@ class Model:
         """A sentence as the captions of the training are written: "Jump!!!" is "jump", where none has such signs.
 
         Raises:
-          ValueError: the sentence holds a special token, or bytes that are no text.
+          UserError: the sentence holds a special token, or bytes that are no text.
         """
         check_words(sentence)
         words = self.engine.folder.words
@@ -177,7 +178,7 @@ class Model:
         """How long the motion of each sentence is to be, and who says so; always a list.
 
         Raises:
-          ValueError: `seconds` is out of range.
+          UserError: `seconds` is out of range.
         """
         sentences = _strings([sentences] if isinstance(sentences, str) else sentences)
         if seconds is None:
@@ -185,7 +186,7 @@ class Model:
             return predict_lengths(self.engine, self.prompts, written, [seed + n for n in range(len(sentences))])
         low, high = (count / self.fps for count in self.frames)
         if not low <= seconds <= high:
-            raise ValueError(f"{seconds:g} s were asked for; this model makes {low:g} to {high:g} s")
+            raise UserError(f"{seconds:g} s were asked for; this model makes {low:g} to {high:g} s")
         return [Length(round(seconds * self.fps), "asked")] * len(sentences)
 
     @overload
@@ -210,7 +211,7 @@ class Model:
           **decoding: see `text_options`.
 
         Raises:
-          ValueError: a motion has another skeleton, or a single frame.
+          UserError: a motion has another skeleton, or a single frame.
         """
         if isinstance(motions, Motion | str | Path):
             return self.caption([motions], seed=seed, style=style, **decoding)[0]
@@ -246,12 +247,12 @@ class Model:
         """A sentence for each clip of raw features.
 
         Raises:
-          ValueError: a clip is longer than the model reads at once.
+          UserError: a clip is longer than the model reads at once.
         """
         longest = self.engine.system.config.vae.longest_read
         for clip in clips:
             if len(clip) > longest:
-                raise ValueError(f"a clip has {len(clip)} frames; this model reads up to {longest} at once")
+                raise UserError(f"a clip has {len(clip)} frames; this model reads up to {longest} at once")
         options = self.text_options(**decoding)
         texts = [text_prompt(self.prompts.question("m2t", style, frames=len(clip))) for clip in clips]
         questions = [Question(text, (clip,)) for text, clip in zip(texts, clips)]
@@ -278,7 +279,7 @@ class Model:
           **sampling: see `motion_options`.
 
         Raises:
-          ValueError: too little is given, nothing or too much is to be added, or the skeleton is another.
+          UserError: too little is given, nothing or too much is to be added, or the skeleton is another.
         """
         motion = self.read(motion)
         count = asked_frames(motion.fps, seconds, frames)
@@ -309,7 +310,7 @@ class Model:
           **sampling: see `motion_options`.
 
         Raises:
-          ValueError: as for `predict`, or the two do not go together.
+          UserError: as for `predict`, or the two do not go together.
         """
         start, end = self.read(start), self.read(end)
         given = (start.frames + end.frames) / start.fps
@@ -330,10 +331,10 @@ class Model:
         """Each motion's first person as the official evaluation predicts or fills it; see `inference.protocol`.
 
         Raises:
-          ValueError: a motion is longer than the model makes at once.
+          UserError: a motion is longer than the model makes at once.
         """
         if task not in ("predict", "inbetween"):
-            raise ValueError(f"there is no official task {task!r} here; there are predict and inbetween")
+            raise UserError(f"there is no official task {task!r} here; there are predict and inbetween")
         read = [self.read(motion) for motion in motions]
         seeds, options = [seed + n for n in range(len(read))], self.motion_options(**sampling)
         note_task(self.prompts.knows(task), task)
@@ -362,12 +363,12 @@ class Model:
 
         Raises:
           FileNotFoundError: there is no such file.
-          ValueError: the file holds something else.
+          UserError: the file holds something else.
         """
         if isinstance(motion, Motion):
             return motion
         if not isinstance(motion, str | Path):
-            raise ValueError(f"a motion is of type {type(motion).__name__}; give a file, or Motion(joints, fps)")
+            raise UserError(f"a motion is of type {type(motion).__name__}; give a file, or Motion(joints, fps)")
         body = self.engine.folder.body
         return load_motion(motion, statistics=(body.mean, body.std))
 
@@ -391,23 +392,23 @@ class Model:
         if frames is None:
             return [length.frames for length in self.lengths(sentences, seconds, seed)]
         if seconds is not None:
-            raise ValueError("say how long motions are to be either in seconds or in frames, not in both")
+            raise UserError("say how long motions are to be either in seconds or in frames, not in both")
         counts = [frames] * len(sentences) if np.ndim(frames) == 0 else list(frames)
         if not all(isinstance(count, Integral) for count in counts):
-            raise ValueError(f"frames are {frames!r}; give a whole number, or one for each sentence")
+            raise UserError(f"frames are {frames!r}; give a whole number, or one for each sentence")
         if len(counts) != len(sentences):
-            raise ValueError(f"{len(counts)} lengths were given for {len(sentences)} sentences")
+            raise UserError(f"{len(counts)} lengths were given for {len(sentences)} sentences")
         return counts
 
     def windows(self, frames: int) -> Windows:
         """How a motion of so many frames is made.
 
         Raises:
-          ValueError: it is longer or shorter than can be asked for.
+          UserError: it is longer or shorter than can be asked for.
         """
         low, most = self.frames
         if not low <= frames <= most:
-            raise ValueError(
+            raise UserError(
                 f"{frames} frames were asked for; this model makes {low} to {most}, "
                 f"{low / self.fps:g} to {LONGEST_SECONDS:g} s"
             )
@@ -423,5 +424,5 @@ def _strings(sentences: Iterable[str]) -> list[str]:
     found = list(sentences)
     for sentence in found:
         if not isinstance(sentence, str):
-            raise ValueError(f"a sentence is {sentence!r}; give text")
+            raise UserError(f"a sentence is {sentence!r}; give text")
     return found

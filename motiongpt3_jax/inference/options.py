@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from motiongpt3_jax.errors import UserError
+
 
 class Sampling(TypedDict, total=False):
     """How motions are sampled; see `MotionOptions`."""
@@ -29,7 +31,7 @@ class Decoding(TypedDict, total=False):
 
 
 def check_names(given: Mapping[str, Any], known: type) -> None:
-    """Raises ValueError when a keyword is none of those that there are."""
+    """Raises UserError when a keyword is none of those that there are."""
     for name in given:
         if name not in known.__annotations__:
-            raise ValueError(f"there is no option {name!r}; there are: {', '.join(known.__annotations__)}")
+            raise UserError(f"there is no option {name!r}; there are: {', '.join(known.__annotations__)}")

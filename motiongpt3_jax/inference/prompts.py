@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.text import OFFICIAL_QUESTIONS, Style, Subtask, check_words, fill_input, load_templates
 from motiongpt3_jax.text.subtasks import PLACEHOLDER
 
@@ -71,23 +72,21 @@ class Prompts:
           coin: below 0.5 an official question puts the sentence in quotes.
 
         Raises:
-          ValueError: the style does not ask so, or the sentence holds a special token.
+          UserError: the style does not ask so, or the sentence holds a special token.
         """
         check_words(caption)
         if style == "train":
             return fill_input(self.template(task), caption, frames, 1.0)
         if task not in OFFICIAL_QUESTIONS.get(style, {}):
             styles = [name for name, questions in OFFICIAL_QUESTIONS.items() if task in questions]
-            raise ValueError(
-                f"the style {style!r} has no question for this; there are: {', '.join(['train', *styles])}"
-            )
+            raise UserError(f"the style {style!r} has no question for this; there are: {', '.join(['train', *styles])}")
         return fill_input(OFFICIAL_QUESTIONS[style][task], caption, frames, coin)
 
     def length_question(self, caption: str) -> tuple[str, str] | None:
         """(question, "frames" or "seconds") that asks how long a sentence takes; None when never trained.
 
         Raises:
-          ValueError: the sentence holds a special token.
+          UserError: the sentence holds a special token.
         """
         check_words(caption)
         for name, unit in zip(LENGTHS, ("frames", "seconds")):

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.clips import features_of, require_skeleton
 from motiongpt3_jax.inference.engine import Engine, Question
 from motiongpt3_jax.inference.prompts import Prompts
@@ -32,7 +33,7 @@ def official_answers(
     """The official protocol's answer to each motion's first person.
 
     Raises:
-      ValueError: a motion is longer than the model makes at once, too short to be cut, or of another skeleton.
+      UserError: a motion is longer than the model makes at once, too short to be cut, or of another skeleton.
     """
     body, pieces, questions, frames = engine.folder.body, PIECES[task], [], []
     for motion in motions:
@@ -40,7 +41,7 @@ def official_answers(
         features = features_of(resampled(motion, body.fps).joints[0], body)
         ranges = pieces.ranges(len(features))[: pieces.inputs]
         if any(start == stop for start, stop in ranges):
-            raise ValueError(f"a motion of {motion.frames} frames is too short to be given in part; give a longer one")
+            raise UserError(f"a motion of {motion.frames} frames is too short to be given in part; give a longer one")
         text = motion_prompt(prompts.question(task, "official_eval"))
         questions.append(Question(text, tuple(features[start:stop] for start, stop in ranges)))
         frames.append(len(features))

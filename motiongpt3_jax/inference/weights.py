@@ -17,6 +17,7 @@ from flax.traverse_util import flatten_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.check_folder import ANEW
 from motiongpt3_jax.inference.digests import check_file_digest
 from motiongpt3_jax.inference.folder import ModelFolder
@@ -40,7 +41,7 @@ def read_variables(
 
     Raises:
       FileNotFoundError: there is no such checkpoint.
-      ValueError: the weights are damaged, or do not fit the model's config.
+      UserError: the weights are damaged, or do not fit the model's config.
     """
     path = folder.path / WEIGHTS
     if not path.is_file() or (folder.path / "checkpoints").is_dir():
@@ -60,7 +61,7 @@ def read_weights(path: Path, config: MotionGPT3Config) -> tuple[str, int, Variab
     """(stage, step, variables) of an exported model's weights.
 
     Raises:
-      ValueError: the file is damaged, is none of ours, or does not fit the config; says which.
+      UserError: the file is damaged, is none of ours, or does not fit the config; says which.
     """
     refuse_lfs_pointer(path, f"'{path}'")
     try:
@@ -68,9 +69,9 @@ def read_weights(path: Path, config: MotionGPT3Config) -> tuple[str, int, Variab
             said = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dictionary)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"'{path}' is damaged ({error}); export or download it anew") from None
+        raise UserError(f"'{path}' is damaged ({error}); export or download it anew") from None
     if said.get("format_version") != FORMAT:
-        raise ValueError(
+        raise UserError(
             f"'{path}' has format {said.get('format_version')!r} where {FORMAT!r} is read: if it is another program's, "
             "use `motiongpt3 import`; if it is newer, update this one"
         )
@@ -78,19 +79,19 @@ def read_weights(path: Path, config: MotionGPT3Config) -> tuple[str, int, Variab
     missing = [STATE + name for name, array in state.items() if array is None]
     missing += [f"{name} in its metadata" for name in ("stage", "step") if name not in said]
     if missing:
-        raise ValueError(f"'{path}' has no {' and no '.join(missing)}; export the model anew")
+        raise UserError(f"'{path}' has no {' and no '.join(missing)}; export the model anew")
     if not re.fullmatch(r"[0-9]{1,18}", said["step"]):
-        raise ValueError(f"'{path}' has the step {said['step']!r}, which is no number; {ANEW}")
+        raise UserError(f"'{path}' has the step {said['step']!r}, which is no number; {ANEW}")
     try:
         variables = Variables(from_official(tensors, config), state)
-    except ValueError as error:
-        raise ValueError(f"'{path}' is damaged, or of another model: {error}") from None
+    except UserError as error:
+        raise UserError(f"'{path}' is damaged, or of another model: {error}") from None
     check_variables(f"'{path}'", variables, config)
     return said["stage"], int(said["step"]), variables
 
 
 def check_variables(where: str, variables: Variables, config: MotionGPT3Config) -> None:
-    """Raises ValueError when arrays are missing, are not finite, or have other shapes than the config says.
+    """Raises UserError when arrays are missing, are not finite, or have other shapes than the config says.
 
     Args:
       where: what holds them, as errors name it.
@@ -102,14 +103,14 @@ def check_variables(where: str, variables: Variables, config: MotionGPT3Config) 
     expected |= {STATE + name: x.shape for name, x in jax.eval_shape(lambda: latent_state(config)).items()}
     for name, shape in expected.items():
         if name not in found:
-            raise ValueError(f"{where} has no {name}: it is damaged, or is of another model; {ANEW}")
+            raise UserError(f"{where} has no {name}: it is damaged, or is of another model; {ANEW}")
         array = np.asarray(found[name])
         if array.shape != shape:
-            raise ValueError(f"{where} has {name} of shape {array.shape}, and the config's sizes say {shape}; {ANEW}")
+            raise UserError(f"{where} has {name} of shape {array.shape}, and the config's sizes say {shape}; {ANEW}")
         if not np.all(np.isfinite(array)):
-            raise ValueError(f"{where} is damaged: {name} holds values that are not finite; {ANEW}")
+            raise UserError(f"{where} is damaged: {name} holds values that are not finite; {ANEW}")
     if np.any(np.asarray(variables.state["latent_square"]) < 0):
-        raise ValueError(f"{where} is damaged: its latents have squares below 0; {ANEW}")
+        raise UserError(f"{where} is damaged: its latents have squares below 0; {ANEW}")
 
 
 def write_weights(

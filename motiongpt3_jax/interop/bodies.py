@@ -10,6 +10,7 @@ from motiongpt3_jax.data_pipelines import procedural
 from motiongpt3_jax.data_pipelines.humanml3d.folder import FEATURES, Folder, read_array
 from motiongpt3_jax.data_pipelines.problem import Problem
 from motiongpt3_jax.data_pipelines.records import open_records
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import Body, read_folder
 from motiongpt3_jax.motion import HUMANML3D, features_to_joints
 
@@ -32,7 +33,7 @@ def read_body(place: str | Path) -> Body:
 
     Raises:
       FileNotFoundError: there are no statistics.
-      ValueError: they are no statistics of HumanML3D's 263 features.
+      UserError: they are no statistics of HumanML3D's 263 features.
     """
     path = Path(os.path.expanduser(place))
     if path.is_dir() and (path / "metadata.json").is_file():
@@ -45,16 +46,16 @@ def read_body(place: str | Path) -> Body:
         raise FileNotFoundError(f"--statistics {place}: there is no Mean.npy, and no model or built clips either")
     mean, std = (_array(file.parent, name) for name in (file.name, file.name.removesuffix("Mean.npy") + "Std.npy"))
     if std.min() <= 0:
-        raise ValueError(f"--statistics {place}: Std.npy has deviations that are not positive")
+        raise UserError(f"--statistics {place}: Std.npy has deviations that are not positive")
     return Body(mean, std, _bones(file.parent))
 
 
 def _array(folder: Path, name: str) -> Float[np.ndarray, "features"]:
     found = read_array(Folder(folder), name)
     if isinstance(found, Problem):
-        raise ValueError(f"--statistics {folder}: {found}")
+        raise UserError(f"--statistics {folder}: {found}")
     if found.shape != (HUMANML3D.features,):
-        raise ValueError(f"--statistics {folder}: {name} has shape {found.shape}; expected ({HUMANML3D.features},)")
+        raise UserError(f"--statistics {folder}: {name} has shape {found.shape}; expected ({HUMANML3D.features},)")
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.interop.pickles import Tensor, read_archive
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.saving import whole_file
@@ -29,7 +30,7 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is damaged, or of another kind; says which.
+      UserError: it is damaged, or of another kind; says which.
     """
     path = Path(path)
     if not path.is_file():
@@ -37,14 +38,14 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     refuse_lfs_pointer(path, f"'{path}'")
     found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_checkpoint(path)
     if not found:
-        raise ValueError(f"'{path}' holds no tensors")
+        raise UserError(f"'{path}' holds no tensors")
     names = {name: _unwrapped(name) for name in found}
     if len({*names.values()}) < len(names):
         twice = next(to for name, to in names.items() if name != to and to in names)
-        raise ValueError(f"'{path}' holds {twice} twice, once wrapped; take the checkpoint of one of the two")
+        raise UserError(f"'{path}' holds {twice} twice, once wrapped; take the checkpoint of one of the two")
     for name, tensor in found.items():
         if np.iscomplexobj(tensor):
-            raise ValueError(f"'{path}' holds complex numbers in {name}; no model that is known here has them")
+            raise UserError(f"'{path}' holds complex numbers in {name}; no model that is known here has them")
     return {to: found[name] for name, to in names.items()}
 
 
@@ -52,7 +53,7 @@ def as_float32(state: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], 
     """(the tensors in float32, what was changed in a sentence, or nothing).
 
     Raises:
-      ValueError: a tensor holds what is no number.
+      UserError: a tensor holds what is no number.
     """
     others = sorted({str(x.dtype) for x in state.values()} - {"float32"})
     changed = sum(x.dtype != np.float32 for x in state.values())
@@ -63,7 +64,7 @@ def as_float32(state: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], 
     broken = [name for name, x in numbers.items() if not np.isfinite(x).all()]
     if broken:
         more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
-        raise ValueError(
+        raise UserError(
             f"{', '.join(broken[:3])}{more} hold values that are not finite (NaN or infinite): the training that wrote "
             "them went wrong, or the file is damaged; take an earlier checkpoint"
         )
@@ -74,9 +75,9 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"'{path}' is damaged or incomplete ({error}); copy or download it anew") from None
+        raise UserError(f"'{path}' is damaged or incomplete ({error}); copy or download it anew") from None
     except AttributeError as error:  # numbers that NumPy has no name for
-        raise ValueError(f"'{path}' holds numbers that are not read here ({error}); save it in float32") from None
+        raise UserError(f"'{path}' holds numbers that are not read here ({error}); save it in float32") from None
 
 
 def _read_checkpoint(path: Path) -> dict[str, np.ndarray]:
@@ -85,18 +86,18 @@ def _read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     if not head.startswith(b"PK\x03\x04"):
         if head.startswith(b"\x80") or b"././@" in head:
             again = f"import torch; torch.save(torch.load('{path.name}', weights_only=True), '{path.name}')"
-            raise ValueError(
+            raise UserError(
                 f"'{path}' has the format of PyTorch before version 1.6; write it anew: python -c \"{again}\""
             )
-        raise ValueError(f"'{path}' is no checkpoint: it begins with {head!r}; was the download a page or a pointer?")
+        raise UserError(f"'{path}' is no checkpoint: it begins with {head!r}; was the download a page or a pointer?")
     content, numbers = read_archive(path)
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
         keys = f"its keys are {_named(content)}" if isinstance(content, dict) else "it is no dictionary"
-        raise ValueError(f"'{path}' holds no state dict: {keys}")
+        raise UserError(f"'{path}' holds no state dict: {keys}")
     odd = [name for name, value in state.items() if not isinstance(value, Tensor) or not isinstance(name, str)]
     if odd:
-        raise ValueError(f"'{path}' has entries in its state dict that are no plain tensors: {_named(odd)}")
+        raise UserError(f"'{path}' has entries in its state dict that are no plain tensors: {_named(odd)}")
     return {name: numbers(tensor) for name, tensor in state.items()}
 
 
@@ -118,7 +119,7 @@ def write_checkpoint(path: Path, state: Mapping[str, np.ndarray]) -> None:
     The file appears whole or not at all.
 
     Raises:
-      ValueError: PyTorch is not installed.
+      UserError: PyTorch is not installed.
     """
     torch = import_torch()
     tensors = {id(array): torch.from_numpy(array) for array in state.values()}
@@ -130,12 +131,12 @@ def import_torch() -> ModuleType:
     """PyTorch, which is an extra.
 
     Raises:
-      ValueError: it is not installed.
+      UserError: it is not installed.
     """
     try:
         import torch
     except ModuleNotFoundError:
-        raise ValueError(
+        raise UserError(
             "PyTorch checkpoints are written by PyTorch, which is not installed: pip install 'motiongpt3_jax[torch]'"
         ) from None
     return torch

@@ -34,7 +34,7 @@ def read_gpt2(name_or_folder: str | Path) -> dict[str, np.ndarray]:
 
     Raises:
       FileNotFoundError: there is no `model.safetensors`.
-      ValueError: it is damaged.
+      UserError: it is damaged.
     """
     folder = Path(os.path.expanduser(name_or_folder))
     if folder.is_dir():
@@ -56,7 +56,7 @@ def from_gpt2(state: Mapping[str, np.ndarray], config: "MotionGPT3Config") -> di
     """The text branch's parameters: decoder layers, norms, positions and the base vocabulary.
 
     Raises:
-      ValueError: names or shapes do not fit the config; says which.
+      UserError: names or shapes do not fit the config; says which.
     """
     table = [
         replace(entry, key=_name(entry.key), shape=_shape(entry))

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
+
 OFFICIAL_SCALE = 0.8457
 """The official factor from the VAE's latents to the language model's on HumanML3D."""
 
@@ -35,13 +37,13 @@ def folded(params: Tree, state: Tree, scale: float = OFFICIAL_SCALE) -> dict[str
     latents than its encoder makes, so encoding and decoding alone no longer give a motion back.
 
     Raises:
-      ValueError: a clip has several latents with different moments, which share one projection in the decoder.
+      UserError: a clip has several latents with different moments, which share one projection in the decoder.
     """
     # As the system computes them, so that rounding is the same.
     mean, square = (np.asarray(state[name], np.float32) for name in ("latent_mean", "latent_square"))
     deviation = np.sqrt(np.maximum(square - mean**2, np.float32(1e-6)))
     if np.any(mean != mean[0]) or np.any(deviation != deviation[0]):
-        raise ValueError(
+        raise UserError(
             f"the {len(mean)} latents of a clip have different moments, and the official VAE has one projection for "
             "all: only models with one latent can be exported so"
         )

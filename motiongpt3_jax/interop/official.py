@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.interop.entries import TIED, Entry, entries
 
 if TYPE_CHECKING:
@@ -30,22 +31,22 @@ def from_official(state: Mapping[str, Any], config: "MotionGPT3Config", prefix: 
       A nested dictionary with our parameters of that part.
 
     Raises:
-      ValueError: names every missing, unexpected and wrongly shaped tensor, and tied tensors that differ.
+      UserError: names every missing, unexpected and wrongly shaped tensor, and tied tensors that differ.
     """
     table = [entry for entry in entries(config) if entry.key.startswith(prefix)]
     if not table:
-        raise ValueError(f"no official name begins with {prefix!r}; parts are 'vae.', 'lm.' and what lies below them")
+        raise UserError(f"no official name begins with {prefix!r}; parts are 'vae.', 'lm.' and what lies below them")
     given = {key: state[key] for key in state if key.startswith(prefix) and not key.startswith(IGNORED)}
     require_fit(given, table)
     return assembled(table, given)
 
 
 def require_fit(state: Mapping[str, Any], table: Collection[Entry]) -> None:
-    """Raises ValueError unless the tensors are those of the table, and tied ones are equal."""
+    """Raises UserError unless the tensors are those of the table, and tied ones are equal."""
     check_fit({key: tuple(value.shape) for key, value in state.items()}, table)
     for copy, key in TIED.items():
         if copy in state and key in state and not np.array_equal(np.asarray(state[copy]), np.asarray(state[key])):
-            raise ValueError(f"{copy} differs from {key}; the model shares one table, so they must be equal")
+            raise UserError(f"{copy} differs from {key}; the model shares one table, so they must be equal")
 
 
 def assembled(table: Collection[Entry], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def to_official(params: Mapping[str, Any], config: "MotionGPT3Config", prefix: s
       prefix: write only the part whose official names begin so.
 
     Raises:
-      ValueError: a parameter is missing, or has another shape than the sizes say.
+      UserError: a parameter is missing, or has another shape than the sizes say.
     """
     parts: dict[str, list[np.ndarray]] = {}
     shapes: dict[str, tuple[int, ...]] = {}
@@ -84,7 +85,7 @@ def to_official(params: Mapping[str, Any], config: "MotionGPT3Config", prefix: s
     state = {key: pieces[0] if len(pieces) == 1 else np.concatenate(pieces) for key, pieces in parts.items()}
     for key, tensor in state.items():
         if tensor.shape != shapes[key]:
-            raise ValueError(f"{key} would have shape {tensor.shape}; the config's sizes say {shapes[key]}")
+            raise UserError(f"{key} would have shape {tensor.shape}; the config's sizes say {shapes[key]}")
     state = {key: np.ascontiguousarray(tensor) for key, tensor in state.items()}
     return state | {copy: state[key] for copy, key in TIED.items() if key in state and copy.startswith(prefix)}
 
@@ -93,7 +94,7 @@ def _leaf(params: Mapping[str, Any], path: str) -> np.ndarray:
     node: Any = params
     for part in path.split("/"):
         if part not in node:
-            raise ValueError(f"the parameters have no {path!r}: {part!r} is missing; is this another system's model?")
+            raise UserError(f"the parameters have no {path!r}: {part!r} is missing; is this another system's model?")
         node = node[part]
     return np.asarray(node)
 
@@ -110,12 +111,12 @@ def check_fit(found: Mapping[str, tuple[int, ...]], table: Collection[Entry]) ->
         return
     wrapping = next((key.removesuffix(missing[0]) for key in unexpected if missing and key.endswith(missing[0])), "")
     if wrapping and all(wrapping + key in found for key in needed):
-        raise ValueError(f"every name in the state dict begins with {wrapping!r}; take that away and it fits the model")
+        raise UserError(f"every name in the state dict begins with {wrapping!r}; take that away and it fits the model")
     free = sorted(known.keys() - found.keys())
     lines = _lines("missing {key} {shape}{more}", missing, known, lambda key: _near(key, unexpected, found))
     lines += _lines("unexpected {key} {shape}{more}", unexpected, found, lambda key: _near(key, free, known))
     lines += _lines("{key} has shape {shape}{more}", wrong, found, lambda key: f", expected {known[key]}")
-    raise ValueError(
+    raise UserError(
         f"the state dict does not fit the model: {len(missing)} missing, {len(unexpected)} unexpected, {len(wrong)} of "
         "another shape. Compare the config's sizes with the checkpoint's:\n  " + "\n  ".join(lines)
     )

@@ -18,6 +18,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from motiongpt3_jax.errors import UserError
+
 DTYPES = {
     "BFloat16Storage": jnp.bfloat16,
     "BoolStorage": np.bool_,
@@ -150,7 +152,7 @@ def read_archive(path: Path) -> tuple[Any, Callable[[Tensor], np.ndarray]]:
     The numbers are mapped from the file, which must stay as it is; those that nobody looks at are never read.
 
     Raises:
-      ValueError: the file is damaged, or not one that PyTorch writes; says which.
+      UserError: the file is damaged, or not one that PyTorch writes; says which.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -158,15 +160,15 @@ def read_archive(path: Path) -> tuple[Any, Callable[[Tensor], np.ndarray]]:
             folder = next((name[:-8] for name in records if name.endswith("/data.pkl")), None)
             names = [f"{folder}{name}" for name in ("data.pkl", "byteorder")]
             if any(records[name].compress_type != zipfile.ZIP_STORED for name in names if name in records):
-                raise ValueError("its records are compressed, which PyTorch never does")  # they could fill the memory
+                raise UserError("its records are compressed, which PyTorch never does")  # they could fill the memory
             pickled, order = (archive.read(name) if name in records else b"" for name in names)
     except Exception as error:  # a damaged archive fails in any way
         why = f"{type(error).__name__}: {error}"
-        raise ValueError(f"'{path}' is damaged or incomplete ({why}); copy or download it anew") from None
+        raise UserError(f"'{path}' is damaged or incomplete ({why}); copy or download it anew") from None
     if folder is None:
-        raise ValueError(f"'{path}' is a zip archive and no checkpoint: there is no data.pkl in it")
+        raise UserError(f"'{path}' is a zip archive and no checkpoint: there is no data.pkl in it")
     if order not in (b"", b"little"):
-        raise ValueError(f"'{path}' was written on a big-endian machine; write it anew on another one")
+        raise UserError(f"'{path}' was written on a big-endian machine; write it anew on another one")
     content = _load(path, pickled)
     buffer = np.asarray(np.memmap(path, np.uint8, "r"))
 
@@ -174,7 +176,7 @@ def read_archive(path: Path) -> tuple[Any, Callable[[Tensor], np.ndarray]]:
         entry = records.get(f"{folder}data/{tensor.storage.key}")
         wanted = tensor.storage.count * tensor.storage.dtype.itemsize
         if entry is None or entry.compress_type != zipfile.ZIP_STORED or entry.file_size != wanted:
-            raise ValueError(f"'{path}' is damaged: it lacks the numbers of storage {tensor.storage.key}")
+            raise UserError(f"'{path}' is damaged: it lacks the numbers of storage {tensor.storage.key}")
         # A local header: 26 bytes, the lengths of the name and of what pads it, name and padding, then the content.
         header = buffer[entry.header_offset + 26 : entry.header_offset + 30].view("<u2")
         first = entry.header_offset + 30 + int(header.sum())
@@ -187,7 +189,7 @@ def _load(path: Path, pickled: bytes) -> Any:
     try:
         return Unpickler(io.BytesIO(pickled), encoding="utf-8").load()
     except Exception as error:  # what is no checkpoint's pickle fails in any way
-        raise ValueError(
+        raise UserError(
             f"'{path}' cannot be read: its data.pkl is damaged, or holds more than tensors and plain values "
             f"({type(error).__name__}: {error})"
         ) from None
@@ -203,7 +205,7 @@ def _strided(flat: np.ndarray, tensor: Tensor, path: Path) -> np.ndarray:
     last = tensor.start + sum((n - 1) * stride for n, stride in zip(tensor.shape, steps))
     # A small storage under large strides of 0 would become an array of any size.
     if not 0 < count <= len(flat) or last >= len(flat) or len(tensor.shape) > MOST_AXES:
-        raise ValueError(f"'{path}' is damaged: a tensor of shape {tensor.shape} does not fit its storage")
+        raise UserError(f"'{path}' is damaged: a tensor of shape {tensor.shape} does not fit its storage")
     strides = tuple(stride * flat.itemsize for stride in steps)
     found = np.lib.stride_tricks.as_strided(flat[tensor.start :], tensor.shape, strides, writeable=False)
     return np.ascontiguousarray(found).reshape(tensor.shape)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.interop.gpt2 import UNUSED
 from motiongpt3_jax.interop.official import IGNORED
 
@@ -65,7 +66,7 @@ def recognised(state: Mapping[str, np.ndarray]) -> Found:
     text encoder) are left out.
 
     Raises:
-      ValueError: it is no model that is known.
+      UserError: it is no model that is known.
     """
     _refuse_others(state)
     wrapping = next((name.partition(LANGUAGE)[0] for name in state if LANGUAGE in name), None)
@@ -79,20 +80,20 @@ def recognised(state: Mapping[str, np.ndarray]) -> Found:
     tensors = {name.removeprefix("transformer."): x for name, x in state.items() if not UNUSED.search(name)}
     if "wte.weight" in tensors:
         return Found("text", tensors)
-    raise ValueError(
+    raise UserError(
         f"the tensors ({', '.join(list(state)[:3])} ...) are of no known model: a MotionGPT3 has {LANGUAGE}*, a "
         "motion VAE *.skel_embedding.weight, a GPT-2 wte.weight"
     )
 
 
 def _refuse_others(state: Iterable[str]) -> None:
-    """Raises ValueError for checkpoints of other models, of which some share names of tensors with one that is read."""
+    """Raises UserError for checkpoints of other models, of which some share names of tensors with one that is read."""
     if any(TRANSFORMER in name or "skel_embedding." in name for name in state):
         return
     for pattern, model in OTHERS.items():
         name = next(filter(re.compile(pattern).search, state), None)
         if name is not None:
-            raise ValueError(
+            raise UserError(
                 f"the tensors ({name} ...) are those of {model}, another model, which is not read here: give a "
                 "checkpoint of MotionGPT3, MLD's motion VAE or a GPT-2"
             )
@@ -102,7 +103,7 @@ def sizes_of(found: Found) -> Sizes:
     """What the shapes say; which layers share attention, and most numbers of heads, they do not.
 
     Raises:
-      ValueError: a tensor that tells a size is missing, or has another number of axes.
+      UserError: a tensor that tells a size is missing, or has another number of axes.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in found.tensors.items()}
     if found.kind == "vae":
@@ -150,7 +151,7 @@ def _count(shapes: Iterable[str], pattern: str) -> int:
 def _shape(shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
     if len(shapes.get(name, ())) != axes:
         what = f"has shape {shapes[name]}, expected {axes} axes" if name in shapes else "is missing"
-        raise ValueError(f"the sizes of the model cannot be told: {name} {what}")
+        raise UserError(f"the sizes of the model cannot be told: {name} {what}")
     if 0 in shapes[name]:
-        raise ValueError(f"the sizes of the model cannot be told: {name} is empty, its shape is {shapes[name]}")
+        raise UserError(f"the sizes of the model cannot be told: {name} is empty, its shape is {shapes[name]}")
     return shapes[name]

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from motiongpt3_jax import hub
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import resolve_model
 from motiongpt3_jax.interop.checkpoint_files import SUFFIXES
 
@@ -22,7 +23,7 @@ def find_source(name: str) -> Path:
 
     Raises:
       FileNotFoundError: there is no such thing.
-      ValueError: a folder holds no checkpoint, or several.
+      UserError: a folder holds no checkpoint, or several.
     """
     path = Path(os.path.expanduser(name))
     inside = re.fullmatch(r"([\w-][\w.-]*/[\w.-]+)/(.+)", name)
@@ -31,7 +32,7 @@ def find_source(name: str) -> Path:
     folder = resolve_model(name)
     if folder.is_file():
         if folder.name == WEIGHTS and is_ours(folder.parent):
-            raise ValueError(
+            raise UserError(
                 f"--from {name}: these are the weights of one of our models; give its folder {folder.parent}"
             )
         return folder
@@ -62,7 +63,7 @@ def is_ours(folder: Path) -> bool:
 def _only(name: str, files: list[str]) -> str:
     if len(files) != 1:
         found = f"several: {', '.join(files)}; name one, as {name}/{files[0]}" if files else "none"
-        raise ValueError(f"--from {name}: of checkpoints ({', '.join(SUFFIXES)}) it has {found}")
+        raise UserError(f"--from {name}: of checkpoints ({', '.join(SUFFIXES)}) it has {found}")
     return files[0]
 
 

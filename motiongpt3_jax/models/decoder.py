@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.dropout import Dropout
 from motiongpt3_jax.models.streams import Memory, Stream, put, visible
 
@@ -68,12 +69,12 @@ class DecoderConfig:
 
     def __post_init__(self) -> None:
         if len(self.shared) != self.layers:
-            raise ValueError(
+            raise UserError(
                 f"{len(self.shared)} entries say which of {self.layers} layers share attention; give one each"
             )
         names = [stream.name for stream in self.streams]
         if len(set(names)) != len(names) or not names:
-            raise ValueError(f"the decoder's streams are named {names}; give at least one, each another name")
+            raise UserError(f"the decoder's streams are named {names}; give at least one, each another name")
 
 
 def unconstrained(name: str, x: Array) -> Array:
@@ -276,14 +277,14 @@ def check_streams(config: DecoderConfig, streams: Mapping[str, Stream]) -> None:
     """Refuses streams that the decoder does not have, or of another width.
 
     Raises:
-      ValueError: what they are, and what the decoder has.
+      UserError: what they are, and what the decoder has.
     """
     known = {stream.name: stream.width for stream in config.streams}
     if not streams or not streams.keys() <= known.keys():
-        raise ValueError(f"the decoder was given the streams {sorted(streams)}; it has {sorted(known)}")
+        raise UserError(f"the decoder was given the streams {sorted(streams)}; it has {sorted(known)}")
     for name, stream in streams.items():
         if stream.embeddings.shape[-1] != known[name]:
-            raise ValueError(
+            raise UserError(
                 f"stream {name!r} is {stream.embeddings.shape[-1]} wide; the decoder's is {known[name]} wide"
             )
 

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Bool, Float, Int
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.decoder import Decoder, FinalNorm, Layer, Positions, check_streams, visibility
 from motiongpt3_jax.models.streams import Memory, Stream, marked
 
@@ -52,12 +53,12 @@ def further(
       only: slots of a memory that each query may see at most.
 
     Raises:
-      ValueError: a stream is not the decoder's, or has no memory.
+      UserError: a stream is not the decoder's, or has no memory.
     """
     config = decoder.config
     check_streams(config, streams)
     if memory is not None and not streams.keys() <= memory.keys():
-        raise ValueError(f"a memory of {sorted(memory)} was given with streams {sorted(streams)}; each needs its own")
+        raise UserError(f"a memory of {sorted(memory)} was given with streams {sorted(streams)}; each needs its own")
     known = streams
     if memory is not None:
         known = {**memory, **{name: marked(memory[name], stream, write_at) for name, stream in streams.items()}}

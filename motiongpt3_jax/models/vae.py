@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.attention import EPS, PostNormLayer
 from motiongpt3_jax.models.dense import linear
 
@@ -43,11 +44,9 @@ class VaeConfig:
 
     def __post_init__(self) -> None:
         if self.layers % 2 == 0:
-            raise ValueError(
-                f"the VAE has {self.layers} layers; it needs an odd number, one in the middle of the skips"
-            )
+            raise UserError(f"the VAE has {self.layers} layers; it needs an odd number, one in the middle of the skips")
         if self.width % self.heads:
-            raise ValueError(f"the VAE's width {self.width} is not a multiple of its {self.heads} heads")
+            raise UserError(f"the VAE's width {self.width} is not a multiple of its {self.heads} heads")
 
 
 class _InputBlock(nn.Module):
@@ -147,7 +146,7 @@ class MotionVae(nn.Module):
           deterministic: no dropout.
 
         Raises:
-          ValueError: the clips are longer than the position table allows.
+          UserError: the clips are longer than the position table allows.
         """
         batch, length = features.shape[:2]
         self._check(length, self.config.longest_read)
@@ -175,7 +174,7 @@ class MotionVae(nn.Module):
           deterministic: no dropout.
 
         Raises:
-          ValueError: `length` is longer than the position table allows.
+          UserError: `length` is longer than the position table allows.
         """
         self._check(length, self.config.max_frames)
         queries = self.decoder_positions[:length].astype(self.config.dtype)
@@ -186,7 +185,7 @@ class MotionVae(nn.Module):
 
     def _check(self, length: int, most: int) -> None:
         if not 1 <= length <= most:
-            raise ValueError(f"a clip of {length} frames does not fit the motion VAE; use 1 to {most} frames")
+            raise UserError(f"a clip of {length} frames does not fit the motion VAE; use 1 to {most} frames")
 
     def __call__(
         self, features: Float[Array, "batch frames features"], frames: Int[Array, "batch"]

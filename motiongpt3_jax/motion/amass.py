@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import rotations
 from motiongpt3_jax.motion.fitting import Fitted, fit, posed
 from motiongpt3_jax.motion.motion import Motion
@@ -48,7 +49,7 @@ def write_amass(path: str | Path, motion: Motion) -> list[Path]:
       The files.
 
     Raises:
-      ValueError: another ending, another skeleton than HumanML3D's, or a motion that such a file cannot hold.
+      UserError: another ending, another skeleton than HumanML3D's, or a motion that such a file cannot hold.
     """
     paths = one_each(path, EXTENSION, motion.persons)
     check_exportable(path, motion)
@@ -89,24 +90,24 @@ def read_amass(content: Mapping[str, np.ndarray], what: str, file_fps: float | N
       file_fps: frames in a second where the file does not say.
 
     Raises:
-      ValueError: the file comes without bones, or its arrays have other shapes or values that are not finite.
+      UserError: the file comes without bones, or its arrays have other shapes or values that are not finite.
     """
     if "offsets" not in content:
-        raise ValueError(
+        raise UserError(
             f"{what} is a file of AMASS: it has rotations for a body model and no bones; pose SMPL-H by its 'poses', "
             "'betas' and 'trans', and save the model's first 22 joints, y up, as 'joints' (frames, 22, 3)."
         )
     poses, trans = _checked(content["poses"], "poses", what), _checked(content["trans"], "trans", what)
     offsets = _checked(content["offsets"], "offsets", what)
     if poses.ndim != 2 or poses.shape[1] < _BODY or trans.shape != (len(poses), 3) or offsets.shape != (22, 3):
-        raise ValueError(
+        raise UserError(
             f"{what} has poses of shape {poses.shape}, trans {trans.shape} and offsets {offsets.shape}; expected "
             f"(frames, {_NUMBERS}), (frames, 3) and (22, 3)."
         )
     rates = [content[key] for key in ("mocap_framerate", "mocap_frame_rate") if key in content]
     fps = _checked(rates[0], "mocap_framerate", what) if rates else np.array(file_fps or HUMANML3D.fps)
     if fps.size != 1:
-        raise ValueError(f"{what} has a mocap_framerate of shape {fps.shape}; expected one number.")
+        raise UserError(f"{what} has a mocap_framerate of shape {fps.shape}; expected one number.")
     local = rotations.from_axis_angle(poses[:, :_BODY].reshape(len(poses), 22, 3))
     joints = posed(Fitted(offsets, local, trans + offsets[0]))
     return Motion(rotations.rotate(rotations.inverse(_Z_UP), joints)[None], fps.item())
@@ -114,5 +115,5 @@ def read_amass(content: Mapping[str, np.ndarray], what: str, file_fps: float | N
 
 def _checked(array: np.ndarray, name: str, what: str) -> Float[np.ndarray, "..."]:
     if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
-        raise ValueError(f"{what} has '{name}' with values that are no finite numbers; write it anew.")
+        raise UserError(f"{what} has '{name}' with values that are no finite numbers; write it anew.")
     return array.astype(np.float64)

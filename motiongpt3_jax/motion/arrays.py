@@ -19,6 +19,7 @@ from typing import BinaryIO, NamedTuple, Self
 import numpy as np
 from numpy.lib import format as npy
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.lfs import FETCH_IT, IS_POINTER, POINTERS
 
 MOST_BYTES = 1 << 29
@@ -44,7 +45,7 @@ _OF_RESULTS = (
 )
 
 
-class UnreadableArrayError(ValueError):
+class UnreadableArrayError(UserError):
     """An array that is not read.
 
     Attributes:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.placing import Stance, moved, stances
 from motiongpt3_jax.motion.seams import bone_lengths, with_lengths
 from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
@@ -25,11 +26,11 @@ def blended(parts: Sequence[Joints], frames: int, overlap: int, skeleton: Skelet
       skeleton: which joints these are.
 
     Raises:
-      ValueError: the parts are too short for so many frames.
+      UserError: the parts are too short for so many frames.
     """
     spare = sum(len(part) for part in parts) - overlap * (len(parts) - 1) - frames
     if spare < 0 or min(len(part) for part in parts) < overlap:
-        raise ValueError(f"parts of {[len(part) for part in parts]} frames do not make {frames}")
+        raise UserError(f"parts of {[len(part) for part in parts]} frames do not make {frames}")
     whole = np.asarray(parts[0], np.float64)
     lengths = bone_lengths(whole, skeleton).mean(axis=0)
     skip = spare // max(len(parts) - 1, 1)

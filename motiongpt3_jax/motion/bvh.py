@@ -40,7 +40,7 @@ def write_bvh(path: str | Path, motion: Motion) -> list[Path]:
       The files.
 
     Raises:
-      ValueError: another ending, or a motion that such a file cannot hold.
+      UserError: another ending, or a motion that such a file cannot hold.
     """
     paths = one_each(path, ".bvh", motion.persons)
     check_exportable(path, motion)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import rotations
 from motiongpt3_jax.motion.bvh_text import Tree, parse_bvh
 from motiongpt3_jax.motion.joint_mapping import load_mapping, turned_upright
@@ -42,7 +43,7 @@ def read_bvh(
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is no BVH file, is cut off, or lacks joints; the message says where and what to do.
+      UserError: it is no BVH file, is cut off, or lacks joints; the message says where and what to do.
     """
     path, what = Path(path), f"motion '{path}'"
     if not path.is_file():
@@ -55,7 +56,7 @@ def read_bvh(
         samples = joints[np.unique(np.linspace(0, len(joints) - 1, SAMPLES).astype(int))]
         try:
             weights, said = match_joints(JointTree(tuple(tree.names), tuple(tree.parents), samples), mapping, what)
-        except ValueError as error:
+        except UserError as error:
             errors.append(error)
             notes.append(f"'{tree.names[0]}' is no body and is left out")
             continue
@@ -70,8 +71,8 @@ def read_bvh(
     else:
         try:
             metres, said = likeliest_unit(joints)
-        except ValueError as error:
-            raise ValueError(f"{what}: {error}") from None
+        except UserError as error:
+            raise UserError(f"{what}: {error}") from None
         joints, notes = joints * metres, [*notes, said]
     up = mapping.get("up") or vertical_axis(joints, rests[0])
     motion = Motion(turned_upright(joints, up, mapping.get("mirrored", False)), bvh.fps)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.foreign import foreign_content
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 
@@ -85,13 +86,13 @@ def parse_bvh(path: Path, what: str) -> Bvh:
       what: how errors call it.
 
     Raises:
-      ValueError: it is no BVH file or is damaged; the message says where and what to do.
+      UserError: it is no BVH file or is damaged; the message says where and what to do.
     """
     text = _decoded(path.read_bytes(), what)
     start = _START.search(text)
     if not start:
         begins = f"begins with {text.strip()[:40]!r}" if text.strip() else "is empty"
-        raise ValueError(f"{what} has no line HIERARCHY, so it is no BVH file; it {begins}: export it as BVH.")
+        raise UserError(f"{what} has no line HIERARCHY, so it is no BVH file; it {begins}: export it as BVH.")
     skipped = text[: start.start()].strip()
     notes = [f"{len(skipped.splitlines())} lines before HIERARCHY are skipped"] if skipped else []
     trees, end = _hierarchy(text, start.end(), what)
@@ -107,7 +108,7 @@ def _decoded(content: bytes, what: str) -> str:
     refuse_lfs_pointer(content[:64], what)
     foreign = foreign_content(content)
     if foreign:
-        raise ValueError(f"{what} is {foreign} under the name .bvh, not a BVH file; export it as BVH.")
+        raise UserError(f"{what} is {foreign} under the name .bvh, not a BVH file; export it as BVH.")
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16", errors="replace")
     if b"\0" in content[:2]:
@@ -125,11 +126,11 @@ def _hierarchy(text: str, at: int, what: str) -> tuple[list[Tree], int]:
             continue
         if piece["motion"]:
             if open_joints or not trees:
-                raise ValueError(f"{what}: {'a brace is not closed' if trees else 'no ROOT stands'} before MOTION.")
+                raise UserError(f"{what}: {'a brace is not closed' if trees else 'no ROOT stands'} before MOTION.")
             return trees, at
         if piece["joint"] or piece["end"]:
             if (not open_joints) != ((piece["joint"] or "").upper() == "ROOT"):
-                raise ValueError(f"{what}, line {_line(text, at)}: a ROOT stands inside another, or a JOINT outside.")
+                raise UserError(f"{what}, line {_line(text, at)}: a ROOT stands inside another, or a JOINT outside.")
             if not open_joints:
                 trees.append(Tree())
             tree = trees[-1]
@@ -144,7 +145,7 @@ def _hierarchy(text: str, at: int, what: str) -> tuple[list[Tree], int]:
         elif piece["offset"]:
             offset = tuple(float(number) for number in piece["offset"].split())
             if max(map(abs, offset)) > LARGEST:
-                raise ValueError(f"{what}, line {_line(text, at)}: an OFFSET is too large for a number.")
+                raise UserError(f"{what}, line {_line(text, at)}: an OFFSET is too large for a number.")
             trees[-1].offsets[open_joints[-1]] = offset
         elif piece["close"]:
             open_joints.pop()
@@ -157,22 +158,22 @@ def _channels(piece: re.Match[str], text: str, what: str) -> tuple[str, ...]:
     channels = tuple(channel.lower() for channel in piece["channels"].split())
     if len(channels) != int(piece["count"][:9]):
         found = text[piece.end() : piece.end() + 60].split()
-        raise ValueError(
+        raise UserError(
             f"{what}, line {_line(text, piece.end())}: {piece['count'][:9]} channels are promised and {len(channels)} "
             f"named; after them stands {found[0] if found else ''!r}. Channels are Xposition, Xrotation and so on."
         )
     return channels
 
 
-def _not_understood(text: str, at: int, what: str) -> ValueError:
+def _not_understood(text: str, at: int, what: str) -> UserError:
     """Says where the hierarchy is not understood, and why where this can be seen."""
     rest = text[at:].lstrip()
     if not rest:
-        return ValueError(f"{what} ends before its MOTION part; it is cut off: copy or export it again.")
+        return UserError(f"{what} ends before its MOTION part; it is cut off: copy or export it again.")
     line, words = _line(text, len(text) - len(rest)), rest.splitlines()[0][:60]
     if words.upper().startswith("OFFSET") and _COMMA.search(words):
-        return ValueError(f"{what}, line {line}: {words!r} {_COMMAS}")
-    return ValueError(
+        return UserError(f"{what}, line {line}: {words!r} {_COMMAS}")
+    return UserError(
         f"{what}, line {line}: {words!r} was not understood; expected ROOT, JOINT, End Site, OFFSET with three "
         "numbers, CHANNELS with as many names as it says, braces around each joint, then MOTION."
     )
@@ -190,27 +191,25 @@ def _frames(
     """The rows of numbers, frames in a second, and sentences on what was guessed."""
     timing = _TIMING.match(text, at)
     if not timing:
-        raise ValueError(
-            f"{what}, line {_line(text, at)}: expected 'Frames: N' and 'Frame Time: SECONDS' after MOTION."
-        )
+        raise UserError(f"{what}, line {_line(text, at)}: expected 'Frames: N' and 'Frame Time: SECONDS' after MOTION.")
     numbers = text[timing.end() :].split()
     try:
         values = np.array(numbers, np.float64)
     except ValueError:
         bad = next(number for number in numbers if not re.fullmatch(_NUMBER, number, re.IGNORECASE))
         where = f"{what}, line {_line(text, text.index(bad, timing.end()))}: {bad[:40]!r}"
-        raise ValueError(f"{where} {_COMMAS}" if "," in bad else f"{where} is no number.") from None
+        raise UserError(f"{where} {_COMMAS}" if "," in bad else f"{where} is no number.") from None
     fps, notes = _rate(timing["time"], what)
     frames, rest = divmod(len(values), max(channels, 1))
     promised = timing["frames"].lstrip("0") or "0"
     if not frames or not channels or rest:
-        raise ValueError(
+        raise UserError(
             f"{what} promises {promised[:20]} frames of {channels} numbers and holds {len(values)} numbers, which "
             f"is {frames} frames and {rest} numbers; it is cut off or damaged: copy or export it again."
         )
     bad = np.flatnonzero(~(np.abs(values) <= LARGEST))
     if len(bad):
-        raise ValueError(
+        raise UserError(
             f"{what} has numbers that are not finite or too large, the first in frame {bad[0] // channels}; drop "
             "these frames first."
         )
@@ -227,7 +226,7 @@ def _rate(time: str, what: str) -> tuple[float, list[str]]:
         seconds = 0.0
     if not 1 / FASTEST <= seconds < np.inf:
         commas = " (with a point, not a comma)" if "," in time else ""
-        raise ValueError(
+        raise UserError(
             f"{what} has the frame time {time[:40]!r}; expected the seconds of a frame{commas}, such as 0.0333333."
         )
     if seconds >= SLOWEST_FRAME:
@@ -245,7 +244,7 @@ def _meant_rate(seconds: float, time: str, what: str) -> tuple[float, list[str]]
         rate = min(USUAL_RATES, key=lambda usual: abs(read / usual - 1))
         if abs(read / rate - 1) < near:
             return float(rate), [f"the frame time {time} is taken for {unit}: no frame lasts {seconds:g} s"]
-    raise ValueError(f"{what} has the frame time {time[:40]!r}; expected the seconds of a frame, such as 0.0333333.")
+    raise UserError(f"{what} has the frame time {time[:40]!r}; expected the seconds of a frame, such as 0.0333333.")
 
 
 def _line(text: str, at: int) -> int:

@@ -18,6 +18,7 @@ have shape (..., frames, joints, 3), y up, in metres. All compute in the precisi
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import rotations
 from motiongpt3_jax.motion.canonical import canonicalise
 from motiongpt3_jax.motion.kinematics import Headings, Joints, Offsets, bone_rotations
@@ -37,7 +38,7 @@ def joints_to_features(
       offsets: bones of the target body, see `Skeleton.offsets`; without them the motion keeps its proportions.
 
     Raises:
-      ValueError: wrong shape, or fewer than two frames.
+      UserError: wrong shape, or fewer than two frames.
     """
     joints = _checked(joints, skeleton)
     return canonical_to_features(canonicalise(joints, skeleton, offsets), skeleton)
@@ -49,7 +50,7 @@ def canonical_to_features(
     """The features of a motion that has the right proportions, place and heading already.
 
     Raises:
-      ValueError: wrong shape, or fewer than two frames.
+      UserError: wrong shape, or fewer than two frames.
     """
     joints = _checked(joints, skeleton)
     contacts = foot_contacts(joints, skeleton)
@@ -106,7 +107,7 @@ def _checked(joints: Joints, skeleton: Skeleton) -> Joints:
     joints = np.asarray(joints, np.float64)
     count = len(skeleton.joints)
     if joints.ndim < 3 or joints.shape[-2:] != (count, 3) or joints.shape[-3] < 2:
-        raise ValueError(
+        raise UserError(
             f"joints have shape {joints.shape}; expected (..., frames, {count}, 3) for the skeleton "
             f"'{skeleton.name}', with at least 2 frames because features hold velocities."
         )

@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.amass import is_amass, read_amass
 from motiongpt3_jax.motion.arrays import Archive, UnreadableArrayError, read_npy
 from motiongpt3_jax.motion.bvh_reader import read_bvh
@@ -93,7 +94,7 @@ def read_motion(
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file holds something else; the message says what and what to do.
+      UserError: the file holds something else; the message says what and what to do.
     """
     path, what = Path(path), f"motion '{path}'"
     suffix = path.suffix.lower()
@@ -101,7 +102,7 @@ def read_motion(
         found = "is a folder" if path.is_dir() else "does not exist"
         raise FileNotFoundError(f"{what} {found}; give the path of a {' or '.join(READABLE)} file.")
     if suffix not in READABLE:
-        raise ValueError(
+        raise UserError(
             f"{what} ends in '{path.suffix}'; expected one of {', '.join(READABLE)}{foreign_remedy(suffix)}"
         )
     with _about(what):
@@ -124,12 +125,12 @@ def save_motion(path: str | os.PathLike[str], motion: Motion) -> None:
     `write_glb` and `write_amass`.
 
     Raises:
-      ValueError: another ending, or an fps that `.npy` cannot hold.
+      UserError: another ending, or an fps that `.npy` cannot hold.
     """
     path = Path(path)
     skeleton = motion.skeleton
     if path.suffix not in (".npy", ".npz"):
-        raise ValueError(f"motion '{path}' ends in '{path.suffix}'; expected one of .npy, .npz.")
+        raise UserError(f"motion '{path}' ends in '{path.suffix}'; expected one of .npy, .npz.")
     check_exportable(path, motion)
     with whole_file(path, path.suffix) as part, open(part, "wb") as file:
         if path.suffix == ".npy":
@@ -160,15 +161,13 @@ def _about(what: str) -> Iterator[None]:
     try:
         yield
     except NormalisedFeaturesError as error:
-        raise ValueError(
-            f"{what} {error.what}; {error.advice}, or give --model RUN, whose statistics do it."
-        ) from error
+        raise UserError(f"{what} {error.what}; {error.advice}, or give --model RUN, whose statistics do it.") from error
     except UnreadableArrayError as error:
-        raise ValueError(f"{what} {error}") from error
-    except ValueError as error:
+        raise UserError(f"{what} {error}") from error
+    except UserError as error:
         if what in str(error):
             raise
-        raise ValueError(f"{what}: {error}") from error
+        raise UserError(f"{what}: {error}") from error
 
 
 def _from_npy(
@@ -188,7 +187,7 @@ def _from_npz(path: Path, what: str, file_fps: float | None) -> tuple[Motion, tu
             motion, note = read_amass(content, what, file_fps), ""
         else:
             found = ", ".join(f"'{name}'" for name in islice(content, 5)) or "nothing"
-            raise ValueError(
+            raise UserError(
                 f"{what} has no array 'joints', only {found}{' ...' * (len(content) > 5)}; expected 'joints' (persons, "
                 "frames, 22, 3) in metres, 'fps', and 'skeleton', the skeleton's name."
             )
@@ -204,7 +203,7 @@ def _padding(left_out: str) -> tuple[str, ...]:
 def _from_joints(content: Archive, what: str, file_fps: float | None) -> tuple[Motion, str]:
     name = content["skeleton"] if "skeleton" in content else np.array(HUMANML3D.name)
     if str(name) not in SKELETONS:
-        raise ValueError(f"{what} has the skeleton '{name}'; known are {', '.join(SKELETONS)}.")
+        raise UserError(f"{what} has the skeleton '{name}'; known are {', '.join(SKELETONS)}.")
     skeleton: Skeleton = SKELETONS[str(name)]
     if "fps" in content:
         file_fps = _one_number(content["fps"], "fps")
@@ -212,7 +211,7 @@ def _from_joints(content: Archive, what: str, file_fps: float | None) -> tuple[M
     joints, note = standard_axes(content["joints"])
     joints = checked_numbers(joints)
     if joints.ndim not in (3, 4) or joints.shape[-2:] != (len(skeleton.joints), 3):
-        raise ValueError(
+        raise UserError(
             f"{what} has joints of shape {joints.shape}; expected (persons, frames, {len(skeleton.joints)}, 3) or "
             f"(frames, {len(skeleton.joints)}, 3) for the skeleton '{name}'.{shape_hint(joints.shape)}"
         )
@@ -223,7 +222,7 @@ def _from_joints(content: Archive, what: str, file_fps: float | None) -> tuple[M
 def _check_rate(fps: float | None, what: str) -> None:
     low, high = RATES
     if fps is not None and not (positive(fps) and low <= fps <= high):
-        raise ValueError(f"{what} has fps {fps!r}; expected {low:g} to {high:,.0f} frames in a second.")
+        raise UserError(f"{what} has fps {fps!r}; expected {low:g} to {high:,.0f} frames in a second.")
 
 
 def _one_number(array: np.ndarray, name: str) -> float:

@@ -61,7 +61,7 @@ def fit(joints: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton = HUMAN
       movable: joints will also be moved, see `local_places`, so every bone points at where its joint really is.
 
     Raises:
-      ValueError: the skeleton has no rest pose.
+      UserError: the skeleton has no rest pose.
     """
     joints, rest = np.asarray(joints, np.float64), rest_of(skeleton)
     bones = joints - joints[:, np.maximum(skeleton.parents, 0)]

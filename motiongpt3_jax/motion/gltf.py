@@ -43,7 +43,7 @@ def write_glb(path: str | Path, motion: Motion) -> None:
       motion: the motion, of any number of persons.
 
     Raises:
-      ValueError: another ending, or a motion that such a file cannot hold.
+      UserError: another ending, or a motion that such a file cannot hold.
     """
     check_exportable(path, motion)
     with whole_file(path, ".glb") as part:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.motion import positive
 from motiongpt3_jax.motion.skeleton import HUMANML3D
@@ -42,7 +43,7 @@ def load_mapping(path: str | os.PathLike[str] | Mapping[str, Any] | None) -> dic
 
     Raises:
       FileNotFoundError: there is none.
-      ValueError: it holds something else.
+      UserError: it holds something else.
     """
     if path is None or isinstance(path, Mapping):
         return checked_mapping(path or {})
@@ -58,7 +59,7 @@ def load_mapping(path: str | os.PathLike[str] | Mapping[str, Any] | None) -> dic
         found = json.loads(str(path) if written else Path(path).read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deep" if isinstance(error, RecursionError) else error
-        raise ValueError(f"{what} is not readable JSON ({reason}).") from None
+        raise UserError(f"{what} is not readable JSON ({reason}).") from None
     return checked_mapping(found, what)
 
 
@@ -66,21 +67,21 @@ def checked_mapping(mapping: Any, what: str = "mapping") -> dict[str, Any]:
     """The same mapping with a tuple of names for each joint.
 
     Raises:
-      ValueError: a key that is no joint of ours, or a value that is no name, two names, unit or axis.
+      UserError: a key that is no joint of ours, or a value that is no name, two names, unit or axis.
     """
     if not isinstance(mapping, Mapping):
-        raise ValueError(f"{what} holds a {type(mapping).__name__}; expected one object from our joints to the file's.")
+        raise UserError(f"{what} holds a {type(mapping).__name__}; expected one object from our joints to the file's.")
     known = (*HUMANML3D.joints, *ABOUT_FILE)
     checked: dict[str, Any] = {}
     for key, value in mapping.items():
         if key not in known:
-            raise ValueError(
+            raise UserError(
                 f"{what} names {reprlib.repr(key)}, which is no joint of ours{near(str(key), known)}: "
                 f"{', '.join(known)}."
             )
         value = (value,) if isinstance(value, str) and key not in ABOUT_FILE else value
         if not _CHECKS.get(key, _is_names)(value):
-            raise ValueError(
+            raise UserError(
                 f"{what} has {reprlib.repr(mapping[key])} for '{key}'; expected a name or two names of the file's "
                 f"joints, for 'unit' the metres in a unit of the file, for 'up' {', '.join(AXES)}, for 'mirrored' true."
             )

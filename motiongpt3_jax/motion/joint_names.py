@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.joint_guess import guess_mapping, mapping_text
 from motiongpt3_jax.motion.joint_mapping import ABOUT_FILE, near
 from motiongpt3_jax.motion.joint_tree import JointTree
@@ -66,14 +67,14 @@ def match_joints(tree: JointTree, mapping: Mapping[str, Any], what: str) -> tupl
       A row of weights for each of our joints, and sentences on joints that the file does not have.
 
     Raises:
-      ValueError: joints were not found; the message offers a mapping to correct.
+      UserError: joints were not found; the message offers a mapping to correct.
     """
     keys = _keys(tree.names)
     found = _by_name(tree, keys) | _by_mapping(tree, mapping, what)
     notes = (*_fill_middle(found, tree, keys), *_fill_ends(found, tree))
     missing = [joint for joint in HUMANML3D.joints if joint not in (*found, *_SPINE, *_COLLARS)]
     if missing:
-        raise ValueError(
+        raise UserError(
             f"{what} has no joint that looks like {', '.join(missing)}; its joints are {_listed(tree.names)}.\n"
             f"{_offer(found, tree, mapping, missing)}"
         )
@@ -128,7 +129,7 @@ def _by_mapping(tree: JointTree, mapping: Mapping[str, Any], what: str) -> dict[
         row = np.zeros(len(names))
         for name in wanted:
             if name not in names and name not in bare:
-                raise ValueError(
+                raise UserError(
                     f"{what} has no joint '{name}', which the mapping gives for {joint}{near(name, names)}; "
                     f"its joints are {_listed(names)}."
                 )

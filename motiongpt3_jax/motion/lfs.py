@@ -3,6 +3,8 @@
 import os
 from os import PathLike
 
+from motiongpt3_jax.errors import UserError
+
 POINTERS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
 """How pointers begin; the second is from before Git LFS had its name."""
 
@@ -12,7 +14,7 @@ FETCH_IT = "fetch it with 'git lfs pull' in the repository that it comes from"
 
 
 def refuse_lfs_pointer(file: str | PathLike[str] | bytes, what: str) -> None:
-    """Raise ValueError where a file is only a Git LFS pointer.
+    """Raise UserError where a file is only a Git LFS pointer.
 
     Args:
       file: its path, which need not exist, or its first 64 bytes or more.
@@ -26,4 +28,4 @@ def refuse_lfs_pointer(file: str | PathLike[str] | bytes, what: str) -> None:
         with open(file, "rb") as opened:
             head = opened.read(64)
     if head.startswith(POINTERS):
-        raise ValueError(f"{what} {IS_POINTER}; {FETCH_IT}, or download the file itself.")
+        raise UserError(f"{what} {IS_POINTER}; {FETCH_IT}, or download the file itself.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
 
 SMPL_JOINTS = {24: "full SMPL", 52: "SMPL-H (AMASS)", 55: "SMPL-X"}
@@ -20,7 +21,7 @@ class Motion:
       skeleton: which joints these are.
 
     Raises:
-      ValueError: the joints have another shape, no frame, another kind of number, or a value that is not finite;
+      UserError: the joints have another shape, no frame, another kind of number, or a value that is not finite;
         or `fps` is not a positive number.
     """
 
@@ -31,11 +32,11 @@ class Motion:
     def __post_init__(self) -> None:
         joints = np.asarray(self.joints)
         if not np.issubdtype(joints.dtype, np.floating):
-            raise ValueError(f"motion joints are of type {joints.dtype}; expected floating point numbers in metres.")
+            raise UserError(f"motion joints are of type {joints.dtype}; expected floating point numbers in metres.")
         object.__setattr__(self, "joints", joints.astype(np.float32, copy=False))
         check_joints(self.joints, self.skeleton, "motion")
         if not positive(self.fps):
-            raise ValueError(f"motion has fps {self.fps!r}; expected a positive number of frames in a second.")
+            raise UserError(f"motion has fps {self.fps!r}; expected a positive number of frames in a second.")
         object.__setattr__(self, "fps", float(self.fps))
 
     @property
@@ -63,19 +64,19 @@ def positive(number: object) -> bool:
 
 
 def check_joints(joints: np.ndarray, skeleton: Skeleton, what: str) -> None:
-    """Raise ValueError unless these are finite joints (persons, frames, joints, 3) of the skeleton."""
+    """Raise UserError unless these are finite joints (persons, frames, joints, 3) of the skeleton."""
     count = len(skeleton.joints)
     if joints.ndim != 4 or joints.shape[2:] != (count, 3):
-        raise ValueError(
+        raise UserError(
             f"{what} has joints of shape {joints.shape}; expected (persons, frames, {count}, 3) "
             f"for the skeleton '{skeleton.name}'.{joints_hint(joints.shape, skeleton)}"
         )
     if 0 in joints.shape:
-        raise ValueError(f"{what} is empty: its joints have shape {joints.shape}; give it at least one frame.")
+        raise UserError(f"{what} is empty: its joints have shape {joints.shape}; give it at least one frame.")
     bad = np.argwhere(~np.isfinite(joints))
     if len(bad):
         person, frame, joint, _ = (int(i) for i in bad[0])
-        raise ValueError(
+        raise UserError(
             f"{what} has {len(bad)} values that are not finite, the first at person {person}, frame {frame}, joint "
             f"{joint} ({skeleton.joints[joint]}); drop or fill these frames first."
         )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
 
 Array = np.ndarray | jax.Array
@@ -34,10 +35,10 @@ def features_to_joints(
     own precision; there the function can be compiled and differentiated.
 
     Raises:
-      ValueError: the last axis has another size than the skeleton's features.
+      UserError: the last axis has another size than the skeleton's features.
     """
     if features.ndim < 2 or features.shape[-1] != skeleton.features:
-        raise ValueError(
+        raise UserError(
             f"features have shape {features.shape}; expected (..., frames, {skeleton.features}) "
             f"for the skeleton '{skeleton.name}'."
         )

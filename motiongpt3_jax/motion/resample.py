@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.motion import Motion, positive
 
 MOST_FRAMES = 1_000_000
@@ -31,7 +32,7 @@ def resample(
         return joints
     last = joints.shape[-3] - 1
     if last * to / fps > MOST_FRAMES:
-        raise ValueError(
+        raise UserError(
             f"{last + 1} frames at {fps:g} a second would become {last * to / fps:.3g} at {to:g}; "
             f"here it is {MOST_FRAMES:,} at most. Is a frame rate wrong?"
         )
@@ -69,14 +70,14 @@ def at_moments(
 def resampled(motion: Motion, fps: float, cubic: bool = True) -> Motion:
     """The motion at `fps` frames in a second, see `resample`."""
     if not positive(fps):
-        raise ValueError(f"cannot resample to fps {fps!r}; expected a positive number of frames in a second.")
+        raise UserError(f"cannot resample to fps {fps!r}; expected a positive number of frames in a second.")
     return replace(motion, joints=resample(motion.joints, motion.fps, fps, cubic), fps=fps)
 
 
 def require_frames(motion: Motion, fps: float, least: int = 2, what: str = "the motion") -> None:
-    """Raise ValueError where fewer than `least` frames are left of a motion at `fps` frames in a second."""
+    """Raise UserError where fewer than `least` frames are left of a motion at `fps` frames in a second."""
     left = int((motion.frames - 1) * fps / motion.fps + 1e-6) + 1
     if left < least:
         frames = "a single frame" if motion.frames == 1 else f"{motion.frames} frames"
         at = "" if motion.fps == fps else f" at {motion.fps:g} a second, which is {left} at the model's {fps:g}"
-        raise ValueError(f"{what} has {frames}{at}; at least {least} are needed: give a longer one.")
+        raise UserError(f"{what} has {frames}{at}; at least {least} are needed: give a longer one.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.skeleton import HUMANML3D, KIT, Skeleton
 
 Vector = tuple[int, int, int]
@@ -98,8 +99,8 @@ def rest_of(skeleton: Skeleton) -> Rest:
     """The rest pose of a skeleton.
 
     Raises:
-      ValueError: it has none.
+      UserError: it has none.
     """
     if skeleton.name not in _RESTS:
-        raise ValueError(f"the skeleton '{skeleton.name}' has no rest pose; known are {', '.join(_RESTS)}.")
+        raise UserError(f"the skeleton '{skeleton.name}' has no rest pose; known are {', '.join(_RESTS)}.")
     return _RESTS[skeleton.name]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.skeleton import HUMANML3D
 
@@ -18,7 +19,7 @@ RATES = (0.25, 10_000.0)
 
 
 def check_exportable(path: str | Path, motion: Motion) -> None:
-    """Raise ValueError where a file of this ending cannot hold the motion, or could not be read again.
+    """Raise UserError where a file of this ending cannot hold the motion, or could not be read again.
 
     Args:
       path: where it would be written.
@@ -27,24 +28,24 @@ def check_exportable(path: str | Path, motion: Motion) -> None:
     path, skeleton = Path(path), motion.skeleton
     name, far = path.name.lower(), float(np.abs(motion.joints).max())
     if name.endswith(".npy") and motion.fps != skeleton.fps:
-        raise ValueError(
+        raise UserError(
             f"motion '{path}' has {motion.fps:g} fps, which .npy cannot hold (readers take {skeleton.fps:g}); "
             "save it as .npz, or resample it first."
         )
     if name.endswith(".amass.npz") and skeleton != HUMANML3D:
-        raise ValueError(
+        raise UserError(
             f"cannot write '{path}': AMASS has SMPL's joints and this motion those of '{skeleton.name}'; "
             "write it as .bvh or .glb."
         )
     if not name.endswith((".bvh", ".glb", ".amass.npz")):
         return
     if far > FARTHEST:
-        raise ValueError(
+        raise UserError(
             f"cannot write '{path}': joints lie {far:.3g} m from the origin, and files of this kind hold "
             f"{FARTHEST:,.0f} m; is the unit wrong? Scale the joints to metres."
         )
     if not RATES[0] <= motion.fps <= RATES[1]:
-        raise ValueError(
+        raise UserError(
             f"cannot write '{path}': {motion.fps:.3g} frames a second are none that readers of such files take; "
             f"resample the motion to a rate from {RATES[0]:g} to {RATES[1]:,.0f}."
         )
@@ -59,7 +60,7 @@ def whole_file(path: str | Path, extension: str) -> Iterator[Path]:
       extension: the ending it must have, e.g. ".gif".
 
     Raises:
-      ValueError: `path` has another ending.
+      UserError: `path` has another ending.
     """
     path = _with_ending(path, extension)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +101,7 @@ def one_each(path: str | Path, extension: str, persons: int) -> list[Path]:
       persons: how many there are.
 
     Raises:
-      ValueError: `path` has another ending.
+      UserError: `path` has another ending.
     """
     path = _with_ending(path, extension)
     if persons == 1:
@@ -112,7 +113,7 @@ def one_each(path: str | Path, extension: str, persons: int) -> list[Path]:
 def _with_ending(path: str | Path, extension: str) -> Path:
     path = Path(path)
     if not path.name.lower().endswith(extension.lower()):
-        raise ValueError(
+        raise UserError(
             f"cannot write '{path}': what is written is a {extension} file; name it '{path.stem}{extension}'."
         )
     return path

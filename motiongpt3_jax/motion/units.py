@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.skeleton import HUMANML3D
 
 UNITS = {
@@ -33,13 +34,13 @@ def likeliest_unit(joints: Float[np.ndarray, "*batch 22 3"]) -> tuple[float, str
       joints: bodies in some unit.
 
     Raises:
-      ValueError: the body has no size.
+      UserError: the body has no size.
     """
     lengths = {part: np.mean([_length(joints, chain) for chain in chains]) for part, (*chains, _) in _PARTS.items()}
     size = float(np.median([lengths[part] / usual for part, (*_, usual) in _PARTS.items()]))
     legs, arms = lengths["legs"], lengths["arms"]
     if size <= 0 or legs <= 0:
-        raise ValueError("the legs have no length; give the right joints with a mapping file.")
+        raise UserError("the legs have no length; give the right joints with a mapping file.")
     fitting = fitting_units(size)
     if not fitting:
         return 1 / size, f"legs of {legs:.3g} fit no usual unit: the body was given the size of a grown-up"

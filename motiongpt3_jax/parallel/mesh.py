@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import jax
 from jax.sharding import AxisType, Mesh
 
+from motiongpt3_jax.errors import UserError
+
 AXES = ("data", "fsdp", "tensor")
 
 
@@ -20,11 +22,11 @@ def make_mesh(
       devices: the devices to use; all of every process when not given.
 
     Raises:
-      ValueError: the axes do not multiply to the number of devices.
+      UserError: the axes do not multiply to the number of devices.
     """
     count = len(devices) if devices is not None else jax.device_count()
     shape = (count // max(fsdp * tensor, 1) if data is None else data, fsdp, tensor)
     if min(shape) < 1 or shape[0] * fsdp * tensor != count:
         given = " x ".join(f"{name} {size}" for name, size in zip(AXES, shape))
-        raise ValueError(f"mesh {given} does not fill {count} devices; choose sizes whose product is {count}.")
+        raise UserError(f"mesh {given} does not fill {count} devices; choose sizes whose product is {count}.")
     return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)

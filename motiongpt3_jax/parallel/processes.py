@@ -12,6 +12,8 @@ from typing import TypeVar
 import jax
 from orbax.checkpoint import multihost
 
+from motiongpt3_jax.errors import UserError
+
 T = TypeVar("T")
 
 PATIENCE = timedelta(hours=12)
@@ -79,7 +81,7 @@ def first_does(what: str, action: Callable[[], T]) -> T | None:
       action: done in the first process.
 
     Raises:
-      ValueError: in the others, when the action failed.
+      UserError: in the others, when the action failed.
     """
     if jax.process_count() == 1:
         return action()
@@ -87,14 +89,14 @@ def first_does(what: str, action: Callable[[], T]) -> T | None:
     if jax.process_index():
         outcome = client.blocking_key_value_get(key, int(PATIENCE.total_seconds() * 1000))
         if outcome != DONE:
-            raise ValueError(f"process 0 could not {what}: {outcome}")
+            raise UserError(f"process 0 could not {what}: {outcome}")
         return None
     outcome = "it was stopped"
     try:
         result = action()
         outcome = DONE
         return result
-    except (ValueError, OSError) as error:
+    except (UserError, OSError) as error:
         outcome = str(error)
         raise
     finally:

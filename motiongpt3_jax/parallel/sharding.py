@@ -11,6 +11,8 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
+from motiongpt3_jax.errors import UserError
+
 Tree = Any
 
 ROWS = P(("data", "fsdp"))
@@ -79,11 +81,11 @@ def local_rows(mesh: Mesh, rows: int) -> list[int]:
     be one interval.
 
     Raises:
-      ValueError: the global rows do not divide over the mesh.
+      UserError: the global rows do not divide over the mesh.
     """
     shards = row_shards(mesh.shape)
     if rows % shards:
-        raise ValueError(
+        raise UserError(
             f"a batch of {rows} rows does not divide over data x fsdp = {shards} devices; "
             f"choose a multiple of {shards} rows."
         )
@@ -100,13 +102,13 @@ def put_batch(mesh: Mesh, batch: Tree, rows: int | None = None) -> Tree:
       rows: rows of the global batch; not given, `batch` has them all.
 
     Raises:
-      ValueError: the global rows do not divide over the mesh, or the batch has others than this process's devices hold.
+      UserError: the global rows do not divide over the mesh, or the batch has others than this process's devices hold.
     """
     given = len(jax.tree.leaves(batch)[0])
     rows = given if rows is None else rows
     here = local_rows(mesh, rows)
     if given != len(here):
-        raise ValueError(
+        raise UserError(
             f"process {jax.process_index()} has {given} rows of a batch of {rows}, and its devices hold {len(here)}; "
             "load the rows that `local_rows` names."
         )

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.interface import Tree, Variables
 from motiongpt3_jax.training.manifest import FORMAT, MANIFEST, Unreadable, damage, read_json, write_manifest
 from motiongpt3_jax.training.partition import merge, split
@@ -153,19 +154,19 @@ class Checkpoints:
         """A checkpoint with the shapes and shardings of the given abstract state and frozen parameters.
 
         Raises:
-          ValueError: the stage trains other parameters than when the checkpoint was written, or its samples came in
+          UserError: the stage trains other parameters than when the checkpoint was written, or its samples came in
             another order.
         """
         items = _items(state, frozen)
         meta = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
         if meta["items"] != sorted(items) or tuple(meta["trainable"]) != self.stage.trainable:
-            raise ValueError(
+            raise UserError(
                 f"{self.folder / str(step)} was written with trainable={meta['trainable']} and {meta['items']}, "
                 f"the stage now has trainable={list(self.stage.trainable)} and {sorted(items)}; "
                 "continue with the old settings or start a new run directory."
             )
         if meta.get("order", 1) != self.order:
-            raise ValueError(
+            raise UserError(
                 f"{self.folder / str(step)} was written when samples came in order {meta.get('order', 1)}, and now "
                 f"they come in order {self.order}; finish the stage with the version of this program that began it, "
                 "or start a new run directory."
@@ -241,12 +242,12 @@ def restore_end(run_dir: str | Path, stage: str) -> Variables:
     """Variables at the end of a finished stage, as numpy arrays, without its moving average.
 
     Raises:
-      ValueError: its last checkpoint is damaged.
+      UserError: its last checkpoint is damaged.
     """
     folder = stage_folder(run_dir, stage) / str(last_step(run_dir, stage))
     wrong = damage(folder)
     if wrong:
-        raise ValueError(
+        raise UserError(
             f"checkpoint {folder} is damaged ({wrong}); the same command sets it aside and trains '{stage}' to its end "
             "from the one before."
         )

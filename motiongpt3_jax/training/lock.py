@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.parallel import first_does
 
 try:
@@ -31,7 +32,7 @@ def only_run(run_dir: str | Path) -> Iterator[None]:
     Of several processes the first one holds it for all. Entered again in the same process, it does nothing.
 
     Raises:
-      ValueError: another process holds it.
+      UserError: another process holds it.
     """
     run_dir = Path(run_dir).resolve()
     if run_dir in _HELD or fcntl is None:
@@ -58,7 +59,7 @@ def _acquire(run_dir: Path) -> None:
         if error.errno in (errno.EACCES, errno.EAGAIN):
             holder = os.read(descriptor, 200).decode(errors="replace").strip()
             os.close(descriptor)
-            raise ValueError(
+            raise UserError(
                 f"{run_dir} is being trained already{f' ({holder})' if holder else ''}; wait for its end, stop it, or "
                 "take another folder."
             ) from None

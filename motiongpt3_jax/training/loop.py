@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 
 from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.parallel import first_does, local_rows, make_mesh, put_batch, shardings
 from motiongpt3_jax.parallel.processes import exit_on_peer_failure
 from motiongpt3_jax.systems.interface import System, Tree, Variables
@@ -82,7 +83,7 @@ def run(
     Raises:
       TrainingInterrupted: a signal asked for the end; the next call with the same arguments continues.
       TrainingDiverged: a loss or gradient was not finite.
-      ValueError: the run directory's checkpoints do not fit the stages, or another process trains there.
+      UserError: the run directory's checkpoints do not fit the stages, or another process trains there.
     """
     run_dir = Path(run_dir).absolute()
     mesh, hooks = mesh or make_mesh(), hooks or Hooks()
@@ -203,9 +204,7 @@ class _Run:
         sums, counts = ({name: pair[i] for name, pair in terms.items()} for i in (0, 1))
         numbers = {"loss": float(weighted(sums, counts, self.stage))} | means(jax.device_get(tally))
         if self.stage.best not in numbers:
-            raise ValueError(
-                f"stage '{self.stage.name}' goes by '{self.stage.best}'; validation has {sorted(numbers)}."
-            )
+            raise UserError(f"stage '{self.stage.name}' goes by '{self.stage.best}'; validation has {sorted(numbers)}.")
         self.log.validation(step, numbers)
         return numbers
 
@@ -247,11 +246,11 @@ def _placed(mesh: Mesh, variables: Variables) -> Variables:
 def _check_order(stages: Sequence[Stage], done: dict[str, int | None], run_dir: Path) -> None:
     """A stage that is not finished has no successor with checkpoints."""
     if len(done) < len(stages):
-        raise ValueError(f"stage names {[stage.name for stage in stages]} repeat; give each its own.")
+        raise UserError(f"stage names {[stage.name for stage in stages]} repeat; give each its own.")
     unfinished = None
     for stage in stages:
         if unfinished and done[stage.name] is not None:
-            raise ValueError(
+            raise UserError(
                 f"{run_dir} has checkpoints of stage '{stage.name}' but stage '{unfinished.name}' before it ends at "
                 f"step {unfinished.steps} and got to {done[unfinished.name] or 0}; restore its old number of steps "
                 "or start a new run directory."

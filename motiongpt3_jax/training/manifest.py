@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from motiongpt3_jax.errors import UserError
+
 MANIFEST = "manifest.json"
 
 FORMAT = 2
@@ -40,7 +42,7 @@ def damage(folder: Path, thorough: bool = True) -> str | None:
       thorough: whether to read all of it; else the sizes of all files and the contents of small ones are compared.
 
     Raises:
-      ValueError: a newer version wrote it.
+      UserError: a newer version wrote it.
     """
     try:
         wrong = _compare(folder, thorough) if (folder / MANIFEST).is_file() else _incomplete(folder)
@@ -50,11 +52,11 @@ def damage(folder: Path, thorough: bool = True) -> str | None:
     except Unreadable as unreadable:
         return str(unreadable)
     if version > FORMAT:
-        raise ValueError(f"checkpoint {folder} has format {version}, and this version reads up to {FORMAT}: update it.")
+        raise UserError(f"checkpoint {folder} has format {version}, and this version reads up to {FORMAT}: update it.")
     return None
 
 
-class Unreadable(ValueError):
+class Unreadable(UserError):
     """A file of a checkpoint that is missing, or is not what it should be."""
 
 

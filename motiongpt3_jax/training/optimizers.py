@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.parallel.sharding import path_name
 from motiongpt3_jax.systems.interface import Tree
 from motiongpt3_jax.training.stage import OptimizerConfig
@@ -43,7 +44,7 @@ def scale_by_rule(config: OptimizerConfig) -> optax.GradientTransformation:
     arXiv 2502.16982, section 2.2). Axes before the last two count layers: each layer's matrix is one.
 
     Raises:
-      ValueError: from `init`, when a pattern matches no trainable matrix.
+      UserError: from `init`, when a pattern matches no trainable matrix.
     """
     adam = optax.scale_by_adam(config.b1, config.b2, config.eps)
     if not config.muon:
@@ -54,10 +55,10 @@ def scale_by_rule(config: OptimizerConfig) -> optax.GradientTransformation:
         for pattern in config.muon:
             matched = [path for path in shapes if re.fullmatch(pattern, path)]
             if not matched:
-                raise ValueError(f"'{pattern}' of `muon` matches no trainable matrix; correct it.")
+                raise UserError(f"'{pattern}' of `muon` matches no trainable matrix; correct it.")
             for path in matched:
                 if len(shapes[path]) < 2:
-                    raise ValueError(
+                    raise UserError(
                         f"'{pattern}' of `muon` matches {path} of shape {shapes[path]}, which is no matrix."
                     )
         return jax.tree.map_with_path(lambda path, _: label(path_name(path)), params)
@@ -90,7 +91,7 @@ def scale_by_group(groups: Sequence[tuple[str, float]]) -> optax.GradientTransfo
     """Multiplies each update with the factor of the first pattern that matches its whole path.
 
     Raises:
-      ValueError: from `init`, when a pattern matches no trainable parameter.
+      UserError: from `init`, when a pattern matches no trainable parameter.
     """
 
     def factor(path: str) -> float:
@@ -100,7 +101,7 @@ def scale_by_group(groups: Sequence[tuple[str, float]]) -> optax.GradientTransfo
         paths = [path_name(path) for path, _ in jax.tree.leaves_with_path(params)]
         for pattern, _ in groups:
             if not any(re.fullmatch(pattern, path) for path in paths):
-                raise ValueError(f"learning-rate group '{pattern}' matches no trainable parameter; correct it.")
+                raise UserError(f"learning-rate group '{pattern}' matches no trainable parameter; correct it.")
         return optax.EmptyState()
 
     def update(updates: Tree, state: optax.EmptyState, params: Tree | None = None) -> tuple[Tree, optax.EmptyState]:

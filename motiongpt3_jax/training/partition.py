@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.interface import Tree
 
 
@@ -18,7 +19,7 @@ def split(params: Tree, patterns: Sequence[str]) -> tuple[Tree, Tree]:
     """(trainable, frozen) parts of a nested dictionary.
 
     Raises:
-      ValueError: a pattern matches no path, or there is none.
+      UserError: a pattern matches no path, or there is none.
     """
     flat = flatten_dict(params, sep="/")
     check(list(flat), patterns)
@@ -33,15 +34,15 @@ def merge(trainable: Tree, frozen: Tree) -> Tree:
 
 
 def check(paths: Sequence[str], patterns: Sequence[str]) -> None:
-    """Raises ValueError with near paths when a pattern matches none of the paths, or when there is no pattern."""
+    """Raises UserError with near paths when a pattern matches none of the paths, or when there is no pattern."""
     if not patterns:
-        raise ValueError("no pattern of trainable parameters is given; name at least one, or '.*' for all.")
+        raise UserError("no pattern of trainable parameters is given; name at least one, or '.*' for all.")
     for pattern in patterns:
         if any(re.fullmatch(pattern, path) for path in paths):
             continue
         below = [path for path in paths if re.match(rf"{pattern}/", path)]
         hint = f"did you mean '{pattern}/.*'" if below else f"near paths are {', '.join(near(pattern, paths))}"
-        raise ValueError(f"pattern '{pattern}' matches the whole path of no parameter; {hint}?".replace(".?", "?"))
+        raise UserError(f"pattern '{pattern}' matches the whole path of no parameter; {hint}?".replace(".?", "?"))
 
 
 def near(pattern: str, paths: Sequence[str]) -> list[str]:

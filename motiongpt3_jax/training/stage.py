@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.interface import Objective
 
 
@@ -39,9 +40,9 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         if self.schedule not in ("constant", "cosine"):
-            raise ValueError(f"unknown schedule '{self.schedule}'; choose 'constant' or 'cosine'.")
+            raise UserError(f"unknown schedule '{self.schedule}'; choose 'constant' or 'cosine'.")
         if self.accumulate < 1:
-            raise ValueError(f"accumulate is {self.accumulate}; it counts micro-batches, so it is at least 1.")
+            raise UserError(f"accumulate is {self.accumulate}; it counts micro-batches, so it is at least 1.")
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,6 @@ class Stage:
     def __post_init__(self) -> None:
         for number in ("steps", "log_every", "checkpoint_every", "keep"):
             if getattr(self, number) < 1:
-                raise ValueError(f"stage '{self.name}': {number} is {getattr(self, number)}; it must be at least 1.")
+                raise UserError(f"stage '{self.name}': {number} is {getattr(self, number)}; it must be at least 1.")
         if "/" in self.name or not self.name:
-            raise ValueError(f"stage name '{self.name}' cannot name a folder; choose one without '/'.")
+            raise UserError(f"stage name '{self.name}' cannot name a folder; choose one without '/'.")

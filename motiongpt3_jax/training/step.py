@@ -9,6 +9,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, UInt32
 
 from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.interface import System, Terms, Tree, Variables
 from motiongpt3_jax.training.optimizers import learning_rate, make_optimizer
 from motiongpt3_jax.training.partition import merge
@@ -101,12 +102,12 @@ def weighted(sums: Mapping[str, Array], counts: Mapping[str, Array], stage: Stag
     """The total: each term's mean times its weight.
 
     Raises:
-      ValueError: the objective does not weigh a term.
+      UserError: the objective does not weigh a term.
     """
     weights = stage.objective.term_weights
     missing = sorted(set(sums) - set(weights))
     if missing:
-        raise ValueError(
+        raise UserError(
             f"loss '{stage.loss}' of stage '{stage.name}' gives {missing}, which its objective does not weigh; "
             f"it weighs {sorted(weights)}."
         )
@@ -116,7 +117,7 @@ def weighted(sums: Mapping[str, Array], counts: Mapping[str, Array], stage: Stag
 
 def _loss(system: System, stage: Stage) -> Callable[..., Terms]:
     if stage.loss not in system.losses:
-        raise ValueError(f"stage '{stage.name}' asks for loss '{stage.loss}'; the system has {sorted(system.losses)}.")
+        raise UserError(f"stage '{stage.name}' asks for loss '{stage.loss}'; the system has {sorted(system.losses)}.")
     return system.losses[stage.loss]
 
 
@@ -168,7 +169,7 @@ def _in_pieces(tree: Tree, pieces: int, rows: int | None = None) -> Tree:
                 return jax.vmap(jax.random.fold_in, (None, 0))(x, jnp.arange(pieces))
             return jnp.broadcast_to(x, (pieces, *x.shape))
         if len(x) % pieces:
-            raise ValueError(f"{len(x)} rows do not divide into accumulate = {pieces} micro-batches; change either.")
+            raise UserError(f"{len(x)} rows do not divide into accumulate = {pieces} micro-batches; change either.")
         return x.reshape(len(x) // pieces, pieces, *x.shape[1:]).swapaxes(0, 1)
 
     return jax.tree.map(deal, tree)

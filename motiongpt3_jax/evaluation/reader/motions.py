@@ -24,7 +24,7 @@ def read(joints: Float[np.ndarray, "frames 22 3"]) -> Reading:
       joints: HumanML3D's 22 joints in metres, y up, 20 fps, anywhere and facing anywhere.
 
     Raises:
-      ValueError: wrong shape.
+      UserError: wrong shape.
     """
     signals = measure(joints)
     if not is_body(joints):

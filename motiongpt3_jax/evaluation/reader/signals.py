@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from motiongpt3_jax.errors import UserError
+
 Frames = Float[np.ndarray, "frames"]
 Sides = Float[np.ndarray, "frames 2"]
 FPS = 20.0
@@ -60,11 +62,11 @@ def measure(joints: Float[np.ndarray, "frames 22 3"]) -> Signals:
     """The signals of a motion in HumanML3D's joints, metres, y up, 20 fps.
 
     Raises:
-      ValueError: wrong shape.
+      UserError: wrong shape.
     """
     joints = np.asarray(joints, np.float64)
     if joints.ndim != 3 or joints.shape[1:] != (22, 3) or len(joints) < 2:
-        raise ValueError(f"joints have shape {joints.shape}; expected (frames, 22, 3) with at least 2 frames.")
+        raise UserError(f"joints have shape {joints.shape}; expected (frames, 22, 3) with at least 2 frames.")
     leg = sum(_length(joints, a, b) for a, b in _LEGS)
     joints = smooth(joints, 0.8) * (2 * ADULT_LEG / max(leg, 1e-6))
     arm = (_length(joints, 16, 18) + _length(joints, 18, 20) + _length(joints, 17, 19) + _length(joints, 19, 21)) / 2

@@ -10,6 +10,7 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image, ImageDraw
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.pictures.camera import framing_camera
 from motiongpt3_jax.motion.pictures.figure import LEFT, RIGHT, Figure, as_figure
@@ -51,7 +52,7 @@ def write_gif(
         front) towards that person's left.
 
     Raises:
-      ValueError: another ending, or a size that shows nothing.
+      UserError: another ending, or a size that shows nothing.
     """
     with whole_file(path, ".gif") as file:
         figure = as_figure(motion)
@@ -82,7 +83,7 @@ def write_mp4(
       view: direction of the camera, as in `write_gif`.
 
     Raises:
-      ValueError: another ending, or a size that shows nothing.
+      UserError: another ending, or a size that shows nothing.
     """
     with whole_file(path, ".mp4") as file:
         figure = as_figure(motion)
@@ -127,10 +128,10 @@ def paint_frames(figure: Figure, caption: str | None, size: int, view: float, st
     """Every `stride`-th frame of a figure as an RGB picture of size x size pixels.
 
     Raises:
-      ValueError: the size is too small to show anything.
+      UserError: the size is too small to show anything.
     """
     if size < SMALLEST:
-        raise ValueError(f"pictures of {size} pixels show nothing; ask for a size of at least {SMALLEST}.")
+        raise UserError(f"pictures of {size} pixels show nothing; ask for a size of at least {SMALLEST}.")
     large = size * OVERSAMPLING
     face = title_face(max(size / 25, 9) * OVERSAMPLING, caption or "")
     rows = wrap(caption or "", face, large * 0.94, lines=3)

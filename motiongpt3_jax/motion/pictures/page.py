@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.pictures.clip import THREE_QUARTERS
 from motiongpt3_jax.motion.pictures.figure import as_figure
@@ -51,11 +52,11 @@ def write_page(path: str | Path, entries: Sequence[Entry | tuple], title: str = 
       title: heading of the page.
 
     Raises:
-      ValueError: another ending, or no entries.
+      UserError: another ending, or no entries.
     """
     entries = [Entry(*entry) for entry in entries]
     if not entries:
-        raise ValueError(f"cannot write '{path}': there are no motions to show; give at least one (caption, motion).")
+        raise UserError(f"cannot write '{path}': there are no motions to show; give at least one (caption, motion).")
     with whole_file(path, ".html") as file:
         colours = [{side: "#" + bytes(colour).hex() for side, colour in body.items()} for body in BODIES]
         data = {

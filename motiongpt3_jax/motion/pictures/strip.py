@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import ImageDraw
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.pictures.camera import Camera, view_axes
 from motiongpt3_jax.motion.pictures.clip import THREE_QUARTERS
@@ -64,10 +65,10 @@ def write_strip(
         front) towards that person's left.
 
     Raises:
-      ValueError: another ending, or fewer than one pose.
+      UserError: another ending, or fewer than one pose.
     """
     if poses < 1:
-        raise ValueError(f"a strip of {poses} poses shows nothing; ask for at least 1.")
+        raise UserError(f"a strip of {poses} poses shows nothing; ask for at least 1.")
     with whole_file(path, ".png") as file:
         figure = as_figure(motion)
         frames = key_frames(figure, poses)
