@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from motiongpt3_jax.commands.arguments import user_path
+from motiongpt3_jax.commands.arguments import integer, user_path
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import Body
 from motiongpt3_jax.motion import Motion, read_motion, resampled
@@ -27,8 +27,10 @@ def add_motions(parser: argparse.ArgumentParser) -> None:
         help="JSON file, or JSON itself, with what is not found out about files: names of a .bvh's joints, 'unit' "
         "(metres in a unit of the file), 'up' (the vertical axis, e.g. \"-y\"), 'mirrored' (true)",
     )
-    parser.add_argument("--start", type=int, help="leave out the frames before this one, counted from 0 in the file")
-    parser.add_argument("--stop", type=int, help="leave out this frame and all after it")
+    parser.add_argument(
+        "--start", type=integer, help="leave out the frames before this one, counted from 0 in the file"
+    )
+    parser.add_argument("--stop", type=integer, help="leave out this frame and all after it")
 
 
 def note_persons(motions: Mapping[str, Motion]) -> None:

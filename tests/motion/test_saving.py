@@ -3,9 +3,9 @@ import resource
 
 import pytest
 
-from motiongpt3_jax.commands.kinds import WRITERS, write_kind
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.saving import one_each, whole_file
+from motiongpt3_jax.motion.write_kind import WRITERS, write_kind
 from tests.motion.samples import dance
 
 

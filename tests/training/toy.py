@@ -87,19 +87,11 @@ class ToyData:
         draws = np.random.default_rng(step)
         shape = (self.rows, 1)
         numbers = np.arange(step * self.rows, (step + 1) * self.rows).reshape(shape)
-        none = np.zeros((self.rows, 0), np.int32)
         return Batch(
             streams={},
-            targets=none,
-            weights=none.astype(np.float32),
             clips=(draws.normal(size=(*shape, self.frames, FEATURES)).astype(np.float32),),
             clip_frames=draws.integers(1, self.frames + 1, shape).astype(np.int32),
             clip_seeds=numbers.astype(np.uint32),
-            inputs=np.zeros((self.rows, 0, 2), np.int32),
-            outputs=np.zeros((self.rows, 0, 1), np.int32),
-            output_clip=none,
-            output_seeds=none.astype(np.uint32),
-            blind=np.zeros(self.rows, np.int32),
             samples=numbers.astype(np.int32),
         )
 

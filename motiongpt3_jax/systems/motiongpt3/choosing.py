@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from motiongpt3_jax.errors import UserError
+
 
 @dataclass(frozen=True)
 class TextOptions:
@@ -42,10 +44,10 @@ class TextOptions:
     def __post_init__(self) -> None:
         for name in ("max_new", "top_k", "beams", "end"):
             if not isinstance(getattr(self, name), Integral):
-                raise ValueError(f"{name} of a text is {getattr(self, name)!r}: give a whole number")
+                raise UserError(f"{name} of a text is {getattr(self, name)!r}: give a whole number")
         for name in ("banned", "stops"):
             if not all(isinstance(number, Integral) for number in getattr(self, name)):
-                raise ValueError(f"{name} of a text is {getattr(self, name)!r}: give whole numbers")
+                raise UserError(f"{name} of a text is {getattr(self, name)!r}: give whole numbers")
         checks = (
             ("max_new", self.max_new >= 1, "write at least 1 token"),
             ("repetition_penalty", 0 < self.repetition_penalty < math.inf, "give a number above 0; 1 is none"),
@@ -65,7 +67,7 @@ class TextOptions:
         )
         for name, holds, advice in checks:
             if not holds:
-                raise ValueError(f"{name} of a text is {getattr(self, name)}: {advice}")
+                raise UserError(f"{name} of a text is {getattr(self, name)}: {advice}")
 
 
 def next_scores(

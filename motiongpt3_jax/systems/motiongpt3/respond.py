@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.diffusion import SAMPLERS, Denoiser, Noise, guided
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import read
 from motiongpt3_jax.systems.interface import Tree, Variables
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, from_language, streams, to_language
@@ -26,6 +27,7 @@ class MotionOptions:
       guidance_scale: 1 switches guidance off (official: 3.0 for the first stage, 7.5 in its demo).
       temperature: factor of the noise of an ancestral step.
       eta: share of fresh noise in a DDIM step; 0 has none, 1 as much as an ancestral step.
+      sample_clips: draw the latents of the motions that are given, as officially, instead of taking their means.
     """
 
     sampler: str = "dpm++"
@@ -33,6 +35,7 @@ class MotionOptions:
     guidance_scale: float = 3.0
     temperature: float = 1.0
     eta: float = 0.0
+    sample_clips: bool = False
 
     def __post_init__(self) -> None:
         checks = (
@@ -45,7 +48,7 @@ class MotionOptions:
         )
         for name, holds, advice in checks:
             if not holds:
-                raise ValueError(f"{name} of a motion is {getattr(self, name)!r}: {advice}")
+                raise UserError(f"{name} of a motion is {getattr(self, name)!r}: {advice}")
 
 
 def understand(
@@ -76,7 +79,7 @@ def read_conditions(
     """
     entering = streams(modules, variables.params, batch, latents)
     hidden, _ = read(modules.decoder, variables.params["decoder"], entering)
-    return conditions(hidden["motion"], batch.outputs[:, :1])[:, 0]
+    return conditions(hidden["motion"], batch.extra["outputs"][:, :1])[:, 0]
 
 
 def sample_latents(
@@ -96,11 +99,11 @@ def sample_latents(
       options: how to sample.
 
     Raises:
-      ValueError: the sampler is one for the other kind of model: diffusion, or rectified flow.
+      UserError: the sampler is one for the other kind of model: diffusion, or rectified flow.
     """
     if (options.sampler == "euler") != modules.config.flow:
         kind = "a rectified flow" if modules.config.flow else "diffusion"
-        raise ValueError(f"sampler {options.sampler!r} does not fit this model, which was trained as {kind}")
+        raise UserError(f"sampler {options.sampler!r} does not fit this model, which was trained as {kind}")
     shape = (len(condition), modules.config.vae.latents, modules.config.vae.width)
     eps = _denoiser(modules, variables.params, condition, options.guidance_scale)
     sampled = SAMPLERS[options.sampler](eps, modules.schedule, noise, shape, options)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.batch import Batch, StreamSlots
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import Memory, Stream, by_layer, further, read, reserve
 from motiongpt3_jax.systems.interface import Tree, Variables
 from motiongpt3_jax.systems.motiongpt3.choosing import (
@@ -45,10 +46,10 @@ def write_text(
       seeds: of the requests, for drawn tokens alone; a text depends on its own row and seed.
 
     Raises:
-      ValueError: tokens are to be drawn, and there are no seeds.
+      UserError: tokens are to be drawn, and there are no seeds.
     """
     if options.temperature and seeds is None:
-        raise ValueError(f"text at temperature {options.temperature} is drawn: give each request a seed")
+        raise UserError(f"text at temperature {options.temperature} is drawn: give each request a seed")
     params, slots = variables.params, batch.streams["text"].ids.shape[1]
     state = _begin(modules, params, batch, options, latents)
     params = {**params, "decoder": by_layer(params["decoder"])}
