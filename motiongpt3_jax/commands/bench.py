@@ -26,7 +26,7 @@ from motiongpt3_jax.commands.check_config import check_config, stages_to_run
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines import procedural
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.evaluation.shown import motions_shown
+from motiongpt3_jax.evaluation.accuracy import motion_accuracy
 from motiongpt3_jax.inference.engine import Engine, make_system
 from motiongpt3_jax.inference.folder import plain
 from motiongpt3_jax.inference.model import Model
@@ -261,7 +261,7 @@ def bench_samplers(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         began = time.perf_counter()
         made = model.generate(sentences, frames=frames, sampler=sampler, steps=steps, guidance_scale=arguments.guidance)
         seconds = time.perf_counter() - began
-        share = motions_shown([motion.joints[0] for motion in made], labels)
+        share = motion_accuracy([motion.joints[0] for motion in made], labels)
         found.append({"sampler": sampler, "steps": steps, "right": share.share_right, "of": len(clips)})
         found[-1] |= {"guidance": arguments.guidance, "seconds": seconds}
         print(f"{steps} {sampler} steps: {share.share_right:.1%} of {len(clips)} sentences shown, {seconds:.1f} s")
