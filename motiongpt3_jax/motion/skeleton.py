@@ -80,7 +80,12 @@ class Skeleton:
         return np.asarray(self.directions, pose.dtype) * lengths
 
 
-_UP, _DOWN, _AHEAD, _LEFT, _RIGHT, _NONE = (0, 1, 0), (0, -1, 0), (0, 0, 1), (1, 0, 0), (-1, 0, 0), (0, 0, 0)
+_UP = (0, 1, 0)
+_DOWN = (0, -1, 0)
+_AHEAD = (0, 0, 1)
+_LEFT = (1, 0, 0)
+_RIGHT = (-1, 0, 0)
+_NONE = (0, 0, 0)
 
 HUMANML3D = Skeleton(
     name="humanml3d",
