@@ -1,4 +1,4 @@
-"""English sentences for moves.
+"""Generate English sentences for moves from templates.
 
 A sentence always names the action and, where the action has them, its direction and its limb; the speed and the count
 it names sometimes.
@@ -112,7 +112,7 @@ PHRASES: dict[tuple[str, str | None], tuple[str, ...]] = {
         *("performs a lunge on {limb} leg", "is lunging with {limb} leg"),
     ),
 }
-"""What is said of an action and direction (None: of any)."""
+"""Phrases of an action and direction (None: of any)."""
 
 PACE = {
     "slowly": ("slowly", "at a slow pace", "unhurriedly"),
@@ -120,10 +120,13 @@ PACE = {
     "quickly": ("quickly", "fast", "at a fast pace", "rapidly"),
 }
 TIMES = {1: ("once",), 2: ("twice", "two times"), 3: ("three times",), 4: ("four times",)}
-SAID = {"slowly": 0.55, "normal": 0.2, "quickly": 0.55}
+
+PACE_RATE = {"slowly": 0.55, "normal": 0.2, "quickly": 0.55}
 """How often a speed is named."""
-COUNTED = 0.6
+
+COUNT_RATE = 0.6
 """How often a count is named."""
+
 LINKS = (
     "{who} {first}, then {second}",
     "{who} {first} and then {second}",
@@ -135,30 +138,31 @@ LINKS = (
 
 def sentence(moves: list[Move], rng: np.random.Generator) -> str:
     """One sentence for one move, or for two in a row."""
-    who = _one(SUBJECTS, rng)
-    said = [_phrase(move, rng) for move in moves]
-    if len(said) == 1:
-        text = f"{who.name} {said[0]}"
+    who = _choose(SUBJECTS, rng)
+    phrases = [_phrase(move, rng) for move in moves]
+    if len(phrases) == 1:
+        text = f"{who.name} {phrases[0]}"
     else:
-        text = _one(LINKS, rng).replace("{who}", who.name).replace("{first}", said[0]).replace("{second}", said[1])
+        text = _choose(LINKS, rng).replace("{who}", who.name).replace("{first}", phrases[0])
+        text = text.replace("{second}", phrases[1])
     return text.replace("{their}", who.their)
 
 
 def _phrase(move: Move, rng: np.random.Generator) -> str:
     phrases = PHRASES.get((move.action, move.direction)) or PHRASES[move.action, None]
-    text = _one(phrases, rng)
+    text = _choose(phrases, rng)
     if move.side:
         # "both" asks for the plural of the one word that follows it.
-        text = _both(text) if move.side == "both" else text.replace("{limb}", _one(LIMB[move.side], rng))
+        text = _both(text) if move.side == "both" else text.replace("{limb}", _choose(LIMB[move.side], rng))
     if "{way}" in text:
         ways = ALONG.get(move.direction) or ASIDE[move.direction]
-        text = text.replace("{way}", _one(ways, rng))
-    if move.speed and rng.random() < SAID[move.speed]:
-        pace = _one(PACE[move.speed], rng)
+        text = text.replace("{way}", _choose(ways, rng))
+    if move.speed and rng.random() < PACE_RATE[move.speed]:
+        pace = _choose(PACE[move.speed], rng)
         before = pace.endswith("ly") and not text.startswith("is ") and rng.random() < 0.4
         text = f"{pace} {text}" if before else f"{text} {pace}"
-    if move.count and rng.random() < COUNTED:
-        text = f"{text} {_one(TIMES[move.count], rng)}"
+    if move.count and rng.random() < COUNT_RATE:
+        text = f"{text} {_choose(TIMES[move.count], rng)}"
     return text
 
 
@@ -168,5 +172,5 @@ def _both(text: str) -> str:
     return " ".join(words).replace("to the side", "to the sides")
 
 
-def _one(choices: tuple, rng: np.random.Generator):
+def _choose(choices: tuple, rng: np.random.Generator):
     return choices[int(rng.random() * len(choices))]

@@ -1,4 +1,4 @@
-"""From moves to joints."""
+"""Animate moves: from their parameters to joints."""
 
 import numpy as np
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from motiongpt3_jax.data_pipelines.procedural.score import Score, Stance, Style,
 
 
 def perform(moves: list[Move], frames: list[int], style: Style, rest: int = 0) -> Float[np.ndarray, "frames 22 3"]:
-    """Joints of some moves in a row, from the origin, facing +z, at 20 fps.
+    """Animate some moves in a row: joints from the origin, facing +z, at 20 fps.
 
     Args:
       moves: what to do.
@@ -24,7 +24,7 @@ def perform(moves: list[Move], frames: list[int], style: Style, rest: int = 0) -
         ACTIONS[move.action].perform(score, move)
         parts.append(score.controls)
         stance = score.stance
-    controls = body.joined(parts)
+    controls = body.concatenate(parts)
     within_reach(controls)
     joints = body.pose(controls)
     return np.concatenate([joints, joints[-1:].repeat(rest, axis=0)]) if rest else joints
