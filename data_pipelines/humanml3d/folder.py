@@ -20,6 +20,7 @@ from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.oddities import oddities
 
 SPLITS = ("train", "val", "test")
+
 FEATURES = "new_joint_vecs"
 """Name of the folder of features."""
 

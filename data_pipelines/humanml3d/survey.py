@@ -12,6 +12,7 @@ from motiongpt3_jax.motion import HUMANML3D
 
 PELVIS = HUMANML3D.joints.index("pelvis")
 NECK = HUMANML3D.joints.index("neck")
+
 LYING = 0.9
 """Share of recordings with a level spine above which y can hardly be up."""
 

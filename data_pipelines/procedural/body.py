@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 HIP = np.array([0.075, -0.075, 0.0])
 """Left hip, seen from the pelvis; the right one is its mirror image."""
+
 SPINE = np.array([[0.0, 0.130, -0.022], [0.0, 0.142, 0.008], [0.0, 0.056, 0.005]])
 NECK = np.array([0.0, 0.217, -0.020])
 COLLAR = np.array([0.072, 0.117, -0.012])
@@ -21,14 +22,22 @@ UPPER_ARM = 0.260
 FOREARM = 0.266
 THIGH = 0.392
 SHIN = 0.428
+
 LEG = THIGH + SHIN
+"""Hip to ankle of a straight leg, metres, as all lengths here."""
+
 SOLE = np.array([0.0, 0.058, -0.131])
 """The ankle, seen from the toes of a flat foot."""
+
 _TOE = np.array([0.0, 0.010, 0.0])
+"""The joint of the toes, seen from the ground below it."""
+
 STANDING = 0.953
 """Height of the pelvis of the standing body: its knees are not quite straight."""
+
 STANCE = 0.095
 """Half the distance between the feet of the standing body."""
+
 TOES_AHEAD = 0.115
 """How far the toes of the standing body are ahead of its pelvis."""
 

@@ -31,6 +31,7 @@ CLIPS = 4000
 """Clips of the data set by default: all splits together."""
 
 SPLITS = ("train", "val", "test")
+
 _SPLIT_OF_TEN = ("train",) * 8 + ("val", "test")
 """Splits of ten clips in a row."""
 

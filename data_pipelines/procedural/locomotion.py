@@ -162,6 +162,8 @@ def march(score: Score, move: Move) -> None:
 
 
 JUMP = {"up": (0.0, 0.0), "forward": (0.0, 0.75), "backward": (0.0, -0.55), "left": (-0.6, 0.0), "right": (0.6, 0.0)}
+"""Metres to the right and ahead in a jump."""
+
 LEAP = 0.34
 """Rise of the pelvis in a jump: higher than gravity allows in so few frames, to be seen."""
 
@@ -179,8 +181,12 @@ def jump(score: Score, move: Move) -> None:
         score.controls.height += size * curve(
             score.t,
             [
-                *((begin, 0), (begin + 0.27 * span, -0.17), (off, 0.05)),
-                *((land, 0.0), (land + 0.09 * span, -0.14), (begin + span, 0)),
+                (begin, 0),
+                (begin + 0.27 * span, -0.17),
+                (off, 0.05),
+                (land, 0.0),
+                (land + 0.09 * span, -0.14),
+                (begin + span, 0),
             ],
         )
         crouch = pulse(score.t, begin, begin + 0.27 * span, begin + 0.27 * span, off)

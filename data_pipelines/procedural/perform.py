@@ -6,7 +6,7 @@ from jaxtyping import Float
 from motiongpt3_jax.data_pipelines.procedural import body
 from motiongpt3_jax.data_pipelines.procedural.actions import ACTIONS
 from motiongpt3_jax.data_pipelines.procedural.move import Move
-from motiongpt3_jax.data_pipelines.procedural.score import Score, Stance, Style, within_reach
+from motiongpt3_jax.data_pipelines.procedural.score import Score, Stance, Style, lower_pelvis
 
 
 def perform(moves: list[Move], frames: list[int], style: Style, rest: int = 0) -> Float[np.ndarray, "frames 22 3"]:
@@ -25,6 +25,6 @@ def perform(moves: list[Move], frames: list[int], style: Style, rest: int = 0) -
         parts.append(score.controls)
         stance = score.stance
     controls = body.concatenate(parts)
-    within_reach(controls)
+    lower_pelvis(controls)
     joints = body.pose(controls)
     return np.concatenate([joints, joints[-1:].repeat(rest, axis=0)]) if rest else joints

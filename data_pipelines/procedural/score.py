@@ -214,7 +214,7 @@ class Score:
         self.controls.trunk[:, 1] -= 0.30 * stride
 
 
-def within_reach(controls: Controls) -> None:
+def lower_pelvis(controls: Controls) -> None:
     """Lower the pelvis where a leg would be too short, which makes the body rise and fall as it walks."""
     _, ankles = body.feet(controls)
     out = body.rotate_ground(body.HIP[0] * body.SIDES, np.zeros(2), controls.heading[:, None])

@@ -42,8 +42,23 @@ _SIDED = {
 _PARTS = {name for names in (*_MIDDLE.values(), *_SIDED.values()) for name in names}
 _SIDES = {"left": "left", "lft": "left", "l": "left", "right": "right", "rgt": "right", "r": "right"}
 _NOISE = {
-    *("joint", "jnt", "bone", "bip", "biped", "mixamorig", "def", "org", "j", "c", "center", "character", "model"),
-    *("m", "mid", "x", "stretch"),
+    "joint",
+    "jnt",
+    "bone",
+    "bip",
+    "biped",
+    "mixamorig",
+    "def",
+    "org",
+    "j",
+    "c",
+    "center",
+    "character",
+    "model",
+    "m",
+    "mid",
+    "x",
+    "stretch",
 }
 
 NAMESAKES = 16
@@ -53,6 +68,7 @@ LISTED = 200
 """Names of a file's joints that a message lists."""
 
 _COLLARS = ("left_collar", "right_collar")
+
 _SPINE = {"spine1": 0.24, "spine2": 0.5, "spine3": 0.62}
 """How far up the way from pelvis to neck SMPL has its spine joints."""
 

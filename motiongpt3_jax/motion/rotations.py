@@ -92,15 +92,13 @@ def from_matrix(matrix: Float[np.ndarray, "*batch 3 3"]) -> Quaternion:
     wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
     xy, xz, yz = m[..., 1, 0] + m[..., 0, 1], m[..., 0, 2] + m[..., 2, 0], m[..., 2, 1] + m[..., 1, 2]
     # Row i is the quaternion times 4 times its own component i; the largest component divides most safely.
-    rows = np.stack(
-        [
-            *(1 + xx + yy + zz, wx, wy, wz),
-            *(wx, 1 + xx - yy - zz, xy, xz),
-            *(wy, xy, 1 - xx + yy - zz, yz),
-            *(wz, xz, yz, 1 - xx - yy + zz),
-        ],
-        axis=-1,
-    ).reshape(*m.shape[:-2], 4, 4)
+    rows = (
+        (1 + xx + yy + zz, wx, wy, wz),
+        (wx, 1 + xx - yy - zz, xy, xz),
+        (wy, xy, 1 - xx + yy - zz, yz),
+        (wz, xz, yz, 1 - xx - yy + zz),
+    )
+    rows = np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
     best = np.argmax(np.diagonal(rows, axis1=-2, axis2=-1), axis=-1)
     q = unit(np.take_along_axis(rows, best[..., None, None], axis=-2)[..., 0, :])
     return np.where(q[..., :1] < 0, -q, q)

@@ -5,6 +5,7 @@ recognises something, so that the arms of a runner are not read as punches.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -225,22 +226,44 @@ def _arms(
     shortest: int,
     name: Callable[[int, int, int], tuple[str, str | None, int | None] | None],
 ) -> Iterator[ActionSegment]:
-    """What each arm does in the stretches in which it is active; both at once is one thing."""
-    each = [[(name(arm, *run), run) for run in runs(active[:, arm], shortest, 1)] for arm in (0, 1)]
-    left, right = ([(what, run) for what, run in arm if what] for arm in each)
-    for what, (first, last) in left:
-        twin = next((one for one in right if one[0] == what and one[1][0] <= last and first <= one[1][1]), None)
+    """Actions of each arm in the stretches in which it is active; what both do at once is one action."""
+    segments: tuple[list[ActionSegment], list[ActionSegment]] = [], []
+    for arm, side in enumerate(SIDES):
+        for first, last in runs(active[:, arm], shortest, 1):
+            gesture = name(arm, first, last)
+            if gesture:
+                action, direction, count = gesture
+                segments[arm].append(ActionSegment(action, direction, side, count, first, last))
+    left, right = segments
+    for segment in left:
+        twin = next((other for other in right if _is_twin(segment, other)), None)
         if twin:
             right.remove(twin)
-            first, last = min(first, twin[1][0]), max(last, twin[1][1])
-        yield ActionSegment(what[0], what[1], "both" if twin else "left", what[2], first, last)
-    for what, (first, last) in right:
-        yield ActionSegment(what[0], what[1], "right", what[2], first, last)
+            start, stop = min(segment.start, twin.start), max(segment.stop, twin.stop)
+            segment = replace(segment, side="both", start=start, stop=stop)
+        yield segment
+    yield from right
+
+
+def _is_twin(left: ActionSegment, right: ActionSegment) -> bool:
+    """Whether both arms do the same at once."""
+    same = (left.action, left.direction, left.count) == (right.action, right.direction, right.count)
+    return same and right.start <= left.stop and left.start <= right.stop
 
 
 RULES: tuple[Callable[[Signals, Free], Iterator[ActionSegment]], ...] = (
-    *(_jumping_jacks, _hops, _jumps, _low, _kicks, _bows),
-    *(_marches, _travels, _turns, _claps, _arm_gestures, _thrusts),
+    _jumping_jacks,
+    _hops,
+    _jumps,
+    _low,
+    _kicks,
+    _bows,
+    _marches,
+    _travels,
+    _turns,
+    _claps,
+    _arm_gestures,
+    _thrusts,
 )
 
 AROUND = {

@@ -9,6 +9,7 @@ from motiongpt3_jax.errors import UserError
 
 Frames = Float[np.ndarray, "frames"]
 Sides = Float[np.ndarray, "frames 2"]
+
 FPS = 20.0
 """Frames in a second of the motions that are measured."""
 

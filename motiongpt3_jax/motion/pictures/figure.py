@@ -7,7 +7,9 @@ from jaxtyping import Float
 
 from motiongpt3_jax.motion.motion import Motion
 
-LEFT, RIGHT, MIDDLE = "left", "right", "middle"
+LEFT = "left"
+RIGHT = "right"
+MIDDLE = "middle"
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ BODIES: tuple[dict[str, Colour], ...] = (
     {LEFT: (240, 164, 66), RIGHT: (92, 176, 222), MIDDLE: (132, 84, 160)},
     {LEFT: (188, 84, 60), RIGHT: (40, 72, 150), MIDDLE: (40, 128, 98)},
 )
+
 BONE = 0.055
 """Thickness of a limb, metres."""
 
