@@ -19,7 +19,7 @@ from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.skeleton import Skeleton
 
 NOTED = 0.005
-"""Metres by which a joint is off before a note tells."""
+"""Metres of position error of a joint from which an export gets a note."""
 
 Persons = Float[np.ndarray, "persons frames joints 3"]
 

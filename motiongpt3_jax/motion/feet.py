@@ -119,7 +119,7 @@ def _rest(joints: Float[np.ndarray, "frames joints 3"], heel: int, toe: int) -> 
 def _contacts(points: Points, body: Points, rest: float, fps: float) -> list[tuple[int, int]]:
     """Contact detection by hysteresis thresholding: (start, stop) in which a joint is low and slow.
 
-    Slow is meant on its own or beside the body.
+    Slow is by itself or relative to the body.
     """
     speed, pace = _speed(points, 0.05, fps), _speed(body, 0.25, fps)
     comes, stays = (

@@ -243,7 +243,7 @@ def set_bone_lengths(
 
 
 def _project_lengths(joints: Joints, lengths: Float[np.ndarray, "frames joints"], skeleton: Skeleton) -> Joints:
-    """Position-based dynamics: one Gauss-Seidel sweep of distance constraints over the bones (Mueller et al. 2007).
+    """Position-based dynamics: one Gauss-Seidel sweep of distance constraints over the bones (Müller et al. 2007).
 
     Both ends of a bone give way, so that a bent limb can stretch out.
     """
