@@ -67,11 +67,11 @@ class Folder:
         return self.motions == FEATURES
 
     def motion_file(self, name: str) -> str:
-        """Where a motion lies, from the root."""
+        """Path of a motion, from the root."""
         return f"{self.motions}/{name}.npy"
 
     def text_file(self, name: str) -> str:
-        """Where its captions lie, from the root."""
+        """Path of its captions, from the root."""
         return f"{TEXTS}/{name}.txt"
 
     @cached_property

@@ -16,7 +16,7 @@ from motiongpt3_jax.motion import HUMANML3D, features_to_joints, joints_to_featu
 
 @dataclass(frozen=True)
 class Limits:
-    """How many frames of features a clip may have, both ends included.
+    """Length limits of a clip, frames of features, both ends included.
 
     Attributes:
       min_frames: the field's 40; the official code of MotionGPT3 takes 20.

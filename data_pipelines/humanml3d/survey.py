@@ -19,7 +19,7 @@ LYING = 0.9
 
 @dataclass(frozen=True)
 class Survey:
-    """What a folder holds.
+    """Survey of a folder.
 
     Attributes:
       problems: everything that is left out, and why.

@@ -13,7 +13,7 @@ from motiongpt3_jax.data_pipelines.procedural.move import Move
 
 @dataclass(frozen=True)
 class Subject:
-    """Who moves."""
+    """Subject of a sentence and its possessive pronoun."""
 
     name: str
     their: str = "their"

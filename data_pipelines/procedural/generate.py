@@ -44,7 +44,7 @@ CAPTIONS = 3
 
 @dataclass(frozen=True)
 class Options:
-    """What the data set holds.
+    """Options of the data set.
 
     Attributes:
       min_frames: of a clip, at 20 fps; shorter performances end with standing (or sitting) still.

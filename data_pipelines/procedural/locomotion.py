@@ -11,7 +11,7 @@ from motiongpt3_jax.data_pipelines.procedural.score import FEET, FIRST, LEFT, RI
 
 @dataclass(frozen=True)
 class Gait:
-    """How a body walks.
+    """Gait parameters.
 
     Attributes:
       length: metres forward in one step.

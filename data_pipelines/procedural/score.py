@@ -44,7 +44,7 @@ class Stance:
         return Stance(self.x + float(x), self.z + float(z), self.yaw + turn)
 
     def foot(self, side: int) -> tuple[float, float]:
-        """Where the toes of a foot stand."""
+        """Foot placement: x and z of the toes of a foot."""
         x, z = body.rotate_ground(
             np.float64(body.SIDES[side] * body.STANCE), np.float64(body.TOES_AHEAD), np.float64(self.yaw)
         )
@@ -53,7 +53,7 @@ class Stance:
 
 @dataclass(frozen=True)
 class Style:
-    """Small differences between one performance and another.
+    """Style of a performer.
 
     Attributes:
       size: how large movements are; 1 is the average.
@@ -181,7 +181,7 @@ class Score:
         self.stance = to
 
     def follow(self, sigma: float, sway: float = 0.02) -> None:
-        """Lets pelvis and heading follow the feet, smoothly: the weight goes over the foot that stands."""
+        """Low-pass filter pelvis and heading after the feet; the weight goes over the foot that stands."""
         centre = self.centres.mean(axis=1)
         self.controls.ground = self._smooth_between_ends(centre, sigma)
         self.controls.heading = self._smooth_between_ends(self.yaws.mean(axis=1)[:, None], sigma)[:, 0]
@@ -198,7 +198,7 @@ class Score:
         return smooth + begin * (path[0] - smooth[0]) + finish * (path[-1] - smooth[-1])
 
     def stride(self) -> Frames:
-        """How far the right foot is ahead of the left one."""
+        """Stride: how far the right foot is ahead of the left one."""
         gap = self.controls.toes[:, RIGHT] - self.controls.toes[:, LEFT]
         heading = self.controls.heading
         return gaussian_smooth(gap[:, 0] * np.sin(heading) + gap[:, 2] * np.cos(heading), 1.0)

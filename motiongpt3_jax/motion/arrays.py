@@ -67,7 +67,7 @@ class UnreadableArrayError(UserError):
 
 
 class Header(NamedTuple):
-    """What an array says of itself.
+    """Header of a `.npy` array.
 
     Attributes:
       shape: sizes of its axes.

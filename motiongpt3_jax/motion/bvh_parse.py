@@ -65,7 +65,7 @@ class Tree:
 
 @dataclass(frozen=True)
 class Bvh:
-    """What a BVH file says.
+    """A parsed BVH file.
 
     Attributes:
       trees: a tree of joints for every root.
@@ -106,7 +106,7 @@ def parse_bvh(path: Path, what: str) -> Bvh:
 
 
 def _decode(content: bytes, what: str) -> str:
-    """The text, in UTF-8 or in UTF-16 as Windows' editors and shells write it."""
+    """Decode the text: UTF-8, or UTF-16 as Windows' editors and shells write it."""
     refuse_lfs_pointer(content[:64], what)
     foreign = foreign_content(content)
     if foreign:
@@ -241,7 +241,7 @@ def _rate(time: str, what: str) -> tuple[float, list[str]]:
 
 
 def _infer_rate(seconds: float, time: str, what: str) -> tuple[float, list[str]]:
-    """What a frame time that is too long for seconds means: frames in a second, or milliseconds."""
+    """Infer the unit of a frame time that is too long for seconds: frames in a second, or milliseconds."""
     for rate, unit, tolerance in ((seconds, "frames a second", 1e-3), (1000 / seconds, "milliseconds", 0.02)):
         usual = min(USUAL_RATES, key=lambda usual: abs(rate / usual - 1))
         if abs(rate / usual - 1) < tolerance:

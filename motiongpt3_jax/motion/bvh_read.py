@@ -118,7 +118,7 @@ def tree_forward_kinematics(
 
 
 def _missing_offsets(tree: Tree, local: np.ndarray) -> np.ndarray:
-    """What to add where the inner joints' place channels count from their offsets, as a few tools have it."""
+    """Detect position channels that are relative to OFFSET, as a few tools write them, and what to add to them."""
     offsets = np.array(tree.offsets)
     has_position = [any(channel.endswith("position") for channel in channels) for channels in tree.channels]
     inner = np.array(has_position) & (np.array(tree.parents) >= 0) & (np.linalg.norm(offsets, axis=1) > 0)
@@ -130,7 +130,7 @@ def _missing_offsets(tree: Tree, local: np.ndarray) -> np.ndarray:
 
 
 def vertical_axis(joints: Float[np.ndarray, "persons frames 22 3"], rest: Float[np.ndarray, "22 3"]) -> str:
-    """Which of y and z is up: z where the bodies stand along it, but for those that only lie so."""
+    """Infer the up axis, y or z: z where the bodies stand along it, but for those that only lie so."""
     _, y, z = feet_to_head(joints).mean(axis=(0, 1))
     if z <= max(y, 0.5):
         return "y"

@@ -31,7 +31,7 @@ def uniform_skeleton(joints: Joints, offsets: Offsets, skeleton: Skeleton = HUMA
 
 
 def leg_scale(joints: Joints, offsets: Offsets, skeleton: Skeleton = HUMANML3D) -> Float[np.ndarray, "*batch 1 1"]:
-    """How many times longer the target body's leg is than this body's in the first frame."""
+    """Ratio of leg lengths: the target body's to this body's in the first frame."""
     legs = list(skeleton.legs)
     ours = np.abs(skeleton.offsets(joints[..., 0, :, :])[..., legs, :]).sum(axis=(-2, -1))
     theirs = np.abs(np.asarray(offsets, joints.dtype)[legs]).sum()

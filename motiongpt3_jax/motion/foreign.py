@@ -39,6 +39,6 @@ def foreign_remedy(suffix: str) -> str:
 
 
 def foreign_content(content: bytes) -> str | None:
-    """What kind of file begins like this, where it is none of motion."""
+    """Detect a file type by magic bytes, where it is none of motion."""
     head = content[:64].lstrip().lower()
     return next((kind for start, kind in _CONTENTS if head.startswith(start.lower())), None)

@@ -42,17 +42,17 @@ class Motion:
 
     @property
     def persons(self) -> int:
-        """How many persons there are."""
+        """Number of persons."""
         return self.joints.shape[0]
 
     @property
     def frames(self) -> int:
-        """How many frames there are."""
+        """Number of frames."""
         return self.joints.shape[1]
 
     @property
     def seconds(self) -> float:
-        """How long the motion lasts."""
+        """Duration in seconds."""
         return self.frames / self.fps
 
 

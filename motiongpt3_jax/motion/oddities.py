@@ -155,7 +155,7 @@ def _longest_stretch(starts: Sequence[int], frames: int, first: int) -> str:
 
 
 def is_no_body(joints: Float[np.ndarray, "frames joints 3"]) -> Bool[np.ndarray, "frames"]:
-    """Which frames have all joints in one place while most frames have not."""
+    """Frames whose joints all lie in one place while those of most frames do not."""
     extent = np.ptp(np.asarray(joints, np.float64), axis=1).max(axis=-1)
     return extent < COLLAPSED * np.median(extent)
 

@@ -38,7 +38,7 @@ MARGIN = 0.98
 
 
 class Correction(NamedTuple):
-    """How far the proposed frames moved, metres.
+    """Size of a correction: how far the proposed frames moved, metres.
 
     Attributes:
       mean: over frames and joints.

@@ -56,7 +56,7 @@ WORDS = (
     Words("run", r"\brun|\bjog|\bsprint", _AHEAD),
     Words("walk", r"\bwalk|\bstroll|\bpac(e|es|ing)\b|\bsteps?\b", _AHEAD),
 )
-"""How each action is spoken of; the first that fits a clause names it."""
+"""Patterns of each action; the first that fits a clause names it."""
 
 
 def read_caption(text: str) -> Reading:
