@@ -11,7 +11,7 @@ import numpy as np
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import SKELETONS, Skeleton
 from motiongpt3_jax.motion.arrays import Archive, UnreadableArrayError
-from motiongpt3_jax.motion.interpret import check_magnitude, checked_numbers
+from motiongpt3_jax.motion.interpret import as_float32, check_magnitude
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.motion import positive
 
@@ -98,7 +98,7 @@ def read_statistics(file: Path, skeleton: Skeleton) -> tuple[np.ndarray, np.ndar
             for name, shape in shapes.items():
                 if name not in arrays:
                     raise UnreadableArrayError(f"has no '{name}'", "")
-                array = checked_numbers(arrays[name])
+                array = as_float32(arrays[name])
                 if array.shape != shape:
                     raise UnreadableArrayError(f"'{name}' has shape {array.shape}, expected {shape}", "")
                 if name == "std" and array.min() <= 0:

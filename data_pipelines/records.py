@@ -37,7 +37,7 @@ from motiongpt3_jax.data_pipelines.record_files import (
     read_metadata,
     read_statistics,
 )
-from motiongpt3_jax.data_pipelines.statistics import Moments, Statistics
+from motiongpt3_jax.data_pipelines.statistics import RunningStatistics, Statistics
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import HUMANML3D, SKELETONS, Skeleton
 from motiongpt3_jax.motion.arrays import UnreadableArrayError
@@ -213,7 +213,7 @@ def build(
     require_free(folder)
     if statistics is None and "train" not in splits:
         raise UserError(f"cannot build '{folder}': mean and std are measured on split 'train', and there is none.")
-    moments = Moments(skeleton.features) if statistics is None else None
+    moments = RunningStatistics(skeleton.features) if statistics is None else None
     indices = {name: _Index(name, skeleton, moments if name == "train" else None) for name in splits}
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
@@ -331,7 +331,7 @@ class _Index:
 
     split: str
     skeleton: Skeleton
-    moments: Moments | None
+    moments: RunningStatistics | None
     columns: dict[str, list] = field(default_factory=lambda: {name: [] for name in COLUMNS})
 
     def noting(self, clips: Iterable[Clip]) -> Iterator[Clip]:

@@ -25,7 +25,7 @@ from motiongpt3_jax.commands.arguments import (
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines import procedural
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.evaluation.shown import motions_shown
+from motiongpt3_jax.evaluation.accuracy import motion_accuracy
 from motiongpt3_jax.experiment.check_config import check_config, stages_to_run
 from motiongpt3_jax.experiment.run import Run, make_run
 from motiongpt3_jax.inference.engine import Engine, make_system
@@ -263,7 +263,7 @@ def bench_samplers(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         began = time.perf_counter()
         made = model.generate(sentences, frames=frames, sampler=sampler, steps=count, guidance_scale=guidance)
         seconds = time.perf_counter() - began
-        share = motions_shown([motion.joints[0] for motion in made], labels)
+        share = motion_accuracy([motion.joints[0] for motion in made], labels)
         found.append({"sampler": sampler, "steps": count, "right": share.share_right, "of": len(clips)})
         found[-1] |= {"guidance": guidance, "seconds": seconds}
         print(f"{count} {sampler} steps: {share.share_right:.1%} of {len(clips)} sentences shown, {seconds:.1f} s")

@@ -17,13 +17,13 @@ from motiongpt3_jax.commands.arguments import command_parser, integer, number, u
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.evaluation.shown import (
-    Share,
-    captions_right,
+from motiongpt3_jax.evaluation.accuracy import (
+    Accuracy,
+    caption_accuracy,
+    has_side,
     mirror_labels,
-    motions_shown,
-    names_side,
-    sides_shown,
+    motion_accuracy,
+    side_accuracy,
     table,
 )
 from motiongpt3_jax.experiment.run import check_run
@@ -134,26 +134,26 @@ def run_once(config: ConfigDict, out: Path, arguments: argparse.Namespace) -> di
     return report
 
 
-def measure(model: Model, clips: Sequence[Clip], options: Any) -> tuple[dict[str, Share], list[Motion], list[str]]:
+def measure(model: Model, clips: Sequence[Clip], options: Any) -> tuple[dict[str, Accuracy], list[Motion], list[str]]:
     """(shares by name, generated motions, captions) over held-out clips."""
     labels = [clip.labels for clip in clips]
     sentences = [clip.captions[0] for clip in clips]
     recorded = [features_to_joints(clip.features, model.skeleton) for clip in clips]
     features = [clip.features for clip in clips]
     generated = model.generate(sentences, frames=[len(x) for x in features], **asdict(options))
-    sided = [i for i, asked in enumerate(labels) if names_side(asked)]
+    sided = [i for i, asked in enumerate(labels) if has_side(asked)]
     twins = [mirror_caption(sentences[i]) for i in sided]
     mirrored = model.generate(twins, frames=[len(features[i]) for i in sided], **asdict(options)) if sided else []
     captions = model.caption_features(features)
     shares = {
-        "reader_on_ground_truth": motions_shown(recorded, labels),
-        "reconstruction": motions_shown(model.engine.reconstruct(features), labels),
-        "text_to_motion": motions_shown([motion.joints[0] for motion in generated], labels),
-        "sides": sides_shown(
+        "reader_on_ground_truth": motion_accuracy(recorded, labels),
+        "reconstruction": motion_accuracy(model.engine.reconstruct(features), labels),
+        "text_to_motion": motion_accuracy([motion.joints[0] for motion in generated], labels),
+        "sides": side_accuracy(
             [motion.joints[0] for motion in (*(generated[i] for i in sided), *mirrored)],
             [*(labels[i] for i in sided), *(mirror_labels(labels[i]) for i in sided)],
         ),
-        "captioning": captions_right(captions, labels),
+        "captioning": caption_accuracy(captions, labels),
     }
     return shares, generated, captions
 
@@ -225,7 +225,7 @@ def show(
     clips: Sequence[Clip],
     generated: Sequence[Motion],
     captions: Sequence[str],
-    shares: Mapping[str, Share],
+    shares: Mapping[str, Accuracy],
 ) -> None:
     """Writes a page: a generated motion of every action, then a captioned held-out motion of every action."""
     actions = shares["text_to_motion"].actions

@@ -10,7 +10,7 @@ from typing import Any
 from motiongpt3_jax.commands.arguments import integer, user_path
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import Body
-from motiongpt3_jax.motion import Motion, read_motion, resampled
+from motiongpt3_jax.motion import Motion, read_motion, resample_motion
 from motiongpt3_jax.motion.joint_mapping import load_mapping
 from motiongpt3_jax.motion.oddities import oddities
 
@@ -137,7 +137,7 @@ def read_motions(
             loaded = load_mapping(mapping)
             odd = oddities(whole, loaded)  # of the frames that are left out nothing needs to be said
             notes = (*(note for note in notes if note not in odd), *oddities(motion, loaded, start or 0))
-            motion = motion if fps is None else resampled(motion, fps)
+            motion = motion if fps is None else resample_motion(motion, fps)
         for note in notes:
             print(f"{path}: {note}", file=sys.stderr)
         motions.append(motion)

@@ -10,7 +10,7 @@ import jax
 from flax.traverse_util import flatten_dict
 
 from motiongpt3_jax.data_pipelines.humanml3d import open_folder
-from motiongpt3_jax.data_pipelines.procedural import Options, fitting
+from motiongpt3_jax.data_pipelines.procedural import Options, possible_moves
 from motiongpt3_jax.data_pipelines.sources import SOURCES
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.check_folder import LONGEST
@@ -170,7 +170,7 @@ def check_data(data: Mapping[str, Any]) -> None:
     if data["source"] == "procedural" and not data["path"]:
         # Its frames are those of joints, of which features lose one.
         try:
-            fitting(Options(least + 1, most + 1, data["sequences"]))
+            possible_moves(Options(least + 1, most + 1, data["sequences"]))
         except UserError as error:
             raise UserError(f"config.data.min_frames {least}, config.data.max_frames {most}: {error}") from None
 

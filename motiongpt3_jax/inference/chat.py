@@ -18,7 +18,7 @@ from motiongpt3_jax.inference.lengths import Length
 from motiongpt3_jax.inference.model import Model, sentence_of
 from motiongpt3_jax.inference.notes import note_task, note_words
 from motiongpt3_jax.motion import Motion
-from motiongpt3_jax.motion.resample import resampled
+from motiongpt3_jax.motion.resample import resample_motion
 from motiongpt3_jax.systems.interface import Features, Question
 from motiongpt3_jax.text import check_words
 
@@ -142,7 +142,7 @@ class Chat:
         body, longest = self.model.engine.folder.body, self.model.engine.longest_read
         motion, what = self.model.read(source), called(source, "a motion of the conversation")
         require_readable(motion, body, what)
-        joints = resampled(motion, body.fps).joints[0]
+        joints = resample_motion(motion, body.fps).joints[0]
         if len(joints) > longest + 1:
             raise UserError(f"{what} lasts {motion.seconds:.1f} s; give at most {longest / body.fps:.1f} s")
         return features_of(joints, body)

@@ -19,7 +19,7 @@ from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.protocol import official_answers
 from motiongpt3_jax.inference.windows import Windows, windows
 from motiongpt3_jax.motion import Motion, Skeleton, load_motion
-from motiongpt3_jax.motion.blending import blended
+from motiongpt3_jax.motion.blending import blend_motions
 from motiongpt3_jax.systems.interface import Features, Question
 from motiongpt3_jax.text import check_words, of_role
 from motiongpt3_jax.text.tasks import Role
@@ -145,7 +145,7 @@ class Model:
         for (i, _), places in zip(spread, joints):
             parts[i].append(places)
         made = [
-            self._motion(own[0] if len(own) == 1 else blended(own, count, window.overlap, self.skeleton))
+            self._motion(own[0] if len(own) == 1 else blend_motions(own, count, window.overlap, self.skeleton))
             for own, count, window in zip(parts, counts, cut)
         ]
         return made[0] if one else made

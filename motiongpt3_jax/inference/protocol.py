@@ -17,7 +17,7 @@ from motiongpt3_jax.inference.clips import features_of, require_skeleton
 from motiongpt3_jax.inference.engine import Engine
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import Motion
-from motiongpt3_jax.motion.resample import resampled
+from motiongpt3_jax.motion.resample import resample_motion
 from motiongpt3_jax.systems.interface import Question
 
 
@@ -38,7 +38,7 @@ def official_answers(
     pieces = prompts.of_role(task)
     for motion in motions:
         require_skeleton(motion, body)
-        features = features_of(resampled(motion, body.fps).joints[0], body)
+        features = features_of(resample_motion(motion, body.fps).joints[0], body)
         ranges = pieces.ranges(len(features))[: len(pieces.given)]
         if any(start == stop for start, stop in ranges):
             raise UserError(f"a motion of {motion.frames} frames is too short to be given in part; give a longer one")

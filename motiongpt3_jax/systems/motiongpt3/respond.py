@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from motiongpt3_jax.batch import Batch
-from motiongpt3_jax.diffusion import SAMPLERS, Denoiser, Noise, guided
+from motiongpt3_jax.diffusion import SAMPLERS, Denoiser, Noise, classifier_free_guidance
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import read
 from motiongpt3_jax.systems.interface import Tree, Variables
@@ -124,7 +124,9 @@ def _denoiser(modules: Modules, params: Tree, condition: Float[Array, "rows hold
 
     def eps(x: Array, t: Array) -> Array:
         time = head(t[:1], method="time")
-        return guided(head(x, pooled + time, method="denoise"), head(x, null + time, method="denoise"), scale)
+        return classifier_free_guidance(
+            head(x, pooled + time, method="denoise"), head(x, null + time, method="denoise"), scale
+        )
 
     return eps
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.motion import HUMANML3D, Motion, write_bvh
-from motiongpt3_jax.motion.bvh_reader import read_bvh
+from motiongpt3_jax.motion.bvh_read import read_bvh
 from motiongpt3_jax.motion.joint_mapping import AXES
 from tests.motion.bvh_files import ordered, standing, still, tree_of, write
 

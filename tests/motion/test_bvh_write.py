@@ -5,8 +5,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from motiongpt3_jax.motion import HUMANML3D, KIT, Motion, rotations
-from motiongpt3_jax.motion.bvh import angles_zxy, write_bvh
-from motiongpt3_jax.motion.fitting import fit, posed
+from motiongpt3_jax.motion.bvh_write import angles_zxy, write_bvh
+from motiongpt3_jax.motion.fitting import fit, forward_kinematics
 from tests.motion.real import real_motions
 from tests.motion.samples import dance
 
@@ -62,7 +62,7 @@ def turns(degrees: np.ndarray, axis: str) -> np.ndarray:
 def test_another_reader_finds_the_fitted_joints_and_the_rate(tmp_path, skeleton, fps):
     motion = Motion(dance(skeleton, people=(1,)), fps, skeleton)
     assert write_bvh(tmp_path / "walk.bvh", motion) == [tmp_path / "walk.bvh"]
-    wanted = posed(fit(motion.joints[0], skeleton), skeleton)
+    wanted = forward_kinematics(fit(motion.joints[0], skeleton), skeleton)
     np.testing.assert_allclose(joints_of(tmp_path / "walk.bvh", skeleton), wanted, atol=1e-6)
     np.testing.assert_allclose(1 / read(tmp_path / "walk.bvh")[2], fps, rtol=1e-7)
 

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from motiongpt3_jax.motion.bvh_reader import read_bvh
+from motiongpt3_jax.motion.bvh_read import read_bvh
 from tests.motion.bvh_files import standing, still, tree_of, write
 
 
@@ -47,13 +47,13 @@ def with_scales(text: str, first: int, last: int, before: bool, scale: float) ->
     """A file's text with scale channels for the joints from the first to the last, before or after their others."""
     lines, column, places = [], 0, []
     for number, line in enumerate(re.split(r"(?=CHANNELS \d[^\n]*\n)", text)):
-        found = re.match(r"CHANNELS (\d) ([^\n]*)\n", line)
-        if found and first < number <= last + 1:
-            count, names = int(found[1]), found[2]
+        match = re.match(r"CHANNELS (\d) ([^\n]*)\n", line)
+        if match and first < number <= last + 1:
+            count, names = int(match[1]), match[2]
             places.append(column + (0 if before else count))
             names = f"{SCALES} {names}" if before else f"{names} {SCALES}"
-            line = f"CHANNELS {count + 3} {names}\n" + line[found.end() :]
-        column += int(found[1]) if found else 0
+            line = f"CHANNELS {count + 3} {names}\n" + line[match.end() :]
+        column += int(match[1]) if match else 0
         lines.append(line)
     head, rows = re.split(r"(?<=Frame Time: 0.05\n)", "".join(lines))
     rows = [np.insert(np.array(row.split(), float), np.repeat(places, 3), scale) for row in rows.splitlines()]
@@ -77,7 +77,7 @@ def test_a_word_that_is_no_channel_is_named(file):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "found"),
+    ("old", "new", "number"),
     [
         ("OFFSET 0.100000 ", "OFFSET 0,100000 ", "line 8: 'OFFSET 0,100000 -0.050000 0.000000' has"),
         ("OFFSET 0.100000 -0.050000 ", "OFFSET 0.100000, -0.050000, ", "'OFFSET 0.100000, -0.050000, 0.000000' has"),
@@ -87,8 +87,8 @@ def test_a_word_that_is_no_channel_is_named(file):
         ("Frame Time: 0.05", "Frame Time: 0,05", r"frame time '0,05'; expected .* .with a point, not a"),
     ],
 )
-def test_commas_in_numbers_are_named(file, old, new, found):
-    with pytest.raises(ValueError, match=rf"{found}.*comma"):
+def test_commas_in_numbers_are_named(file, old, new, number):
+    with pytest.raises(ValueError, match=rf"{number}.*comma"):
         read_bvh(rewritten(file, old, new, 1))
 
 
@@ -135,7 +135,7 @@ def test_other_files_under_the_name_bvh_are_called_what_they_are(file, content, 
 
 
 @pytest.mark.parametrize(
-    ("content", "found"),
+    ("content", "begins"),
     [
         (b"404: Not Found", "begins with '404: Not Found'"),
         (b'\n{"message": "Not Found"}', """begins with '{"message": "Not Found"}'"""),
@@ -144,10 +144,10 @@ def test_other_files_under_the_name_bvh_are_called_what_they_are(file, content, 
         (b" \n", "is empty"),
     ],
 )
-def test_what_a_file_that_is_no_bvh_begins_with_is_said(file, content, found):
+def test_what_a_file_that_is_no_bvh_begins_with_is_said(file, content, begins):
     file.write_bytes(content)
-    said = f"has no line HIERARCHY, so it is no BVH file; it {found}: export it as BVH"
-    with pytest.raises(ValueError, match=re.escape(said)):
+    message = f"has no line HIERARCHY, so it is no BVH file; it {begins}: export it as BVH"
+    with pytest.raises(ValueError, match=re.escape(message)):
         read_bvh(file)
 
 

@@ -1,4 +1,4 @@
-"""Motion capture in Biovision's BVH files, of any tool: skeleton, channels, rate, unit and vertical axis are its own.
+"""Read BVH (Biovision motion capture) of any tool, whatever its skeleton, channels, rate, unit and vertical axis.
 
 A file holds trees of joints, each with its place from its parent and the channels that move it, and a row of angles
 (degrees) and places for every frame. Every tree that is a body becomes a person.
@@ -14,12 +14,12 @@ from jaxtyping import Float
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import rotations
-from motiongpt3_jax.motion.bvh_text import Tree, parse_bvh
-from motiongpt3_jax.motion.joint_mapping import load_mapping, turned_upright
+from motiongpt3_jax.motion.bvh_parse import Tree, parse_bvh
+from motiongpt3_jax.motion.joint_mapping import load_mapping, to_y_up
 from motiongpt3_jax.motion.joint_names import match_joints
 from motiongpt3_jax.motion.joint_tree import JointTree
 from motiongpt3_jax.motion.motion import Motion
-from motiongpt3_jax.motion.oddities import oddities, tallness
+from motiongpt3_jax.motion.oddities import feet_to_head, oddities
 from motiongpt3_jax.motion.units import likeliest_unit
 
 SAMPLES = 8
@@ -35,7 +35,7 @@ def read_bvh(
 
     Args:
       path: the file.
-      mapping: what its joints are called where they are not found by name, its unit and its vertical axis: a JSON
+      mapping: what its joints are called where names do not tell, its unit and its vertical axis: a JSON
         file or a dictionary, see `joint_mapping`.
 
     Returns:
@@ -52,17 +52,19 @@ def read_bvh(
     bvh = parse_bvh(path, what)
     bodies, rests, errors, notes = [], [], [], list(bvh.notes)
     for tree, columns in zip(bvh.trees, bvh.values):
-        joints = posed_tree(tree, columns)
+        joints = tree_forward_kinematics(tree, columns)
         samples = joints[np.unique(np.linspace(0, len(joints) - 1, SAMPLES).astype(int))]
         try:
-            weights, said = match_joints(JointTree(tuple(tree.names), tuple(tree.parents), samples), mapping, what)
+            weights, match_notes = match_joints(
+                JointTree(tuple(tree.names), tuple(tree.parents), samples), mapping, what
+            )
         except UserError as error:
             errors.append(error)
             notes.append(f"'{tree.names[0]}' is no body and is left out")
             continue
         bodies.append(weights @ joints)
-        rests.append(weights @ _rest(tree))
-        notes += [sentence for sentence in said if sentence not in notes]
+        rests.append(weights @ _rest_pose(tree))
+        notes += [note for note in match_notes if note not in notes]
     if not bodies:
         raise errors[0]
     joints = np.stack(bodies)
@@ -70,19 +72,22 @@ def read_bvh(
         joints = joints * mapping["unit"]
     else:
         try:
-            metres, said = likeliest_unit(joints)
+            metres, unit_note = likeliest_unit(joints)
         except UserError as error:
             raise UserError(f"{what}: {error}") from None
-        joints, notes = joints * metres, [*notes, said]
+        joints = joints * metres
+        notes.append(unit_note)
     up = mapping.get("up") or vertical_axis(joints, rests[0])
-    motion = Motion(turned_upright(joints, up, mapping.get("mirrored", False)), bvh.fps)
+    motion = Motion(to_y_up(joints, up, mapping.get("mirrored", False)), bvh.fps)
     if up == "z" and "up" not in mapping:
         notes.append("z is taken for the vertical axis, from the bodies' own")
     return motion, (*notes, *oddities(motion, mapping))
 
 
-def posed_tree(tree: Tree, values: Float[np.ndarray, "frames channels"]) -> Float[np.ndarray, "frames file_joints 3"]:
-    """Forward kinematics: places of all joints, in the file's unit.
+def tree_forward_kinematics(
+    tree: Tree, values: Float[np.ndarray, "frames channels"]
+) -> Float[np.ndarray, "frames file_joints 3"]:
+    """Forward kinematics of a BVH hierarchy: global positions of all joints, in the file's unit.
 
     A place channel stands for the joint's offset, as the tools of the field write it.
     """
@@ -101,7 +106,7 @@ def posed_tree(tree: Tree, values: Float[np.ndarray, "frames channels"]) -> Floa
                 turn[:, 0], turn[:, 1 + axis] = np.cos(half), np.sin(half)
                 turns[joint] = rotations.multiply(turns[joint], turn)
             column += 1
-    local += _forgotten_offsets(tree, local)
+    local += _missing_offsets(tree, local)
     joints = np.empty((frames, count, 3))
     for joint, parent in enumerate(tree.parents):
         if parent < 0:
@@ -112,11 +117,11 @@ def posed_tree(tree: Tree, values: Float[np.ndarray, "frames channels"]) -> Floa
     return joints
 
 
-def _forgotten_offsets(tree: Tree, local: np.ndarray) -> np.ndarray:
-    """What to add where the inner joints' place channels count from their offsets, as a few tools have it."""
+def _missing_offsets(tree: Tree, local: np.ndarray) -> np.ndarray:
+    """Detect position channels that are relative to OFFSET, as a few tools write them, and what to add to them."""
     offsets = np.array(tree.offsets)
-    moved = [any(channel.endswith("position") for channel in channels) for channels in tree.channels]
-    inner = np.array(moved) & (np.array(tree.parents) >= 0) & (np.linalg.norm(offsets, axis=1) > 0)
+    has_position = [any(channel.endswith("position") for channel in channels) for channels in tree.channels]
+    inner = np.array(has_position) & (np.array(tree.parents) >= 0) & (np.linalg.norm(offsets, axis=1) > 0)
     from_offset = np.linalg.norm(local - offsets, axis=-1).mean(axis=0)
     from_parent = np.linalg.norm(local, axis=-1).mean(axis=0)
     if inner.any() and np.mean(from_parent[inner] < from_offset[inner]) > 0.5:
@@ -125,18 +130,18 @@ def _forgotten_offsets(tree: Tree, local: np.ndarray) -> np.ndarray:
 
 
 def vertical_axis(joints: Float[np.ndarray, "persons frames 22 3"], rest: Float[np.ndarray, "22 3"]) -> str:
-    """Which of y and z is up: z where the bodies stand along it, but for those that only lie so."""
-    _, y, z = tallness(joints).mean(axis=(0, 1))
+    """Infer the up axis, y or z: z where the bodies stand along it, but for those that only lie so."""
+    _, y, z = feet_to_head(joints).mean(axis=(0, 1))
     if z <= max(y, 0.5):
         return "y"
-    if tallness(rest)[1] > 0.7:
+    if feet_to_head(rest)[1] > 0.7:
         # At rest it stands along y: its root is turned, or it lies, on what is at height 0.
         low = np.abs(np.median(joints.min(axis=-2), axis=(0, 1)))
         return "y" if low[1] < min(low[2], 0.1) else "z"
     return "z"
 
 
-def _rest(tree: Tree) -> np.ndarray:
+def _rest_pose(tree: Tree) -> np.ndarray:
     """Places of the file's joints in the rest pose."""
     places = np.zeros((len(tree.names), 3))
     for joint, (parent, offset) in enumerate(zip(tree.parents, tree.offsets)):

@@ -1,4 +1,4 @@
-"""Motion capture as Biovision's BVH, which Blender, Maya, MotionBuilder and game engines read.
+"""Write BVH (Biovision motion capture), which Blender, Maya, MotionBuilder and game engines read.
 
 The skeleton's rest is the T-pose of `motiongpt3_jax.motion.rest`, facing +z, y up. Lengths are in centimetres: in
 Blender import with scale 0.01. Joints turn about their own z, then x, then y axis, in degrees, without jumps from
@@ -16,17 +16,17 @@ import numpy as np
 from jaxtyping import Float
 
 from motiongpt3_jax.motion import rotations
-from motiongpt3_jax.motion.fitting import Fitted, bones_change, children_of, fit, local_places
+from motiongpt3_jax.motion.fitting import Fitted, bones_change, children_of, fit, local_translations
 from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.rest import rest_of
-from motiongpt3_jax.motion.saving import check_exportable, one_each, whole_file
+from motiongpt3_jax.motion.saving import check_exportable, paths_per_person, whole_file
 from motiongpt3_jax.motion.skeleton import Skeleton
 
 UNIT = 100.0
 """Units of length in the file to the metre."""
 
 LOCKED = 1e-6
-"""Cosine of the turn about x below which the turns about z and y cannot be told apart."""
+"""Gimbal lock: cosine of the turn about x below which the turns about z and y cannot be told apart."""
 
 
 def write_bvh(path: str | Path, motion: Motion) -> list[Path]:
@@ -42,7 +42,7 @@ def write_bvh(path: str | Path, motion: Motion) -> list[Path]:
     Raises:
       UserError: another ending, or a motion that such a file cannot hold.
     """
-    paths = one_each(path, ".bvh", motion.persons)
+    paths = paths_per_person(path, ".bvh", motion.persons)
     check_exportable(path, motion)
     with ExitStack() as stack:
         parts = [stack.enter_context(whole_file(path, ".bvh")) for path in paths]
@@ -60,7 +60,7 @@ def _write(path: Path, joints: Float[np.ndarray, "frames joints 3"], motion: Mot
     if rigid:
         rows = np.concatenate([fitted.root * UNIT, columns.reshape(motion.frames, -1)], axis=-1)
     else:
-        places = local_places(fitted, joints, skeleton)[:, order] * UNIT
+        places = local_translations(fitted, joints, skeleton)[:, order] * UNIT
         rows = np.concatenate([places, columns], axis=-1).reshape(motion.frames, -1)
     with open(path, "w", encoding="ascii", newline="\n") as file:
         file.write("\n".join(["HIERARCHY", *lines, "MOTION", f"Frames: {motion.frames}"]))
@@ -94,7 +94,7 @@ def _numbers(vector: Float[np.ndarray, "3"]) -> str:
 
 
 def angles_zxy(turns: Float[np.ndarray, "frames joints 4"]) -> Float[np.ndarray, "frames joints 3"]:
-    """Angles about z, then the turned x, then the twice turned y axis, radians, each frame's nearest to the one before.
+    """Intrinsic Euler angles z, x, y of quaternions, radians, unwrapped: each frame's nearest to the one before.
 
     Every rotation has two such triples, and any number of whole turns more. Where x is at a right angle, z and y turn
     about one axis: y then stays what it was.
@@ -103,13 +103,15 @@ def angles_zxy(turns: Float[np.ndarray, "frames joints 4"]) -> Float[np.ndarray,
     x = np.arcsin(np.clip(matrix[..., 2, 1], -1, 1))
     z = np.arctan2(-matrix[..., 0, 1], matrix[..., 1, 1])
     y = np.arctan2(-matrix[..., 2, 0], matrix[..., 2, 2])
-    together, locked = np.arctan2(matrix[..., 1, 0], matrix[..., 0, 0]), np.cos(x) < LOCKED
-    angles, before = np.stack([z, x, y], axis=-1), np.zeros((turns.shape[1], 3))
-    for frame, (now, stuck) in enumerate(zip(angles, locked)):
-        kept = np.stack([together[frame] - np.sign(x[frame]) * before[:, 2], x[frame], before[:, 2]], axis=-1)
-        now = np.where(stuck[:, None], kept, now)
-        both = np.stack([now, now * [1, -1, 1] + np.pi])
-        both += 2 * np.pi * np.round((before - both) / (2 * np.pi))
-        far = np.abs(both - before).sum(axis=-1)
-        before = angles[frame] = np.where((far[0] <= far[1])[:, None], both[0], both[1])
+    angles = np.stack([z, x, y], axis=-1)
+    z_and_y, locked = np.arctan2(matrix[..., 1, 0], matrix[..., 0, 0]), np.cos(x) < LOCKED
+    before = np.zeros((turns.shape[1], 3))
+    for frame in range(len(angles)):
+        same_y = np.stack([z_and_y[frame] - np.sign(x[frame]) * before[:, 2], x[frame], before[:, 2]], axis=-1)
+        first = np.where(locked[frame][:, None], same_y, angles[frame])
+        candidates = np.stack([first, first * [1, -1, 1] + np.pi])
+        candidates += 2 * np.pi * np.round((before - candidates) / (2 * np.pi))
+        distance = np.abs(candidates - before).sum(axis=-1)
+        before = np.where((distance[0] <= distance[1])[:, None], candidates[0], candidates[1])
+        angles[frame] = before
     return angles

@@ -1,4 +1,4 @@
-"""Moving pictures: GIF and MP4."""
+"""Render motions to video: animated GIF and MP4 (H.264)."""
 
 import subprocess
 import warnings
@@ -33,15 +33,20 @@ from motiongpt3_jax.motion.pictures.paint import (
 )
 from motiongpt3_jax.motion.saving import whole_file
 
-THREE_QUARTERS = 0.65  # radians between where the body first faces and where the camera stands
+THREE_QUARTERS = 0.65
+"""Radians between where the body first faces and where the camera stands."""
+
 SMALLEST = 64
-GIF_FASTEST = 50.0  # frames per second: viewers slow down GIFs whose frames are shorter than 20 ms
+"""Pixels of the smallest picture."""
+
+GIF_FASTEST = 50.0
+"""Frames per second: viewers slow down GIFs whose frames are shorter than 20 ms."""
 
 
 def write_gif(
     path: str | Path, motion: Motion, caption: str | None = None, *, size: int = 400, view: float = THREE_QUARTERS
 ) -> None:
-    """Writes a motion as an endless GIF.
+    """Write a motion as a looping GIF.
 
     Args:
       path: ends in .gif; written whole or not at all.
@@ -73,7 +78,7 @@ def write_gif(
 def write_mp4(
     path: str | Path, motion: Motion, caption: str | None = None, *, size: int = 480, view: float = THREE_QUARTERS
 ) -> None:
-    """Writes a motion as an H.264 film that plays everywhere (yuv420p, even sizes, header first).
+    """Write a motion as an H.264 video that plays everywhere (yuv420p, even sizes, header first).
 
     Args:
       path: ends in .mp4; written whole or not at all.
@@ -105,27 +110,27 @@ def encode_h264(file: Path, frames: Iterator[bytes], size: int, fps: float) -> N
     with warnings.catch_warnings():
         # JAX warns of forks in general; ffmpeg is another program, which never runs Python again.
         warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
-        film = subprocess.Popen(
+        encoder = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         )
-    with film:
+    with encoder:
         try:
             for frame in frames:
-                film.stdin.write(frame)
-            film.stdin.close()
+                encoder.stdin.write(frame)
+            encoder.stdin.close()
         except BrokenPipeError:
             pass  # ffmpeg has given up, and says why
         except BaseException:
-            film.kill()
+            encoder.kill()
             raise
-        said = film.stderr.read().decode(errors="replace").strip().splitlines()
-    if film.returncode:
-        reason = said[0].rpartition("] ")[2] if said else f"status {film.returncode}"
+        messages = encoder.stderr.read().decode(errors="replace").strip().splitlines()
+    if encoder.returncode:
+        reason = messages[0].rpartition("] ")[2] if messages else f"status {encoder.returncode}"
         raise OSError(f"ffmpeg could not encode it ({reason})")
 
 
 def paint_frames(figure: Figure, caption: str | None, size: int, view: float, stride: int = 1) -> Iterator[Image.Image]:
-    """Every `stride`-th frame of a figure as an RGB picture of size x size pixels.
+    """Render every `stride`-th frame of a figure as an RGB picture of size x size pixels.
 
     Raises:
       UserError: the size is too small to show anything.
@@ -153,9 +158,9 @@ def paint_frames(figure: Figure, caption: str | None, size: int, view: float, st
         image = background.copy() if still else background
         draw = ImageDraw.Draw(image)
         paint_shadow(draw, shot, frame)
-        done = int(np.searchsorted(marks, frame, side="right")) - 1
+        current = int(np.searchsorted(marks, frame, side="right")) - 1
         for way in ways:
-            paint_path(draw, camera.at(frame).project(way[None])[0], done)
+            paint_path(draw, camera.at(frame).project(way[None])[0], current)
         paint_bodies(draw, shot, frame)
         write_lines(draw, rows, face, large / 2, large * 0.02, INK)
         paint_clock(draw, frame, figure, large)
@@ -163,7 +168,7 @@ def paint_frames(figure: Figure, caption: str | None, size: int, view: float, st
 
 
 def paint_clock(draw: ImageDraw.ImageDraw, frame: int, figure: Figure, large: int) -> None:
-    """Which colour is which side, a bar that fills up and the time, along the lower edge."""
+    """Legend of the sides, progress bar and time, along the lower edge."""
     face = font(max(large / 33, 8 * OVERSAMPLING))
     left, right, y = large * 0.03, large * 0.83, large * 0.965
     words = (LEFT, RIGHT)
@@ -172,23 +177,23 @@ def paint_clock(draw: ImageDraw.ImageDraw, frame: int, figure: Figure, large: in
         for word in words:
             draw.text((left, y), word, fill=BODIES[0][word], font=face, anchor="lm")
             left += face.getlength(word + "  ")
-    done = left + (right - left) * frame / max(figure.frames - 1, 1)
+    end = left + (right - left) * frame / max(figure.frames - 1, 1)
     draw.line([left, y, right, y], fill=GRID, width=2 * OVERSAMPLING)
-    draw.line([left, y, done, y], fill=PATH, width=2 * OVERSAMPLING)
+    draw.line([left, y, end, y], fill=PATH, width=2 * OVERSAMPLING)
     draw.text((large * 0.97, y), f"{frame / figure.fps:.1f} s", fill=FAINT, font=face, anchor="rm")
 
 
 def palette_of(images: list[Image.Image]) -> Image.Image:
-    """One palette for a whole clip, so that the floor does not flicker: the colours of frames spread over it."""
-    chosen = [images[int(i)] for i in np.linspace(0, len(images) - 1, min(6, len(images)))]
-    width, height = chosen[0].size
-    sheet = Image.new("RGB", (width, height * len(chosen)))
-    for number, image in enumerate(chosen):
+    """One palette for a whole video (median cut), so that the floor does not flicker, from frames spread over it."""
+    samples = [images[int(i)] for i in np.linspace(0, len(images) - 1, min(6, len(images)))]
+    width, height = samples[0].size
+    sheet = Image.new("RGB", (width, height * len(samples)))
+    for number, image in enumerate(samples):
         sheet.paste(image, (0, number * height))
     return sheet.quantize(colors=128, method=Image.Quantize.MEDIANCUT)
 
 
 def durations(count: int, fps: float) -> list[int]:
-    """Milliseconds of each frame: whole hundredths of a second, as GIF has them, that do not drift from the clock."""
+    """Frame durations in milliseconds: whole hundredths of a second, as GIF has them, that do not drift."""
     ends = np.round(np.arange(count + 1) * 100 / fps).astype(int)
     return (np.diff(ends) * 10).tolist()

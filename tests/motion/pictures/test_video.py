@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 from motiongpt3_jax.motion.pictures import write_gif, write_mp4
-from motiongpt3_jax.motion.pictures.clip import durations, paint_frames
 from motiongpt3_jax.motion.pictures.figure import as_figure
+from motiongpt3_jax.motion.pictures.video import durations, paint_frames
 
 CLOCK = 188
 """Where the row of words and time begins in a picture of 200 pixels."""

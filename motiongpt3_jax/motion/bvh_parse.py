@@ -1,4 +1,4 @@
-"""Parser of BVH text: a tree of joints for every root, and the table of numbers that moves them."""
+"""Parse BVH text: a tree of joints for every root, and the table of channel values that moves them."""
 
 import codecs
 import re
@@ -21,8 +21,10 @@ SLOWEST_FRAME = 5.0
 LARGEST = 1e12
 """Numbers beyond this are no lengths nor angles."""
 
-USUAL_RATES = (10, 12, 12.5, 15, 20, 23.976, 24, 25, 29.97, 30, 48, 50, 59.94, 60, 72, 75, 90, 100, 120, 144, 150, 200)
-USUAL_RATES += (240, 250, 300, 480, 500, 960, 1000)
+USUAL_RATES = (
+    *(10, 12, 12.5, 15, 20, 23.976, 24, 25, 29.97, 30, 48, 50, 59.94, 60, 72, 75, 90, 100, 120, 144, 150, 200),
+    *(240, 250, 300, 480, 500, 960, 1000),
+)
 """Frames in a second that cameras and tools have."""
 
 # Possessive quantifiers (++, *+) never give back what they took, so that a match takes time in proportion to the text.
@@ -63,7 +65,7 @@ class Tree:
 
 @dataclass(frozen=True)
 class Bvh:
-    """What a BVH file says.
+    """A parsed BVH file.
 
     Attributes:
       trees: a tree of joints for every root.
@@ -88,7 +90,7 @@ def parse_bvh(path: Path, what: str) -> Bvh:
     Raises:
       UserError: it is no BVH file or is damaged; the message says where and what to do.
     """
-    text = _decoded(path.read_bytes(), what)
+    text = _decode(path.read_bytes(), what)
     start = _START.search(text)
     if not start:
         begins = f"begins with {text.strip()[:40]!r}" if text.strip() else "is empty"
@@ -99,12 +101,12 @@ def parse_bvh(path: Path, what: str) -> Bvh:
     if any(channel.endswith("scale") for tree in trees for channels in tree.channels for channel in channels):
         notes.append("scale channels are not read: bones keep the lengths of their OFFSET lines")
     counts = [sum(map(len, tree.channels)) for tree in trees]
-    values, fps, said = _frames(text, end, sum(counts), what)
-    return Bvh(trees, np.split(values, np.cumsum(counts)[:-1], axis=1), fps, (*notes, *said))
+    values, fps, rate_notes = _frames(text, end, sum(counts), what)
+    return Bvh(trees, np.split(values, np.cumsum(counts)[:-1], axis=1), fps, (*notes, *rate_notes))
 
 
-def _decoded(content: bytes, what: str) -> str:
-    """The text, in UTF-8 or in UTF-16 as Windows' editors and shells write it."""
+def _decode(content: bytes, what: str) -> str:
+    """Decode the text: UTF-8, or UTF-16 as Windows' editors and shells write it."""
     refuse_lfs_pointer(content[:64], what)
     foreign = foreign_content(content)
     if foreign:
@@ -151,22 +153,22 @@ def _hierarchy(text: str, at: int, what: str) -> tuple[list[Tree], int]:
             open_joints.pop()
         else:
             trees[-1].channels[open_joints[-1]] = _channels(piece, text, what)
-    raise _not_understood(text, at, what)
+    raise _syntax_error(text, at, what)
 
 
 def _channels(piece: re.Match[str], text: str, what: str) -> tuple[str, ...]:
     channels = tuple(channel.lower() for channel in piece["channels"].split())
     if len(channels) != int(piece["count"][:9]):
-        found = text[piece.end() : piece.end() + 60].split()
+        following = next(iter(text[piece.end() : piece.end() + 60].split()), "")
         raise UserError(
             f"{what}, line {_line(text, piece.end())}: {piece['count'][:9]} channels are promised and {len(channels)} "
-            f"named; after them stands {found[0] if found else ''!r}. Channels are Xposition, Xrotation and so on."
+            f"named; after them stands {following!r}. Channels are Xposition, Xrotation and so on."
         )
     return channels
 
 
-def _not_understood(text: str, at: int, what: str) -> UserError:
-    """Says where the hierarchy is not understood, and why where this can be seen."""
+def _syntax_error(text: str, at: int, what: str) -> UserError:
+    """The error that says where the hierarchy is not understood, and why where this can be seen."""
     rest = text[at:].lstrip()
     if not rest:
         return UserError(f"{what} ends before its MOTION part; it is cut off: copy or export it again.")
@@ -230,7 +232,7 @@ def _rate(time: str, what: str) -> tuple[float, list[str]]:
             f"{what} has the frame time {time[:40]!r}; expected the seconds of a frame{commas}, such as 0.0333333."
         )
     if seconds >= SLOWEST_FRAME:
-        return _meant_rate(seconds, time, what)
+        return _infer_rate(seconds, time, what)
     digits = len(time.lower().partition("e")[0].partition(".")[2])
     whole = max(round(1 / seconds), 1)
     same = "e" not in time.lower() and abs(1 / whole - seconds) < 10.0**-digits
@@ -238,12 +240,12 @@ def _rate(time: str, what: str) -> tuple[float, list[str]]:
     return float(whole) if same else 1 / seconds, notes
 
 
-def _meant_rate(seconds: float, time: str, what: str) -> tuple[float, list[str]]:
-    """What a frame time that is too long for seconds means: frames in a second, or milliseconds."""
-    for read, unit, near in ((seconds, "frames a second", 1e-3), (1000 / seconds, "milliseconds", 0.02)):
-        rate = min(USUAL_RATES, key=lambda usual: abs(read / usual - 1))
-        if abs(read / rate - 1) < near:
-            return float(rate), [f"the frame time {time} is taken for {unit}: no frame lasts {seconds:g} s"]
+def _infer_rate(seconds: float, time: str, what: str) -> tuple[float, list[str]]:
+    """Infer the unit of a frame time that is too long for seconds: frames in a second, or milliseconds."""
+    for rate, unit, tolerance in ((seconds, "frames a second", 1e-3), (1000 / seconds, "milliseconds", 0.02)):
+        usual = min(USUAL_RATES, key=lambda usual: abs(rate / usual - 1))
+        if abs(rate / usual - 1) < tolerance:
+            return float(usual), [f"the frame time {time} is taken for {unit}: no frame lasts {seconds:g} s"]
     raise UserError(f"{what} has the frame time {time[:40]!r}; expected the seconds of a frame, such as 0.0333333.")
 
 
