@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.dropout import Dropout
-from motiongpt3_jax.models.streams import Memory, Stream, put, visible
+from motiongpt3_jax.models.streams import KVCache, Stream, update_slice, visible
 
 Constrain = Callable[[str, Array], Array]
 KeyValues = tuple[Float[Array, "batch heads slots head_width"], Float[Array, "batch heads slots head_width"]]
@@ -132,31 +132,34 @@ class Layer(nn.Module):
         hidden: dict[str, Array],
         shared: Bool[Array, ""],
         masks: Masks,
-        memory: Mapping[str, KeyValues] | None = None,
-        write_at: Int[Array, ""] | None = None,
+        cache: Mapping[str, KeyValues] | None = None,
+        index: Int[Array, ""] | None = None,
     ) -> tuple[dict[str, Array], dict[str, KeyValues]]:
-        """(hidden states after the layer, the streams' keys and values; with a memory, that with them written)."""
+        """(hidden states after the layer, keys and values of the streams; with a cache, it with them written)."""
         blocks = {
             s.name: StreamBlock(s, self.config, self.constrain, name=s.name)
             for s in self.config.streams
             if s.name in hidden
         }
         projected = {name: block.project(hidden[name]) for name, block in blocks.items()}
-        own = {name: (key, value) for name, (_, key, value) in projected.items()}
+        keys_values = {name: (key, value) for name, (_, key, value) in projected.items()}
         queries = jnp.concatenate([query for query, _, _ in projected.values()], axis=2)
-        if memory is None:
-            sources = [tuple(jnp.concatenate(parts, axis=2) for parts in zip(*own.values()))]
+        if cache is None:
+            sources = [tuple(jnp.concatenate(parts, axis=2) for parts in zip(*keys_values.values()))]
         else:
-            own = {name: tuple(put(*pair, write_at) for pair in zip(memory[name], own[name])) for name in own}
-            held = {**memory, **own}
-            sources = [held[s.name] for s in self.config.streams if s.name in held]
+            keys_values = {
+                name: tuple(update_slice(*pair, index) for pair in zip(cache[name], new))
+                for name, new in keys_values.items()
+            }
+            every = {**cache, **keys_values}
+            sources = [every[s.name] for s in self.config.streams if s.name in every]
         mixed = self._attend(queries, sources, masks[0] & (shared | masks[1]))
         after, first = {}, 0
         for name, block in blocks.items():
             slots = hidden[name].shape[1]
             after[name] = block.finish(hidden[name], mixed[:, first : first + slots], self.deterministic)
             first += slots
-        return after, own
+        return after, keys_values
 
     def _attend(
         self,
@@ -164,7 +167,7 @@ class Layer(nn.Module):
         sources: Sequence[KeyValues],
         seen: Bool[Array, "batch queries keys"],
     ) -> Float[Array, "batch queries inner"]:
-        """One softmax over the keys of all sources; they are not joined, as that would copy a memory in every step."""
+        """One softmax over the keys of all sources; they are not joined, which would copy a KV cache in every step."""
         scores = [jnp.einsum("bhqd,bhkd->bhqk", queries, k, preferred_element_type=jnp.float32) for k, _ in sources]
         scores = jnp.concatenate(scores, axis=-1) * self.config.head_width**-0.5
         scores = jnp.where(seen[:, None], scores, jnp.finfo(jnp.float32).min)
@@ -187,11 +190,11 @@ class Positions(nn.Module):
         first = self.config.streams[0]
         tables = {}
         for stream in self.config.streams:
-            own = first if stream.width == first.width else stream
-            if own.name not in tables:
-                shape = (self.config.max_positions, own.width)
-                tables[own.name] = self.param(own.name, nn.initializers.normal(INIT), shape)
-            tables[stream.name] = tables[own.name]
+            owner = first if stream.width == first.width else stream
+            if owner.name not in tables:
+                shape = (self.config.max_positions, owner.width)
+                tables[owner.name] = self.param(owner.name, nn.initializers.normal(INIT), shape)
+            tables[stream.name] = tables[owner.name]
         return {name: jnp.take(tables[name], stream.positions, axis=0) for name, stream in streams.items()}
 
 
@@ -226,18 +229,18 @@ class Decoder(nn.Module):
         self,
         streams: Mapping[str, Stream],
         *,
-        return_memory: bool = False,
+        return_cache: bool = False,
         deterministic: bool = True,
     ) -> Any:
         """Hidden states of every stream after its final norm.
 
         Args:
           streams: what to run; may be some of the config's streams.
-          return_memory: also return what `further` slots need of these.
+          return_cache: also return the KV cache for decode steps after these slots.
           deterministic: no dropout.
 
         Returns:
-          {stream: (batch, slots, width)}, with memory also {stream: Memory}.
+          {stream: (batch, slots, width)}, with a cache also {stream: KVCache}.
         """
         config = self.config
         check_streams(config, streams)
@@ -250,11 +253,14 @@ class Decoder(nn.Module):
             )
             for name, s in streams.items()
         }
-        hidden, own = self._layers(hidden, visibility(config, streams, streams), deterministic)
+        hidden, keys_values = self._layers(hidden, visibility(config, streams, streams), deterministic)
         hidden = FinalNorm(config, name="final_norm")(hidden)
-        if not return_memory:
+        if not return_cache:
             return hidden
-        return hidden, {n: Memory(*map(list, own[n]), s.positions, s.segments, s.attended) for n, s in streams.items()}
+        return hidden, {
+            name: KVCache(*map(list, keys_values[name]), s.positions, s.segments, s.attended)
+            for name, s in streams.items()
+        }
 
     def _layers(
         self, hidden: dict[str, Array], masks: Masks, deterministic: bool
@@ -292,20 +298,20 @@ def check_streams(config: DecoderConfig, streams: Mapping[str, Stream]) -> None:
 def visibility(
     config: DecoderConfig,
     queries: Mapping[str, Stream],
-    keys: Mapping[str, Stream | Memory],
+    keys: Mapping[str, Stream | KVCache],
     only: Mapping[str, Bool[Array, "batch queries slots"]] | None = None,
 ) -> Masks:
-    """(which keys each query sees, which keys are of the query's own stream), both in the config's order.
+    """Attention masks: (which keys each query sees, which are of its own stream), both in the config's order.
 
     Args:
       config: the decoder's.
       queries, keys: the streams of both.
       only: slots of a stream of keys that each query may see at most.
     """
-    rows, columns = ([s.name for s in config.streams if s.name in given] for given in (queries, keys))
+    rows, columns = ([s.name for s in config.streams if s.name in side] for side in (queries, keys))
     seen = {c: jnp.concatenate([visible(queries[row], keys[c]) for row in rows], axis=1) for c in columns}
     for name, allowed in (only or {}).items():
         seen[name] &= allowed
     slots = {c: keys[c].positions.shape[1] for c in columns}
-    own = [[np.full((queries[row].positions.shape[1], slots[c]), row == c) for c in columns] for row in rows]
-    return jnp.concatenate([seen[c] for c in columns], axis=2), jnp.asarray(np.block(own))
+    same = [[np.full((queries[row].positions.shape[1], slots[c]), row == c) for c in columns] for row in rows]
+    return jnp.concatenate([seen[c] for c in columns], axis=2), jnp.asarray(np.block(same))

@@ -27,7 +27,7 @@ from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, MotionOptions, TextOpt
 from motiongpt3_jax.systems.motiongpt3.build import build_config
 from motiongpt3_jax.systems.motiongpt3.forward import streams
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
-from motiongpt3_jax.systems.motiongpt3.respond import read_conditions, sample_latents, understand
+from motiongpt3_jax.systems.motiongpt3.generate_motion import read_conditions, sample_latents, understand
 from motiongpt3_jax.text import motion_prompt, text_prompt, train_tokenizer
 from tests.extras import torch_module
 

@@ -1,4 +1,4 @@
-"""A motion from the hidden states of its holders."""
+"""MotionGPT3's motion sampling: hidden states of the holders, a denoised latent, the VAE's decoder."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from jaxtyping import Array, Float, Int, Key
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.diffusion import SAMPLERS, Denoiser, Noise, guided
-from motiongpt3_jax.models import read
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models import prefill
 from motiongpt3_jax.systems.interface import Tree, Variables
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, from_language, streams, to_language
 from motiongpt3_jax.systems.motiongpt3.modules import Modules
@@ -45,7 +46,7 @@ class MotionOptions:
         )
         for name, holds, advice in checks:
             if not holds:
-                raise ValueError(f"{name} of a motion is {getattr(self, name)!r}: {advice}")
+                raise UserError(f"{name} of a motion is {getattr(self, name)!r}: {advice}")
 
 
 def understand(
@@ -75,7 +76,7 @@ def read_conditions(
       latents: of the input clips, see `understand`; None where none enters.
     """
     entering = streams(modules, variables.params, batch, latents)
-    hidden, _ = read(modules.decoder, variables.params["decoder"], entering)
+    hidden, _ = prefill(modules.decoder, variables.params["decoder"], entering)
     return conditions(hidden["motion"], batch.outputs[:, :1])[:, 0]
 
 
@@ -96,11 +97,11 @@ def sample_latents(
       options: how to sample.
 
     Raises:
-      ValueError: the sampler is one for the other kind of model: diffusion, or rectified flow.
+      UserError: the sampler is one for the other kind of model: diffusion, or rectified flow.
     """
     if (options.sampler == "euler") != modules.config.flow:
         kind = "a rectified flow" if modules.config.flow else "diffusion"
-        raise ValueError(f"sampler {options.sampler!r} does not fit this model, which was trained as {kind}")
+        raise UserError(f"sampler {options.sampler!r} does not fit this model, which was trained as {kind}")
     shape = (len(condition), modules.config.vae.latents, modules.config.vae.width)
     eps = _denoiser(modules, variables.params, condition, options.guidance_scale)
     sampled = SAMPLERS[options.sampler](eps, modules.schedule, noise, shape, options)
