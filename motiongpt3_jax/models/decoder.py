@@ -15,11 +15,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.dense_heads import DenseFromHeads, HeadWeights, dense_to_heads
 from motiongpt3_jax.models.dropout import Dropout
 from motiongpt3_jax.models.streams import KVCache, Stream, update_slice, visible
 
 Constrain = Callable[[str, Array], Array]
-KeyValues = tuple[Float[Array, "batch heads slots head_width"], Float[Array, "batch heads slots head_width"]]
+Heads = Float[Array, "batch heads slots head_width"]
+KeyValues = tuple[Heads, Heads]
 Masks = tuple[Bool[Array, "batch queries keys"], Bool[Array, "queries keys"]]
 INIT = 0.02
 
@@ -90,32 +92,35 @@ class StreamBlock(nn.Module):
     constrain: Constrain = unconstrained
 
     def setup(self) -> None:
-        config, inner = self.config, self.config.heads * self.config.head_width
+        config = self.config
         dense = {"dtype": config.dtype, "kernel_init": nn.initializers.normal(INIT)}
         # GPT-2 scales the last projection of each residual branch; here, as officially, only the MLP's.
         last = {**dense, "kernel_init": nn.initializers.normal(INIT / (2 * config.layers) ** 0.5)}
         norm = {"epsilon": config.eps, "dtype": jnp.float32}
         self.attention_norm = nn.LayerNorm(**norm)
-        self.qkv = nn.Dense(3 * inner, **dense)
-        self.attention_out = nn.Dense(self.stream.width, **dense)
+        init = dense["kernel_init"]
+        self.q, self.k, self.v = (HeadWeights(config.heads, config.head_width, init) for _ in range(3))
+        self.o = DenseFromHeads(self.stream.width, **dense)
         self.mlp_norm = nn.LayerNorm(**norm)
-        self.mlp_in = nn.Dense(self.stream.mlp_width, **dense)
-        self.mlp_out = nn.Dense(self.stream.width, **last)
+        self.up = nn.Dense(self.stream.mlp_width, **dense)
+        self.down = nn.Dense(self.stream.width, **last)
         self.dropout = Dropout(config.dropout)
 
     def project(self, x: Float[Array, "batch slots width"]) -> Float[Array, "3 batch heads slots head_width"]:
         """Queries, keys and values."""
-        x = self.qkv(self.attention_norm(x))
-        x = x.reshape(*x.shape[:2], 3, self.config.heads, self.config.head_width)
-        return jnp.transpose(x, (2, 0, 3, 1, 4))
+        weights = [projection(x.shape[-1]) for projection in (self.q, self.k, self.v)]
+        return dense_to_heads(self.attention_norm(x), weights, self.config.dtype)
 
     def finish(
-        self, x: Float[Array, "batch slots width"], mixed: Float[Array, "batch slots inner"], deterministic: bool
+        self,
+        x: Float[Array, "batch slots width"],
+        mixed: Float[Array, "batch slots heads head_width"],
+        deterministic: bool,
     ) -> Float[Array, "batch slots width"]:
         """Adds the attention's and the MLP's result."""
-        x = x + self.dropout(self.attention_out(mixed), deterministic=deterministic)
-        hidden = self.constrain("mlp", nn.gelu(self.mlp_in(self.mlp_norm(x)), approximate=True))
-        x = x + self.dropout(self.mlp_out(hidden), deterministic=deterministic)
+        x = x + self.dropout(self.o(mixed), deterministic=deterministic)
+        hidden = self.constrain("mlp", nn.gelu(self.up(self.mlp_norm(x)), approximate=True))
+        x = x + self.dropout(self.down(hidden), deterministic=deterministic)
         return self.constrain("residual", x)
 
 
@@ -166,7 +171,7 @@ class Layer(nn.Module):
         queries: Float[Array, "batch heads queries head_width"],
         sources: Sequence[KeyValues],
         seen: Bool[Array, "batch queries keys"],
-    ) -> Float[Array, "batch queries inner"]:
+    ) -> Float[Array, "batch queries heads head_width"]:
         """One softmax over the keys of all sources; they are not joined, which would copy a KV cache in every step."""
         scores = [jnp.einsum("bhqd,bhkd->bhqk", queries, k, preferred_element_type=jnp.float32) for k, _ in sources]
         scores = jnp.concatenate(scores, axis=-1) * self.config.head_width**-0.5
@@ -175,8 +180,7 @@ class Layer(nn.Module):
         weights = Dropout(self.config.dropout)(weights, deterministic=self.deterministic)
         ends = np.cumsum([k.shape[2] for k, _ in sources])[:-1]
         parts = zip(jnp.split(weights, ends, axis=-1), sources)
-        mixed = sum(jnp.einsum("bhqk,bhkd->bqhd", part, v) for part, (_, v) in parts)
-        return mixed.reshape(*mixed.shape[:2], -1)
+        return sum(jnp.einsum("bhqk,bhkd->bqhd", part, v) for part, (_, v) in parts)
 
 
 class Positions(nn.Module):

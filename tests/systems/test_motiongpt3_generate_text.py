@@ -16,7 +16,7 @@ from motiongpt3_jax.systems.motiongpt3.generate_motion import understand
 from tests.systems.tiny import CONFIG, GIVEN, IDS, example, rows, variables
 
 SYSTEM = MotionGPT3(CONFIG)
-VARIABLES = variables()
+VARIABLES = variables(seed=3)
 MARKERS = (IDS.start_of_motion, IDS.end_of_motion)
 BEST = TextOptions(end=IDS.end, banned=MARKERS, max_new=6)
 DRAWN = replace(BEST, temperature=1.5)
