@@ -132,7 +132,9 @@ def official_tensors(params: dict[str, Tensor], names: Iterable[str]) -> dict[st
         for pattern, replacement in PATHS:
             path = re.sub(pattern, replacement, path)
         if "/c_attn/" in path:
-            return torch.cat([take(path.replace("c_attn", part), layer).flatten(-2) for part in "qkv"], dim=-1)
+            parts = [path.replace("c_attn", part) for part in "qkv"]
+            used.update(parts)
+            return torch.cat([take(part, layer).flatten(-2) for part in parts], dim=-1)
         x = take(path, layer)
         if path.startswith("decoder/layers/"):
             return x.flatten(0, 1) if path.endswith("/o/kernel") else x
