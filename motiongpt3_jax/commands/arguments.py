@@ -14,9 +14,9 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.engine import check_seeds, make_system
 from motiongpt3_jax.inference.folder import read_folder, resolve_model
 from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.models.token_sampling import TextOptions
 from motiongpt3_jax.parallel import keep_host_memory
 from motiongpt3_jax.places import require_room
-from motiongpt3_jax.systems.motiongpt3.choosing import TextOptions
 
 MOST = {"samples": 10**5, "steps": 10**4, "beams": 10**3, "max_tokens": 10**6, "memory": 10**4}
 """The largest value of arguments that decide how long a command takes."""

@@ -11,9 +11,14 @@ from motiongpt3_jax.motion import features_to_joints
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import LanguageObjective, MotionOptions, TextOptions
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, streams, to_language
+from motiongpt3_jax.systems.motiongpt3.generate_motion import (
+    decode_latents,
+    read_conditions,
+    sample_latents,
+    understand,
+)
+from motiongpt3_jax.systems.motiongpt3.generate_text import respond_text
 from motiongpt3_jax.systems.motiongpt3.official import to_official
-from motiongpt3_jax.systems.motiongpt3.respond import decode_latents, read_conditions, sample_latents, understand
-from motiongpt3_jax.systems.motiongpt3.writing import write_text
 from motiongpt3_jax.training.partition import merge, split
 from tests.golden import compare, golden
 from tests.systems.official import (
@@ -91,7 +96,7 @@ def decode(variables, latents, frames, length):
 @partial(jax.jit, static_argnames="options")
 def write(variables, batch, clip_noise, options):
     modules = model()[0].modules
-    return write_text(modules, variables, batch, options, understand(modules, variables, batch, clip_noise))
+    return respond_text(modules, variables, batch, options, understand(modules, variables, batch, clip_noise))
 
 
 @pytest.mark.parametrize("case", cases("train_", "_gpt_loss"))

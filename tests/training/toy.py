@@ -39,7 +39,7 @@ class ToySystem:
         keys = jax.random.split(rng, 2)
         up = jax.random.normal(keys[0], (1, FEATURES, WIDTH))
         down = 0.1 * jax.random.normal(keys[1], (1, WIDTH, 1))
-        layers = {"text": {"mlp_in": {"kernel": up}, "mlp_out": {"kernel": down}}}
+        layers = {"text": {"up": {"kernel": up}, "down": {"kernel": down}}}
         return Variables({"body": {"layers": layers}, "head": {"bias": jnp.zeros(1)}}, {"mean": jnp.zeros(())})
 
     def draw(self, key: jax.Array, batch: Batch, train: bool) -> Tree:
@@ -52,9 +52,7 @@ class ToySystem:
         layer = jax.tree.map(lambda x: x[0], variables.params["body"]["layers"]["text"])
         x = batch.clips[0] + draws["noise"]
         valid = jnp.arange(x.shape[2]) < batch.clip_frames[:, :, None]
-        y = (jnp.tanh(x @ layer["mlp_in"]["kernel"]) @ layer["mlp_out"]["kernel"])[..., 0] + variables.params["head"][
-            "bias"
-        ]
+        y = (jnp.tanh(x @ layer["up"]["kernel"]) @ layer["down"]["kernel"])[..., 0] + variables.params["head"]["bias"]
         error = jnp.square(y - jnp.square(batch.clips[0]).sum(-1)) * valid
         error = jnp.where((batch.samples == self.poison)[:, :1, None], jnp.nan, error)
         frames = valid.sum().astype(jnp.float32)

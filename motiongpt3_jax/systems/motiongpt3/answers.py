@@ -11,8 +11,9 @@ from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import Batch, ClipRange, Example, Schema
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.token_sampling import TextOptions
 from motiongpt3_jax.systems.interface import Capabilities, Makes, ModelSpec, Phase, Question, Text, Variables
-from motiongpt3_jax.systems.motiongpt3.choosing import TextOptions
+from motiongpt3_jax.systems.motiongpt3.generate_motion import MotionOptions
 from motiongpt3_jax.systems.motiongpt3.layout import SCHEMA, sequence_example
 from motiongpt3_jax.systems.motiongpt3.prompts import (
     MOTION_OUTPUT,
@@ -22,7 +23,6 @@ from motiongpt3_jax.systems.motiongpt3.prompts import (
     fill_output,
     text_prompt,
 )
-from motiongpt3_jax.systems.motiongpt3.respond import MotionOptions
 from motiongpt3_jax.systems.motiongpt3.system import MotionGPT3
 from motiongpt3_jax.text import TASKS
 from motiongpt3_jax.text.subtasks import PLACEHOLDER

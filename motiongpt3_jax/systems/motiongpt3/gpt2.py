@@ -75,4 +75,4 @@ def _name(key: str) -> str:
 
 def _shape(entry: Entry) -> tuple[int, ...]:
     """Of the checkpoint's tensor: its vocabulary has no new ids."""
-    return entry.shape if entry.rows is None else (entry.rows.stop, *entry.shape[1:])
+    return (entry.part.stop, *entry.shape[1:]) if entry.path == "vocabulary/text/table" else entry.shape

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from motiongpt3_jax.errors import UserError
+
 if TYPE_CHECKING:
     from motiongpt3_jax.models import DecoderConfig, HeadConfig, VaeConfig
     from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
@@ -33,7 +35,7 @@ TIED = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor, or some of its rows.
+    """One tensor, or a part of it.
 
     Attributes:
       key: name in the official state dict.
@@ -41,7 +43,9 @@ class Entry:
       shape: of the official tensor.
       layout: how the two differ, one of `LAYOUTS`.
       index: place along the stacked parameter's first axis; None where nothing is stacked.
-      rows: the rows of the official tensor that this parameter holds; None for all.
+      part: what this parameter holds of the official tensor; None for all of it.
+      axis: of the official tensor that `part` counts along.
+      split: shape of our parameter (of our slice of the stack) where heads are axes of their own; None where not.
       optional: a state dict may lack it, which means zeros.
     """
 
@@ -50,16 +54,27 @@ class Entry:
     shape: tuple[int, ...]
     layout: str = "same"
     index: int | None = None
-    rows: slice | None = None
+    part: slice | None = None
+    axis: int = 0
+    split: tuple[int, ...] | None = None
     optional: bool = False
 
     def ours(self, tensor: np.ndarray) -> np.ndarray:
         """Our parameter (or our slice of the stack) from the official tensor."""
-        return LAYOUTS[self.layout][0](tensor if self.rows is None else tensor[self.rows])
+        if self.part is not None:
+            tensor = tensor[(slice(None),) * self.axis + (self.part,)]
+        tensor = LAYOUTS[self.layout][0](tensor)
+        return tensor if self.split is None else tensor.reshape(self.split)
 
     def theirs(self, parameter: np.ndarray) -> np.ndarray:
-        """The official tensor (or its rows) from our parameter."""
-        return LAYOUTS[self.layout][1](parameter if self.index is None else parameter[self.index])
+        """The official tensor (or our part of it) from our parameter."""
+        parameter = parameter if self.index is None else parameter[self.index]
+        if self.split is not None:
+            if parameter.shape != self.split:
+                raise UserError(f"{self.path} has shape {parameter.shape}; the config's sizes say {self.split}")
+            count = len(range(*self.part.indices(self.shape[self.axis]))) if self.part else self.shape[self.axis]
+            parameter = parameter.reshape(*self.shape[: self.axis], count, *self.shape[self.axis + 1 :])
+        return LAYOUTS[self.layout][1](parameter)
 
 
 def entries(config: "MotionGPT3Config") -> tuple[Entry, ...]:
@@ -71,8 +86,8 @@ def entries(config: "MotionGPT3Config") -> tuple[Entry, ...]:
     table = [
         *_vae(config.vae),
         Entry("lm.fake_latent", "null_condition", (config.holders, motion.width), optional=True),
-        Entry(f"{language}.transformer.wte.weight", "vocabulary/text/table", rows, rows=slice(0, config.vocabulary)),
-        Entry(f"{language}.transformer.wte.weight", "vocabulary/text/new", rows, rows=slice(config.vocabulary, None)),
+        Entry(f"{language}.transformer.wte.weight", "vocabulary/text/table", rows, part=slice(0, config.vocabulary)),
+        Entry(f"{language}.transformer.wte.weight", "vocabulary/text/new", rows, part=slice(config.vocabulary, None)),
         Entry(f"{language}.pre_processors.1.weight", "vocabulary/motion/table", motion_rows),
         Entry(
             f"{language}.post_processors.1.weight",
@@ -107,7 +122,7 @@ def _vae(config: "VaeConfig") -> Table:
 
 
 def _decoder(config: "DecoderConfig") -> Table:
-    inner = config.heads * config.head_width
+    heads = (config.heads, config.head_width)
     model = "lm.language_model.transformer"
     first = config.streams[0]
     for stream, name in zip(config.streams, ("wpe", "wpe_mot")):
@@ -121,11 +136,11 @@ def _decoder(config: "DecoderConfig") -> Table:
         for layer in range(config.layers):
             theirs = f"{model}.h.{layer}"
             yield from _at(layer, _norm(f"{theirs}.ln_1.fn.{number}", f"{ours}/attention_norm", width))
-            yield from _at(layer, _conv1d(f"{theirs}.c_attn.fn.{number}", f"{ours}/qkv", width, 3 * inner))
-            yield from _at(layer, _conv1d(f"{theirs}.c_proj.fn.{number}", f"{ours}/attention_out", inner, width))
+            yield from _at(layer, _to_heads(f"{theirs}.c_attn.fn.{number}", ours, width, heads))
+            yield from _at(layer, _from_heads(f"{theirs}.c_proj.fn.{number}", f"{ours}/o", heads, width))
             yield from _at(layer, _norm(f"{theirs}.ln_2.fn.{number}", f"{ours}/mlp_norm", width))
-            yield from _at(layer, _conv1d(f"{theirs}.mlp.fn.{number}.c_fc", f"{ours}/mlp_in", width, mlp))
-            yield from _at(layer, _conv1d(f"{theirs}.mlp.fn.{number}.c_proj", f"{ours}/mlp_out", mlp, width))
+            yield from _at(layer, _conv1d(f"{theirs}.mlp.fn.{number}.c_fc", f"{ours}/up", width, mlp))
+            yield from _at(layer, _conv1d(f"{theirs}.mlp.fn.{number}.c_proj", f"{ours}/down", mlp, width))
 
 
 def _head(config: "HeadConfig") -> Table:
@@ -176,6 +191,22 @@ def _linear(key: str, path: str, inputs: int, outputs: int) -> Table:
 def _conv1d(key: str, path: str, inputs: int, outputs: int) -> Table:
     yield Entry(f"{key}.weight", f"{path}/kernel", (inputs, outputs))
     yield Entry(f"{key}.bias", f"{path}/bias", (outputs,))
+
+
+def _to_heads(key: str, path: str, width: int, heads: tuple[int, int]) -> Table:
+    """GPT-2's packed projection: columns of the queries, of the keys, of the values, each head by head."""
+    inner = heads[0] * heads[1]
+    for number, name in enumerate("qkv"):
+        part = slice(number * inner, (number + 1) * inner)
+        weight = Entry(f"{key}.weight", f"{path}/{name}/kernel", (width, 3 * inner), axis=1)
+        yield replace(weight, part=part, split=(width, *heads))
+        yield Entry(f"{key}.bias", f"{path}/{name}/bias", (3 * inner,), part=part, split=heads)
+
+
+def _from_heads(key: str, path: str, heads: tuple[int, int], width: int) -> Table:
+    """GPT-2's output projection, its rows head by head."""
+    yield Entry(f"{key}.weight", f"{path}/kernel", (heads[0] * heads[1], width), split=(*heads, width))
+    yield Entry(f"{key}.bias", f"{path}/bias", (width,))
 
 
 def _norm(key: str, path: str, width: int) -> Table:

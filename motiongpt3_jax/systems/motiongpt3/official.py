@@ -78,11 +78,12 @@ def to_official(params: Mapping[str, Any], config: "MotionGPT3Config", prefix: s
     """
     parts: dict[str, list[np.ndarray]] = {}
     shapes: dict[str, tuple[int, ...]] = {}
+    axes: dict[str, int] = {}
     for entry in entries(config):
         if entry.key.startswith(prefix):
             parts.setdefault(entry.key, []).append(entry.theirs(_leaf(params, entry.path)))
-            shapes[entry.key] = entry.shape
-    state = {key: pieces[0] if len(pieces) == 1 else np.concatenate(pieces) for key, pieces in parts.items()}
+            shapes[entry.key], axes[entry.key] = entry.shape, entry.axis
+    state = {key: pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axes[key]) for key, pieces in parts.items()}
     for key, tensor in state.items():
         if tensor.shape != shapes[key]:
             raise UserError(f"{key} would have shape {tensor.shape}; the config's sizes say {shapes[key]}")

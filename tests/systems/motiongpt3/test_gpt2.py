@@ -48,8 +48,10 @@ def test_a_checkpoint_becomes_the_text_branch_and_nothing_else(config, state, tm
     np.testing.assert_array_equal(params["vocabulary"]["text"]["table"], state["wte.weight"])
     np.testing.assert_array_equal(params["decoder"]["positions"]["text"], state["wpe.weight"])
     text = params["decoder"]["layers"]["text"]
-    np.testing.assert_array_equal(text["qkv"]["kernel"][1], state["h.1.attn.c_attn.weight"])
-    np.testing.assert_array_equal(text["attention_out"]["bias"][0], state["h.0.attn.c_proj.bias"])
+    queries, keys, values = np.split(state["h.1.attn.c_attn.weight"], 3, axis=1)
+    for name, packed in (("q", queries), ("k", keys), ("v", values)):
+        np.testing.assert_array_equal(text[name]["kernel"][1].reshape(WIDTH, WIDTH), packed)
+    np.testing.assert_array_equal(text["o"]["bias"][0], state["h.0.attn.c_proj.bias"])
     np.testing.assert_array_equal(text["mlp_norm"]["scale"][1], state["h.1.ln_2.weight"])
     fresh = jax.eval_shape(MotionGPT3(config).init, jax.random.key(0)).params
     both = merge(params, fresh)

@@ -10,9 +10,9 @@ import pytest
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
 from motiongpt3_jax.systems.motiongpt3.forward import from_language, streams, to_language
+from motiongpt3_jax.systems.motiongpt3.generate_motion import understand
 from motiongpt3_jax.systems.motiongpt3.latents import OFFICIAL_SCALE, constant_moments, folded
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
-from motiongpt3_jax.systems.motiongpt3.respond import understand
 from tests.systems import tiny
 
 CONFIG = replace(tiny.CONFIG, latent_scale=OFFICIAL_SCALE)

@@ -89,7 +89,22 @@ def test_linear_layers_are_transposed_and_gpt2_ones_are_not():
     params = from_official(state, TINY)
     linear, conv1d = state["vae.skel_embedding.weight"], state["lm.language_model.transformer.h.1.c_attn.fn.0.weight"]
     np.testing.assert_array_equal(params["vae"]["embed"]["kernel"], linear.T)
-    np.testing.assert_array_equal(params["decoder"]["layers"]["text"]["qkv"]["kernel"][1], conv1d)
+    keys, layer = conv1d[:, 8:16], params["decoder"]["layers"]["text"]
+    np.testing.assert_array_equal(layer["k"]["kernel"][1].reshape(8, 8), keys)
+    conv1d = state["lm.language_model.transformer.h.1.mlp.fn.0.c_fc.weight"]
+    np.testing.assert_array_equal(layer["up"]["kernel"][1], conv1d)
+
+
+def test_heads_of_the_packed_projection_become_an_axis_of_queries_keys_and_values():
+    state, inner = state_of(TINY), 8
+    bias = state["lm.language_model.transformer.h.0.c_attn.fn.1.bias"]
+    out = state["lm.language_model.transformer.h.0.c_proj.fn.1.weight"]
+    layer = from_official(state, TINY)["decoder"]["layers"]["motion"]
+    for number, name in enumerate("qkv"):
+        for head in range(2):
+            first = number * inner + head * 4
+            np.testing.assert_array_equal(layer[name]["bias"][0, head], bias[first : first + 4])
+    np.testing.assert_array_equal(layer["o"]["kernel"][0, 1], out[4:8])
 
 
 def test_a_part_is_imported_and_exported_alone():

@@ -1,4 +1,4 @@
-"""Which token comes next: the best one, a drawn one, or those of a search with beams."""
+"""Token sampling: greedy, temperature, top-k and top-p, beam search; banned, allowed and forced ids."""
 
 import math
 from dataclasses import dataclass
@@ -13,13 +13,16 @@ from motiongpt3_jax.errors import UserError
 
 @dataclass(frozen=True)
 class TextOptions:
-    """How text is decoded: the best token each time (as official), a drawn one, or by beam search.
+    """Options of text generation: greedy decoding (as official), token sampling, or beam search.
 
-    The logits go through the repetition penalty, `banned`, the temperature, `top_k` and `top_p`, in this order.
+    The logits go through the repetition penalty, `allowed`, `banned`, `forced`, the temperature, `top_k` and `top_p`,
+    in this order.
 
     Attributes:
       end: id that ends a text.
-      banned: ids that are never written.
+      banned: ids that are never chosen.
+      allowed: the only ids that are chosen, besides those that end a text; empty allows all.
+      forced: ids that every text begins with, whatever their logits are, `banned` or not.
       max_new: longest text, in tokens (official: 40).
       repetition_penalty: divides (or multiplies, when negative) the logits of ids written before (official: 1.1).
       temperature: divides the logits of drawn tokens; 0 takes the best token.
@@ -32,6 +35,8 @@ class TextOptions:
 
     end: int
     banned: tuple[int, ...] = ()
+    allowed: tuple[int, ...] = ()
+    forced: tuple[int, ...] = ()
     max_new: int = 40
     repetition_penalty: float = 1.1
     temperature: float = 0.0
@@ -45,7 +50,7 @@ class TextOptions:
         for name in ("max_new", "top_k", "beams", "end"):
             if not isinstance(getattr(self, name), Integral):
                 raise UserError(f"{name} of a text is {getattr(self, name)!r}: give a whole number")
-        for name in ("banned", "stops"):
+        for name in ("banned", "allowed", "forced", "stops"):
             if not all(isinstance(number, Integral) for number in getattr(self, name)):
                 raise UserError(f"{name} of a text is {getattr(self, name)!r}: give whole numbers")
         checks = (
@@ -64,44 +69,74 @@ class TextOptions:
             ("beams", self.beams == 1 or self.temperature == 0, "beams are not drawn; set temperature to 0"),
             ("length_penalty", math.isfinite(self.length_penalty), "give a number; 0 ranks by log p alone"),
             ("stops", not {*self.stops} & {*self.banned}, "an id that is banned cannot end a text; leave it out"),
+            ("allowed", not {*self.allowed} & {*self.banned}, "an id that is banned cannot be chosen; leave it out"),
+            ("forced", len(self.forced) <= self.max_new, "they are more tokens than max_new; give fewer"),
+            ("forced", not {*self.forced[:-1]} & {self.end, *self.stops}, "nothing follows an id that ends a text"),
         )
         for name, holds, advice in checks:
             if not holds:
                 raise UserError(f"{name} of a text is {getattr(self, name)}: {advice}")
 
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Ids that end a text."""
+        return (self.end, *self.stops)
 
-def next_scores(
-    logits: Float[Array, "*texts padded"], seen: Bool[Array, "*texts vocabulary"], options: TextOptions
+    @property
+    def cache_slots(self) -> int:
+        """How many slots generation writes into the KV cache of a row."""
+        return self.beams * self.max_new
+
+
+def process_logits(
+    logits: Float[Array, "*texts padded"],
+    seen: Bool[Array, "*texts vocabulary"],
+    step: Int[Array, ""],
+    options: TextOptions,
 ) -> Float[Array, "*texts vocabulary"]:
-    """Logits of the next token after the repetition penalty, banned ids at -inf."""
+    """Logits processors: repetition penalty, then -inf for ids that are banned, not allowed, or not the forced one.
+
+    Args:
+      logits: of the next token.
+      seen: ids that are in the text already.
+      step: tokens of the text, from 0.
+      options: what is banned, allowed and forced.
+    """
     logits = logits[..., : seen.shape[-1]].astype(jnp.float32)
     penalised = jnp.where(logits < 0, logits * options.repetition_penalty, logits / options.repetition_penalty)
     scores = jnp.where(seen, penalised, logits)
-    if not options.banned:
+    ids = jnp.arange(seen.shape[-1])
+    if options.allowed:
+        scores = jnp.where(jnp.isin(ids, jnp.array([*options.allowed, *options.ends])), scores, -jnp.inf)
+    if options.banned:
+        scores = jnp.where(jnp.isin(ids, jnp.array(options.banned)), -jnp.inf, scores)
+    if not options.forced:
         return scores
-    return jnp.where(jnp.isin(jnp.arange(seen.shape[-1]), jnp.array(options.banned)), -jnp.inf, scores)
+    forced = jnp.array(options.forced)
+    only = jnp.where(ids == forced[jnp.minimum(step, len(forced) - 1)], 0.0, -jnp.inf)
+    return jnp.where(step < len(forced), only, scores)
 
 
-def best_id(scores: Float[Array, "*texts vocabulary"]) -> Int[Array, "*texts"]:
-    """The first best id; two passes over a large vocabulary are faster than an argmax."""
+def argmax_token(scores: Float[Array, "*texts vocabulary"]) -> Int[Array, "*texts"]:
+    """Greedy decoding: the first best id; two passes over a large vocabulary are faster than an argmax."""
     ids = jnp.arange(scores.shape[-1])
     return jnp.where(scores == scores.max(axis=-1, keepdims=True), ids, ids[-1]).min(axis=-1)
 
 
-def drawn(
+def sample_token(
     scores: Float[Array, "rows vocabulary"], seeds: Int[Array, "rows"], step: Int[Array, ""], options: TextOptions
 ) -> Int[Array, "rows"]:
-    """The id that each request draws at a step."""
+    """Samples each request's token of a step at the temperature, from its `top_k` and `top_p`."""
     keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), step))(seeds)
     if not 0 < options.top_k < scores.shape[1]:
-        return jax.vmap(jax.random.categorical)(keys, tempered(scores, options))
+        return jax.vmap(jax.random.categorical)(keys, top_p_logits(scores, options))
     best, ids = jax.lax.top_k(scores, options.top_k)
-    chosen = jax.vmap(jax.random.categorical)(keys, tempered(best, options))
+    chosen = jax.vmap(jax.random.categorical)(keys, top_p_logits(best, options))
     return jnp.take_along_axis(ids, chosen[:, None], axis=1)[:, 0]
 
 
-def tempered(scores: Float[Array, "rows ids"], options: TextOptions) -> Float[Array, "rows ids"]:
-    """Scores at a temperature, -inf but for the fewest best ones whose chances reach `top_p`."""
+def top_p_logits(scores: Float[Array, "rows ids"], options: TextOptions) -> Float[Array, "rows ids"]:
+    """Top-p (nucleus) filter at a temperature: -inf but for the fewest best ids whose chances reach `top_p`."""
     # Of the differences to the best, a temperature near 0 makes nothing infinite that counts.
     scores = (scores - scores.max(axis=1, keepdims=True)) / options.temperature
     if options.top_p == 1:
@@ -121,12 +156,12 @@ def tempered(scores: Float[Array, "rows ids"], options: TextOptions) -> Float[Ar
     return jnp.where(bits < low, -jnp.inf, scores)
 
 
-def best_continuations(
+def beam_search_step(
     scores: Float[Array, "rows beams vocabulary"],
     total: Float[Array, "rows beams"],
     done: Bool[Array, "rows beams"],
 ) -> tuple[Int[Array, "rows beams"], Int[Array, "rows beams"], Float[Array, "rows beams"]]:
-    """(the beam that each one continues, with which token, the new sum of log p).
+    """Beam search step: (the beam that each one continues, with which token, the new sum of log p).
 
     A text that has ended keeps a beam; the others go to the continuations of the highest sums, all of one length.
     """
@@ -140,12 +175,12 @@ def best_continuations(
     return chosen // width, token, total
 
 
-def ended(tokens: Int[Array, "*some"], options: TextOptions) -> Bool[Array, "*some"]:
+def is_end(tokens: Int[Array, "*some"], options: TextOptions) -> Bool[Array, "*some"]:
     """Which ids end a text."""
-    return jnp.isin(tokens, jnp.array([options.end, *options.stops], jnp.int32))
+    return jnp.isin(tokens, jnp.array(options.ends, jnp.int32))
 
 
-def lengths(tokens: Int[Array, "*texts tokens"], options: TextOptions) -> Int[Array, "*texts"]:
+def text_lengths(tokens: Int[Array, "*texts tokens"], options: TextOptions) -> Int[Array, "*texts"]:
     """Tokens of each text with its end."""
-    ends = ended(tokens, options)
+    ends = is_end(tokens, options)
     return jnp.where(ends.any(axis=-1), jnp.argmax(ends, axis=-1) + 1, tokens.shape[-1])

@@ -1,4 +1,4 @@
-"""A motion from the hidden states of its holders."""
+"""MotionGPT3's motion sampling: hidden states of the holders, a denoised latent, the VAE's decoder."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Key
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.diffusion import SAMPLERS, Denoiser, Noise, classifier_free_guidance
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.models import read
+from motiongpt3_jax.models import prefill
 from motiongpt3_jax.systems.interface import Tree, Variables
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, from_language, streams, to_language
 from motiongpt3_jax.systems.motiongpt3.modules import Modules
@@ -78,7 +78,7 @@ def read_conditions(
       latents: of the input clips, see `understand`; None where none enters.
     """
     entering = streams(modules, variables.params, batch, latents)
-    hidden, _ = read(modules.decoder, variables.params["decoder"], entering)
+    hidden, _ = prefill(modules.decoder, variables.params["decoder"], entering)
     return conditions(hidden["motion"], batch.extra["outputs"][:, :1])[:, 0]
 
 

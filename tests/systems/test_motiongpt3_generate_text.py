@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from motiongpt3_jax.models.token_sampling import process_logits, top_p_logits
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, TextOptions
-from motiongpt3_jax.systems.motiongpt3.choosing import next_scores, tempered
 from motiongpt3_jax.systems.motiongpt3.forward import streams
-from motiongpt3_jax.systems.motiongpt3.respond import understand
+from motiongpt3_jax.systems.motiongpt3.generate_motion import understand
 from tests.systems.tiny import CONFIG, GIVEN, IDS, example, rows, variables
 
 SYSTEM = MotionGPT3(CONFIG)
-VARIABLES = variables()
+VARIABLES = variables(seed=3)
 MARKERS = (IDS.start_of_motion, IDS.end_of_motion)
 BEST = TextOptions(end=IDS.end, banned=MARKERS, max_new=6)
 DRAWN = replace(BEST, temperature=1.5)
@@ -65,7 +65,7 @@ def scores_again(batch, row, texts, options):
     seen = np.zeros((len(texts), IDS.text_vocabulary), bool)
     for place, text in enumerate(texts):
         seen[place, list(text)] = True
-    return np.asarray(next_scores(read_again(batch, row, texts), seen, options))
+    return np.asarray(process_logits(read_again(batch, row, texts), seen, len(texts[0]), options))
 
 
 def chances_again(batch, row, texts, options):
@@ -118,7 +118,7 @@ def test_a_token_is_drawn_from_the_scores_of_reading_everything_again_with_its_o
     for length in range(DRAWN.max_new):
         text = tuple(found[row, :length])
         key = jax.random.fold_in(jax.random.key(seeds[row]), length)
-        drawn = jax.random.categorical(key, tempered(scores_again(BOTH, row, [text], DRAWN), DRAWN)[0])
+        drawn = jax.random.categorical(key, top_p_logits(scores_again(BOTH, row, [text], DRAWN), DRAWN)[0])
         assert found[row, length] == (IDS.end if IDS.end in text else drawn)
 
 
