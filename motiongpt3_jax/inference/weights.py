@@ -27,7 +27,7 @@ from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
-from motiongpt3_jax.training.checkpoints import restore_variables
+from motiongpt3_jax.training.restore import restore_variables
 
 WEIGHTS = "model.safetensors"
 FORMAT = "1"

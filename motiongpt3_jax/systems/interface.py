@@ -51,7 +51,16 @@ Loss = Callable[[Variables, Batch, Tree, Any], Terms]
 
 
 class System(Protocol):
-    """A model with its losses and its way to answer. Everything is a pure function of arrays."""
+    """A model with its losses and its way to answer. Everything is a pure function of arrays.
+
+    A system may have two members more:
+
+        dtypes    (path pattern, dtype) pairs; parameters that a stage freezes are held in the dtype of the first
+                  pattern that matches their whole path (a base in bfloat16), and stored in their own
+        upgrade   (format, tree) -> tree: parameters, their moving average or an optimizer's state of a checkpoint of an
+                  older format, under the paths and in the shapes of today; whatever is in place of a parameter moves
+                  with it
+    """
 
     losses: Mapping[str, Loss]
 

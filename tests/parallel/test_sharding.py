@@ -66,3 +66,4 @@ def test_eight_devices_give_the_losses_of_one(tmp_path):
     assert found["kernel"] == found["first_moment"] == [1, 3, 4]
     assert found["mlp"] == [2, 3, 2]
     assert found["restored_equal"]
+    assert found["frozen_equal"]
