@@ -23,7 +23,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.parallel import first_does
 from motiongpt3_jax.systems.interface import Tree
 from motiongpt3_jax.training.arrays import Upgrade, put_like, unchanged
-from motiongpt3_jax.training.folders import BASE, stage_folder, steps_of
+from motiongpt3_jax.training.folders import BASE, checkpoints_folder, stage_folder, steps_of
 from motiongpt3_jax.training.manifest import FORMAT, damage, format_of, referred_files, write_manifest
 from motiongpt3_jax.training.partition import matches, merge, paths_of, select
 from motiongpt3_jax.training.reading import ReadOutside, read_item, read_referred
@@ -55,7 +55,7 @@ def mend_checkpoints(run_dir: str | Path, stages: Sequence[str], say: Callable[[
     Raises:
       UserError: what a whole checkpoint refers to is not there as it was.
     """
-    for half_written in (Path(run_dir) / "checkpoints").glob("*/*.orbax-checkpoint-tmp*"):
+    for half_written in checkpoints_folder(run_dir).glob("*/*.orbax-checkpoint-tmp*"):
         shutil.rmtree(half_written)
     for stage in reversed(stages):
         last = set_damaged_aside(run_dir, stage, say)

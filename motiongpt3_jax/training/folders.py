@@ -6,9 +6,14 @@ BASE = "base"
 """Folder of the parameters with which a run began and which its first stage does not train; no stage has this name."""
 
 
+def checkpoints_folder(run_dir: str | Path) -> Path:
+    """Where the checkpoints of a run's stages lie, as the absolute path that Orbax asks for."""
+    return Path(run_dir).absolute() / "checkpoints"
+
+
 def stage_folder(run_dir: str | Path, stage: str) -> Path:
-    """Where a stage's checkpoints lie, as the absolute path that Orbax asks for."""
-    return Path(run_dir).absolute() / "checkpoints" / stage
+    """Where a stage's checkpoints lie."""
+    return checkpoints_folder(run_dir) / stage
 
 
 def steps_of(run_dir: str | Path, stage: str) -> list[int]:
@@ -28,5 +33,5 @@ def last_folder(run_dir: str | Path, stage: str) -> Path:
 
 def stages_of(run_dir: str | Path) -> list[str]:
     """Names of the stages that have a folder of checkpoints, in no order of theirs."""
-    folders = (Path(run_dir).absolute() / "checkpoints").glob("*")
+    folders = checkpoints_folder(run_dir).glob("*")
     return sorted(folder.name for folder in folders if folder.is_dir() and folder.name != BASE)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from motiongpt3_jax.systems.interface import Tree, Variables
 from motiongpt3_jax.training.arrays import Upgrade, unchanged
-from motiongpt3_jax.training.folders import stage_folder, stages_of, steps_of
+from motiongpt3_jax.training.folders import checkpoints_folder, stages_of, steps_of
 from motiongpt3_jax.training.manifest import MANIFEST, Unreadable, damage, read_json
 from motiongpt3_jax.training.partition import merge, select
 from motiongpt3_jax.training.reading import ReadOutside, read_from_outside, read_item, read_whole
@@ -47,7 +47,7 @@ def restore_variables(
       FileNotFoundError: there is no such checkpoint, or none is whole.
       UserError: what the checkpoint refers to is not there as it was.
     """
-    root = stage_folder(run_dir, "")
+    root = checkpoints_folder(run_dir)
     found = [(name, steps_of(run_dir, name)) for name in ([stage] if stage else stages_of(run_dir))]
     found = [(name, steps) for name, steps in found if steps]
     if not found:
