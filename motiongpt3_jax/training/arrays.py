@@ -30,8 +30,10 @@ def placed(mesh: Mesh, shapes: Tree) -> Tree:
 
 def put(array: np.ndarray | jax.Array, at: Sharding | None) -> jax.Array | np.ndarray:
     """One array in its place: of an array of this host, each device gets its part alone."""
-    if at is None or (isinstance(array, jax.Array) and not array.is_fully_addressable):
-        return array if at is None else jax.device_put(array, at)
+    if at is None:
+        return array
+    if isinstance(array, jax.Array) and not array.is_fully_addressable:
+        return jax.device_put(array, at)
     host = np.asarray(array)
     if at.is_fully_addressable:
         return jax.device_put(host, at)
