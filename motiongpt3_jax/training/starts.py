@@ -70,9 +70,7 @@ class Initial:
         if not self.given:
             return self._fresh(key, like)
         given = self.given(key)
-        unknown = sorted(paths_of(given.params) - paths_of(like.params))
-        if unknown:
-            raise UserError(f"the run would begin with {unknown[0]}, which is no parameter of the model.")
+        self._check_given(paths_of(given.params), paths_of(like.params))
         where = "what the run begins with"
         params = put_like(select(like.params, paths_of(given.params)), given.params, where)
         state = put_like(select(like.state, paths_of(given.state)), given.state, where)
@@ -80,6 +78,14 @@ class Initial:
             return Variables(params, state)
         fresh = self._fresh(key, like)
         return Variables(merge(params, fresh.params), merge(state, fresh.state))
+
+    def _check_given(self, given: set[str], model: set[str]) -> None:
+        for path in sorted(given - model):
+            raise UserError(f"the run would begin with {path}, which is no parameter of the model.")
+        for outside in self.outside:
+            for path in sorted(model - given):
+                if matches(path, outside.patterns):
+                    raise UserError(f"{path} would be referred to in {outside.place}, but is not read from there.")
 
     def _fresh(self, key: Array, like: Variables) -> Variables:
         return jax.jit(self.system.init, out_shardings=jax.tree.map(lambda x: x.sharding, like))(key)
