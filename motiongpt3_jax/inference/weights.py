@@ -25,7 +25,7 @@ from motiongpt3_jax.inference.folder import ModelFolder
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.systems.interface import Variables
-from motiongpt3_jax.training.checkpoints import restore_variables
+from motiongpt3_jax.training.restore import restore_variables
 
 WEIGHTS = "model.safetensors"
 FORMAT = "2"
@@ -41,7 +41,8 @@ def read_variables(folder: ModelFolder, which: Literal["last", "best"] = "last")
     """
     path = folder.path / WEIGHTS
     if not path.is_file() or (folder.path / "checkpoints").is_dir():
-        stage, step, variables = restore_variables(folder.path, which=which)
+        upgrade = folder.kind.make_system(folder.spec).upgrade
+        stage, step, variables = restore_variables(folder.path, which=which, upgrade=upgrade)
         check_variables(f"checkpoint {step} of stage {stage!r} in '{folder.path}'", variables, folder)
         return stage, step, variables
     if which == "best":

@@ -20,16 +20,6 @@ ROWS = P(("data", "fsdp"))
 Rules = Sequence[tuple[str, P]]
 """(pattern of a path's end, how the array is split); the first match counts. Optimizer state has the same ends."""
 
-DECODER_RULES: Rules = (
-    # Layers are stacked: axis 0 is the layer, which a scan walks and nothing splits.
-    (r"layers/.*/[qkv]/kernel", P(None, "fsdp", "tensor", None)),
-    (r"layers/.*/o/kernel", P(None, "tensor", None, "fsdp")),
-    (r"layers/.*/(gate|up)/kernel", P(None, "fsdp", "tensor")),
-    (r"layers/.*/down/kernel", P(None, "tensor", "fsdp")),
-    (r"vocabulary/.*/table", P("tensor", "fsdp")),
-)
-"""Sharding of `models.Decoder` and `models.Vocabulary`: heads and hidden units over `tensor`, widths over `fsdp`."""
-
 SMALL = 2**16
 """Arrays that no rule names are split over `fsdp` from this many elements on."""
 
@@ -46,7 +36,7 @@ def path_name(path: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def spec(mesh: Mesh, path: str, shape: tuple[int, ...], rules: Rules = DECODER_RULES) -> P:
+def spec(mesh: Mesh, path: str, shape: tuple[int, ...], rules: Rules = ()) -> P:
     """How one array is split: by the rules where its axes divide, else over `fsdp` along its longest axis that does."""
     axes = list(next((spec for pattern, spec in rules if re.search(rf"(^|/){pattern}$", path)), P()))[: len(shape)]
     axes += [None] * (len(shape) - len(axes))
@@ -59,7 +49,7 @@ def spec(mesh: Mesh, path: str, shape: tuple[int, ...], rules: Rules = DECODER_R
     return P(*axes)
 
 
-def shardings(mesh: Mesh, tree: Tree, rules: Rules = DECODER_RULES) -> Tree:
+def shardings(mesh: Mesh, tree: Tree, rules: Rules = ()) -> Tree:
     """Shardings of a tree of arrays or shapes: parameters, optimizer state, or a whole train state."""
 
     def sharding(path: tuple[Any, ...], x: Any) -> NamedSharding:

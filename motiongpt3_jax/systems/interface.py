@@ -67,13 +67,18 @@ Loss = Callable[[Variables, Batch, Tree, Any], Terms]
 class System(Protocol):
     """A model with its losses, as training knows it. Everything is a pure function of arrays.
 
+    A system that inherits from this has the defaults of all members that have one.
+
     Attributes:
       losses: by their names.
       sharding_rules: (path pattern, how an array whose path ends so is split over the mesh); the first match counts.
+      dtypes: (path pattern, dtype): parameters that a stage freezes are held in the dtype of the first pattern that
+        matches their whole path (a base in bfloat16), and stored in their own.
     """
 
     losses: Mapping[str, Loss]
-    sharding_rules: Sequence[tuple[str, PartitionSpec]]
+    sharding_rules: Sequence[tuple[str, PartitionSpec]] = ()
+    dtypes: Sequence[tuple[str, str]] = ()
 
     def init(self, rng: jax.Array) -> Variables:
         """Fresh variables."""
@@ -83,6 +88,14 @@ class System(Protocol):
 
     def advance(self, state: Tree, sums: Tree) -> Tree:
         """The state after one update, from `Terms.state_sums` of the whole batch; asked only where there are some."""
+        return state
+
+    def upgrade(self, version: int, tree: Tree) -> Tree:
+        """Parameters, their moving average or an optimizer's state of a checkpoint of an older format, as of today.
+
+        Whatever is in place of a parameter moves with it to the parameter's path and shape of today.
+        """
+        return tree
 
 
 Makes = Literal["motion", "text"]
@@ -365,9 +378,6 @@ class SystemKind(Protocol):
 
     def upgrade_config(self, config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
         """The config of a model's folder of an older format."""
-
-    def upgrade_tree(self, tree: Tree, config: Mapping[str, Any], version: int) -> Tree:
-        """Parameters, or an optimizer's state, of a checkpoint of an older format."""
 
     def make_system(self, spec: ModelSpec, constrain: Constrain | None = None) -> System:
         """The model's functions."""

@@ -14,17 +14,21 @@ from jaxtyping import Array
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.parallel import first_does, local_rows, make_mesh, put_batch, shardings
+from motiongpt3_jax.parallel import first_does, local_rows, make_mesh, put_batch
 from motiongpt3_jax.parallel.processes import exit_on_peer_failure
 from motiongpt3_jax.systems.interface import System, Tree, Variables
-from motiongpt3_jax.training.checkpoints import Checkpoints, last_step, mend_checkpoints, restore_end
+from motiongpt3_jax.training.checkpoints import Checkpoints, mend_checkpoints
 from motiongpt3_jax.training.data import Data
+from motiongpt3_jax.training.folders import BASE, last_step
 from motiongpt3_jax.training.interrupts import Interrupts, TrainingInterrupted
 from motiongpt3_jax.training.lock import only_run
 from motiongpt3_jax.training.log import Log, Meter
-from motiongpt3_jax.training.partition import merge
+from motiongpt3_jax.training.partition import merge, split
 from motiongpt3_jax.training.program import Program, make_program
+from motiongpt3_jax.training.reading import ReadOutside
+from motiongpt3_jax.training.references import Outside
 from motiongpt3_jax.training.stage import Stage
+from motiongpt3_jax.training.starts import EndOf, Initial, Start
 from motiongpt3_jax.training.state import TrainState
 from motiongpt3_jax.training.step import Report, means, weighted
 
@@ -66,6 +70,7 @@ def run(
     seed: int = 0,
     mesh: Mesh | None = None,
     initial: Callable[[Array], Variables] | None = None,
+    outside: Sequence[Outside] = (),
     hooks: Hooks | None = None,
 ) -> None:
     """Trains the stages that are not finished yet.
@@ -77,7 +82,9 @@ def run(
       run_dir: holds checkpoints, metrics.jsonl and tensorboard; the same folder continues a run, one at a time.
       seed: decides the fresh variables and every draw of the losses.
       mesh: devices; all of them along `data` when not given.
-      initial: key -> the variables that the first stage starts from; `system.init` when not given.
+      initial: key -> variables that the first stage starts from, such as pretrained ones; those that it leaves out, or
+        all when it is not given, are fresh.
+      outside: which of them lie in folders outside of the run, to be read from there and not copied into it.
       hooks: what the caller adds.
 
     Raises:
@@ -88,7 +95,10 @@ def run(
     run_dir = Path(run_dir).absolute()
     mesh, hooks = mesh or make_mesh(), hooks or Hooks()
     names = [stage.name for stage in stages]
-    begin = partial(_initial, system, mesh, seed, initial)
+    _check_names(names)
+    upgrade = system.upgrade
+    read_outside = _reader(initial, seed)
+    begin: Start = Initial(system, mesh, run_dir, seed, initial, outside)
     with exit_on_peer_failure(), only_run(run_dir), jax.set_mesh(mesh), Interrupts() as interrupts:
         first_does("look at the checkpoints", partial(mend_checkpoints, run_dir, names, hooks.show))
         _check_order(stages, {name: last_step(run_dir, name) for name in names}, run_dir)
@@ -98,12 +108,12 @@ def run(
                 hooks.show(f"{stage.name} is finished, at step {done} of {stage.steps}")
             else:
                 batches = data(stage)
-                with Checkpoints(run_dir, stage, place, batches.order) as checkpoints:
+                with Checkpoints(run_dir, stage, place, batches.order, upgrade, read_outside) as checkpoints:
                     log = Log(run_dir, names, stage, done, hooks.show, hooks.show_every)
                     # Closing the checkpoints would wait for a process that is dead.
                     with exit_on_peer_failure(), closing(log):
                         _Run(system, stage, batches, mesh, seed, checkpoints, log, hooks).train(begin, interrupts)
-            begin = partial(_ended, mesh, run_dir, stage.name)
+            begin = EndOf(system, mesh, run_dir, stage.name, upgrade, read_outside)
 
 
 class _Run:
@@ -124,7 +134,7 @@ class _Run:
         self.checkpoints, self.log, self.hooks = checkpoints, log, hooks
         self.under_way: deque[tuple[int, Report, dict[str, float]]] = deque()
 
-    def train(self, begin: Callable[[], Variables], interrupts: Interrupts) -> None:
+    def train(self, begin: Start, interrupts: Interrupts) -> None:
         """From the last checkpoint, or from the stage's beginning, to its end."""
         stage = self.stage
         program, state, frozen = self.prepare(begin)
@@ -147,7 +157,7 @@ class _Run:
             best = self.checkpoints.is_best(validation)
             if last or best or reason or _due(step, stage.checkpoint_every):
                 self.settle()
-                self.checkpoints.save(step, state, frozen, validation)
+                self.checkpoints.save(step, state, validation)
             if last or reason:
                 self.checkpoints.wait()
             if reason:
@@ -158,18 +168,23 @@ class _Run:
             if last:
                 return
 
-    def prepare(self, begin: Callable[[], Variables]) -> tuple[Program, TrainState, Tree]:
-        """The stage's program and the state that it goes on with."""
+    def prepare(self, begin: Start) -> tuple[Program, TrainState, Tree]:
+        """The stage's program, the state that it goes on with, and the frozen parameters."""
         latest = self.checkpoints.latest()
         example = self.put(self.data.batch(latest or 0))
-        if latest is None:
-            variables = begin()
-            program = make_program(self.system, self.stage, self.mesh, self.seed, variables, example)
-            return program, *program.start(variables)
         shapes = jax.eval_shape(self.system.init, jax.random.key(0))
         program = make_program(self.system, self.stage, self.mesh, self.seed, shapes, example)
-        self.log.say(f"{self.stage.name} continues at step {latest} of {self.stage.steps}")
-        return program, *self.checkpoints.restore(latest, program.state, program.frozen)
+        if latest is None:
+            variables = begin.variables()
+            stored = split(variables.params, self.stage.trainable)[1]
+            state, frozen = program.start(variables)
+        else:
+            self.log.say(f"{self.stage.name} continues at step {latest} of {self.stage.steps}")
+            state, stored = self.checkpoints.restore(latest, program.state, program.frozen)
+            frozen = program.hold(stored)
+        if self.checkpoints.references is None:
+            self.checkpoints.references = begin.references(stored, anew=latest is None)
+        return program, state, frozen
 
     def put(self, batch: Batch) -> Batch:
         """A global batch on the devices, from this process's rows."""
@@ -228,25 +243,21 @@ def _numbers(batch: Batch) -> list[int]:
     return [int(number) for number in np.ravel(batch.samples) if number >= 0]
 
 
-def _initial(system: System, mesh: Mesh, seed: int, initial: Callable[[Array], Variables] | None) -> Variables:
-    key = jax.random.key(seed)
-    if initial:
-        return _placed(mesh, initial(key))
-    return jax.jit(system.init, out_shardings=shardings(mesh, jax.eval_shape(system.init, key)))(key)
+def _reader(initial: Callable[[Array], Variables] | None, seed: int) -> ReadOutside | None:
+    """Reads again what the run began with."""
+    return None if initial is None else lambda folder: initial(jax.random.key(seed)).params
 
 
-def _ended(mesh: Mesh, run_dir: Path, stage: str) -> Variables:
-    return _placed(mesh, restore_end(run_dir, stage))
-
-
-def _placed(mesh: Mesh, variables: Variables) -> Variables:
-    return jax.device_put(jax.device_get(variables), shardings(mesh, variables))
+def _check_names(names: Sequence[str]) -> None:
+    """Stages have folders of their own."""
+    if len(set(names)) < len(names):
+        raise UserError(f"stage names {names} repeat; give each its own.")
+    if BASE in names:
+        raise UserError(f"a stage is named '{BASE}', as what a run began with is; give it another name.")
 
 
 def _check_order(stages: Sequence[Stage], done: dict[str, int | None], run_dir: Path) -> None:
     """A stage that is not finished has no successor with checkpoints."""
-    if len(done) < len(stages):
-        raise UserError(f"stage names {[stage.name for stage in stages]} repeat; give each its own.")
     unfinished = None
     for stage in stages:
         if unfinished and done[stage.name] is not None:

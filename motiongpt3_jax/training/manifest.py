@@ -1,13 +1,14 @@
 """The manifest of a checkpoint: SHA-256 checksums of its files, by which damage is noticed before anything is read.
 
 It is written into the folder before Orbax gives that its final name, so a checkpoint has its manifest or is not whole.
-Checkpoints of the first format have none.
+Checkpoints of the first format have none. Files that the checkpoint refers to are listed too, by their path from its
+folder; whether those are whole is asked by `references.check_references`.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from motiongpt3_jax.errors import UserError
 
 MANIFEST = "manifest.json"
 
-FORMAT = 2
-"""Of checkpoints, in their `meta`. 1 (not written there): without a manifest and an order of data."""
+FORMAT = 3
+"""Of checkpoints, in their `meta`.
+
+1 (not written there): without a manifest and an order of data. 2: holds frozen parameters too. 3: refers to them.
+"""
 
 UNLISTED = (MANIFEST, "_CHECKPOINT_METADATA", "commit_success.txt")
 """Files that a manifest does not list: itself, and what Orbax writes after it, the times of writing."""
@@ -25,35 +29,60 @@ SMALL = 2**16
 """Bytes up to which a file's checksum is also compared where a checkpoint is only looked over."""
 
 
-def write_manifest(folder: Path) -> None:
-    """Writes the checksums of everything in a checkpoint's folder into it."""
-    listed = {str(path.relative_to(folder)): [path.stat().st_size, checksum(path)] for path in _files(folder)}
+def write_manifest(folder: Path, referred: Mapping[str, str]) -> None:
+    """Writes the checksums of everything in a checkpoint's folder into it, and those of the files it refers to.
+
+    Args:
+      folder: the checkpoint.
+      referred: checksums of the files that it refers to, by their path from its folder, or their absolute one.
+    """
+    listed = {str(path.relative_to(folder)): [path.stat().st_size, checksum(path)] for path in files(folder)}
+    listed |= {name: [None, sha256] for name, sha256 in referred.items()}
     with (folder / MANIFEST).open("w", encoding="utf-8") as file:
         json.dump(listed, file)
         file.flush()
         os.fsync(file.fileno())
 
 
-def damage(folder: Path, thorough: bool = True) -> str | None:
+def damage(folder: Path, items: Sequence[str] | None = None) -> str | None:
     """What is damaged in a checkpoint, in words; None when nothing is.
 
     Args:
       folder: the checkpoint.
-      thorough: whether to read all of it; else the sizes of all files and the contents of small ones are compared.
+      items: folders in it whose files are read whole; of others the sizes, and the contents of small files, are
+        compared. All are read whole when not given.
 
     Raises:
       UserError: a newer version wrote it.
     """
     try:
-        wrong = _compare(folder, thorough) if (folder / MANIFEST).is_file() else _incomplete(folder)
+        listed = read_json(folder, MANIFEST) if (folder / MANIFEST).is_file() else None
+        wrong = _incomplete(folder) if listed is None else _compare(folder, listed, items)
         if wrong:
             return wrong
-        version = read_json(folder, "meta/metadata").get("format", 1)
+        meta = read_json(folder, "meta/metadata")
     except Unreadable as unreadable:
         return str(unreadable)
-    if version > FORMAT:
-        raise UserError(f"checkpoint {folder} has format {version}, and this version reads up to {FORMAT}: update it.")
+    if format_of(meta) > FORMAT:
+        raise UserError(
+            f"checkpoint {folder} has format {format_of(meta)}, and this version reads up to {FORMAT}: update it."
+        )
+    if listed is not None and {name: listed[name][1] for name in listed if _referred(name)} != referred_files(meta):
+        return f"{MANIFEST} has changed"
     return None
+
+
+def format_of(meta: Mapping[str, Any]) -> int:
+    """The format of a checkpoint, from its `meta`."""
+    return meta.get("format", 1)
+
+
+def referred_files(meta: Mapping[str, Any]) -> dict[str, str]:
+    """Checksums of the files that a checkpoint refers to, by their path from its folder, from its `meta`."""
+    found: dict[str, str] = {}
+    for reference in meta.get("references", ()):
+        found |= {f"{reference['place']}/{name}": sha256 for name, sha256 in reference["files"].items()}
+    return found
 
 
 class Unreadable(UserError):
@@ -77,16 +106,28 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def _compare(folder: Path, thorough: bool) -> str | None:
-    """The first file that is not as the manifest says."""
-    for name, entry in read_json(folder, MANIFEST).items():
+def read_meta(folder: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself: its format, stage, trainable patterns, references.
+
+    Raises:
+      Unreadable: it is missing or damaged.
+    """
+    return read_json(folder, "meta/metadata")
+
+
+def _compare(folder: Path, listed: Mapping[str, Any], items: Sequence[str] | None) -> str | None:
+    """The first file of a checkpoint's own that is not as the manifest says."""
+    for name, entry in listed.items():
         path = folder / name
         try:
-            size, listed = entry
+            size, sha256 = entry
+            if _referred(name):
+                continue
             there = path.stat().st_size
             if there != size:
                 return f"{name} has {there} bytes instead of {size}"
-            if (thorough or size <= SMALL) and checksum(path) != listed:
+            whole = items is None or name.split("/")[0] in items or size <= SMALL
+            if whole and checksum(path) != sha256:
                 return f"{name} has changed"
         except FileNotFoundError:
             return f"{name} is missing"
@@ -95,10 +136,14 @@ def _compare(folder: Path, thorough: bool) -> str | None:
     return None
 
 
+def _referred(name: str) -> bool:
+    return name.startswith(("../", "/"))
+
+
 def _incomplete(folder: Path) -> str | None:
     """What is missing of a checkpoint that has no manifest."""
-    meta = read_json(folder, "meta/metadata")
-    if meta.get("format", 1) > 1:
+    meta = read_meta(folder)
+    if format_of(meta) > 1:
         return f"{MANIFEST} is missing"
     for item in meta.get("items", ()):
         if not (folder / item).is_dir():
@@ -107,7 +152,8 @@ def _incomplete(folder: Path) -> str | None:
     return None
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def files(folder: Path) -> Iterator[Path]:
+    """The files of a checkpoint that its manifest lists."""
     return (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in UNLISTED)
 
 

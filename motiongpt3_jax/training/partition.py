@@ -2,9 +2,11 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.typing import DTypeLike
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.interface import Tree
@@ -28,9 +30,32 @@ def split(params: Tree, patterns: Sequence[str]) -> tuple[Tree, Tree]:
     return unflatten_dict(trainable, sep="/"), unflatten_dict(frozen, sep="/")
 
 
-def merge(trainable: Tree, frozen: Tree) -> Tree:
-    """What `split` took apart."""
-    return unflatten_dict(flatten_dict(frozen) | flatten_dict(trainable))
+def merge(*trees: Tree) -> Tree:
+    """Nested dictionaries as one, as what `split` took apart; of a path that several have, the first counts."""
+    flat: dict[tuple[str, ...], Any] = {}
+    for tree in reversed(trees):
+        flat |= flatten_dict(tree)
+    return unflatten_dict(flat)
+
+
+def paths_of(tree: Tree) -> set[str]:
+    """Paths of the leaves of a nested dictionary."""
+    return set(flatten_dict(tree, sep="/"))
+
+
+def select(tree: Tree, paths: Iterable[str]) -> Tree:
+    """The leaves of a nested dictionary that have one of the paths."""
+    paths = set(paths)
+    return unflatten_dict({path: x for path, x in flatten_dict(tree, sep="/").items() if path in paths}, sep="/")
+
+
+def cast(params: Tree, dtypes: Sequence[tuple[str, DTypeLike]]) -> Tree:
+    """Parameters in the dtype of the first pattern that matches their whole path; others as they are."""
+    flat = flatten_dict(params, sep="/")
+    for path, x in flat.items():
+        dtype = next((dtype for pattern, dtype in dtypes if re.fullmatch(pattern, path)), x.dtype)
+        flat[path] = x.astype(dtype)
+    return unflatten_dict(flat, sep="/")
 
 
 def check(paths: Sequence[str], patterns: Sequence[str]) -> None:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 from jax.sharding import Mesh
 
 from motiongpt3_jax.batch import Batch
-from motiongpt3_jax.parallel import replicated, rows_sharding, shardings
+from motiongpt3_jax.parallel import replicated, rows_sharding
 from motiongpt3_jax.systems.interface import System, Tree, Variables
+from motiongpt3_jax.training.arrays import placed
 from motiongpt3_jax.training.optimizers import make_optimizer
-from motiongpt3_jax.training.partition import split
+from motiongpt3_jax.training.partition import cast, split
 from motiongpt3_jax.training.stage import Stage
 from motiongpt3_jax.training.state import TrainState, new_state, stage_key
 from motiongpt3_jax.training.step import EvaluateStep, TrainStep, make_evaluate_step, make_train_step, reported
@@ -22,13 +24,15 @@ class Program:
 
     Attributes:
       start: variables -> (state before the first step, frozen parameters), sharded.
+      hold: frozen parameters as they are stored -> in the dtypes that the system holds them in, as `start` gives them.
       step: the train step, jitted; it consumes the state that it is given.
       evaluate: the validation step, jitted.
       state: shapes and shardings of the train state.
-      frozen: shapes and shardings of the frozen parameters.
+      frozen: shapes and shardings of the frozen parameters as they are stored.
     """
 
     start: Callable[[Variables], tuple[TrainState, Tree]]
+    hold: Callable[[Tree], Tree]
     step: TrainStep
     evaluate: EvaluateStep
     state: TrainState
@@ -47,21 +51,20 @@ def make_program(system: System, stage: Stage, mesh: Mesh, seed: int, variables:
       batch: a global batch, or its shapes.
     """
     names = reported(system, stage, variables, batch)
-    optimizer = make_optimizer(stage.optimizer, stage.steps)
+    optimizer, dtypes = make_optimizer(stage.optimizer, stage.steps), system.dtypes
 
     def start(variables: Variables) -> tuple[TrainState, Tree]:
         trainable, frozen = split(variables.params, stage.trainable)
         key, ema = stage_key(seed, stage.name), stage.optimizer.ema is not None
-        return new_state(trainable, variables.state, optimizer, ema, key, names), frozen
+        return new_state(trainable, variables.state, optimizer, ema, key, names), cast(frozen, dtypes)
 
-    shapes = jax.eval_shape(start, variables)
-    state_at, frozen_at = shardings(mesh, shapes)
+    state = placed(mesh, jax.eval_shape(start, variables)[0], system.sharding_rules)
+    frozen = placed(mesh, split(variables.params, stage.trainable)[1], system.sharding_rules)
+    state_at, frozen_at = jax.tree.map(lambda x: x.sharding, (state, frozen))
     rows, everywhere = rows_sharding(mesh), replicated(mesh)
-    state, frozen = jax.tree.map(
-        lambda x, at: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=at), shapes, (state_at, frozen_at)
-    )
     return Program(
         start=jax.jit(start, out_shardings=(state_at, frozen_at)),
+        hold=jax.jit(partial(cast, dtypes=dtypes), out_shardings=frozen_at) if dtypes else lambda frozen: frozen,
         step=jax.jit(
             make_train_step(system, stage),
             in_shardings=(state_at, frozen_at, rows),

@@ -45,6 +45,12 @@ def main() -> None:
     saved = restore_params(sys.argv[1])[2]
     # The same run ended on eight devices goes on, on one.
     run(ToySystem(), [stage(**settings | {"steps": 5})], lambda of: ToyData(rows=ROWS), sys.argv[1], mesh=one)
+    # Stages on other meshes start from what they freeze, and go on.
+    ended, folder = restore_params(sys.argv[1], ema=False)[2], sys.argv[1]
+    for mesh, stages in ((eight, [("head", 2)]), (one, [("head", 3)]), (eight, [("head", 3), ("bias", 1)])):
+        later = [stage(name, trainable=("head/.*",), **settings | {"steps": steps}) for name, steps in stages]
+        run(ToySystem(), [stage(**settings | {"steps": 5}), *later], lambda of: ToyData(rows=ROWS), folder, mesh=mesh)
+    frozen = restore_params(sys.argv[1], "bias", ema=False)[2]["body"]
     with jax.set_mesh(eight):
         hidden = jax.jit(lambda x: constrain("mlp", x))(jnp.ones((8, 3, 4)))
     result = {
@@ -53,7 +59,8 @@ def main() -> None:
         "accumulated": losses(eight, accumulate=2)[0],
         "kernel": shard(kernel(state.params)),
         "first_moment": shard(kernel(optax.tree_utils.tree_get(state.optimizer, "mu"))),
-        "restored_equal": bool(np.isfinite(kernel(saved)).all() and restore_params(sys.argv[1])[1] == 5),
+        "restored_equal": bool(np.isfinite(kernel(saved)).all() and restore_params(sys.argv[1], "first")[1] == 5),
+        "frozen_equal": all(map(np.array_equal, *map(jax.tree.leaves, (frozen, ended["body"])))),
         "mlp": shard(hidden),
     }
     print(json.dumps(result))

@@ -11,6 +11,7 @@ import pytest
 from jax.sharding import AbstractMesh
 from jax.sharding import PartitionSpec as P
 
+from motiongpt3_jax.models import DECODER_RULES
 from motiongpt3_jax.parallel import constrain, make_mesh, put_batch
 from motiongpt3_jax.parallel.sharding import spec
 
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("prefix", ["", "params/", "optimizer/1/mu/"])
 def test_optimizer_state_lies_where_its_parameter_lies(prefix):
-    assert spec(MESH, f"{prefix}decoder/layers/text/up/kernel", (12, 4, 8)) == P(None, "fsdp", "tensor")
+    assert spec(MESH, f"{prefix}decoder/layers/text/up/kernel", (12, 4, 8), DECODER_RULES) == P(None, "fsdp", "tensor")
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_optimizer_state_lies_where_its_parameter_lies(prefix):
     ],
 )
 def test_heads_are_split_over_tensor_and_widths_over_fsdp(path, shape, wanted):
-    assert spec(MESH, f"decoder/layers/text/{path}", shape) == wanted
+    assert spec(MESH, f"decoder/layers/text/{path}", shape, DECODER_RULES) == wanted
 
 
 def test_a_systems_rules_are_its_own():
@@ -42,7 +43,7 @@ def test_a_systems_rules_are_its_own():
 
 
 def test_an_axis_that_does_not_divide_stays_whole():
-    assert spec(MESH, "decoder/layers/text/down/kernel", (12, 3, 8)) == P(None, None, "fsdp")
+    assert spec(MESH, "decoder/layers/text/down/kernel", (12, 3, 8), DECODER_RULES) == P(None, None, "fsdp")
 
 
 def test_a_big_array_without_a_rule_is_split_along_its_longest_axis():
@@ -84,3 +85,4 @@ def test_eight_devices_give_the_losses_of_one(tmp_path):
     assert found["kernel"] == found["first_moment"] == [1, 3, 4]
     assert found["mlp"] == [2, 3, 2]
     assert found["restored_equal"]
+    assert found["frozen_equal"]

@@ -4,8 +4,10 @@ import jax
 import numpy as np
 import pytest
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.training import restore_params, restore_variables
-from motiongpt3_jax.training.checkpoints import Checkpoints, mend_checkpoints, steps_of
+from motiongpt3_jax.training.checkpoints import Checkpoints, mend_checkpoints
+from motiongpt3_jax.training.folders import steps_of
 from motiongpt3_jax.training.program import make_program
 from tests.training.test_step import MESH
 from tests.training.toy import ToyData, ToySystem, stage
@@ -22,7 +24,7 @@ def program():
 @pytest.fixture
 def written(tmp_path, program):
     """Five checkpoints of a stage that keeps the last two, the best, and multiples of three."""
-    state, frozen = program.start(ToySystem().init(jax.random.key(0)))
+    state, _ = program.start(ToySystem().init(jax.random.key(0)))
     with Checkpoints(tmp_path, stage(keep_every=3)) as checkpoints:
         for step, loss in LOSSES.items():
             moved = state.replace(
@@ -31,7 +33,7 @@ def written(tmp_path, program):
             )
             validation = None if loss is None else {"loss": loss}
             assert checkpoints.is_best(validation) == (step in (1, 2))
-            checkpoints.save(step, moved, frozen, validation)
+            checkpoints.save(step, moved, validation)
     return tmp_path
 
 
@@ -53,7 +55,7 @@ def test_a_checkpoint_gives_back_every_bit(tmp_path, program):
     for step in range(3):
         state, _ = program.step(state, frozen, ToyData().batch(step))
     with Checkpoints(tmp_path, stage()) as checkpoints:
-        checkpoints.save(3, state, frozen, None)
+        checkpoints.save(3, state, None)
         checkpoints.wait()
         found = checkpoints.restore(3, program.state, program.frozen)
     jax.tree.map(np.testing.assert_array_equal, found, (state, frozen))
@@ -66,7 +68,7 @@ def test_a_checkpoint_holds_what_the_step_before_saving_made_though_training_wen
             state, _ = program.step(state, frozen, ToyData().batch(step))
             if step == 3:
                 expected = jax.device_get(jax.tree.map(lambda x: x + 0, state.params))
-                checkpoints.save(4, state, frozen, None)
+                checkpoints.save(4, state, None)
     found = restore_params(tmp_path, ema=False)[2]
     jax.tree.map(np.testing.assert_array_equal, found, expected)
 
@@ -82,17 +84,17 @@ def test_a_half_written_checkpoint_is_not_read_and_goes_away(written):
 
 
 def test_without_a_validation_there_is_no_best(tmp_path, program):
-    state, frozen = program.start(ToySystem().init(jax.random.key(0)))
+    state, _ = program.start(ToySystem().init(jax.random.key(0)))
     with Checkpoints(tmp_path, stage()) as checkpoints:
-        checkpoints.save(1, state, frozen, None)
+        checkpoints.save(1, state, None)
     with pytest.raises(FileNotFoundError, match=r"no checkpoint in .* has a validation result"):
         restore_params(tmp_path, which="best")
 
 
 def test_the_last_stage_by_place_is_restored(written, program):
-    state, frozen = program.start(ToySystem().init(jax.random.key(0)))
+    state, _ = program.start(ToySystem().init(jax.random.key(0)))
     with Checkpoints(written, stage("a_later_one"), place=1) as checkpoints:
-        checkpoints.save(1, state, frozen, None)
+        checkpoints.save(1, state, None)
     assert restore_variables(written)[:2] == ("a_later_one", 1)
     assert restore_variables(written, "first")[:2] == ("first", 5)
 
@@ -102,10 +104,12 @@ def test_a_run_without_checkpoints_says_so(tmp_path):
         restore_params(tmp_path)
 
 
-def test_a_stage_that_now_trains_other_parameters_is_an_error(written, program):
+def test_a_stage_that_now_trains_other_parameters_is_an_error(written):
+    system, changed = ToySystem(), stage(trainable=("head/.*",))
+    program = make_program(system, changed, MESH, 0, system.init(jax.random.key(0)), ToyData().batch(0))
     with (
-        Checkpoints(written, stage(trainable=("head/.*",))) as checkpoints,
-        pytest.raises(ValueError, match="start a new run directory"),
+        Checkpoints(written, changed) as checkpoints,
+        pytest.raises(UserError, match=r"with trainable=\['\.\*'\], the stage now has trainable=\['head/\.\*'\]; cont"),
     ):
         checkpoints.restore(5, program.state, program.frozen)
 

@@ -6,7 +6,7 @@ import pytest
 
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.training import Hooks, OptimizerConfig, Stage, TrainingDiverged, restore_variables, run
-from motiongpt3_jax.training.checkpoints import steps_of
+from motiongpt3_jax.training.folders import steps_of
 from tests.training.toy import ToyData, ToySystem, stage
 
 

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.models import DECODER_RULES
 from motiongpt3_jax.parallel import local_rows
-from motiongpt3_jax.systems.interface import Terms, Tree, Variables
+from motiongpt3_jax.systems.interface import System, Terms, Tree, Variables
 from motiongpt3_jax.training import OptimizerConfig, Stage
 
 FEATURES, WIDTH = 3, 8
@@ -26,10 +27,12 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class ToySystem:
+class ToySystem(System):
     """Fits sums of squares of noisy frames with one hidden layer; frames of a clip count, padding does not."""
 
     poison: int = -1  # a sample whose loss is not a number
+
+    sharding_rules = DECODER_RULES
 
     @property
     def losses(self) -> Mapping[str, object]:

@@ -16,7 +16,7 @@ from motiongpt3_jax.systems.motiongpt3.exporter import export_pytorch
 from motiongpt3_jax.systems.motiongpt3.gpt2 import from_gpt2, read_gpt2
 from motiongpt3_jax.systems.motiongpt3.importer import MotionGPT3Importer
 from motiongpt3_jax.systems.motiongpt3.layout import ClipLayout, LayoutOptions, SequenceLayout
-from motiongpt3_jax.systems.motiongpt3.migration import upgrade_config, upgrade_tree
+from motiongpt3_jax.systems.motiongpt3.migration import upgrade_config
 from motiongpt3_jax.systems.motiongpt3.name_table import TIED
 from motiongpt3_jax.systems.motiongpt3.official import from_official, to_official
 from motiongpt3_jax.systems.motiongpt3.parts import PART_SIZES, PARTS
@@ -75,10 +75,6 @@ class MotionGPT3Kind:
     def upgrade_config(self, config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
         """The config of a model's folder of an older format."""
         return upgrade_config(config, version)
-
-    def upgrade_tree(self, tree: Tree, config: Mapping[str, Any], version: int) -> Tree:
-        """Parameters, or an optimizer's state, of a checkpoint of an older format."""
-        return upgrade_tree(tree, config["model"]["decoder"]["heads"]) if version < 3 else tree
 
     def make_system(self, spec: ModelSpec, constrain: Constrain | None = None) -> MotionGPT3:
         """The model's functions."""

@@ -9,24 +9,27 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import Batch
-from motiongpt3_jax.models import TextOptions, unstack_layers
-from motiongpt3_jax.systems.interface import Loss, Tree, Variables
+from motiongpt3_jax.models import DECODER_RULES, TextOptions, unstack_layers
+from motiongpt3_jax.systems.interface import Loss, System, Tree, Variables
 from motiongpt3_jax.systems.motiongpt3 import generate_motion, generate_text
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
 from motiongpt3_jax.systems.motiongpt3.losses import Draws, advance, draw, language_terms, vae_terms
+from motiongpt3_jax.systems.motiongpt3.migration import upgrade_tree
 from motiongpt3_jax.systems.motiongpt3.modules import Constrain, Modules, init
 
 CLIPS = 2**31
 """What is folded into a request's key for the noise of its input clips."""
 
 
-class MotionGPT3:
+class MotionGPT3(System):
     """Losses and answers of a MotionGPT3 as pure functions of arrays.
 
     Attributes:
       config: the sizes.
       modules: the parts.
     """
+
+    sharding_rules = DECODER_RULES
 
     def __init__(self, config: MotionGPT3Config, constrain: Constrain | None = None):
         self.config = config
@@ -49,6 +52,10 @@ class MotionGPT3:
     def advance(self, state: Tree, sums: Tree) -> Tree:
         """The state after one update: the moments of the latents, moved towards the batch's."""
         return advance(state, sums)
+
+    def upgrade(self, version: int, tree: Tree) -> Tree:
+        """Trees of checkpoints from before queries, keys and values lay apart, in format 3."""
+        return upgrade_tree(tree, self.config.decoder.heads) if version < 3 else tree
 
     def unstacked(self, variables: Variables) -> Variables:
         """The variables with the decoder's layers one by one: answers copy none of them then; losses need stacks."""

@@ -1,0 +1,66 @@
+"""Arrays of the host to their places on a mesh, leaf by leaf, so that no device holds more than its part."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, Sharding
+
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.parallel import shardings
+from motiongpt3_jax.parallel.sharding import Rules, path_name
+from motiongpt3_jax.systems.interface import Tree
+
+Upgrade = Callable[[int, Tree], Tree]
+"""(format, tree of a checkpoint of that older format) -> the same arrays under the paths and in the shapes of today."""
+
+
+def unchanged(format: int, tree: Tree) -> Tree:
+    """The upgrade of a system whose parameters never changed their paths."""
+    del format
+    return tree
+
+
+def placed(mesh: Mesh, shapes: Tree, rules: Rules) -> Tree:
+    """Shapes with the shardings that they have on a mesh, by a system's sharding rules."""
+    return jax.tree.map(
+        lambda x, at: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=at), shapes, shardings(mesh, shapes, rules)
+    )
+
+
+def put(array: np.ndarray | jax.Array, at: Sharding | None) -> jax.Array | np.ndarray:
+    """One array in its place: of an array of this host, each device gets its part alone."""
+    if at is None:
+        return array
+    if isinstance(array, jax.Array) and not array.is_fully_addressable:
+        return jax.device_put(array, at)
+    host = np.asarray(array)
+    if at.is_fully_addressable:
+        return jax.device_put(host, at)
+    return jax.make_array_from_callback(host.shape, at, lambda index: host[index])
+
+
+def put_like(like: Tree, found: Tree, where: str) -> Tree:
+    """A tree of host arrays with the structure, dtypes and shardings of another, matched by path.
+
+    Args:
+      like: shapes, with shardings for what goes to devices.
+      found: nested dictionaries and lists with at least these paths, as Orbax gives them for any kind of tree.
+      where: what holds them, as errors name it.
+
+    Raises:
+      UserError: a path is missing, or its array has another shape.
+    """
+    flat = {path_name(path): x for path, x in jax.tree.leaves_with_path(found)}
+
+    def place(path: tuple[object, ...], x: jax.ShapeDtypeStruct) -> jax.Array | np.ndarray:
+        array = flat.get(path_name(path))
+        if array is None or array.shape != x.shape:
+            there = "is missing there" if array is None else f"has shape {array.shape} there and {x.shape} here"
+            raise UserError(
+                f"{where} does not fit the model: {path_name(path)} {there}; continue with the settings that the run "
+                "began with, or start a new run directory."
+            )
+        return put(array.astype(x.dtype), x.sharding)
+
+    return jax.tree.map_with_path(place, like)

@@ -1,0 +1,159 @@
+"""What a stage starts from: what the run begins with, or the end of the stage before."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import jax
+from jax.sharding import Mesh
+from jaxtyping import Array
+
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.parallel import first_does
+from motiongpt3_jax.systems.interface import System, Tree, Variables
+from motiongpt3_jax.training.arrays import Upgrade, placed, put_like
+from motiongpt3_jax.training.checkpoints import write_base
+from motiongpt3_jax.training.folders import last_folder
+from motiongpt3_jax.training.manifest import FORMAT, damage, format_of, read_meta
+from motiongpt3_jax.training.partition import matches, merge, paths_of, select
+from motiongpt3_jax.training.reading import ReadOutside, read_arrays, read_item, read_params, read_referred
+from motiongpt3_jax.training.references import (
+    Outside,
+    Reference,
+    check_references,
+    inherited,
+    refer_to_outside,
+    references_of,
+)
+
+
+class Start(Protocol):
+    """Where a stage starts."""
+
+    def variables(self) -> Variables:
+        """The variables with which the stage starts, sharded."""
+
+    def references(self, frozen: Tree, anew: bool = True) -> tuple[Reference, ...]:
+        """Where the parameters lie that the stage does not train; writes those that lie nowhere yet.
+
+        Args:
+          frozen: the parameters, sharded.
+          anew: whether `variables` gave them; else they come from a checkpoint of the stage that held them.
+        """
+
+
+@dataclass(frozen=True)
+class Initial:
+    """What the first stage starts from: fresh variables, and over them those that are given.
+
+    Attributes:
+      system: the system.
+      mesh: the devices.
+      run_dir: the run.
+      seed: the run's seed.
+      given: key -> variables, of which those that are missing are fresh; None leaves all fresh.
+      outside: the given parameters that are not copied into the run.
+    """
+
+    system: System
+    mesh: Mesh
+    run_dir: Path
+    seed: int
+    given: Callable[[Array], Variables] | None
+    outside: Sequence[Outside]
+
+    def variables(self) -> Variables:
+        """Made by each device for itself; of the given ones, each device gets its parts."""
+        key = jax.random.key(self.seed)
+        like = placed(self.mesh, jax.eval_shape(self.system.init, key), self.system.sharding_rules)
+        if not self.given:
+            return self._fresh(key, like)
+        given = self.given(key)
+        self._check_given(paths_of(given.params), paths_of(like.params))
+        where = "what the run begins with"
+        params = put_like(select(like.params, paths_of(given.params)), given.params, where)
+        state = put_like(select(like.state, paths_of(given.state)), given.state, where)
+        if paths_of(params) == paths_of(like.params) and paths_of(state) == paths_of(like.state):
+            return Variables(params, state)
+        fresh = self._fresh(key, like)
+        return Variables(merge(params, fresh.params), merge(state, fresh.state))
+
+    def _check_given(self, given: set[str], model: set[str]) -> None:
+        for path in sorted(given - model):
+            raise UserError(f"the run would begin with {path}, which is no parameter of the model.")
+        for outside in self.outside:
+            for path in sorted(model - given):
+                if matches(path, outside.patterns):
+                    raise UserError(f"{path} would be referred to in {outside.place}, but is not read from there.")
+
+    def _fresh(self, key: Array, like: Variables) -> Variables:
+        return jax.jit(self.system.init, out_shardings=jax.tree.map(lambda x: x.sharding, like))(key)
+
+    def references(self, frozen: Tree, anew: bool = True) -> tuple[Reference, ...]:
+        """To what lies outside of the run, and to the run's base, which is written here."""
+        left, found = paths_of(frozen), []
+        for outside in self.outside if anew else ():
+            paths = {path for path in left if matches(path, outside.patterns)}
+            left -= paths
+            found += [refer_to_outside(outside, paths)] if paths else []
+        return (*found, *write_base(self.run_dir, select(frozen, left)))
+
+
+@dataclass(frozen=True)
+class EndOf:
+    """What a later stage starts from: the end of the stage before, without its moving average.
+
+    Attributes:
+      system: the system.
+      mesh: the devices.
+      run_dir: the run.
+      stage: name of the stage before.
+      upgrade: the system's, for checkpoints of an older format.
+      read_outside: reads what checkpoints refer to outside of the run.
+    """
+
+    system: System
+    mesh: Mesh
+    run_dir: Path
+    stage: str
+    upgrade: Upgrade
+    read_outside: ReadOutside | None
+
+    def variables(self) -> Variables:
+        """Read from its last checkpoint, and from what that refers to.
+
+        Raises:
+          UserError: that is damaged.
+        """
+        last = last_folder(self.run_dir, self.stage)
+        first_does(f"look at the end of '{self.stage}'", lambda: _check_end(last, self.stage))
+        like = placed(self.mesh, jax.eval_shape(self.system.init, jax.random.key(0)), self.system.sharding_rules)
+        referred = {path for reference in references_of(last) for path in reference.paths}
+        held = select(like.params, paths_of(like.params) - referred)
+        params = merge(
+            read_params(last, held, self.upgrade), read_referred(last, like.params, self.upgrade, self.read_outside)
+        )
+        return Variables(params, self._state(last, like.state))
+
+    def references(self, frozen: Tree, anew: bool = True) -> tuple[Reference, ...]:
+        """To its last checkpoint, or to where that refers."""
+        del anew
+        return inherited(last_folder(self.run_dir, self.stage), paths_of(frozen))
+
+    def _state(self, last: Path, like: Tree) -> Tree:
+        if not jax.tree.leaves(like):
+            return {}
+        if format_of(read_meta(last)) == FORMAT:
+            return read_arrays(last / "state", like)
+        return put_like(like, read_item(last / "state"), f"checkpoint {last}")
+
+
+def _check_end(last: Path, stage: str) -> None:
+    wrong = damage(last)
+    if wrong:
+        raise UserError(
+            f"checkpoint {last} is damaged ({wrong}); the same command sets it aside and trains '{stage}' to its end "
+            "from the one before."
+        )
+    check_references(last)
