@@ -17,6 +17,7 @@ Everything is float32 and without dropout. Features are normalised where they ar
 import argparse
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ import numpy as np
 try:
     import torch
     import torch.nn.functional as F
-    from safetensors.torch import load_file
+    from safetensors import safe_open
     from tokenizers import Tokenizer
     from torch import Tensor, nn
     from torch.nn.utils.rnn import pad_sequence
@@ -45,10 +46,111 @@ WTE = "lm.language_model.transformer.wte.weight"
 TIED = tuple(f"lm.language_model.{name}.weight" for name in ("lm_head", "pre_processors.0", "post_processors.0"))
 """Other names of the tensor `WTE`, which a file may leave out."""
 
+STATE = {"1": "state.", "2": "state/"}
+"""What the names of the latents' moments begin with, in each format of `model.safetensors`.
+
+Format 1 holds parameters by their official names; format 2 those of the JAX model, by their paths.
+"""
+STACK = re.compile(r"\.(h|input_blocks|output_blocks|linear_blocks|res_blocks)\.(\d+)\.")
+"""The number of a layer in an official name; the JAX model stores layers stacked."""
+PATHS = (  # from official names to paths of the JAX model: what matches is replaced, one after another
+    (r"^lm\.fake_latent", "null_condition"),
+    (r"^lm\.motion_und_head\.layers", "understand"),
+    (r"^lm\.language_model\.pre_processors\.1\.weight", "vocabulary.motion.table"),
+    (r"^lm\.language_model\.post_processors\.1", "motion_head"),
+    (r"^lm\.language_model\.transformer\.", "decoder."),
+    (r"^decoder\.wpe\.weight", "decoder.positions.text"),
+    (r"^decoder\.wpe_mot\.weight", "decoder.positions.motion"),
+    (r"^decoder\.ln_f\.fn\.", "decoder.final_norm."),
+    (r"^decoder\.h\.(\w+)\.fn\.(\d)", r"decoder.layers.\2.\1"),
+    (r"^(decoder\.\w+)\.0", r"\1.text"),
+    (r"^(decoder\.\w+)\.1", r"\1.motion"),
+    (r"\.mlp\.c_fc", ".up"),
+    (r"\.mlp\.c_proj", ".down"),
+    (r"\.c_proj", ".o"),
+    (r"\.ln_1", ".attention_norm"),
+    (r"\.ln_2", ".mlp_norm"),
+    (r"^lm\.diffloss\.net\.", "head."),
+    (r"^head\.time_embed\.mlp\.0", "head.time_in"),
+    (r"^head\.time_embed\.mlp\.2", "head.time_out"),
+    (r"^head\.input_proj", "head.input"),
+    (r"^head\.cond_embed\.hidden_embedding", "head.pooling.token"),
+    (r"^head\.cond_embed\.hid_pos\.pe", "head.pooling.positions"),
+    (r"^head\.cond_embed\.hid_encoder_layer", "head.pooling.layer"),
+    (r"^head\.cond_embed\.cond_proj", "head.pooling.project"),
+    (r"^head\.res_blocks\.in_ln", "head.blocks.norm"),
+    (r"^head\.res_blocks\.mlp\.0", "head.blocks.mlp_in"),
+    (r"^head\.res_blocks\.mlp\.2", "head.blocks.mlp_out"),
+    (r"^head\.res_blocks\.adaLN_modulation\.1", "head.blocks.modulation"),
+    (r"^head\.final_layer\.adaLN_modulation\.1", "head.final_modulation"),
+    (r"^head\.final_layer\.linear", "head.final"),
+    (r"^vae\.global_motion_token", "vae.latent_tokens"),
+    (r"^vae\.query_pos_(\w+)\.pe", r"vae.\1_positions"),
+    (r"^vae\.skel_embedding", "vae.embed"),
+    (r"^vae\.final_layer", "vae.final"),
+    (r"^vae\.(\w+)\.(input|output)_blocks", r"vae.\1.\2s.block"),
+    (r"^vae\.(\w+)\.linear_blocks", r"vae.\1.outputs.join"),
+    (r"^vae\.(\w+)\.middle_block", r"vae.\1.middle"),
+    (r"^(vae\.decoder\..*)\.norm2", r"\1.cross_norm"),
+    (r"\.norm1", ".self_norm"),
+    (r"\.norm[23]", ".mlp_norm"),
+    (r"\.linear1", ".mlp_in"),
+    (r"\.linear2", ".mlp_out"),
+    (r"\.self_attn", ".self_attention"),
+    (r"\.multihead_attn", ".cross_attention"),
+    (r"\.in_proj_weight", ".in_kernel"),
+    (r"\.in_proj_bias", ".in_bias"),
+    (r"\.out_proj", ".out"),
+    (r"(norm(\.text|\.motion)?)\.weight$", r"\1.scale"),
+    (r"\.weight$", ".kernel"),
+    (r"\.", "/"),
+)
+
 Pair = Sequence[Tensor]
 """What the text branch and the motion branch make of every token, (batch, tokens, width of the branch) each."""
 Cache = Sequence[Sequence[Tensor]]
 """Keys and values of every layer, (batch, heads, tokens so far, head width) each."""
+
+
+def official_tensors(params: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """State dict of official `names` from the parameters of the JAX model by their paths, as far as they are there.
+
+    Raises ValueError when there are other parameters than the names need.
+    """
+    used: set[str] = set()
+
+    def take(path: str, layer: int | None = None) -> Tensor:
+        used.add(path)
+        return params[path] if layer is None else params[path][layer]
+
+    def tensor(name: str) -> Tensor:
+        if name == WTE:
+            new = ["vocabulary/text/new"] if "vocabulary/text/new" in params else []
+            return torch.cat([take(path) for path in ["vocabulary/text/table", *new]])
+        stack, path = STACK.search(name), STACK.sub(r".\1.", name)
+        layer = int(stack[2]) if stack else None
+        for pattern, replacement in PATHS:
+            path = re.sub(pattern, replacement, path)
+        if "/c_attn/" in path:
+            parts = [path.replace("c_attn", part) for part in "qkv"]
+            used.update(parts)
+            return torch.cat([take(part, layer).flatten(-2) for part in parts], dim=-1)
+        x = take(path, layer)
+        if path.startswith("decoder/layers/"):
+            return x.flatten(0, 1) if path.endswith("/o/kernel") else x
+        if path.endswith("positions"):
+            return x[:, None]
+        return x.T if path.endswith("kernel") else x
+
+    found = {}
+    for name in names:
+        try:
+            found[name] = tensor(name).contiguous()
+        except KeyError:
+            continue  # `load_state_dict` names all that are missing
+    if params.keys() - used:
+        raise ValueError(f"the weights hold {min(params.keys() - used)}, for which this model has no place")
+    return found
 
 
 class Positions(nn.Module):
@@ -345,13 +447,19 @@ class MotionGPT3(nn.Module):
                 f"no exported model at {str(path)!r}; `motiongpt3 export --format safetensors` makes one"
             )
         said = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        tensors = load_file(path / "model.safetensors")
-        mean, square = (tensors.pop(f"state.latent_{name}") for name in ("mean", "square"))
+        with safe_open(path / "model.safetensors", framework="pt") as file:
+            version = (file.metadata() or {}).get("format_version", "1")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dictionary)
+        if version not in STATE:
+            raise ValueError(f"{str(path)!r} has weights of format {version!r}; this file reads {' and '.join(STATE)}")
+        mean, square = (tensors.pop(f"{STATE[version]}latent_{name}") for name in ("mean", "square"))
         statistics = {"latent_mean": mean, "latent_std": (square - mean**2).clamp(min=1e-6).sqrt()}
         with np.load(path / "statistics.npz", allow_pickle=False) as file:
             statistics |= {name: torch.from_numpy(file[name]).float() for name in ("mean", "std")}
         model = cls(said, Tokenizer.from_file(str(path / "tokenizer/tokenizer.json")), statistics)
-        model.load_state_dict({copy: tensors[WTE] for copy in TIED} | tensors)
+        if version == "2":
+            tensors = official_tensors(tensors, [name for name in model.state_dict() if name not in TIED])
+        model.load_state_dict({copy: tensors[WTE] for copy in TIED if WTE in tensors} | tensors)
         return model.eval()
 
     @torch.no_grad()

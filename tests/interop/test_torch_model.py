@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from safetensors.numpy import load_file, save_file
 
 from motiongpt3_jax.batch import Batch
@@ -26,8 +27,8 @@ from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, MotionOptions, TextOptions, sequence_example
 from motiongpt3_jax.systems.motiongpt3.build import build_config
 from motiongpt3_jax.systems.motiongpt3.forward import streams
-from motiongpt3_jax.systems.motiongpt3.modules import latent_state
 from motiongpt3_jax.systems.motiongpt3.generate_motion import read_conditions, sample_latents, understand
+from motiongpt3_jax.systems.motiongpt3.modules import latent_state
 from motiongpt3_jax.text import motion_prompt, text_prompt, train_tokenizer
 from tests.extras import torch_module
 
@@ -278,6 +279,50 @@ def test_tied_copies_may_be_in_the_file(made, copied):
     folder = copied(lambda tensors: tensors | dict.fromkeys(TIED, tensors["lm.language_model.transformer.wte.weight"]))
     state = torch_model.MotionGPT3.from_folder(folder).state_dict()
     np.testing.assert_array_equal(state["lm.language_model.lm_head.weight"][: len(wte)], wte)
+
+
+@pytest.fixture
+def by_path(tmp_path):
+    """Writes a model's folder anew with the parameters by their own paths, format 2."""
+
+    def write(both, change=lambda tensors: tensors, version="2"):
+        shutil.copytree(both.folder.path, tmp_path, dirs_exist_ok=True)
+        tensors = flatten_dict(both.variables.params, sep="/")
+        tensors |= {f"state/{name}": x for name, x in both.variables.state.items()}
+        save_file(change(tensors), tmp_path / "model.safetensors", metadata={"format_version": version})
+        return tmp_path
+
+    return write
+
+
+def test_parameters_by_their_paths_are_the_same_model(both, by_path, clips):
+    second = torch_model.MotionGPT3.from_folder(by_path(both))
+    first = both.torch.state_dict()
+    assert first.keys() == second.state_dict().keys()
+    for name, tensor in second.state_dict().items():
+        np.testing.assert_array_equal(tensor, first[name], err_msg=name)
+    assert second.caption(clips, max_new=4) == both.torch.caption(clips, max_new=4)
+    options = {"frames": FRAMES, "steps": 2}
+    for ours, wanted in zip(*(model.text_to_motion(SENTENCES, **options) for model in (second, both.torch))):
+        np.testing.assert_array_equal(ours, wanted)
+
+
+def test_a_lost_parameter_is_named_and_so_is_one_too_many(made, by_path):
+    with pytest.raises(RuntimeError, match=r"Missing.*h\.0\.c_attn\.fn\.1\.weight"):
+        torch_model.MotionGPT3.from_folder(
+            by_path(
+                made(FULL), lambda t: {name: x for name, x in t.items() if name != "decoder/layers/motion/k/kernel"}
+            )
+        )
+    with pytest.raises(ValueError, match="hold decoder/layers/motion/gate/kernel, for which this model has no place"):
+        torch_model.MotionGPT3.from_folder(
+            by_path(made(FULL), lambda t: t | {"decoder/layers/motion/gate/kernel": np.ones((2, 2), np.float32)})
+        )
+
+
+def test_a_newer_format_is_refused_in_one_sentence(made, by_path):
+    with pytest.raises(ValueError, match="has weights of format '3'; this file reads 1 and 2"):
+        torch_model.MotionGPT3.from_folder(by_path(made(FULL), version="3"))
 
 
 def test_a_lost_tensor_is_named(copied):
