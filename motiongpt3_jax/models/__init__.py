@@ -2,6 +2,7 @@
 
 from motiongpt3_jax.models.decoder import Decoder, DecoderConfig, StreamConfig
 from motiongpt3_jax.models.decoding import decode_step, prefill, unstack_layers
+from motiongpt3_jax.models.flavour import BlockFlavour
 from motiongpt3_jax.models.head import DiffusionHead, HeadConfig
 from motiongpt3_jax.models.streams import KVCache, Stream, grow, visible
 from motiongpt3_jax.models.token_sampling import TextOptions
@@ -10,6 +11,7 @@ from motiongpt3_jax.models.vae_loss import vae_loss
 from motiongpt3_jax.models.vocabulary import Vocabulary
 
 __all__ = [
+    "BlockFlavour",
     "Decoder",
     "DecoderConfig",
     "DiffusionHead",

@@ -1,4 +1,4 @@
-"""A decoder-only Transformer over one or several streams that share attention (MotionGPT3, section 3; GPT-2 blocks).
+"""A decoder-only Transformer over one or several streams that share attention (MotionGPT3, section 3).
 
 Every stream is dense, with its own norms, projections and MLP. In each layer their queries, keys and values meet in one
 attention over all slots; whether two slots see each other is decided by segment, position and `attended`.
@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.dense_heads import DenseFromHeads, HeadWeights, dense_to_heads
 from motiongpt3_jax.models.dropout import Dropout
+from motiongpt3_jax.models.flavour import ACTIVATIONS, GPT2, BlockFlavour, repeat_heads, rotate
 from motiongpt3_jax.models.streams import KVCache, Stream, update_slice, visible
 
 Constrain = Callable[[str, Array], Array]
@@ -51,10 +52,11 @@ class DecoderConfig:
       max_positions: rows of a position table.
       shared: per layer, whether streams see each other.
       dropout: of embeddings, attention weights and residual branches.
-      eps: of the layer norms.
+      eps: of the norms.
       scan: whether layers run in one compiled loop; never changes parameters.
       remat: whether the backward pass recomputes each layer; never changes parameters.
       dtype: of the computation; parameters are float32, softmax and norms too.
+      flavour: norm, MLP, biases, positions and head grouping of the blocks.
     """
 
     streams: tuple[StreamConfig, ...]
@@ -68,8 +70,18 @@ class DecoderConfig:
     scan: bool = True
     remat: bool = False
     dtype: str = "float32"
+    flavour: BlockFlavour = GPT2
+
+    @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.heads if self.flavour.kv_heads is None else self.flavour.kv_heads
 
     def __post_init__(self) -> None:
+        if self.kv_heads < 1 or self.heads % self.kv_heads:
+            raise UserError(f"{self.heads} heads do not share {self.kv_heads} heads of keys and values; take a divisor")
+        if self.flavour.positions == "rotary" and self.head_width % 2:
+            raise UserError(f"rotary positions rotate pairs of channels; {self.head_width} channels a head are odd")
         if len(self.shared) != self.layers:
             raise UserError(
                 f"{len(self.shared)} entries say which of {self.layers} layers share attention; give one each"
@@ -92,24 +104,36 @@ class StreamBlock(nn.Module):
     constrain: Constrain = unconstrained
 
     def setup(self) -> None:
-        config = self.config
-        dense = {"dtype": config.dtype, "kernel_init": nn.initializers.normal(INIT)}
+        config, flavour = self.config, self.config.flavour
+        init, bias = nn.initializers.normal(INIT), flavour.biases
+        dense = {"dtype": config.dtype, "kernel_init": init, "use_bias": bias}
         # GPT-2 scales the last projection of each residual branch; here, as officially, only the MLP's.
         last = {**dense, "kernel_init": nn.initializers.normal(INIT / (2 * config.layers) ** 0.5)}
-        norm = {"epsilon": config.eps, "dtype": jnp.float32}
-        self.attention_norm = nn.LayerNorm(**norm)
-        init = dense["kernel_init"]
-        self.q, self.k, self.v = (HeadWeights(config.heads, config.head_width, init) for _ in range(3))
+        self.attention_norm = flavour.make_norm(config.eps)
+        self.q = HeadWeights(config.heads, config.head_width, init, bias)
+        self.k, self.v = (HeadWeights(config.kv_heads, config.head_width, init, bias) for _ in range(2))
         self.o = DenseFromHeads(self.stream.width, **dense)
-        self.mlp_norm = nn.LayerNorm(**norm)
+        self.mlp_norm = flavour.make_norm(config.eps)
+        if flavour.gated:
+            self.gate = nn.Dense(self.stream.mlp_width, **dense)
         self.up = nn.Dense(self.stream.mlp_width, **dense)
         self.down = nn.Dense(self.stream.width, **last)
         self.dropout = Dropout(config.dropout)
 
-    def project(self, x: Float[Array, "batch slots width"]) -> Float[Array, "3 batch heads slots head_width"]:
+    def project(
+        self, x: Float[Array, "batch slots width"], positions: Int[Array, "batch slots"]
+    ) -> tuple[Heads, Heads, Heads]:
         """Queries, keys and values."""
-        weights = [projection(x.shape[-1]) for projection in (self.q, self.k, self.v)]
-        return dense_to_heads(self.attention_norm(x), weights, self.config.dtype)
+        config, normed = self.config, self.attention_norm(x)
+        q, k, v = (projection(x.shape[-1]) for projection in (self.q, self.k, self.v))
+        if config.kv_heads == config.heads:
+            query, key, value = dense_to_heads(normed, [q, k, v], config.dtype)
+        else:
+            (query,) = dense_to_heads(normed, [q], config.dtype)
+            key, value = dense_to_heads(normed, [k, v], config.dtype)
+        if config.flavour.positions == "rotary":
+            query, key = rotate(query, positions), rotate(key, positions)
+        return query, key, value
 
     def finish(
         self,
@@ -119,7 +143,10 @@ class StreamBlock(nn.Module):
     ) -> Float[Array, "batch slots width"]:
         """Adds the attention's and the MLP's result."""
         x = x + self.dropout(self.o(mixed), deterministic=deterministic)
-        hidden = self.constrain("mlp", nn.gelu(self.up(self.mlp_norm(x)), approximate=True))
+        flavour, normed = self.config.flavour, self.mlp_norm(x)
+        activate = ACTIVATIONS[flavour.activation]
+        hidden = activate(self.gate(normed)) * self.up(normed) if flavour.gated else activate(self.up(normed))
+        hidden = self.constrain("mlp", hidden)
         x = x + self.dropout(self.down(hidden), deterministic=deterministic)
         return self.constrain("residual", x)
 
@@ -137,6 +164,7 @@ class Layer(nn.Module):
         hidden: dict[str, Array],
         shared: Bool[Array, ""],
         masks: Masks,
+        positions: Mapping[str, Int[Array, "batch slots"]],
         cache: Mapping[str, KeyValues] | None = None,
         index: Int[Array, ""] | None = None,
     ) -> tuple[dict[str, Array], dict[str, KeyValues]]:
@@ -146,7 +174,7 @@ class Layer(nn.Module):
             for s in self.config.streams
             if s.name in hidden
         }
-        projected = {name: block.project(hidden[name]) for name, block in blocks.items()}
+        projected = {name: block.project(hidden[name], positions[name]) for name, block in blocks.items()}
         keys_values = {name: (key, value) for name, (_, key, value) in projected.items()}
         queries = jnp.concatenate([query for query, _, _ in projected.values()], axis=2)
         if cache is None:
@@ -173,6 +201,7 @@ class Layer(nn.Module):
         seen: Bool[Array, "batch queries keys"],
     ) -> Float[Array, "batch queries heads head_width"]:
         """One softmax over the keys of all sources; they are not joined, which would copy a KV cache in every step."""
+        sources = [tuple(repeat_heads(x, self.config.heads) for x in pair) for pair in sources]
         scores = [jnp.einsum("bhqd,bhkd->bhqk", queries, k, preferred_element_type=jnp.float32) for k, _ in sources]
         scores = jnp.concatenate(scores, axis=-1) * self.config.head_width**-0.5
         scores = jnp.where(seen[:, None], scores, jnp.finfo(jnp.float32).min)
@@ -184,13 +213,18 @@ class Layer(nn.Module):
 
 
 class Positions(nn.Module):
-    """Learned positions; one table for the streams of the first width, one for each stream of another."""
+    """Position embeddings: one table for the streams of the first width, one for each stream of another.
+
+    None where positions are not learned.
+    """
 
     config: DecoderConfig
 
     @nn.compact
     def __call__(self, streams: Mapping[str, Stream]) -> dict[str, Float[Array, "batch slots width"]]:
         """The vector of each slot's position."""
+        if self.config.flavour.positions != "learned":
+            return {name: jnp.zeros_like(stream.embeddings) for name, stream in streams.items()}
         first = self.config.streams[0]
         tables = {}
         for stream in self.config.streams:
@@ -203,7 +237,7 @@ class Positions(nn.Module):
 
 
 class FinalNorm(nn.Module):
-    """The last layer norm of every stream."""
+    """The last norm of every stream."""
 
     config: DecoderConfig
 
@@ -211,7 +245,7 @@ class FinalNorm(nn.Module):
     def __call__(self, hidden: dict[str, Array]) -> dict[str, Array]:
         """Normalised hidden states."""
         return {
-            s.name: nn.LayerNorm(epsilon=self.config.eps, dtype=jnp.float32, name=s.name)(hidden[s.name])
+            s.name: self.config.flavour.make_norm(self.config.eps, s.name)(hidden[s.name])
             for s in self.config.streams
             if s.name in hidden
         }
@@ -257,7 +291,7 @@ class Decoder(nn.Module):
             )
             for name, s in streams.items()
         }
-        hidden, keys_values = self._layers(hidden, visibility(config, streams, streams), deterministic)
+        hidden, keys_values = self._layers(hidden, visibility(config, streams, streams), streams, deterministic)
         hidden = FinalNorm(config, name="final_norm")(hidden)
         if not return_cache:
             return hidden
@@ -267,7 +301,7 @@ class Decoder(nn.Module):
         }
 
     def _layers(
-        self, hidden: dict[str, Array], masks: Masks, deterministic: bool
+        self, hidden: dict[str, Array], masks: Masks, streams: Mapping[str, Stream], deterministic: bool
     ) -> tuple[dict[str, Array], dict[str, KeyValues]]:
         config = self.config
         layer = nn.remat(Layer, prevent_cse=False) if config.remat else Layer
@@ -275,12 +309,13 @@ class Decoder(nn.Module):
             layer,
             variable_axes={"params": 0, "intermediates": 0},
             split_rngs={"params": True, "dropout": True},
-            in_axes=(0, nn.broadcast),
+            in_axes=(0, nn.broadcast, nn.broadcast),
             length=config.layers,
             unroll=1 if config.scan else config.layers,
         )
         stack = scanned(config, deterministic, self.constrain, name="layers")
-        return stack(hidden, jnp.array(config.shared), masks)
+        positions = {name: stream.positions for name, stream in streams.items()}
+        return stack(hidden, jnp.array(config.shared), masks, positions)
 
 
 def check_streams(config: DecoderConfig, streams: Mapping[str, Stream]) -> None:

@@ -63,14 +63,15 @@ def decode_step(
     if cache is not None:
         keys_of = {**cache, **{name: update_slots(cache[name], stream, index) for name, stream in streams.items()}}
     masks, layer = visibility(config, streams, keys_of, only), Layer(config, True, decoder.constrain)
-    positions = Positions(config).apply({"params": params["positions"]}, streams)
+    places = {name: stream.positions for name, stream in streams.items()}
+    positions = Positions(config).apply({"params": params.get("positions", {})}, streams)
     hidden = {
         n: decoder.constrain("residual", (s.embeddings + positions[n]).astype(config.dtype)) for n, s in streams.items()
     }
     keys, values = {name: [] for name in streams}, {name: [] for name in streams}
     for number, (layer_params, shared) in enumerate(zip(params["layers"], config.shared)):
         layer_cache = cache and {name: (c.keys[number], c.values[number]) for name, c in cache.items()}
-        hidden, written = layer.apply({"params": layer_params}, hidden, shared, masks, layer_cache, index)
+        hidden, written = layer.apply({"params": layer_params}, hidden, shared, masks, places, layer_cache, index)
         for name, (key, value) in written.items():
             keys[name].append(key)
             values[name].append(value)
