@@ -87,12 +87,12 @@ def base() -> ConfigDict:
             "start": "",
             "data": data("humanml3d"),
             "layout": {
-                "slots": 192,
+                "max_length": 192,
                 "prompt_loss": False,
                 "pad_loss": False,
-                "blind": False,
+                "unpredictable_targets": False,
                 "interleave": False,
-                "start": 16,
+                "max_position_offset": 16,
             },
             "mesh": {"data": -1, "fsdp": 1, "tensor": 1},
             "run": ("vae", "text", "generate", "align_bare", "align_instruct", "tune"),
@@ -242,7 +242,8 @@ def stage(
 
 def official(config: ConfigDict) -> ConfigDict:
     """Every deviation from the published code switched off: one unpadded sample becomes one row of 192 slots."""
-    config.layout.update({"prompt_loss": True, "pad_loss": True, "blind": True, "interleave": True, "start": 0})
+    config.layout.update({"prompt_loss": True, "pad_loss": True, "unpredictable_targets": True, "interleave": True})
+    config.layout.max_position_offset = 0
     config.data.update({"shuffle": False, "crop": True})
     if config.data.source == "humanml3d":
         config.data.min_frames = 20
@@ -262,7 +263,7 @@ def official(config: ConfigDict) -> ConfigDict:
             part.batch.update(
                 {
                     "rows": 64,
-                    "text_slots": config.layout.slots,
+                    "text_slots": config.layout.max_length,
                     "motion_slots": 16,
                     "clips": ((longest, 3),),
                     "outputs": 1,

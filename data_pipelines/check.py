@@ -1,4 +1,4 @@
-"""What is wrong with a folder of captioned motions: one as users have it, or a built one."""
+"""Validate a folder of captioned motions: one as users have it, or a built one."""
 
 import os
 from collections.abc import Iterator
@@ -18,10 +18,11 @@ from motiongpt3_jax.motion.oddities import oddities
 from motiongpt3_jax.text import odd_text
 
 ANEW = "build it anew"
+"""Advice on a built folder that is damaged."""
 
 
 def check(folder: str | os.PathLike[str], min_frames: int = 40, max_frames: int = 199) -> list[Problem]:
-    """Everything that is wrong with a HumanML3D folder, or with a folder that was built.
+    """Validate a HumanML3D folder, or a folder that was built: everything that is wrong with it.
 
     Args:
       folder: either of them.

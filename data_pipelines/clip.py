@@ -1,5 +1,6 @@
 """What every source of captioned motions hands on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,16 +10,26 @@ from jaxtyping import Float
 
 @dataclass(frozen=True)
 class Clip:
-    """A captioned motion.
+    """A captioned motion of one person, or of several at the same time.
 
     Attributes:
       id: name of the clip, unique in its source.
-      features: raw (not normalised) features.
+      features: raw (not normalised) features of the first person.
       captions: sentences that describe the motion.
       labels: what a measurement can check, e.g. {"actions": [{"action": "walk", "direction": "forward"}]}.
+      others: features of the further persons, each as long as those of the first, in its own frame of reference.
+      numbers: named numbers that the features do not hold, such as where a further person begins in the frame of the
+        first: {"place": (yaw in radians, x and z in metres)}.
     """
 
     id: str
     features: Float[np.ndarray, "frames features"]
     captions: tuple[str, ...]
     labels: dict[str, Any] = field(default_factory=dict)
+    others: tuple[Float[np.ndarray, "frames features"], ...] = ()
+    numbers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def persons(self) -> tuple[Float[np.ndarray, "frames features"], ...]:
+        """Features of every person."""
+        return (self.features, *self.others)

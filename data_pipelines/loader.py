@@ -6,7 +6,7 @@ batches, enough for all of its rows; its rows are dealt evenly over them, and em
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from jaxtyping import Float
 from motiongpt3_jax.batch import Batch, Example, Layout, Sample
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.packing import RowShape, build, pack, size_of, spare_rows, useful
+from motiongpt3_jax.errors import UserError
 
 ORDER = 2
 """Version of the order in which samples come, for a seed and a data set. It rises when that order changes: a run keeps
@@ -81,6 +82,7 @@ class Loader:
       layout: the system's layout.
       options: how samples are drawn and batched.
       rows: the rows of each global batch that this process loads; all of them when not given.
+      extras: persons of every clip and its named numbers, see `Clip`; None where each has one person and no numbers.
     """
 
     source: Sequence[Clip]
@@ -91,6 +93,7 @@ class Loader:
     layout: Layout
     options: LoaderOptions
     rows: Sequence[int] | None = None
+    extras: Sequence[tuple[int, Mapping[str, tuple[float, ...]]]] | None = None
     _plans: dict[int, Plan] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -106,6 +109,7 @@ class Loader:
         caption, cut, place, pick_in, pick_out, coin_in, coin_out = draws.random(7)
         start, frames = _crop(self.lengths[clip], cut, place) if self.options.crop else (0, self.lengths[clip])
         captions = self.captions[clip]
+        persons, numbers = self.extras[clip] if self.extras else (1, {})
         sample = Sample(
             number=number,
             frames=frames,
@@ -113,10 +117,12 @@ class Loader:
             subtask=self.options.subtasks[subtask][0],
             picks=(pick_in, pick_out),
             coins=(coin_in, coin_out),
+            persons=persons,
+            numbers=numbers,
         )
         return Visit(sample, clip, start)
 
-    def numbers(self, epoch: int) -> np.ndarray:
+    def sample_order(self, epoch: int) -> np.ndarray:
         """The samples of an epoch in the order in which they are packed."""
         visits = np.array([visits for _, visits in self.options.subtasks])
         draws = np.random.Generator(np.random.Philox(key=[self.options.seed, epoch], counter=[0, 0, 1, 0]))
@@ -128,7 +134,7 @@ class Loader:
         """The rows of an epoch.
 
         Raises:
-          ValueError: they are more than the batches of an epoch hold.
+          UserError: they are more than the batches of an epoch hold.
         """
         if epoch not in self._plans:
             while len(self._plans) > 2:
@@ -137,12 +143,12 @@ class Loader:
         return self._plans[epoch]
 
     def _pack(self, epoch: int) -> Plan:
-        numbers, shape = self.numbers(epoch), self.options.shape
+        numbers, shape = self.sample_order(epoch), self.options.shape
         examples = self.layout([self.visit(epoch, int(number)).sample for number in numbers])
-        sizes = [size_of(example, shape) for example in examples]
+        sizes = [size_of(example, shape, self.layout.schema) for example in examples]
         rows = pack(sizes, shape)
         if epoch and len(rows) > (room := self.steps_per_epoch * self.options.rows):
-            raise ValueError(
+            raise UserError(
                 f"epoch {epoch} takes {len(rows)} rows and its {self.steps_per_epoch} batches of "
                 f"{self.options.rows} rows hold {room}; give rows room for more samples, or batches more rows."
             )
@@ -191,12 +197,12 @@ class Loader:
         examples: list[list[Example]] = [[laid_out[number] for number in row] for row in rows]
 
         @lru_cache(maxsize=4)
-        def features(number: int) -> np.ndarray:
+        def features(number: int, person: int) -> np.ndarray:
             visit = visits[number]
-            raw = self.source[visit.clip].features[visit.start : visit.start + visit.sample.frames]
+            raw = self.source[visit.clip].persons[person][visit.start : visit.start + visit.sample.frames]
             return ((raw - self.mean) / self.std).astype(np.float32)
 
-        return build(examples, features, self.options.shape, len(self.mean))
+        return build(examples, features, self.options.shape, self.layout.schema, len(self.mean))
 
 
 @dataclass(frozen=True)

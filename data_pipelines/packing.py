@@ -1,51 +1,36 @@
 """Rows of several samples: which samples share one, and the arrays that a batch of rows is.
 
-A row has room for so many slots of each modality, so many clips of each length, so many outputs. Samples go into the
-first open row that has room for all of theirs; a row that finds no more takers is closed.
+A row has room for so many slots of each stream, so many clips of each length, and so many entries of whatever else its
+system counts. Samples go into the first open row that has room for all of theirs (first fit); a row that finds no more
+takers is closed.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from motiongpt3_jax.batch import Batch, Example, StreamSlots
-
-
-@dataclass(frozen=True)
-class RowShape:
-    """How much one row holds.
-
-    Attributes:
-      slots: (modality, slots) pairs.
-      clips: (frames, clips) buckets of rising length; a clip lies in the first bucket that is long enough and free.
-      outputs: clips to generate.
-      samples: samples in one row; 1 switches packing off.
-      holders: slots that stand for one generated clip.
-    """
-
-    slots: tuple[tuple[str, int], ...]
-    clips: tuple[tuple[int, int], ...]
-    outputs: int
-    samples: int
-    holders: int = 4
+from motiongpt3_jax.batch import Batch, Example, Field, RowShape, Schema, StreamSlots, seeds_of
+from motiongpt3_jax.errors import UserError
 
 
 class Size(NamedTuple):
-    """What one sample takes of a row."""
+    """What one sample takes of a row: slots of each stream, frames of each clip, entries of each capacity."""
 
     slots: tuple[int, ...]
     clips: tuple[int, ...]
-    outputs: int
+    entries: tuple[int, ...]
 
 
-def size_of(example: Example, shape: RowShape) -> Size:
+def size_of(example: Example, shape: RowShape, schema: Schema) -> Size:
     """What `example` takes of a row of `shape`."""
     slots = tuple(len(example.streams[name].ids) if name in example.streams else 0 for name, _ in shape.slots)
-    return Size(slots, tuple(stop - start for start, stop in example.clips), len(example.outputs))
+    entries = {field.capacity: len(example.extra.get(field.name, ())) for field in schema.fields if field.capacity}
+    return Size(
+        slots, tuple(clip.frames for clip in example.clips), tuple(entries.get(name, 0) for name, _ in shape.capacities)
+    )
 
 
 class Room:
@@ -55,21 +40,23 @@ class Room:
         self.slots = [count for _, count in shape.slots]
         self.frames = [frames for frames, _ in shape.clips]
         self.clips = [count for _, count in shape.clips]
-        self.outputs = shape.outputs
+        self.entries = [count for _, count in shape.capacities]
         self.samples = shape.samples
 
     def take(self, size: Size) -> bool:
         """Reserves what a sample takes; returns False, and reserves nothing, when it does not fit."""
-        if self.samples < 1 or self.outputs < size.outputs:
+        if self.samples < 1:
             return False
         if any(free < need for free, need in zip(self.slots, size.slots)):
+            return False
+        if any(free < need for free, need in zip(self.entries, size.entries)):
             return False
         places = place(size.clips, self.frames, self.clips)
         if places is None:
             return False
         self.samples -= 1
-        self.outputs -= size.outputs
         self.slots = [free - need for free, need in zip(self.slots, size.slots)]
+        self.entries = [free - need for free, need in zip(self.entries, size.entries)]
         for bucket in places:
             self.clips[bucket] -= 1
         return True
@@ -109,8 +96,9 @@ def spare_rows(sizes: Sequence[Size], shape: RowShape, clips: int, chances: Sequ
 
 def _part(size: Size, shape: RowShape) -> float:
     """The part of a row that a sample takes of what it takes most of."""
-    parts = [1 / shape.samples, *(need / have for need, (_, have) in zip(size.slots, shape.slots))]
-    parts.append(size.outputs / shape.outputs if shape.outputs else 0.0)
+    parts = [1 / shape.samples]
+    for needs, haves in ((size.slots, shape.slots), (size.entries, shape.capacities)):
+        parts += [need / have for need, (_, have) in zip(needs, haves) if have]
     room = [sum(count for limit, count in shape.clips if limit >= frames) for frames in size.clips]
     return max(*parts, sum(1 / places for places in room))
 
@@ -122,7 +110,7 @@ def pack(sizes: Sequence[Size], shape: RowShape, window: int = 16) -> list[list[
       Rows of indices into `sizes`, in the order in which they were closed.
 
     Raises:
-      ValueError: if a sample does not fit into an empty row; names its index, its size and the row's.
+      UserError: if a sample does not fit into an empty row; names its index, its size and the row's.
     """
     closed: list[list[int]] = []
     open_rows: list[tuple[Room, list[int]]] = []
@@ -131,7 +119,7 @@ def pack(sizes: Sequence[Size], shape: RowShape, window: int = 16) -> list[list[
             continue
         room = Room(shape)
         if not room.take(size):
-            raise ValueError(
+            raise UserError(
                 f"sample {index} of the epoch takes {size}, more than an empty row holds ({shape}): "
                 "give rows more slots or longer clips, or shorten the samples"
             )
@@ -143,99 +131,103 @@ def pack(sizes: Sequence[Size], shape: RowShape, window: int = 16) -> list[list[
 
 def build(
     rows: Sequence[Sequence[Example]],
-    features: Callable[[int], Float[np.ndarray, "frames features"]],
+    features: Callable[[int, int], Float[np.ndarray, "frames features"]],
     shape: RowShape,
+    schema: Schema,
     feature_count: int,
 ) -> Batch:
     """The arrays of some rows.
 
     Args:
       rows: the samples of each row; they fit by `pack`.
-      features: normalised features of a sample's clip, by the sample's number.
+      features: normalised features of a sample's clip, by the sample's number and the person.
       shape: how much a row holds.
+      schema: which arrays there are.
       feature_count: width of a frame.
     """
-    batch = empty(len(rows), shape, feature_count)
+    batch = empty(len(rows), shape, schema, feature_count)
     for row, examples in enumerate(rows):
-        _Row(batch, row, shape).fill(examples, features)
+        _Row(batch, row, shape, schema).fill(examples, features)
     return batch
 
 
-def empty(rows: int, shape: RowShape, feature_count: int) -> Batch:
+def empty(rows: int, shape: RowShape, schema: Schema, feature_count: int) -> Batch:
     """A batch of padding alone."""
+
+    def zeros(count: int, *more: int, dtype: type = np.int32) -> np.ndarray:
+        return np.zeros((rows, count, *more), dtype)
+
+    def sources(slots: int) -> np.ndarray:
+        none = zeros(slots, 2)
+        none[..., 0] = -1
+        return none
+
     streams = {
         name: StreamSlots(
-            ids=np.zeros((rows, slots), np.int32),
-            positions=np.zeros((rows, slots), np.int32),
-            segments=np.zeros((rows, slots), np.int32),
-            attended=np.zeros((rows, slots), bool),
+            ids=zeros(slots),
+            positions=zeros(slots),
+            segments=zeros(slots),
+            attended=zeros(slots, dtype=bool),
+            targets=zeros(slots) if name in schema.targets else None,
+            weights=zeros(slots, dtype=np.float32) if name in schema.targets else None,
+            sources=sources(slots) if name in schema.sources else None,
         )
         for name, slots in shape.slots
     }
-    text, motion = (dict(shape.slots).get(name, 0) for name in ("text", "motion"))
-    clips = sum(count for _, count in shape.clips)
-    inputs = np.zeros((rows, motion, 2), np.int32)
-    inputs[..., 0] = -1
+    clips, capacities = sum(count for _, count in shape.clips), dict(shape.capacities)
+
+    def of(field: Field) -> np.ndarray:
+        places = () if field.capacity is None else (capacities.get(field.capacity, 0),)
+        return np.full((rows, *places, *field.shape), field.empty, field.dtype)
+
     return Batch(
         streams=streams,
-        targets=np.zeros((rows, text), np.int32),
-        weights=np.zeros((rows, text), np.float32),
-        clips=tuple(np.zeros((rows, count, frames, feature_count), np.float32) for frames, count in shape.clips),
-        clip_frames=np.zeros((rows, clips), np.int32),
-        clip_seeds=np.zeros((rows, clips), np.uint32),
-        inputs=inputs,
-        outputs=np.zeros((rows, shape.outputs, shape.holders), np.int32),
-        output_clip=np.full((rows, shape.outputs), -1, np.int32),
-        output_seeds=np.zeros((rows, shape.outputs), np.uint32),
-        blind=np.zeros(rows, np.int32),
+        clips=tuple(zeros(count, frames, feature_count, dtype=np.float32) for frames, count in shape.clips),
+        clip_frames=zeros(clips),
+        clip_seeds=zeros(clips, dtype=np.uint32),
         samples=np.full((rows, shape.samples), -1, np.int32),
+        extra={field.name: of(field) for field in schema.fields},
     )
-
-
-SEEDS_PER_SAMPLE = 8
-"""Clips (or outputs) that one sample may have: spaces the seeds of samples apart."""
 
 
 class _Row:
     """One row of a batch while it is being filled."""
 
-    def __init__(self, batch: Batch, row: int, shape: RowShape):
-        self.batch, self.row, self.shape = batch, row, shape
+    def __init__(self, batch: Batch, row: int, shape: RowShape, schema: Schema):
+        self.batch, self.row, self.shape, self.schema = batch, row, shape, schema
         self.used = {name: 0 for name, _ in shape.slots}
         self.bucket_start = np.cumsum([0] + [count for _, count in shape.clips])
         self.bucket_used = [0 for _ in shape.clips]
-        self.outputs = 0
+        self.entries = {name: 0 for name, _ in shape.capacities}
 
-    def fill(self, examples: Iterable[Example], features: Callable[[int], np.ndarray]) -> None:
+    def fill(self, examples: Iterable[Example], features: Callable[[int, int], np.ndarray]) -> None:
         for segment, example in enumerate(examples, start=1):
             clips = self._clips(example, features)
-            start = dict(self.used)
+            first = dict(self.used)
             self._slots(example, segment, clips)
-            self._outputs(example, start.get("motion", 0), clips)
+            self._extra(example, {name: np.arange(have) + first[name] for name, have in self.shape.slots}, clips)
             self.batch.samples[self.row, segment - 1] = example.number
-            self.batch.blind[self.row] += example.blind
 
-    def _clips(self, example: Example, features: Callable[[int], np.ndarray]) -> list[int]:
-        if not example.clips:
-            return []
-        motion = features(example.number)
+    def _clips(self, example: Example, features: Callable[[int, int], np.ndarray]) -> np.ndarray:
+        """Puts the sample's clips into buckets; their numbers in the row."""
         frames = [limit for limit, _ in self.shape.clips]
         free = [count - used for (_, count), used in zip(self.shape.clips, self.bucket_used)]
-        places = place([stop - start for start, stop in example.clips], frames, free)
+        places = place([clip.frames for clip in example.clips], frames, free)
         if places is None:
-            raise ValueError(f"the clips of sample {example.number} do not fit into its row")
-        numbers = []
-        for ordinal, (bucket, (start, stop)) in enumerate(zip(places, example.clips)):
+            raise UserError(f"the clips of sample {example.number} do not fit into its row")
+        numbers, seeds = [], seeds_of(example.number, len(example.clips))
+        for bucket, clip, seed in zip(places, example.clips, seeds):
             within = self.bucket_used[bucket]
-            clip = int(self.bucket_start[bucket]) + within
+            number = int(self.bucket_start[bucket]) + within
             self.bucket_used[bucket] += 1
-            self.batch.clips[bucket][self.row, within, : stop - start] = motion[start:stop]
-            self.batch.clip_frames[self.row, clip] = stop - start
-            self.batch.clip_seeds[self.row, clip] = example.number * SEEDS_PER_SAMPLE + ordinal
-            numbers.append(clip)
-        return numbers
+            own = features(example.number, clip.person)[clip.start : clip.stop]
+            self.batch.clips[bucket][self.row, within, : clip.frames] = own
+            self.batch.clip_frames[self.row, number] = clip.frames
+            self.batch.clip_seeds[self.row, number] = seed
+            numbers.append(number)
+        return np.array(numbers, np.int32)
 
-    def _slots(self, example: Example, segment: int, clips: list[int]) -> None:
+    def _slots(self, example: Example, segment: int, clips: np.ndarray) -> None:
         for name, slots in example.streams.items():
             if not len(slots.ids):
                 continue
@@ -245,23 +237,39 @@ class _Row:
             stream.positions[self.row, here] = slots.positions
             stream.segments[self.row, here] = segment
             stream.attended[self.row, here] = slots.attended
-            if name == "text" and example.targets is not None:
-                self.batch.targets[self.row, here] = example.targets
-                self.batch.weights[self.row, here] = example.weights
-            if name == "motion" and example.inputs is not None and len(slots.ids):
-                chosen = example.inputs[:, 0] >= 0
-                self.batch.inputs[self.row, here] = example.inputs
-                if chosen.any():
-                    rows = np.flatnonzero(chosen) + here.start
-                    self.batch.inputs[self.row, rows, 0] = np.asarray(clips)[example.inputs[chosen, 0]]
+            if slots.targets is not None:
+                stream.targets[self.row, here] = slots.targets
+                stream.weights[self.row, here] = slots.weights
+            if slots.sources is not None:
+                stream.sources[self.row, here, 0] = _renumbered(slots.sources[:, 0], clips)
+                stream.sources[self.row, here, 1] = slots.sources[:, 1]
             self.used[name] = here.stop
 
-    def _outputs(self, example: Example, first_slot: int, clips: list[int]) -> None:
-        for ordinal, (slots, clip) in enumerate(example.outputs):
-            self.batch.outputs[self.row, self.outputs] = np.asarray(slots) + first_slot
-            self.batch.output_clip[self.row, self.outputs] = clips[clip] if clip >= 0 else -1
-            self.batch.output_seeds[self.row, self.outputs] = example.number * SEEDS_PER_SAMPLE + ordinal
-            self.outputs += 1
+    def _extra(self, example: Example, slots: Mapping[str, np.ndarray], clips: np.ndarray) -> None:
+        taken = dict(self.entries)
+        for field in self.schema.fields:
+            if field.name not in example.extra:
+                continue
+            array, own = self.batch.extra[field.name], np.asarray(example.extra[field.name])
+            if field.capacity is None:
+                array[self.row] += own.astype(array.dtype)
+                continue
+            if not len(own):
+                continue
+            if field.counts is not None:
+                own = _renumbered(own, clips if field.counts == "clips" else slots[field.counts])
+            first = self.entries[field.capacity]
+            array[self.row, first : first + len(own)] = own
+            taken[field.capacity] = first + len(own)
+        self.entries = taken
+
+
+def _renumbered(numbers: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Numbers that counted in a sample, as those of the row; negative ones stay."""
+    numbers = np.array(numbers)
+    counts = numbers >= 0
+    numbers[counts] = places[numbers[counts]]
+    return numbers
 
 
 def useful(batch: Batch) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What is wrong with a folder of clips, said so that it can be put right."""
+"""Problems of a data folder, each with where it is and what to do."""
 
 import re
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 SHOWN = 5
+"""Problems that a summary has in full."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Problem:
 
 
 def summary(problems: Sequence[Problem], folder: object) -> str:
-    """How many problems there are, with the first few in full."""
+    """Summarise problems: how many there are, and the first few in full."""
     lines = [f"'{folder}' has {len(problems)} problem{'s' * (len(problems) != 1)}:"]
     lines += [f"  {problem}" for problem in problems[:SHOWN]]
     if len(problems) > SHOWN:
@@ -47,5 +48,5 @@ def summary(problems: Sequence[Problem], folder: object) -> str:
 
 
 def without_option(note: str) -> str:
-    """What a reader of single files says of a motion, without its options, which do not help with a folder."""
+    """Strip the option from a note on a single file; it does not help with a folder."""
     return re.split(r"[:;] ", note, maxsplit=1)[0]

@@ -11,11 +11,13 @@ import numpy as np
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import SKELETONS, Skeleton
 from motiongpt3_jax.motion.arrays import Archive, UnreadableArrayError
-from motiongpt3_jax.motion.interpret import check_magnitude, checked_numbers
+from motiongpt3_jax.motion.interpret import as_float32, check_magnitude
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.motion import positive
 
-FORMAT = 1
+FORMAT = 2
+"""Of a built folder. Clips of format 1 have one person and no named numbers; they are read as they are."""
+
 METADATA, STATISTICS, INDEX = "metadata.json", "statistics.npz", "index_{}.json"
 BUILD_IT = "build it with `motiongpt3 data build`"
 
@@ -23,6 +25,8 @@ _COLUMNS: Mapping[str, Callable[[Any], bool]] = {
     "ids": lambda value: isinstance(value, str),
     "frames": lambda value: type(value) is int and value > 0,
     "captions": lambda value: isinstance(value, list) and all(isinstance(text, str) for text in value),
+    "persons": lambda value: type(value) is int and value > 0,
+    "numbers": lambda value: isinstance(value, dict) and all(isinstance(row, list) for row in value.values()),
 }
 """What an index holds of every clip."""
 
@@ -59,9 +63,11 @@ def read_metadata(file: Path) -> Metadata:
       UserError: it is damaged, or of another format.
     """
     content = _json(file)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") not in (1, FORMAT):
         version = content.get("format") if isinstance(content, dict) else None
-        raise UserError(f"'{file.parent}' has format {version!r:.60}; this version reads {FORMAT}: {BUILD_IT} anew.")
+        raise UserError(
+            f"'{file.parent}' has format {version!r:.60}; this version reads 1 and {FORMAT}: {BUILD_IT} anew."
+        )
     try:
         metadata = Metadata(**content)
     except TypeError as error:
@@ -92,7 +98,7 @@ def read_statistics(file: Path, skeleton: Skeleton) -> tuple[np.ndarray, np.ndar
             for name, shape in shapes.items():
                 if name not in arrays:
                     raise UnreadableArrayError(f"has no '{name}'", "")
-                array = checked_numbers(arrays[name])
+                array = as_float32(arrays[name])
                 if array.shape != shape:
                     raise UnreadableArrayError(f"'{name}' has shape {array.shape}, expected {shape}", "")
                 if name == "std" and array.min() <= 0:
@@ -108,7 +114,7 @@ def read_statistics(file: Path, skeleton: Skeleton) -> tuple[np.ndarray, np.ndar
 
 
 def read_index(file: Path, clips: int) -> dict[str, list[Any]]:
-    """Id, frames and captions of every clip of a split, in columns.
+    """Id, frames, captions, persons and named numbers of every clip of a split, in columns.
 
     Raises:
       UserError: it is missing or damaged, or lists another number of clips.
@@ -116,6 +122,7 @@ def read_index(file: Path, clips: int) -> dict[str, list[Any]]:
     index = _json(file)
     if not isinstance(index, dict):
         raise UserError(f"'{file}' does not list {clips} clips; {BUILD_IT} anew.")
+    index = {"persons": [1] * clips, "numbers": [{}] * clips} | index
     for key, right in _COLUMNS.items():
         column = index.get(key)
         if not isinstance(column, list) or len(column) != clips:

@@ -16,7 +16,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from jaxtyping import Float
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.record_files import (
     BUILD_IT,
+    FORMAT,
     INDEX,
     METADATA,
     STATISTICS,
@@ -36,13 +37,19 @@ from motiongpt3_jax.data_pipelines.record_files import (
     read_metadata,
     read_statistics,
 )
-from motiongpt3_jax.data_pipelines.statistics import Moments, Statistics
+from motiongpt3_jax.data_pipelines.statistics import RunningStatistics, Statistics
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import HUMANML3D, SKELETONS, Skeleton
 from motiongpt3_jax.motion.arrays import UnreadableArrayError
 from motiongpt3_jax.motion.interpret import check_magnitude
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.saving import failures_of
+
+RECORD_VERSIONS = {1: "1.0.0", FORMAT: "2.0.0"}
+"""The version of the TFDS data set in a built folder, by the folder's format."""
+
+COLUMNS = ("ids", "frames", "captions", "persons", "numbers")
+"""What an index holds of every clip."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +62,11 @@ class ClipSource(Sequence[Clip]):
     folder: Path
     split: str
     clips: int
+    version: str
 
     @cached_property
     def _records(self) -> Sequence[dict[str, Any]]:
-        place = self.folder / CaptionedMotions.name / str(CaptionedMotions.VERSION)
+        place = self.folder / CaptionedMotions.name / self.version
         for file in (*place.glob("*.json"), *place.glob(f"*-{self.split}.*")):
             refuse_lfs_pointer(file, f"'{file}'")
         try:
@@ -82,11 +90,14 @@ class ClipSource(Sequence[Clip]):
         records = self._records
         try:
             record = records[index % self.clips]
+            persons = np.split(record["features"], record.get("persons", 1))
             return Clip(
                 id=_text(record["id"]),
-                features=record["features"],
+                features=persons[0],
                 captions=tuple(_text(caption) for caption in record["captions"]),
                 labels=json.loads(record["labels"]),
+                others=tuple(persons[1:]),
+                numbers=_numbers(json.loads(record.get("numbers", "{}"))),
             )
         except Exception as error:  # as above
             what = f"record {index % self.clips} of split '{self.split}' in '{self.folder}' cannot be read"
@@ -106,6 +117,7 @@ class Split:
       ids: name of every clip.
       lengths: frames of every clip.
       captions: captions of every clip.
+      extras: persons of every clip, and its named numbers.
     """
 
     name: str
@@ -113,6 +125,7 @@ class Split:
     ids: list[str]
     lengths: list[int]
     captions: list[tuple[str, ...]]
+    extras: list[tuple[int, Mapping[str, tuple[float, ...]]]]
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -161,7 +174,9 @@ class Records:
         clips = self.metadata.clips[name]
         index = read_index(self.folder / INDEX.format(name), clips)
         captions = [tuple(texts) for texts in index["captions"]]
-        return Split(name, ClipSource(self.folder, name, clips), index["ids"], index["frames"], captions)
+        extras = [(persons, _numbers(numbers)) for persons, numbers in zip(index["persons"], index["numbers"])]
+        source = ClipSource(self.folder, name, clips, RECORD_VERSIONS[self.metadata.format])
+        return Split(name, source, index["ids"], index["frames"], captions, extras)
 
 
 def build(
@@ -198,7 +213,7 @@ def build(
     require_free(folder)
     if statistics is None and "train" not in splits:
         raise UserError(f"cannot build '{folder}': mean and std are measured on split 'train', and there is none.")
-    moments = Moments(skeleton.features) if statistics is None else None
+    moments = RunningStatistics(skeleton.features) if statistics is None else None
     indices = {name: _Index(name, skeleton, moments if name == "train" else None) for name in splits}
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
@@ -258,7 +273,7 @@ class CaptionedMotions(tfds.core.GeneratorBasedBuilder):
     Features are stored as bytes: five times faster to write and twice as fast to read than lists of numbers.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version(RECORD_VERSIONS[FORMAT])
     url_infos = None  # nothing is downloaded; looking checksums up needs a package that TFDS does not declare
 
     def __init__(self, *, splits: Mapping[str, Iterable[Clip]], features: int, data_dir: Path) -> None:
@@ -278,9 +293,12 @@ class CaptionedMotions(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict(
                 {
                     "id": tfds.features.Text(),
+                    # Persons lie one after the other: of a tensor of bytes one axis alone may have any length.
                     "features": tfds.features.Tensor(
                         shape=(None, self._features), dtype=np.float32, encoding=tfds.features.Encoding.BYTES
                     ),
+                    "persons": np.int32,
+                    "numbers": tfds.features.Text(),
                     "captions": tfds.features.Sequence(tfds.features.Text()),
                     "labels": tfds.features.Text(),
                 }
@@ -298,7 +316,9 @@ class CaptionedMotions(tfds.core.GeneratorBasedBuilder):
                 number,
                 {
                     "id": clip.id,
-                    "features": clip.features,
+                    "features": np.concatenate(clip.persons),
+                    "persons": len(clip.persons),
+                    "numbers": json.dumps(dict(clip.numbers)),
                     "captions": list(clip.captions),
                     "labels": json.dumps(clip.labels, ensure_ascii=False),
                 },
@@ -311,35 +331,43 @@ class _Index:
 
     split: str
     skeleton: Skeleton
-    moments: Moments | None
-    columns: dict[str, list] = field(default_factory=lambda: {"ids": [], "frames": [], "captions": []})
+    moments: RunningStatistics | None
+    columns: dict[str, list] = field(default_factory=lambda: {name: [] for name in COLUMNS})
 
     def noting(self, clips: Iterable[Clip]) -> Iterator[Clip]:
         seen = set()
         for clip in clips:
-            array = np.asarray(clip.features, np.float32)
             what = f"clip '{clip.id}' of split '{self.split}'"
-            if array.ndim != 2 or array.shape[1] != self.skeleton.features or not len(array):
-                raise UserError(
-                    f"{what} has features of shape {array.shape}; expected (frames, {self.skeleton.features})."
-                )
-            if not np.isfinite(array).all():
-                raise UserError(f"{what} has features that are not finite (NaN or infinite); leave it out.")
-            try:
-                check_magnitude(array, self.skeleton)
-            except UnreadableArrayError as error:
-                raise UserError(f"{what} {error}") from error
+            for person in clip.persons:
+                self._check(np.asarray(person, np.float32), what)
+            array = np.asarray(clip.features, np.float32)
+            if any(len(other) != len(array) for other in clip.others):
+                raise UserError(f"{what} has persons of {[len(x) for x in clip.persons]} frames; cut them alike.")
             if clip.id in seen:
                 raise UserError(f"{what} comes twice; ids are unique in a split.")
             seen.add(clip.id)
             if self.moments:
-                self.moments.add(array)
+                for person in clip.persons:
+                    self.moments.add(np.asarray(person, np.float32))
             self.columns["ids"].append(clip.id)
             self.columns["frames"].append(len(array))
             self.columns["captions"].append(list(clip.captions))
-            yield Clip(clip.id, array, clip.captions, clip.labels)
+            self.columns["persons"].append(len(clip.persons))
+            self.columns["numbers"].append({name: list(numbers) for name, numbers in clip.numbers.items()})
+            yield replace(clip, features=array, others=tuple(np.asarray(other, np.float32) for other in clip.others))
         if not seen:
             raise UserError(f"split '{self.split}' has no clips; leave the split out, or give it some.")
+
+    def _check(self, array: Float[np.ndarray, "frames features"], what: str) -> None:
+        """Refuses features that are none of the skeleton's."""
+        if array.ndim != 2 or array.shape[1] != self.skeleton.features or not len(array):
+            raise UserError(f"{what} has features of shape {array.shape}; expected (frames, {self.skeleton.features}).")
+        if not np.isfinite(array).all():
+            raise UserError(f"{what} has features that are not finite (NaN or infinite); leave it out.")
+        try:
+            check_magnitude(array, self.skeleton)
+        except UnreadableArrayError as error:
+            raise UserError(f"{what} {error}") from error
 
 
 def _write(folder: Path, splits: Mapping[str, Iterable[Clip]], features: int) -> None:
@@ -364,6 +392,10 @@ def _write_json(path: Path, content: Any, indent: int | None = None) -> None:
 def _line(error: Exception) -> str:
     """The first line of what a library said."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _numbers(content: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:
+    return {name: tuple(float(number) for number in numbers) for name, numbers in content.items()}
 
 
 def _text(content: bytes | str) -> str:

@@ -14,7 +14,7 @@ CONSTANT = 1e-6
 
 
 class Statistics(NamedTuple):
-    """What features are normalised by: (features - mean) / std.
+    """Normalisation of features: (features - mean) / std.
 
     Attributes:
       mean: of each feature.
@@ -25,8 +25,8 @@ class Statistics(NamedTuple):
     std: Float[np.ndarray, "features"]
 
 
-class Moments:
-    """Count, mean and summed squared deviations of rows that come in pieces; float64 throughout."""
+class RunningStatistics:
+    """Running mean and variance of rows that come in pieces (Chan's parallel algorithm); float64 throughout."""
 
     def __init__(self, features: int) -> None:
         self.count = 0
@@ -34,22 +34,22 @@ class Moments:
         self.squares = np.zeros(features)
 
     def add(self, features: Float[np.ndarray, "frames features"]) -> None:
-        """Take in the frames of a clip (Chan et al. 1979: no cancellation, whatever the mean)."""
+        """Update with the frames of a clip (Chan et al. 1979: no cancellation, whatever the mean)."""
         features = np.asarray(features, np.float64)
         count = self.count + len(features)
         if not len(features):
             return
         mean = features.mean(0)
-        apart = mean - self.mean
-        self.squares += np.square(features - mean).sum(0) + np.square(apart) * (self.count * len(features) / count)
-        self.mean += apart * (len(features) / count)
+        delta = mean - self.mean
+        self.squares += np.square(features - mean).sum(0) + np.square(delta) * (self.count * len(features) / count)
+        self.mean += delta * (len(features) / count)
         self.count = count
 
     def statistics(self, skeleton: Skeleton = HUMANML3D) -> Statistics:
-        """What was taken in so far, with the deviations averaged in each group of features.
+        """Mean and standard deviation so far, with the deviations averaged in each group of features.
 
         Raises:
-          UserError: no frame was taken in, or the features are not the skeleton's.
+          UserError: there is no frame, or the features are not the skeleton's.
         """
         if not self.count:
             raise UserError("mean and standard deviation need at least one frame of features; none came.")
@@ -68,17 +68,19 @@ def statistics(clips: Iterable[Float[np.ndarray, "frames features"]], skeleton: 
     Raises:
       UserError: no frame at all, or features of another skeleton.
     """
-    moments = Moments(skeleton.features)
+    running = RunningStatistics(skeleton.features)
     for features in clips:
         if np.ndim(features) != 2 or np.shape(features)[1] != skeleton.features:
             raise UserError(f"features have shape {np.shape(features)}; expected (frames, {skeleton.features}).")
-        moments.add(features)
-    return moments.statistics(skeleton)
+        running.add(features)
+    return running.statistics(skeleton)
 
 
 def groups(skeleton: Skeleton = HUMANML3D) -> Iterator[slice]:
-    """Features that share a deviation: turning, velocity and height of the root; places, rotations, velocities of the
-    joints; contacts."""
+    """Feature groups that share a deviation.
+
+    Yaw rate, velocity and height of the root; places, rotations, velocities of the joints; contacts.
+    """
     joints, start = len(skeleton.joints), 0
     for width in (1, 2, 1, 3 * (joints - 1), 6 * (joints - 1), 3 * joints, 4):
         yield slice(start, start + width)

@@ -11,10 +11,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from motiongpt3_jax.data_pipelines.sources import build_source
+    from motiongpt3_jax.experiment.train import train
     from motiongpt3_jax.inference.chat import Chat, Reply
     from motiongpt3_jax.inference.model import Joined, Model
+    from motiongpt3_jax.interop.export_model import export_model
+    from motiongpt3_jax.interop.import_model import import_model
     from motiongpt3_jax.motion import Motion, load_motion, save_motion
     from motiongpt3_jax.motion.notes import Note
+    from motiongpt3_jax.motion.write_kind import write_motion
 
     load = Model.load
 
@@ -25,11 +30,31 @@ _HOMES = {
     "Motion": "motion",
     "Note": "motion.notes",
     "Reply": "inference.chat",
+    "build_source": "data_pipelines.sources",
+    "export_model": "interop.export_model",
+    "import_model": "interop.import_model",
     "load_motion": "motion",
     "save_motion": "motion",
+    "train": "experiment.train",
+    "write_motion": "motion.write_kind",
 }
 
-__all__ = ["Chat", "Joined", "Model", "Motion", "Note", "Reply", "load", "load_motion", "save_motion"]
+__all__ = [
+    "Chat",
+    "Joined",
+    "Model",
+    "Motion",
+    "Note",
+    "Reply",
+    "build_source",
+    "export_model",
+    "import_model",
+    "load",
+    "load_motion",
+    "save_motion",
+    "train",
+    "write_motion",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,11 +1,13 @@
 """What passes between the data and the systems: samples laid out, and rows of them.
 
-A *row* holds one or several samples, told apart by their segment. Each modality has its own dense arrays of slots;
-a slot's position says where it stands in its sample's interleaved sequence.
+A *row* holds one or several samples, told apart by their segment. Each stream has its own dense arrays of slots; a
+slot's position says where it stands in its sample's sequence. Streams are known by name alone; what one system needs
+beside them travels in `extra`, by the `Field`s that its layout declares.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from flax import struct
@@ -14,17 +16,24 @@ from jaxtyping import Bool, Float, Int, UInt
 
 @dataclass(frozen=True)
 class Slots:
-    """One modality's part of a laid-out sample.
+    """One stream's part of a laid-out sample.
 
     Attributes:
-      ids: modality-local token ids.
-      positions: places in the interleaved sequence, from 0.
+      ids: token ids of the stream's own vocabulary.
+      positions: places in the sample's sequence, from 0.
       attended: whether the slot may be a key; others may still query.
+      targets: the id that each slot predicts; None in a stream without targets.
+      weights: weight of each target in the loss; 0 leaves it out.
+      sources: (clip, chunk) of the encoded clip that fills each slot, or (-1, 0) for its id's own embedding; None in a
+        stream that no clip enters.
     """
 
     ids: Int[np.ndarray, "slots"]
     positions: Int[np.ndarray, "slots"]
     attended: Bool[np.ndarray, "slots"]
+    targets: Int[np.ndarray, "slots"] | None = None
+    weights: Float[np.ndarray, "slots"] | None = None
+    sources: Int[np.ndarray, "slots 2"] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,8 @@ class Sample:
       subtask: name of the sub-task whose templates are used.
       picks: two numbers in [0, 1) that choose the input and the output template.
       coins: two numbers in [0, 1); below 0.5 the caption in the input (output) is quoted.
+      persons: how many persons' motions the clip holds, each as long.
+      numbers: named numbers that the clip brings along, such as the place of a second person in the first one's frame.
     """
 
     number: int
@@ -46,6 +57,26 @@ class Sample:
     subtask: str
     picks: tuple[float, float] = (0.0, 0.0)
     coins: tuple[float, float] = (1.0, 1.0)
+    persons: int = 1
+    numbers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+class ClipRange(NamedTuple):
+    """Frames of a sample's clip that are encoded.
+
+    Attributes:
+      start, stop: the frames.
+      person: whose.
+    """
+
+    start: int
+    stop: int
+    person: int = 0
+
+    @property
+    def frames(self) -> int:
+        """How many they are."""
+        return self.stop - self.start
 
 
 @dataclass(frozen=True)
@@ -54,67 +85,122 @@ class Example:
 
     Attributes:
       number: the sample's number.
-      streams: the slots of each modality.
-      targets: for each text slot the id at its position + 1.
-      weights: weight of that target in the text loss; 0 leaves it out.
-      clips: (start, stop) frames of the sample's clip, one entry for each piece to encode.
-      inputs: for each motion slot the (clip, chunk) that fills it, or (-1, 0) for its token's own embedding.
-      outputs: (motion slots of the holders, clip that they stand for or -1), one entry per clip to generate.
-      blind: number of text targets whose predecessor is a motion slot, which no text slot can predict.
+      streams: the slots of each stream.
+      clips: frames of the sample's clip, one entry for each piece to encode.
+      extra: the system's own arrays by the names of its layout's fields: (entries, ...) of a field with a capacity,
+        one number of a field that is summed.
     """
 
     number: int
-    streams: dict[str, Slots] = field(default_factory=dict)
-    targets: Int[np.ndarray, "slots"] | None = None
-    weights: Float[np.ndarray, "slots"] | None = None
-    clips: tuple[tuple[int, int], ...] = ()
-    inputs: Int[np.ndarray, "slots 2"] | None = None
-    outputs: tuple[tuple[tuple[int, ...], int], ...] = ()
-    blind: int = 0
+    streams: Mapping[str, Slots] = field(default_factory=dict)
+    clips: tuple[ClipRange, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-Layout = Callable[[Sequence[Sample]], list[Example]]
-"""A system's way to lay samples out; pure, and the same for one sample as for many."""
+@dataclass(frozen=True)
+class Field:
+    """An array that one system alone needs, and how the samples of a row are packed into it.
+
+    Attributes:
+      name: its key in `Example.extra` and `Batch.extra`.
+      capacity: name of the row's capacity that its entries take, one after the other; fields of one capacity have as
+        many entries in a sample. None for a number a sample, of which a row holds the sum.
+      shape: of an entry.
+      dtype: of its numbers.
+      empty: what a place without an entry holds.
+      counts: what its numbers count: "clips" are clips of the sample, the name of a stream slots of it in the sample;
+        in a row they become those of the row. None for numbers that stay as they are. Negative ones stay in any case.
+    """
+
+    name: str
+    capacity: str | None = None
+    shape: tuple[int, ...] = ()
+    dtype: str = "int32"
+    empty: int = 0
+    counts: str | None = None
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Which arrays the batches of a layout have.
+
+    Attributes:
+      targets: names of the streams that have targets.
+      sources: names of the streams that encoded clips enter.
+      fields: the system's own arrays.
+    """
+
+    targets: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    fields: tuple[Field, ...] = ()
+
+
+@dataclass(frozen=True)
+class RowShape:
+    """How much one row holds.
+
+    Attributes:
+      slots: (stream, slots) pairs.
+      clips: (frames, clips) buckets of rising length; a clip lies in the first bucket that is long enough and free.
+      samples: samples in one row; 1 switches packing off.
+      capacities: (name, entries) pairs: room for the system's own fields, see `Field.capacity`.
+    """
+
+    slots: tuple[tuple[str, int], ...]
+    clips: tuple[tuple[int, int], ...]
+    samples: int
+    capacities: tuple[tuple[str, int], ...] = ()
+
+
+class Layout(Protocol):
+    """A system's way to lay samples out; pure, and the same for one sample as for many."""
+
+    @property
+    def schema(self) -> Schema:
+        """The arrays that it fills."""
+
+    def __call__(self, samples: Sequence[Sample]) -> list[Example]:
+        """One example per sample, each independent of the others."""
+
+
+SEEDS_PER_SAMPLE = 8
+"""Clips (or entries of a field) that one sample may have: spaces the seeds of samples apart."""
+
+
+def seeds_of(number: int, count: int) -> UInt[np.ndarray, "count"]:
+    """Seeds of the draws of so many clips, or generated clips, of a sample."""
+    return np.uint32(number * SEEDS_PER_SAMPLE) + np.arange(count, dtype=np.uint32)
 
 
 class StreamSlots(struct.PyTreeNode):
-    """One modality's slots of a batch of rows; segment 0 is padding."""
+    """One stream's slots of a batch of rows; segment 0 is padding. What its layout does not declare is None."""
 
     ids: Int[np.ndarray, "rows slots"]
     positions: Int[np.ndarray, "rows slots"]
     segments: Int[np.ndarray, "rows slots"]
     attended: Bool[np.ndarray, "rows slots"]
+    targets: Int[np.ndarray, "rows slots"] | None = None
+    weights: Float[np.ndarray, "rows slots"] | None = None
+    sources: Int[np.ndarray, "rows slots 2"] | None = None
 
 
 class Batch(struct.PyTreeNode):
     """Rows of packed samples.
 
-    Clips lie in buckets of rising length; `clip`, `inputs` and `output_clip` count through the buckets in order.
+    Clips lie in buckets of rising length; whatever counts clips counts through the buckets in order.
 
     Attributes:
-      streams: the slots of each modality; empty for a stage that only sees clips.
-      targets: for each text slot the id at its position + 1.
-      weights: weight of each target in the text loss.
+      streams: the slots of each stream; empty for a stage that only sees clips.
       clips: one array per bucket, normalised features, zero beyond a clip's own frames.
       clip_frames: valid frames of every clip; 0 marks an empty place.
       clip_seeds: seed of every clip's draws: unique to (sample, clip of that sample).
-      inputs: for each motion slot (clip, chunk), or (-1, 0).
-      outputs: motion slots whose hidden states are the condition of one generated clip.
-      output_clip: the clip that is the target; -1 marks an empty place.
-      output_seeds: seed of every output's draws.
-      blind: targets that no text slot can predict, per row.
       samples: numbers of the samples in each row; -1 marks an empty place.
+      extra: the system's own arrays, see `Field`: (rows, places, ...), or (rows,) of sums.
     """
 
     streams: dict[str, StreamSlots]
-    targets: Int[np.ndarray, "rows slots"]
-    weights: Float[np.ndarray, "rows slots"]
     clips: tuple[Float[np.ndarray, "rows clips frames features"], ...]
     clip_frames: Int[np.ndarray, "rows clips"]
     clip_seeds: UInt[np.ndarray, "rows clips"]
-    inputs: Int[np.ndarray, "rows slots 2"]
-    outputs: Int[np.ndarray, "rows outputs holders"]
-    output_clip: Int[np.ndarray, "rows outputs"]
-    output_seeds: UInt[np.ndarray, "rows outputs"]
-    blind: Int[np.ndarray, "rows"]
     samples: Int[np.ndarray, "rows samples"]
+    extra: dict[str, np.ndarray] = struct.field(default_factory=dict)

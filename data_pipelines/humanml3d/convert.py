@@ -1,4 +1,4 @@
-"""Clips from a HumanML3D folder."""
+"""Convert a HumanML3D folder to clips."""
 
 import os
 from collections.abc import Iterator
@@ -51,15 +51,14 @@ def clips(
     folder, limits = open_folder(path), Limits(min_frames, max_frames)
     if split not in folder.splits:
         raise UserError(f"'{folder.root}' has no {split}.txt; it has lists for {', '.join(folder.splits)}.")
-    bones = (
-        np.asarray(offsets) if offsets is not None or folder.has_features else target_offsets(folder, limits, target)
-    )
+    if offsets is None and not folder.has_features:
+        offsets = target_offsets(folder, limits, target)
     for name in folder.names(split):
         recording, problems = read_recording(folder, name, limits)
         if on_bad == "stop" and any(problem.bad for problem in problems):
             raise UserError(summary([problem for problem in problems if problem.bad], folder.root))
         if recording:
-            yield from recording.clips(bones)
+            yield from recording.clips(offsets)
 
 
 def build(
@@ -72,7 +71,7 @@ def build(
     offsets: Float[np.ndarray, "joints 3"] | None = None,
     target: str | None = None,
 ) -> records.Records:
-    """Builds every split of a HumanML3D folder; `metadata.json` lists what was left out.
+    """Build every split of a HumanML3D folder; `metadata.json` lists what was left out.
 
     Mean and deviation are those of `Mean.npy` and `Std.npy` where these belong to the features, else they are measured
     on the training split. See `clips` for the arguments.
@@ -86,29 +85,29 @@ def build(
         raise UserError(f"on_bad '{on_bad}' is not known; choose stop or skip.")
     records.require_free(out)
     folder, limits = open_folder(path), Limits(min_frames, max_frames)
-    found = survey(folder, limits)
-    if found.bad and on_bad == "stop":
+    report = survey(folder, limits)
+    if report.bad and on_bad == "stop":
         raise UserError(
-            f"{summary(found.bad, folder.root)}\n"
+            f"{summary(report.bad, folder.root)}\n"
             "Repair them, or leave them out: on_bad 'skip', on the command line --on-bad skip."
         )
-    if not found.first:
-        raise UserError(f"{summary(found.problems, folder.root)}\nNo training clip is left.")
-    bones = target_offsets(folder, limits, target or found.first) if offsets is None else np.asarray(offsets)
-    wanted = {"min_frames": min_frames, "max_frames": max_frames, "on_bad": on_bad}
-    given = {"offsets": "given"} if offsets is not None else {"target": target or found.first}
+    if not report.first:
+        raise UserError(f"{summary(report.problems, folder.root)}\nNo training clip is left.")
+    bones = target_offsets(folder, limits, target or report.first) if offsets is None else np.asarray(offsets)
+    lengths = {"min_frames": min_frames, "max_frames": max_frames}
+    body = {"offsets": "given"} if offsets is not None else {"target": target or report.first}
     statistics = read_statistics(folder)
     return records.build(
         out,
         {
-            split: clips(folder.root, split, offsets=bones, **{**wanted, "on_bad": "skip"})
-            for split, cuts in found.cuts.items()
+            split: clips(folder.root, split, offsets=bones, on_bad="skip", **lengths)
+            for split, cuts in report.cuts.items()
             if cuts
         },
         source="humanml3d",
         offsets=bones,
-        skipped=[str(problem) for problem in found.problems if problem.severity != "odd"],
-        options={**wanted, **given, "motions": folder.motions},
+        skipped=[str(problem) for problem in report.problems if problem.severity != "odd"],
+        options={**lengths, "on_bad": on_bad, **body, "motions": folder.motions},
         statistics=statistics if isinstance(statistics, Statistics) else None,
     )
 
@@ -116,8 +115,8 @@ def build(
 def target_offsets(folder: Folder, limits: Limits, name: str | None) -> Float[np.ndarray, "joints 3"]:
     """The bones of a recording, by default of the first of the training split that gives a clip."""
     if name is None:
-        read = (read_recording(folder, name, limits)[0] for name in folder.names("train"))
-        recording = next((found for found in read if found), None)
+        recordings = (read_recording(folder, name, limits)[0] for name in folder.names("train"))
+        recording = next((recording for recording in recordings if recording), None)
         if recording is None:
             raise UserError(f"'{folder.root}' has no training clip to take the target body from; give offsets.")
     else:

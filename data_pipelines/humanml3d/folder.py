@@ -1,4 +1,4 @@
-"""Which files a HumanML3D folder has (Guo et al. 2022)."""
+"""Read the files of a HumanML3D folder (Guo et al. 2022)."""
 
 import os
 import re
@@ -15,16 +15,29 @@ from motiongpt3_jax.data_pipelines.statistics import Statistics
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import HUMANML3D, Motion
 from motiongpt3_jax.motion.arrays import UnreadableArrayError, read_npy
-from motiongpt3_jax.motion.interpret import check_magnitude, checked_numbers, interpret_array, shape_hint
+from motiongpt3_jax.motion.interpret import as_float32, check_magnitude, interpret_array, shape_hint
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.oddities import oddities
 
 SPLITS = ("train", "val", "test")
-FEATURES, JOINTS, TEXTS = "new_joint_vecs", "new_joints", "texts"
+
+FEATURES = "new_joint_vecs"
+"""Name of the folder of features."""
+
+JOINTS = "new_joints"
+"""Name of the folder of joints."""
+
+TEXTS = "texts"
+"""Name of the folder of captions."""
+
 MEASURE = "remove Mean.npy and Std.npy to have them measured"
+"""Advice on statistics that cannot be used."""
+
 _FOLDERS = re.compile(rf"^(\./)*({FEATURES}|{JOINTS}|{TEXTS})/")
+"""What other tools' lists have before a motion's name."""
+
 _ENDINGS = re.compile(r"(\.(npy|npz|bvh|txt))+$", re.IGNORECASE)
-"""What other tools' lists have before and after a motion's name."""
+"""What other tools' lists have after a motion's name."""
 
 LONGEST_BONE = 2.0
 """Metres that no bone of a body measures, nor a whole leg."""
@@ -54,11 +67,11 @@ class Folder:
         return self.motions == FEATURES
 
     def motion_file(self, name: str) -> str:
-        """Where a motion lies, from the root."""
+        """Path of a motion, from the root."""
         return f"{self.motions}/{name}.npy"
 
     def text_file(self, name: str) -> str:
-        """Where its captions lie, from the root."""
+        """Path of its captions, from the root."""
         return f"{TEXTS}/{name}.txt"
 
     @cached_property
@@ -79,7 +92,7 @@ class Folder:
 
 
 def open_folder(path: str | os.PathLike[str]) -> Folder:
-    """A HumanML3D folder.
+    """Open a HumanML3D folder.
 
     Raises:
       FileNotFoundError: there is no such folder.
@@ -93,7 +106,7 @@ def open_folder(path: str | os.PathLike[str]) -> Folder:
         f"{TEXTS}/": (folder.root / TEXTS).is_dir(),
         "train.txt": "train" in folder.splits,
     }
-    missing = [what for what, found in needed.items() if not found]
+    missing = [what for what, exists in needed.items() if not exists]
     for split in folder.splits:
         refuse_lfs_pointer(folder.root / f"{split}.txt", f"'{folder.root / f'{split}.txt'}'")
     if missing:
@@ -120,15 +133,15 @@ def name_fault(name: str) -> tuple[str, str] | None:
 
 
 def read_array(folder: Folder, file: str) -> np.ndarray | Problem:
-    """The numbers in a `.npy` file as float32, finite and not empty, or what is wrong with it."""
+    """Read a `.npy` file as float32, finite and not empty, or what is wrong with it."""
     try:
-        return checked_numbers(_load(folder, file))
+        return as_float32(_load(folder, file))
     except UnreadableArrayError as error:
         return _problem(file, error)
 
 
 def read_motion(folder: Folder, name: str) -> tuple[np.ndarray | None, list[Problem]]:
-    """A motion, and what is odd about it; or None, and what is wrong.
+    """Read and validate a motion: it, and what is odd about it; or None, and what is wrong.
 
     Features (frames, 263) or joints (frames, 22, 3) in metres, as the folder has them.
     """
@@ -190,27 +203,26 @@ def _body_fault(joints: Float[np.ndarray, "frames 22 3"], single: bool) -> tuple
 
 
 def read_statistics(folder: Folder) -> Statistics | list[Problem] | None:
-    """Mean.npy and Std.npy: None when there are none, or no features that they belong to; or what is wrong."""
+    """Read Mean.npy and Std.npy: None when there are none, or no features that they belong to; or what is wrong."""
     files = [file for file in ("Mean.npy", "Std.npy") if (folder.root / file).exists()]
     if not files or not folder.has_features:
         return None
-    found, problems = [], []
-    for file in ("Mean.npy", "Std.npy"):
-        array = read_array(folder, file)
-        if not isinstance(array, Problem) and array.shape != (HUMANML3D.features,):
-            array = Problem(file, None, f"has shape {array.shape}; expected (263,)", MEASURE)
-        if not isinstance(array, Problem):
-            array = _magnitude(array, file)
-        if file == "Std.npy" and not isinstance(array, Problem) and array.min() <= 0:
-            what = f"has {int((array <= 0).sum())} deviations that are not positive, the first at {int(array.argmin())}"
-            array = Problem(file, None, what, MEASURE)
-        (problems if isinstance(array, Problem) else found).append(array)
-    return problems or Statistics(*found)
+    statistics = [_read_statistic(folder, file) for file in ("Mean.npy", "Std.npy")]
+    problems = [problem for problem in statistics if isinstance(problem, Problem)]
+    return problems or Statistics(*statistics)
 
 
-def _magnitude(array: Float[np.ndarray, "features"], file: str) -> np.ndarray | Problem:
+def _read_statistic(folder: Folder, file: str) -> np.ndarray | Problem:
+    array = read_array(folder, file)
+    if isinstance(array, Problem):
+        return array
+    if array.shape != (HUMANML3D.features,):
+        return Problem(file, None, f"has shape {array.shape}; expected (263,)", MEASURE)
     try:
         check_magnitude(array)
     except UnreadableArrayError as error:
         return Problem(file, None, error.what, MEASURE)
+    if file == "Std.npy" and array.min() <= 0:
+        what = f"has {int((array <= 0).sum())} deviations that are not positive, the first at {int(array.argmin())}"
+        return Problem(file, None, what, MEASURE)
     return array

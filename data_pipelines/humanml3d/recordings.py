@@ -1,4 +1,4 @@
-"""A recording with the clips that are cut out of it."""
+"""Read a recording and cut clips out of it."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from motiongpt3_jax.motion import HUMANML3D, features_to_joints, joints_to_featu
 
 @dataclass(frozen=True)
 class Limits:
-    """How many frames of features a clip may have, both ends included.
+    """Length limits of a clip, frames of features, both ends included.
 
     Attributes:
       min_frames: the field's 40; the official code of MotionGPT3 takes 20.
@@ -48,7 +48,7 @@ class Cut:
       id: the recording's name, with start and end in seconds unless it is the whole.
       start: first frame.
       stop: frame after the last.
-      captions: what is said about it.
+      captions: sentences about it.
     """
 
     id: str
@@ -83,10 +83,10 @@ class Recording:
 
 
 def read_recording(folder: Folder, name: str, limits: Limits) -> tuple[Recording | None, list[Problem]]:
-    """A recording with its clips, None when none is left; and everything that was left out."""
-    captions, problems = read_captions(folder, name)
-    motion, wrong = read_motion(folder, name)
-    problems = [*wrong, *problems]
+    """Read a recording with its clips, None when none is left; and everything that was left out."""
+    captions, caption_problems = read_captions(folder, name)
+    motion, motion_problems = read_motion(folder, name)
+    problems = [*motion_problems, *caption_problems]
     if motion is None:
         return None, problems
     frames = len(motion) if folder.has_features else len(motion) - 1
@@ -101,10 +101,14 @@ def _cuts(
     for caption in captions:
         parts[caption.start, caption.end].append(caption)
     cuts, problems = [], []
-    for (start, end), said in parts.items():
+    for (start, end), sentences in parts.items():
         whole = end == 0
-        first, stop = (0, frames) if whole else (int(start * HUMANML3D.fps), min(int(end * HUMANML3D.fps), frames))
-        file, line = (folder.motion_file(name), None) if whole else (folder.text_file(name), said[0].line)
+        if whole:
+            first, stop = 0, frames
+            file, line = folder.motion_file(name), None
+        else:
+            first, stop = int(start * HUMANML3D.fps), min(int(end * HUMANML3D.fps), frames)
+            file, line = folder.text_file(name), sentences[0].line
         if first >= frames:
             what = f"is about {start:g} to {end:g} s of a recording of {frames / HUMANML3D.fps:g} s"
             problems.append(Problem(file, line, what, "correct its times, or take the line out"))
@@ -114,5 +118,5 @@ def _cuts(
             problems.append(Problem(file, line, what, advice, "note"))
         else:
             id = name if whole else f"{name}_{start:f}_{end:f}"  # as the data set's own code names them
-            cuts.append(Cut(id, first, stop, tuple(caption.text for caption in said)))
+            cuts.append(Cut(id, first, stop, tuple(caption.text for caption in sentences)))
     return cuts, problems

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a folder, found before anything is built from it."""
+"""Survey a folder before anything is built from it: every clip, and everything that is wrong."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,14 +10,16 @@ from motiongpt3_jax.data_pipelines.humanml3d.recordings import Cut, Limits, Reco
 from motiongpt3_jax.data_pipelines.problem import Problem
 from motiongpt3_jax.motion import HUMANML3D
 
-PELVIS, NECK = (HUMANML3D.joints.index(name) for name in ("pelvis", "neck"))
+PELVIS = HUMANML3D.joints.index("pelvis")
+NECK = HUMANML3D.joints.index("neck")
+
 LYING = 0.9
 """Share of recordings with a level spine above which y can hardly be up."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a folder holds.
+    """Survey of a folder.
 
     Attributes:
       problems: everything that is left out, and why.
@@ -36,7 +38,7 @@ class Survey:
 
 
 def survey(folder: Folder, limits: Limits) -> Survey:
-    """Reads every motion and caption of a folder once."""
+    """Read every motion and caption of a folder once."""
     statistics = read_statistics(folder)
     problems = statistics if isinstance(statistics, list) else []
     cuts, first, lying, seen = {}, None, [], {}
@@ -48,8 +50,8 @@ def survey(folder: Folder, limits: Limits) -> Survey:
         problems += _check_names(folder, split, seen)
         cuts[split] = []
         for name in folder.names(split):
-            recording, found = read_recording(folder, name, limits)
-            problems += found
+            recording, recording_problems = read_recording(folder, name, limits)
+            problems += recording_problems
             if recording:
                 cuts[split] += [(name, cut) for cut in recording.cuts]
                 first = first or (name if split == "train" else None)

@@ -1,4 +1,4 @@
-"""Captions of a recording: lines `caption#tokens#start#end`."""
+"""Parse captions of a recording: lines `caption#tokens#start#end`."""
 
 import math
 import os
@@ -16,8 +16,10 @@ MOST_BYTES = 1 << 20
 """Most bytes of a recording's captions."""
 
 MOST_SECONDS = 1e6
+"""Longest time of a caption."""
 
 FORM = "write caption#tokens#start#end, with 0.0#0.0 for the whole recording"
+"""Advice on lines of another form."""
 
 
 class Caption(NamedTuple):
@@ -37,7 +39,7 @@ class Caption(NamedTuple):
 
 
 def read_captions(folder: Folder, name: str) -> tuple[list[Caption], list[Problem]]:
-    """The captions of a recording, and what is wrong with lines that hold none."""
+    """Read the captions of a recording, and what is wrong with lines that hold none."""
     file = folder.text_file(name)
     path = folder.root / file
     if not os.path.isfile(path):

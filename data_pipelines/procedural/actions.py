@@ -11,7 +11,8 @@ from motiongpt3_jax.errors import UserError
 
 NONE = (None,)
 SPEEDS = ("slowly", "normal", "quickly")
-ONE, TWO = ("left", "right"), ("left", "right", "both")
+ONE = ("left", "right")
+TWO = ("left", "right", "both")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""An average adult and how it is posed: controls of every frame in, joints out.
+"""Rig of an average adult: controls of every frame in, joints out, by forward and inverse kinematics.
 
 The body is symmetric and its bones never change length. It faces +z, y is up, its left is +x. Legs and feet follow
 from where the toes are (two-bone inverse kinematics), so that a planted toe stays where it is; the trunk and the arms
@@ -12,21 +12,32 @@ from jaxtyping import Float
 
 HIP = np.array([0.075, -0.075, 0.0])
 """Left hip, seen from the pelvis; the right one is its mirror image."""
+
 SPINE = np.array([[0.0, 0.130, -0.022], [0.0, 0.142, 0.008], [0.0, 0.056, 0.005]])
 NECK = np.array([0.0, 0.217, -0.020])
 COLLAR = np.array([0.072, 0.117, -0.012])
 HEAD = np.array([0.0, 0.088, 0.052])
 SHOULDER = np.array([0.118, 0.042, -0.015])
-UPPER_ARM, FOREARM = 0.260, 0.266
-THIGH, SHIN = 0.392, 0.428
+UPPER_ARM = 0.260
+FOREARM = 0.266
+THIGH = 0.392
+SHIN = 0.428
+
 LEG = THIGH + SHIN
+"""Hip to ankle of a straight leg, metres, as all lengths here."""
+
 SOLE = np.array([0.0, 0.058, -0.131])
 """The ankle, seen from the toes of a flat foot."""
+
 _TOE = np.array([0.0, 0.010, 0.0])
+"""The joint of the toes, seen from the ground below it."""
+
 STANDING = 0.953
 """Height of the pelvis of the standing body: its knees are not quite straight."""
+
 STANCE = 0.095
 """Half the distance between the feet of the standing body."""
+
 TOES_AHEAD = 0.115
 """How far the toes of the standing body are ahead of its pelvis."""
 
@@ -38,7 +49,7 @@ Frames = Float[np.ndarray, "frames"]
 
 @dataclass
 class Controls:
-    """How the body is held in every frame. Lengths in metres, angles in radians; sides are (left, right).
+    """Rig controls of every frame. Lengths in metres, angles in radians; sides are (left, right).
 
     Attributes:
       ground: x and z of the pelvis.
@@ -70,18 +81,18 @@ class Controls:
         return len(self.height)
 
 
-def joined(parts: list[Controls]) -> Controls:
-    """One after the other."""
+def concatenate(parts: list[Controls]) -> Controls:
+    """Concatenate controls along the frames."""
     return Controls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Controls)))
 
 
-def turned(x: np.ndarray, z: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A vector on the ground after a turn to the left."""
+def rotate_ground(x: np.ndarray, z: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rotate a vector on the ground to the left."""
     return x * np.cos(angle) + z * np.sin(angle), z * np.cos(angle) - x * np.sin(angle)
 
 
 def rotation(pitch: np.ndarray, yaw: np.ndarray, roll: np.ndarray) -> Float[np.ndarray, "*batch 3 3"]:
-    """Forward tilt, then tilt to the right (of the body's own), then turn to the left, as matrices."""
+    """Rotation matrices of Euler angles: forward tilt, then tilt to the right (of the body), then turn to the left."""
     cp, sp, cy, sy, cr, sr = np.cos(pitch), np.sin(pitch), np.cos(yaw), np.sin(yaw), np.cos(roll), np.sin(roll)
     rows = (
         (cy * cr + sy * sp * sr, cy * -sr + sy * sp * cr, sy * cp),
@@ -92,7 +103,7 @@ def rotation(pitch: np.ndarray, yaw: np.ndarray, roll: np.ndarray) -> Float[np.n
 
 
 def pose(controls: Controls) -> Float[np.ndarray, "frames 22 3"]:
-    """Joints of every frame, in HumanML3D's order."""
+    """Forward kinematics of the controls: joints of every frame, in HumanML3D's order."""
     joints = np.empty((len(controls), 22, 3))
     _trunk(controls, joints)
     _legs(controls, joints)
@@ -138,21 +149,22 @@ def feet(controls: Controls) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _legs(controls: Controls, joints: np.ndarray) -> None:
+    """Two-bone inverse kinematics of both legs, from the toes."""
     hips = joints[:, 1:3]
     pelvis = controls.heading + controls.hips[:, 1]
     toes, ankles = feet(controls)
     reach = ankles - hips
     distance = np.linalg.norm(reach, axis=-1, keepdims=True)
     along = reach / distance
-    bent = np.clip(distance, 0.25, 0.9995 * LEG)
+    span = np.clip(distance, 0.25, 0.9995 * LEG)
     # A foot that is out of reach is pulled along: better than a longer bone.
-    pulled = along * bent - reach
+    pull = along * span - reach
     facing = (controls.foot + pelvis[:, None]) / 2
     pole = np.stack([np.sin(facing), np.full_like(facing, 0.25), np.cos(facing)], axis=-1)
     pole -= np.sum(pole * along, axis=-1, keepdims=True) * along
     pole /= np.linalg.norm(pole, axis=-1, keepdims=True)
-    before = (bent**2 + THIGH**2 - SHIN**2) / (2 * bent)
+    before = (span**2 + THIGH**2 - SHIN**2) / (2 * span)
     knees = hips + before * along + np.sqrt(np.maximum(THIGH**2 - before**2, 0)) * pole
     joints[:, 4:6] = knees
-    joints[:, 7:9] = ankles + pulled
-    joints[:, 10:12] = toes + pulled
+    joints[:, 7:9] = ankles + pull
+    joints[:, 10:12] = toes + pull

@@ -1,4 +1,4 @@
-"""Which clip stands behind which number, and which split it belongs to.
+"""Generate clips by index, and split them into training, validation and test sets.
 
 Clip `index` is a function of (seed, index, options). Of ten clips in a row eight are for training, one for validation,
 one for testing. Sentences are divided by their text: none that is used in testing or validation occurs in training.
@@ -29,15 +29,22 @@ from motiongpt3_jax.motion import HUMANML3D, joints_to_features
 
 CLIPS = 4000
 """Clips of the data set by default: all splits together."""
+
 SPLITS = ("train", "val", "test")
+
 _SPLIT_OF_TEN = ("train",) * 8 + ("val", "test")
+"""Splits of ten clips in a row."""
+
 _SENTENCES_OF_TEN = ("train",) * 7 + ("val",) + ("test",) * 2
+"""Splits of sentences, by the last digit of their hash."""
+
 CAPTIONS = 3
+"""Captions of a clip."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the data set holds.
+    """Options of the data set.
 
     Attributes:
       min_frames: of a clip, at 20 fps; shorter performances end with standing (or sitting) still.
@@ -80,10 +87,11 @@ def generate(index: int, seed: int = 0, options: Options | None = None) -> Perfo
     split = split_of(index)
     table = _choices(options)
     rng = np.random.default_rng((seed, index))
-    chosen = _sequence(table, split, options, rng) if rng.random() < options.sequences else None
-    chosen = chosen or [table.draw(split, rng)]
+    sequence = _sequence(table, split, options, rng) if rng.random() < options.sequences else None
+    chosen = sequence or [table.draw(split, rng)]
     frames = _frames(chosen, options, rng)
-    style = Style(*(np.clip(rng.normal(size=3), -2, 2) * [0.05, 0.04, 0.02] + [1.0, 0.0, 0.0]))
+    size, arms, lean = np.clip(rng.normal(size=3), -2, 2) * [0.05, 0.04, 0.02] + [1.0, 0.0, 0.0]
+    style = Style(size, arms, lean)
     joints = perform(chosen, frames, style, rest=max(0, options.min_frames - sum(frames)))
     labels = {"actions": [move.label() for move in chosen]}
     return Performance(joints, _captions(chosen, split, rng), labels)
@@ -108,7 +116,7 @@ def clips(split: str, count: int | None = None, seed: int = 0, options: Options 
 
 
 def indices(split: str, count: int | None = None) -> Iterator[int]:
-    """Numbers of the clips of a split.
+    """Indices of the clips of a split.
 
     Raises:
       UserError: unknown split.
@@ -119,14 +127,14 @@ def indices(split: str, count: int | None = None) -> Iterator[int]:
     return islice((index for index in numbers() if split_of(index) == split), count)
 
 
-def held_out(moves: list[Move], options: Options | None = None) -> bool:
-    """Whether training never shows this combination of parameters."""
+def is_held_out(moves: list[Move], options: Options | None = None) -> bool:
+    """Whether this combination of parameters is held out from training."""
     if len(moves) == 2 and _pair_is_for_testing(moves):
         return True
     return any(move in _choices(options or Options()).testing for move in moves)
 
 
-def fitting(options: Options | None = None) -> list[Move]:
+def possible_moves(options: Options | None = None) -> list[Move]:
     """Every combination of parameters that fits into a clip.
 
     Raises:
@@ -158,12 +166,12 @@ class _Table:
 def _choices(options: Options) -> _Table:
     if not 24 <= options.min_frames <= options.max_frames or not 0 <= options.sequences <= 1:
         raise UserError(f"{options}: expected 24 <= min_frames <= max_frames and a share of sequences between 0 and 1.")
-    shown = defaultdict(list)
+    kinds = defaultdict(list)
     for move in moves(options.actions):
         if ACTIONS[move.action].shortest(move) <= options.max_frames:
-            shown[move.shown].append(move)
+            kinds[move.kind].append(move)
     groups, testing = defaultdict(list), set()
-    for (action, *_), group in shown.items():
+    for (action, *_), group in kinds.items():
         groups[action].append(group)
         if len(group) >= 3:
             testing.update(sorted(group, key=lambda move: _hash(repr(move)))[: max(1, len(group) // 5)])
@@ -185,7 +193,7 @@ def _sequence(table: _Table, split: str, options: Options, rng: np.random.Genera
 
 
 def _pair_is_for_testing(pair: list[Move]) -> bool:
-    return _hash(repr([move.shown for move in pair])) % 6 == 0
+    return _hash(repr([move.kind for move in pair])) % 6 == 0
 
 
 def _frames(chosen: list[Move], options: Options, rng: np.random.Generator) -> list[int]:
@@ -199,12 +207,12 @@ def _frames(chosen: list[Move], options: Options, rng: np.random.Generator) -> l
 
 
 def _captions(chosen: list[Move], split: str, rng: np.random.Generator) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    while len(found) < CAPTIONS:
+    captions: list[str] = []
+    while len(captions) < CAPTIONS:
         text = sentence(chosen, rng)
-        if split_of_sentence(text) == split:
-            found[text] = None
-    return tuple(found)
+        if split_of_sentence(text) == split and text not in captions:
+            captions.append(text)
+    return tuple(captions)
 
 
 def _hash(text: str) -> int:

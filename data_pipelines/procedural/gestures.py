@@ -1,10 +1,10 @@
-"""Actions on the spot: each writes one performance into a score."""
+"""Key-framed gestures on the spot: each writes one performance into a score."""
 
 import numpy as np
 
 from motiongpt3_jax.data_pipelines.procedural import body
 from motiongpt3_jax.data_pipelines.procedural.move import Move
-from motiongpt3_jax.data_pipelines.procedural.score import LEFT, RIGHT, Score, ease, held
+from motiongpt3_jax.data_pipelines.procedural.score import LEFT, RIGHT, Score, ease, pulse
 
 LIMBS = {"left": (LEFT,), "right": (RIGHT,), "both": (LEFT, RIGHT)}
 
@@ -23,7 +23,7 @@ def wave(score: Score, move: Move) -> None:
     """Waves a raised hand, elbow out, or both."""
     last = score.frames - 1
     lift = min(9.0, 0.3 * last)
-    up = held(score.t, 0, lift, last - lift, last)
+    up = pulse(score.t, 0, lift, last - lift, last)
     waves = max(1.0, round((last - 1.4 * lift) / WAVE[move.speed]))
     begin = 0.7 * lift
     phase = 2 * np.pi * waves * np.clip((score.t - begin) / (last - 2 * begin), 0, 1)
@@ -35,16 +35,16 @@ def wave(score: Score, move: Move) -> None:
 
 
 RAISE = {"slowly": 18.0, "normal": 12.0, "quickly": 8.0}
-RAISED = {"up": ((0.1, 2.95), (0.1, 3.05)), "sideways": ((0.0, 1.55), (0.0, 1.58))}
+RAISE_ANGLES = {"up": ((0.1, 2.95), (0.1, 3.05)), "sideways": ((0.0, 1.55), (0.0, 1.58))}
 
 
 def raise_arms(score: Score, move: Move) -> None:
     """Raises an arm or both, straight, over the head or to the side, holds, and lowers."""
     last = score.frames - 1
     lift = min(RAISE[move.speed], 0.4 * last)
-    up = held(score.t, 0, lift, last - lift, last)
+    up = pulse(score.t, 0, lift, last - lift, last)
     for side in LIMBS[move.side]:
-        score.arm(side, up, *RAISED[move.direction])
+        score.arm(side, up, *RAISE_ANGLES[move.direction])
     score.controls.trunk[:, 0] -= 0.05 * up
 
 
@@ -58,9 +58,9 @@ def kick(score: Score, move: Move) -> None:
     ahead, out = KICKS[move.direction]
     for begin, span in _repeats(score, move):
         load, hit, back, end = (begin + share * span for share in (0.18, 0.40, 0.70, 0.97))
-        swing = held(score.t, load, hit, back, end)
-        draw = held(score.t, begin, load, load, hit)
-        lean = held(score.t, begin, load, back, end)
+        swing = pulse(score.t, load, hit, back, end)
+        draw = pulse(score.t, begin, load, load, hit)
+        lean = pulse(score.t, begin, load, back, end)
         score.move_foot(
             side,
             ahead=size * ahead * swing - (0.26 if out == 0 else 0.0) * draw,
@@ -88,13 +88,13 @@ def punch(score: Score, move: Move) -> None:
     """Raises both fists and thrusts one, or both, straight ahead at the height of the shoulder."""
     last = score.frames - 1
     edge = min(6.0, 0.22 * last)
-    guard = held(score.t, 0, edge, last - edge, last)
+    guard = pulse(score.t, 0, edge, last - edge, last)
     for side in (LEFT, RIGHT):
         score.arm(side, guard, *GUARD)
     span = (last - 1.5 * edge) / move.count
     for number in range(move.count):
         begin = 0.75 * edge + number * span
-        thrust = held(score.t, begin + 0.1 * span, begin + 0.45 * span, begin + 0.6 * span, begin + 0.95 * span)
+        thrust = pulse(score.t, begin + 0.1 * span, begin + 0.45 * span, begin + 0.6 * span, begin + 0.95 * span)
         for side in LIMBS[move.side]:
             score.arm(side, thrust, *STRAIGHT)
         if move.side != "both":
@@ -107,12 +107,12 @@ def clap(score: Score, move: Move) -> None:
     """Claps both hands in front of the chest."""
     last = score.frames - 1
     edge = min(6.0, 0.22 * last)
-    ready = held(score.t, 0, edge, last - edge, last)
+    ready = pulse(score.t, 0, edge, last - edge, last)
     span = (last - 2 * edge) / move.count
     shut = np.zeros_like(score.t)
     for number in range(move.count):
         begin = edge + number * span
-        shut += held(score.t, begin, begin + 0.45 * span, begin + 0.58 * span, begin + span)
+        shut += pulse(score.t, begin, begin + 0.45 * span, begin + 0.58 * span, begin + span)
     for side in (LEFT, RIGHT):
         open_, closed = 0.50 * score.style.size, -0.92
         fore = open_ + (closed - open_) * shut
@@ -122,7 +122,7 @@ def clap(score: Score, move: Move) -> None:
 def squat(score: Score, move: Move) -> None:
     """Bends the knees deeply, arms out ahead, and comes up again."""
     for begin, span in _repeats(score, move):
-        low = held(score.t, begin, begin + 0.45 * span, begin + 0.55 * span, begin + span)
+        low = pulse(score.t, begin, begin + 0.45 * span, begin + 0.55 * span, begin + span)
         score.controls.height -= 0.43 * score.style.size * low
         score.shift(ahead=-0.13 * low)
         score.controls.hips[:, 0] += 0.30 * low
@@ -139,7 +139,7 @@ def sit(score: Score, move: Move) -> None:
     """Lowers itself onto a chair that is not shown, and stays."""
     end = min(SIT[move.speed], 0.7 * (score.frames - 1))
     down = ease(score.t, 0, end)
-    bow = held(score.t, 0, 0.5 * end, 0.55 * end, 1.15 * end)
+    bow = pulse(score.t, 0, 0.5 * end, 0.55 * end, 1.15 * end)
     score.controls.height -= 0.44 * down
     score.shift(ahead=-0.36 * down)
     score.controls.hips[:, 0] += 0.25 * bow - 0.10 * down
@@ -153,7 +153,7 @@ def bow(score: Score, move: Move) -> None:
     """Bends forward from the hips with straight legs, and straightens up."""
     size = score.style.size
     for begin, span in _repeats(score, move):
-        low = held(score.t, begin, begin + 0.42 * span, begin + 0.58 * span, begin + span)
+        low = pulse(score.t, begin, begin + 0.42 * span, begin + 0.58 * span, begin + span)
         score.controls.hips[:, 0] += 0.55 * size * low
         score.controls.trunk[:, 0] += 0.75 * size * low
         score.controls.head += 0.1 * low
@@ -169,12 +169,12 @@ def lunge(score: Score, move: Move) -> None:
     size = score.style.size
     for begin, span in _repeats(score, move):
         out, in_ = (begin + 0.04 * span, begin + 0.32 * span), (begin + 0.66 * span, begin + 0.96 * span)
-        gone = held(score.t, *out, *in_)
+        gone = pulse(score.t, *out, *in_)
         arcs = sum(np.sin(np.pi * np.clip((score.t - a) / (b - a), 0, 1)) for a, b in (out, in_))
-        low = held(score.t, begin + 0.15 * span, begin + 0.42 * span, begin + 0.58 * span, begin + 0.9 * span)
+        low = pulse(score.t, begin + 0.15 * span, begin + 0.42 * span, begin + 0.58 * span, begin + 0.9 * span)
         score.move_foot(side, 0.78 * size * gone, 0 * gone, 0.10 * arcs, 0 * gone)
         score.controls.heel[:, 1 - side] += 0.9 * low
-        score.shift(ahead=0.36 * size * held(score.t, begin, begin + 0.36 * span, begin + 0.62 * span, begin + span))
+        score.shift(ahead=0.36 * size * pulse(score.t, begin, begin + 0.36 * span, begin + 0.62 * span, begin + span))
         score.controls.height -= 0.34 * size * low
         score.controls.trunk[:, 0] += 0.06 * low
         for arm in (LEFT, RIGHT):

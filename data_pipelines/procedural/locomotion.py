@@ -1,4 +1,4 @@
-"""Actions that carry the body, or the feet, somewhere: each writes one performance into a score."""
+"""Key-framed gaits, jumps and turns: each writes one performance into a score."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from motiongpt3_jax.data_pipelines.procedural import body
 from motiongpt3_jax.data_pipelines.procedural.move import Move
-from motiongpt3_jax.data_pipelines.procedural.score import FEET, FIRST, LEFT, RIGHT, Score, Stance, curve, ease, held
+from motiongpt3_jax.data_pipelines.procedural.score import FEET, FIRST, LEFT, RIGHT, Score, Stance, curve, ease, pulse
 
 
 @dataclass(frozen=True)
 class Gait:
-    """How a body walks.
+    """Gait parameters.
 
     Attributes:
       length: metres forward in one step.
@@ -77,7 +77,7 @@ def _go(score: Score, move: Move, gait: Gait, backward: float) -> None:
     length *= score.style.size * span / gait.frames
     start, side = score.stance, FIRST
     for number in range(steps):
-        to = start.moved(ahead=sign * length * (min(number, steps - 2) + 0.75))
+        to = start.move(ahead=sign * length * (min(number, steps - 2) + 0.75))
         first = begin + (number - gait.overlap * (number > 0)) * span
         last = begin + (number + 1 + gait.overlap * (number < steps - 1)) * span
         roll = gait.roll if sign > 0 else 0.3 * gait.roll
@@ -85,7 +85,7 @@ def _go(score: Score, move: Move, gait: Gait, backward: float) -> None:
         side = 1 - side
     score.follow(0.5 * span, 0.03 if gait.overlap < 0 else 0.01)
     end = begin + time
-    moving = held(score.t, begin - 5 if low else begin, begin + 5, end - 5, end + (5 if low else 1))
+    moving = pulse(score.t, begin - 5 if low else begin, begin + 5, end - 5, end + (5 if low else 1))
     score.controls.height -= gait.low * moving
     if gait.bounce:
         score.controls.height += gait.bounce * np.cos(2 * np.pi * (score.t - begin) / span) * moving
@@ -107,12 +107,12 @@ def side_step(score: Score, move: Move) -> None:
     length *= score.style.size * span / frames
     start, lead = score.stance, FEET[move.direction]
     for number in range(2 * pairs):
-        to = start.moved(right=right * length * (number // 2 + 1))
+        to = start.move(right=right * length * (number // 2 + 1))
         side = lead if number % 2 == 0 else 1 - lead
         begin = 1 + number * span
         score.step(side, begin + 0.05 * span, begin + 0.95 * span, to, lift=0.10, roll=0.15, landing=0.1)
     score.follow(0.45 * span)
-    moving = held(score.t, 0, 5, score.frames - 6, score.frames - 1)
+    moving = pulse(score.t, 0, 5, score.frames - 6, score.frames - 1)
     score.controls.height -= 0.02 * moving
     for side in (LEFT, RIGHT):
         score.controls.upper_arm[:, side, 1] += 0.15 * moving
@@ -132,12 +132,12 @@ def turn(score: Score, move: Move) -> None:
     side, start = (LEFT if angle > 0 else RIGHT), score.stance
     turns = steps // 2
     for number in range(steps):
-        to = start.moved(turn=angle * (number // 2 + 1) / turns)
+        to = start.move(turn=angle * (number // 2 + 1) / turns)
         begin = 1 + number * span
         score.step(side, begin + 0.05 * span, begin + 0.95 * span, to, lift=0.09, roll=0.3, landing=0.1)
         side = 1 - side
     score.follow(0.6 * span, 0.03)
-    moving = held(score.t, 0, 5, score.frames - 6, score.frames - 1)
+    moving = pulse(score.t, 0, 5, score.frames - 6, score.frames - 1)
     score.controls.trunk[:, 1] += 2.0 * np.gradient(score.controls.heading) * moving
 
 
@@ -152,7 +152,7 @@ def march(score: Score, move: Move) -> None:
     side = FIRST
     for number in range(steps):
         begin = 1 + number * span
-        up = held(score.t, begin, begin + 0.5 * span, begin + 0.5 * span, begin + span)
+        up = pulse(score.t, begin, begin + 0.5 * span, begin + 0.5 * span, begin + span)
         score.move_foot(side, 0.16 * up, 0.0 * up, 0.44 * score.style.size * up, 0.45 * up)
         score.shift(left=(0.05 if side == RIGHT else -0.05) * up)
         for arm, sign in ((1 - side, 1.0), (side, -0.5)):
@@ -162,6 +162,8 @@ def march(score: Score, move: Move) -> None:
 
 
 JUMP = {"up": (0.0, 0.0), "forward": (0.0, 0.75), "backward": (0.0, -0.55), "left": (-0.6, 0.0), "right": (0.6, 0.0)}
+"""Metres to the right and ahead in a jump."""
+
 LEAP = 0.34
 """Rise of the pelvis in a jump: higher than gravity allows in so few frames, to be seen."""
 
@@ -174,20 +176,24 @@ def jump(score: Score, move: Move) -> None:
     for number in range(move.count):
         begin = number * span
         off, land = begin + 0.40 * span, begin + 0.76 * span
-        to = score.stance.moved(right=right, ahead=ahead)
+        to = score.stance.move(right=right, ahead=ahead)
         _leap(score, off, land, to, LEAP * size, tuck=0.08)
         score.controls.height += size * curve(
             score.t,
             [
-                *((begin, 0), (begin + 0.27 * span, -0.17), (off, 0.05)),
-                *((land, 0.0), (land + 0.09 * span, -0.14), (begin + span, 0)),
+                (begin, 0),
+                (begin + 0.27 * span, -0.17),
+                (off, 0.05),
+                (land, 0.0),
+                (land + 0.09 * span, -0.14),
+                (begin + span, 0),
             ],
         )
-        crouch = held(score.t, begin, begin + 0.27 * span, begin + 0.27 * span, off)
-        absorb = held(score.t, land - 1, land + 0.09 * span, land + 0.09 * span, begin + span)
+        crouch = pulse(score.t, begin, begin + 0.27 * span, begin + 0.27 * span, off)
+        absorb = pulse(score.t, land - 1, land + 0.09 * span, land + 0.09 * span, begin + span)
         score.controls.trunk[:, 0] += 0.50 * crouch + 0.35 * absorb
         score.shift(ahead=-0.06 * (crouch + absorb))
-        reach = held(score.t, begin + 0.27 * span, off + 0.1 * span, land - 0.1 * span, begin + span)
+        reach = pulse(score.t, begin + 0.27 * span, off + 0.1 * span, land - 0.1 * span, begin + span)
         for side in (LEFT, RIGHT):
             score.controls.upper_arm[:, side, 0] += -0.75 * crouch + 1.35 * reach
             score.controls.forearm[:, side, 0] += -0.55 * crouch + 1.6 * reach
@@ -218,13 +224,13 @@ def hop(score: Score, move: Move) -> None:
     begin, settle = 7.0, 6.0
     span = (score.frames - 1 - begin - settle) / move.count
     t, last = score.t, score.frames - 1
-    up = held(t, 0, begin, last - settle, last)
+    up = pulse(t, 0, begin, last - settle, last)
     ahead = HOPS[move.direction] * score.style.size
     for number in range(move.count):
         off, land = begin + (number + 0.35) * span, begin + (number + 0.9) * span
-        to = score.stance.moved(ahead=ahead)
+        to = score.stance.move(ahead=ahead)
         _leap(score, off, land, to, 0.19 * score.style.size, tuck=0.02)
-        dip = held(t, off - 0.45 * span, off - 0.2 * span, off - 0.2 * span, off + 0.05 * span)
+        dip = pulse(t, off - 0.45 * span, off - 0.2 * span, off - 0.2 * span, off + 0.05 * span)
         score.controls.height -= 0.08 * dip
     zero = np.zeros_like(t)
     score.move_foot(1 - stands, -0.22 * up, zero, 0.34 * up, 0.85 * up)
@@ -242,17 +248,17 @@ def jumping_jack(score: Score, move: Move) -> None:
     for number in range(move.count):
         begin = number * span
         open_, shut = begin + 0.10 * span, begin + 0.54 * span
-        wide = held(score.t, open_, open_ + 0.34 * span, shut, shut + 0.34 * span)
+        wide = pulse(score.t, open_, open_ + 0.34 * span, shut, shut + 0.34 * span)
         for off in (open_, shut):
             s = np.clip((score.t - off) / (0.30 * span), 0, 1)
             flight = 4 * s * (1 - s)
             score.controls.height += 0.12 * flight
             score.controls.toes[..., 1] += 0.10 * flight[:, None]
             score.controls.heel += 0.4 * flight[:, None]
-        dip = held(score.t, begin, open_, open_, open_ + 0.1 * span)
+        dip = pulse(score.t, begin, open_, open_, open_ + 0.1 * span)
         score.controls.height -= 0.08 * dip + 0.06 * wide
-        score.controls.height -= 0.05 * held(score.t, shut, shut + 0.3 * span, shut + 0.3 * span, begin + span)
+        score.controls.height -= 0.05 * pulse(score.t, shut, shut + 0.3 * span, shut + 0.3 * span, begin + span)
         for side, sign in enumerate(body.SIDES):
-            x, z = body.turned(0.26 * sign * wide, 0 * wide, score.controls.heading)
+            x, z = body.rotate_ground(0.26 * sign * wide, 0 * wide, score.controls.heading)
             score.controls.toes[:, side] += np.stack([x, 0 * x, z], axis=-1)
             score.arm(side, wide, (0.0, 2.85), (0.0, 3.0))

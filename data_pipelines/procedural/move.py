@@ -1,4 +1,4 @@
-"""What is done: the parameters of one action."""
+"""Parameters of one action."""
 
 from dataclasses import asdict, dataclass
 
@@ -22,8 +22,8 @@ class Move:
     count: int | None = None
 
     @property
-    def shown(self) -> tuple[str, str | None, str | None]:
-        """What every caption says and a measurement can check."""
+    def kind(self) -> tuple[str, str | None, str | None]:
+        """Action, direction and side: what every caption names and a measurement can check."""
         return self.action, self.direction, self.side
 
     def label(self) -> dict[str, str | int | None]:

@@ -1,4 +1,4 @@
-"""From moves to joints."""
+"""Animate moves: from their parameters to joints."""
 
 import numpy as np
 from jaxtyping import Float
@@ -6,11 +6,11 @@ from jaxtyping import Float
 from motiongpt3_jax.data_pipelines.procedural import body
 from motiongpt3_jax.data_pipelines.procedural.actions import ACTIONS
 from motiongpt3_jax.data_pipelines.procedural.move import Move
-from motiongpt3_jax.data_pipelines.procedural.score import Score, Stance, Style, within_reach
+from motiongpt3_jax.data_pipelines.procedural.score import Score, Stance, Style, lower_pelvis
 
 
 def perform(moves: list[Move], frames: list[int], style: Style, rest: int = 0) -> Float[np.ndarray, "frames 22 3"]:
-    """Joints of some moves in a row, from the origin, facing +z, at 20 fps.
+    """Animate some moves in a row: joints from the origin, facing +z, at 20 fps.
 
     Args:
       moves: what to do.
@@ -24,7 +24,7 @@ def perform(moves: list[Move], frames: list[int], style: Style, rest: int = 0) -
         ACTIONS[move.action].perform(score, move)
         parts.append(score.controls)
         stance = score.stance
-    controls = body.joined(parts)
-    within_reach(controls)
+    controls = body.concatenate(parts)
+    lower_pelvis(controls)
     joints = body.pose(controls)
     return np.concatenate([joints, joints[-1:].repeat(rest, axis=0)]) if rest else joints

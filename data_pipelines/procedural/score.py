@@ -1,4 +1,4 @@
-"""What an action writes into: the controls of a standing body, its steps, and how the body follows its feet."""
+"""Animation curves of one action: the controls of a standing body, its steps, and how the body follows its feet."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,18 +9,24 @@ from jaxtyping import Float
 from motiongpt3_jax.data_pipelines.procedural import body
 from motiongpt3_jax.data_pipelines.procedural.body import Controls, Frames
 
-LEFT, RIGHT = 0, 1
+LEFT = 0
+RIGHT = 1
+
 FIRST = RIGHT
 """The foot that begins to walk: always the same, so that a motion's phase follows from its parameters."""
+
 FEET = {"left": LEFT, "right": RIGHT}
+"""The feet by name."""
+
 OUTWARD = 0.12
 """How far standing feet point outwards."""
+
 HANGING = {"upper_arm": (0.03, 0.16), "forearm": (0.26, 0.10)}
 
 
 @dataclass(frozen=True)
 class Stance:
-    """Where a body stands.
+    """Position and heading of a standing body.
 
     Attributes:
       x: of the pelvis.
@@ -32,14 +38,14 @@ class Stance:
     z: float = 0.0
     yaw: float = 0.0
 
-    def moved(self, right: float = 0.0, ahead: float = 0.0, turn: float = 0.0) -> "Stance":
-        """The stance after going along its own axes, `right` counted negative to the left, and then turning."""
-        x, z = body.turned(np.float64(-right), np.float64(ahead), np.float64(self.yaw))
+    def move(self, right: float = 0.0, ahead: float = 0.0, turn: float = 0.0) -> "Stance":
+        """The stance after going along the body's axes, `right` counted negative to the left, and then turning."""
+        x, z = body.rotate_ground(np.float64(-right), np.float64(ahead), np.float64(self.yaw))
         return Stance(self.x + float(x), self.z + float(z), self.yaw + turn)
 
     def foot(self, side: int) -> tuple[float, float]:
-        """Where the toes of a foot stand."""
-        x, z = body.turned(
+        """Foot placement: x and z of the toes of a foot."""
+        x, z = body.rotate_ground(
             np.float64(body.SIDES[side] * body.STANCE), np.float64(body.TOES_AHEAD), np.float64(self.yaw)
         )
         return self.x + float(x), self.z + float(z)
@@ -47,7 +53,7 @@ class Stance:
 
 @dataclass(frozen=True)
 class Style:
-    """Small differences between one performance and another.
+    """Style of a performer.
 
     Attributes:
       size: how large movements are; 1 is the average.
@@ -61,13 +67,13 @@ class Style:
 
 
 def ease(t: np.ndarray, start: float, end: float) -> np.ndarray:
-    """From 0 at `start` to 1 at `end`, with the smallest jerk."""
+    """Minimum-jerk easing (quintic smootherstep) from 0 at `start` to 1 at `end`."""
     s = np.clip((t - start) / max(end - start, 1e-6), 0.0, 1.0)
     return s**3 * (10 + s * (6 * s - 15))
 
 
 def curve(t: np.ndarray, knots: list[tuple[float, float]]) -> np.ndarray:
-    """Eases from value to value; `knots` are (time, value) and the curve rests at each."""
+    """Piecewise minimum-jerk interpolation of `knots` (time, value); the curve rests at each."""
     value = np.full(t.shape, float(knots[0][1]))
     for (t0, v0), (t1, v1) in pairwise(knots):
         if v1 != v0:
@@ -75,13 +81,13 @@ def curve(t: np.ndarray, knots: list[tuple[float, float]]) -> np.ndarray:
     return value
 
 
-def held(t: np.ndarray, up: float, top: float, fall: float, end: float) -> np.ndarray:
-    """0, rises to 1 between `up` and `top`, stays, falls to 0 between `fall` and `end`."""
+def pulse(t: np.ndarray, up: float, top: float, fall: float, end: float) -> np.ndarray:
+    """Smooth trapezoidal pulse: rises to 1 between `up` and `top`, stays, falls to 0 between `fall` and `end`."""
     return ease(t, up, top) - ease(t, fall, end)
 
 
-def smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian average over frames (the first axis); the ends are held."""
+def gaussian_smooth(values: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian low-pass filter over frames (the first axis); the ends are held."""
     radius = max(1, int(np.ceil(3 * sigma)))
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     kernel /= kernel.sum()
@@ -124,13 +130,13 @@ class Score:
         )
 
     def shift(self, ahead: np.ndarray | float = 0.0, left: np.ndarray | float = 0.0) -> None:
-        """Moves the pelvis over the ground, along the body's own axes."""
-        x, z = body.turned(np.asarray(left), np.asarray(ahead), self.controls.heading)
+        """Move the pelvis over the ground, along the body's axes."""
+        x, z = body.rotate_ground(np.asarray(left), np.asarray(ahead), self.controls.heading)
         self.controls.ground += np.stack(np.broadcast_arrays(x, z), axis=-1)
 
     def move_foot(self, side: int, ahead: np.ndarray, left: np.ndarray, up: np.ndarray, heel: np.ndarray) -> None:
-        """Moves one foot from where it stands, along the body's own axes."""
-        x, z = body.turned(left, ahead, self.controls.heading)
+        """Move one foot from where it stands, along the body's axes."""
+        x, z = body.rotate_ground(left, ahead, self.controls.heading)
         self.controls.toes[:, side] += np.stack([x, np.broadcast_to(up, x.shape), z], axis=-1)
         self.controls.heel[:, side] += heel
 
@@ -175,31 +181,31 @@ class Score:
         self.stance = to
 
     def follow(self, sigma: float, sway: float = 0.02) -> None:
-        """Lets pelvis and heading follow the feet, smoothly: the weight goes over the foot that stands."""
+        """Low-pass filter pelvis and heading after the feet; the weight goes over the foot that stands."""
         centre = self.centres.mean(axis=1)
-        self.controls.ground = self._settled(centre, sigma)
-        self.controls.heading = self._settled(self.yaws.mean(axis=1)[:, None], sigma)[:, 0]
+        self.controls.ground = self._smooth_between_ends(centre, sigma)
+        self.controls.heading = self._smooth_between_ends(self.yaws.mean(axis=1)[:, None], sigma)[:, 0]
         self.controls.foot = self.yaws + OUTWARD * body.SIDES
         up = np.clip(self.controls.toes[..., 1] / 0.06, 0, 1)
-        self.shift(left=sway * smoothed(up[:, RIGHT] - up[:, LEFT], 2.0))
+        self.shift(left=sway * gaussian_smooth(up[:, RIGHT] - up[:, LEFT], 2.0))
 
-    def _settled(self, path: np.ndarray, sigma: float) -> np.ndarray:
-        """Smoothed, but with the very first and last values as they were."""
-        smooth = smoothed(path, sigma)
+    def _smooth_between_ends(self, path: np.ndarray, sigma: float) -> np.ndarray:
+        """Smooth a path, but keep its very first and last values."""
+        smooth = gaussian_smooth(path, sigma)
         away = self.t[:, None]
         begin = 1 - ease(away, 0, 2 * sigma)
         finish = ease(away, self.frames - 1 - 2 * sigma, self.frames - 1)
         return smooth + begin * (path[0] - smooth[0]) + finish * (path[-1] - smooth[-1])
 
     def stride(self) -> Frames:
-        """How far the right foot is ahead of the left one."""
+        """Stride: how far the right foot is ahead of the left one."""
         gap = self.controls.toes[:, RIGHT] - self.controls.toes[:, LEFT]
         heading = self.controls.heading
-        return smoothed(gap[:, 0] * np.sin(heading) + gap[:, 2] * np.cos(heading), 1.0)
+        return gaussian_smooth(gap[:, 0] * np.sin(heading) + gap[:, 2] * np.cos(heading), 1.0)
 
     def swing_arms(self, gain: float, bend: float, moving: Frames) -> None:
         """Arms swing against the legs, elbows bend, shoulders turn against the hips, while `moving` is 1."""
-        stride = self.stride() * held(self.t, -1, 4, self.frames - 5, self.frames)
+        stride = self.stride() * pulse(self.t, -1, 4, self.frames - 5, self.frames)
         for side, sign in enumerate(body.SIDES):
             forward = gain * sign * stride
             self.controls.upper_arm[:, side, 0] += forward - 0.25 * bend * moving
@@ -208,15 +214,14 @@ class Score:
         self.controls.trunk[:, 1] -= 0.30 * stride
 
 
-def within_reach(controls: Controls) -> None:
-    """Lowers the pelvis where a leg would be too short, which makes the body rise and fall as it walks."""
+def lower_pelvis(controls: Controls) -> None:
+    """Lower the pelvis where a leg would be too short, which makes the body rise and fall as it walks."""
     _, ankles = body.feet(controls)
-    out = body.turned(body.HIP[0] * body.SIDES, np.zeros(2), controls.heading[:, None])
+    out = body.rotate_ground(body.HIP[0] * body.SIDES, np.zeros(2), controls.heading[:, None])
     beside = ankles[..., 0] - controls.ground[:, :1] - out[0]
     ahead = ankles[..., 2] - controls.ground[:, 1:] - out[1]
-    top = (ankles[..., 1] + np.sqrt(np.maximum((0.99 * body.LEG) ** 2 - beside**2 - ahead**2, 0.04))).min(
-        axis=1
-    ) - body.HIP[1]
+    rise = np.sqrt(np.maximum((0.99 * body.LEG) ** 2 - beside**2 - ahead**2, 0.04))
+    top = (ankles[..., 1] + rise).min(axis=1) - body.HIP[1]
     padded = np.concatenate([top[:1], top[:1], top, top[-1:], top[-1:]])
     lowest = np.lib.stride_tricks.sliding_window_view(padded, 5).min(axis=-1)
-    controls.height = np.minimum(controls.height, smoothed(lowest, 1.0))
+    controls.height = np.minimum(controls.height, gaussian_smooth(lowest, 1.0))

@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import jax
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.inference.engine import check_seeds
+from motiongpt3_jax.inference.engine import check_seeds, make_system
+from motiongpt3_jax.inference.folder import read_folder, resolve_model
 from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.models.token_sampling import TextOptions
 from motiongpt3_jax.parallel import keep_host_memory
-from motiongpt3_jax.systems.motiongpt3 import MotionOptions, TextOptions
+from motiongpt3_jax.places import require_room
 
 MOST = {"samples": 10**5, "steps": 10**4, "beams": 10**3, "max_tokens": 10**6, "memory": 10**4}
 """The largest value of arguments that decide how long a command takes."""
@@ -42,6 +45,20 @@ def user_path(text: str) -> str:
             f"{text!r}: no home folder is known for {home}; write ./{home} for a folder of that name"
         )
     return expanded
+
+
+def integer(text: str) -> int:
+    """A whole number as an argument, written in plain digits."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def number(text: str) -> float:
+    """A finite number as an argument, written in plain digits."""
+    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", text) or math.isinf(float(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return float(text)
 
 
 def command_parser(name: str, about: str, example: str, overrides: bool = False) -> argparse.ArgumentParser:
@@ -78,6 +95,10 @@ def load_model(arguments: argparse.Namespace) -> Model:
     """
     check_answers(arguments)
     keep_host_memory()
+    options = sampling(arguments)
+    if options:
+        folder = read_folder(resolve_model(arguments.model))
+        folder.kind.make_answers(folder.spec, make_system(folder)).motion_options(**options)
     if jax.config.jax_compilation_cache_dir is None:
         home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         jax.config.update("jax_compilation_cache_dir", str(Path(os.path.expanduser(home)) / "motiongpt3_jax"))
@@ -93,33 +114,30 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         choices=("dpm++", "ddim", "ancestral", "euler"),
         help="default: dpm++, or euler for a model trained as a rectified flow",
     )
-    group.add_argument("--steps", type=int, default=20, help="denoising steps (default: 20)")
-    group.add_argument("--eta", type=float, default=0.0, help="fresh noise of ddim steps, 0 to 1 (default: 0)")
-    group.add_argument("--guidance", type=float, default=3.0, help="guidance scale; 1 is none (default: 3)")
+    group.add_argument("--steps", type=integer, help="denoising steps (default: 20)")
+    group.add_argument("--eta", type=number, help="fresh noise of ddim steps, 0 to 1 (default: 0)")
+    group.add_argument("--guidance", type=number, help="guidance scale; 1 is none (default: 3)")
 
 
-def motion_options(arguments: argparse.Namespace, model: Model) -> MotionOptions:
-    """The sampling that the arguments ask for; rectified flow and the Euler sampler go together.
+SAMPLING = {"sampler": "sampler", "steps": "steps", "eta": "eta", "guidance": "guidance_scale"}
+"""Options of a system by the arguments that set them."""
 
-    Raises:
-      UserError: a value that there is not, or a sampler for another kind of model.
-    """
-    sampler = arguments.sampler or model.engine.sampler
-    if (sampler == "euler") != model.engine.system.config.flow:
-        kind = "a rectified flow" if model.engine.system.config.flow else "diffusion"
-        raise UserError(f"--sampler {sampler} does not fit this model, which was trained as {kind}: leave it out")
-    return MotionOptions(sampler, arguments.steps, arguments.guidance, eta=arguments.eta)
+
+def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of sampling that the arguments set; others are the system's own."""
+    values = {option: getattr(arguments, name, None) for name, option in SAMPLING.items()}
+    return {option: value for option, value in values.items() if value is not None}
 
 
 def add_decoding(parser: argparse.ArgumentParser) -> None:
     """How text is decoded."""
     group = parser.add_argument_group("decoding")
-    group.add_argument("--max-tokens", type=int, default=40, help="longest text, in tokens (default: 40)")
-    group.add_argument("--temperature", type=float, default=0.0, help="0 takes the best token each time (default: 0)")
-    group.add_argument("--top-k", type=int, default=0, help="draw from this many best tokens; 0 is no limit")
-    group.add_argument("--top-p", type=float, default=1.0, help="draw from the best tokens of this share (default: 1)")
-    group.add_argument("--repetition-penalty", type=float, default=1.1, help="of written tokens (default: 1.1)")
-    group.add_argument("--beams", type=int, default=1, help="texts that are followed at once (default: 1)")
+    group.add_argument("--max-tokens", type=integer, default=40, help="longest text, in tokens (default: 40)")
+    group.add_argument("--temperature", type=number, default=0.0, help="0 takes the best token each time (default: 0)")
+    group.add_argument("--top-k", type=integer, default=0, help="draw from this many best tokens; 0 is no limit")
+    group.add_argument("--top-p", type=number, default=1.0, help="draw from the best tokens of this share (default: 1)")
+    group.add_argument("--repetition-penalty", type=number, default=1.1, help="of written tokens (default: 1.1)")
+    group.add_argument("--beams", type=integer, default=1, help="texts that are followed at once (default: 1)")
 
 
 def decoding(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -136,9 +154,6 @@ def check_answers(arguments: argparse.Namespace) -> None:
     for name, most in MOST.items():
         if (values.get(name) or 0) > most:
             raise UserError(f"--{name.replace('_', '-')} {values[name]}: {most} are the most; ask for fewer")
-    if "sampler" in values:
-        sampler = values["sampler"] or ("ddim" if values["eta"] else "dpm++")
-        MotionOptions(sampler, values["steps"], values["guidance"], eta=values["eta"])
     if "beams" in values:
         TextOptions(end=0, **decoding(arguments))
     if "seed" in values:
@@ -187,15 +202,6 @@ def output_file(name: str, path: str | None) -> Path | None:
     if file.is_dir():
         raise IsADirectoryError(f"{name} {path}: a folder stands there; give a file")
     return file
-
-
-def require_room(name: str, path: Path, what: str) -> None:
-    """Raises an OSError when nothing can be made or written at a path."""
-    there = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if there != path and not there.is_dir():
-        raise NotADirectoryError(f"{name} {path}: {there} is a file; give {what} somewhere else")
-    if not os.access(there, os.W_OK):
-        raise PermissionError(f"{name} {path}: you may not write to {there}; give {what} somewhere else")
 
 
 def duration(text: str) -> float:

@@ -17,16 +17,17 @@ from motiongpt3_jax.commands.arguments import (
     add_sampling,
     check_answers,
     command_parser,
-    motion_options,
+    integer,
     output_file,
+    sampling,
     user_path,
 )
-from motiongpt3_jax.commands.assemble import Run, make_run
-from motiongpt3_jax.commands.check_config import check_config, stages_to_run
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines import procedural
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.evaluation.shown import motions_shown
+from motiongpt3_jax.evaluation.accuracy import motion_accuracy
+from motiongpt3_jax.experiment.check_config import check_config, stages_to_run
+from motiongpt3_jax.experiment.run import Run, make_run
 from motiongpt3_jax.inference.engine import Engine, make_system
 from motiongpt3_jax.inference.folder import plain
 from motiongpt3_jax.inference.model import Model
@@ -84,18 +85,18 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--stage", default="generate", help="stage to train (default: generate)")
     found.add_argument(
         "--requests",
-        type=int,
+        type=integer,
         nargs="+",
         default=[32],
         help="sentences, motions or clips at once, one or more (default: 32)",
     )
-    found.add_argument("--frames", type=int, default=196, help="frames of each motion (default: 196)")
-    found.add_argument("--tokens", type=int, default=40, help="tokens of each caption (default: 40)")
-    found.add_argument("--repeats", type=int, default=5, help="measured calls after the first (default: 5)")
+    found.add_argument("--frames", type=integer, default=196, help="frames of each motion (default: 196)")
+    found.add_argument("--tokens", type=integer, default=40, help="tokens of each caption (default: 40)")
+    found.add_argument("--repeats", type=integer, default=5, help="measured calls after the first (default: 5)")
     found.add_argument("--json", type=user_path, metavar="FILE", help="also write the numbers to this file")
     group = found.add_argument_group("samplers")
     group.add_argument("--model", type=user_path, metavar="RUN", help="a model trained on the embedded data")
-    group.add_argument("--count", type=int, default=1000, help="held-out sentences (default: 1000)")
+    group.add_argument("--count", type=integer, default=1000, help="held-out sentences (default: 1000)")
     add_sampling(found)
     return found
 
@@ -205,7 +206,7 @@ def bench_generate(made: Run, model: Model, arguments: argparse.Namespace, reque
     """A batch of sentences to joints."""
     captions = [texts[0] for texts in made.records.split("train").captions]
     sentences = [captions[i % len(captions)] for i in range(requests)]
-    frames, options = [arguments.frames] * requests, asdict(motion_options(arguments, model))
+    frames, options = [arguments.frames] * requests, asdict(model.motion_options(**sampling(arguments)))
     tokens = sum(len(model.engine.folder.tokenizer.encode(sentence)) for sentence in sentences)
     return answers(arguments, model, requests, tokens, lambda m: m.generate(sentences, frames=frames, **options))
 
@@ -238,10 +239,10 @@ def answers(
 def fresh_model(made: Run, frames: int) -> Model:
     """A model with fresh weights, as if trained on clips of so many frames: none are cut into windows."""
     system = make_system(made.folder)
-    variables = system.unstacked(jax.jit(system.init)(jax.random.key(0)))
     body = replace(made.folder.body, lengths=np.array([frames]))
-    engine = Engine(system, variables, replace(made.folder, body=body), ("none", 0))
-    return Model(engine, Prompts.of(made.folder.config, "generate"))
+    engine = Engine.of(replace(made.folder, body=body), jax.jit(system.init)(jax.random.key(0)), ("none", 0))
+    engine = replace(engine, variables=engine.answers.prepare(engine.variables))
+    return Model(engine, Prompts.of(made.folder, "generate"))
 
 
 def bench_samplers(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -251,20 +252,21 @@ def bench_samplers(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     model = Model.load(arguments.model)
     data = model.engine.folder.config["data"]
     # Its frames are those of joints, of which features lose one.
+    steps, guidance = arguments.steps or 20, 3.0 if arguments.guidance is None else arguments.guidance
     kinds = procedural.Options(data["min_frames"] + 1, data["max_frames"] + 1, data["sequences"])
     clips = list(procedural.clips("test", arguments.count, seed=model.engine.folder.config["seed"], options=kinds))
     sentences, labels = [clip.captions[0] for clip in clips], [clip.labels for clip in clips]
     frames = [len(clip.features) for clip in clips]
     found = []
     few = model.motion_options().sampler
-    for sampler, steps in (("euler" if few == "euler" else "ancestral", 100), (few, arguments.steps)):
+    for sampler, count in (("euler" if few == "euler" else "ancestral", 100), (few, steps)):
         began = time.perf_counter()
-        made = model.generate(sentences, frames=frames, sampler=sampler, steps=steps, guidance_scale=arguments.guidance)
+        made = model.generate(sentences, frames=frames, sampler=sampler, steps=count, guidance_scale=guidance)
         seconds = time.perf_counter() - began
-        share = motions_shown([motion.joints[0] for motion in made], labels)
-        found.append({"sampler": sampler, "steps": steps, "right": share.share_right, "of": len(clips)})
-        found[-1] |= {"guidance": arguments.guidance, "seconds": seconds}
-        print(f"{steps} {sampler} steps: {share.share_right:.1%} of {len(clips)} sentences shown, {seconds:.1f} s")
+        share = motion_accuracy([motion.joints[0] for motion in made], labels)
+        found.append({"sampler": sampler, "steps": count, "right": share.share_right, "of": len(clips)})
+        found[-1] |= {"guidance": guidance, "seconds": seconds}
+        print(f"{count} {sampler} steps: {share.share_right:.1%} of {len(clips)} sentences shown, {seconds:.1f} s")
     return found
 
 

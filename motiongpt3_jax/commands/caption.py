@@ -8,7 +8,9 @@ from motiongpt3_jax.commands.arguments import (
     add_model,
     command_parser,
     decoding,
+    integer,
     load_model,
+    number,
     output_file,
     user_path,
 )
@@ -27,10 +29,10 @@ def parser() -> argparse.ArgumentParser:
     )
     add_model(found)
     add_motions(found)
-    found.add_argument("--fps", type=float, help="frames a second of files that do not say (default: the data set's)")
+    found.add_argument("--fps", type=number, help="frames a second of files that do not say (default: the data set's)")
     styles = ("train", "official_eval", "official_eval_length")
     found.add_argument("--style", default="train", choices=styles, help="how the model is prompted")
-    found.add_argument("--seed", type=int, default=0, help="of drawn sentences (default: 0)")
+    found.add_argument("--seed", type=integer, default=0, help="of drawn sentences (default: 0)")
     found.add_argument("--json", type=user_path, metavar="FILE", help="also write the captions to this file")
     add_decoding(found)
     return found

@@ -13,9 +13,11 @@ from motiongpt3_jax.commands.arguments import (
     command_parser,
     decoding,
     duration,
+    integer,
     load_model,
-    motion_options,
+    number,
     output_folder,
+    sampling,
     user_path,
 )
 from motiongpt3_jax.commands.motions import note_persons, read_motions
@@ -38,12 +40,12 @@ def parser() -> argparse.ArgumentParser:
     add_model(found)
     found.add_argument("instruction", nargs="*", help="one or several turns")
     found.add_argument("--seconds", type=duration, help="length of motions in answers (default: as the model says)")
-    found.add_argument("--memory", type=int, default=0, help="earlier turns that the model is shown (default: 0)")
-    found.add_argument("--seed", type=int, default=0, help="turn n has seed SEED + n")
+    found.add_argument("--memory", type=integer, default=0, help="earlier turns that the model is shown (default: 0)")
+    found.add_argument("--seed", type=integer, default=0, help="turn n has seed SEED + n")
     found.add_argument(
         "--mapping", type=user_path, metavar="FILE", help="JSON file that names the joints of odd .bvh files"
     )
-    found.add_argument("--fps", type=float, help="frames a second of files that do not say")
+    found.add_argument("--fps", type=number, help="frames a second of files that do not say")
     add_results(found, out="chat")
     add_decoding(found)
     add_sampling(found)
@@ -58,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     hint_quotes(arguments.instruction, "")
     folder = output_folder(arguments.out)
     model = load_model(arguments)
-    options = motion_options(arguments, model)
+    options = model.motion_options(**sampling(arguments))
     check_length(model, arguments.seconds)
     how |= asdict(options)
     chat, replies = Chat(model, arguments.memory), []

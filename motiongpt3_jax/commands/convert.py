@@ -4,12 +4,13 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from motiongpt3_jax.commands.arguments import command_parser, output_folder, user_path
-from motiongpt3_jax.commands.kinds import WRITERS, clean, place_of, write_kind
+from motiongpt3_jax.commands.arguments import command_parser, number, output_folder, user_path
+from motiongpt3_jax.commands.cleaning import clean
 from motiongpt3_jax.commands.motions import add_motions, read_usable
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import read_folder, resolve_model
 from motiongpt3_jax.motion import mirror, mirror_caption
+from motiongpt3_jax.motion.write_kind import WRITERS, place_of, write_kind
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,8 +25,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--to", required=True, choices=tuple(WRITERS), help="kind of file; bvh and amass hold one person"
     )
-    found.add_argument("--fps", type=float, help="resample to this frame rate")
-    found.add_argument("--file-fps", type=float, help="frame rate of files that do not say")
+    found.add_argument("--fps", type=number, help="resample to this frame rate")
+    found.add_argument("--file-fps", type=number, help="frame rate of files that do not say")
     found.add_argument(
         "--model", type=user_path, metavar="RUN", help="folder of a model, to undo its normalisation of features"
     )
@@ -50,8 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
         motions = [(path, clean(motion, str(path))) for path, motion in motions]
     folder = None if arguments.out is None else output_folder(arguments.out)
     places = [(path.parent if folder is None else folder) / path.stem.removesuffix(".amass") for path, _ in motions]
-    for number, place in enumerate(places):
-        if place in places[:number]:
+    for i, place in enumerate(places):
+        if place in places[:i]:
             raise UserError(f"two files would be written as {place}.*; convert them into different folders with --out")
     for (path, motion), place in zip(motions, places):
         place_of(place.parent, place.name, motion, arguments.to, keep=path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from motiongpt3_jax.commands.arguments import command_parser, output_folder, user_path
+from motiongpt3_jax.commands.arguments import command_parser, integer, output_folder, user_path
 from motiongpt3_jax.data_pipelines.check import check
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.sources import BUILT, SOURCES, Overview, SourceOptions, build_source, overviews
@@ -39,11 +39,11 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=user_path, metavar="DIR", help="folder to build into, or for pictures of some clips"
     )
     found.add_argument("--on-bad", choices=("stop", "skip"), help="at broken files or lines (default: stop)")
-    found.add_argument("--min-frames", type=int, help=f"least frames of a clip (default: {default.min_frames})")
-    found.add_argument("--max-frames", type=int, help=f"most frames of a clip (default: {default.max_frames})")
-    found.add_argument("--clips", type=int, help=f"how many to make, of procedural (default: {default.clips})")
-    found.add_argument("--seed", type=int, help=f"of procedural (default: {default.seed})")
-    found.add_argument("--examples", type=int, default=3, help="clips of each split to show (default: 3)")
+    found.add_argument("--min-frames", type=integer, help=f"least frames of a clip (default: {default.min_frames})")
+    found.add_argument("--max-frames", type=integer, help=f"most frames of a clip (default: {default.max_frames})")
+    found.add_argument("--clips", type=integer, help=f"how many to make, of procedural (default: {default.clips})")
+    found.add_argument("--seed", type=integer, help=f"of procedural (default: {default.seed})")
+    found.add_argument("--examples", type=integer, default=3, help="clips of each split to show (default: 3)")
     return found
 
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,25 +13,25 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from motiongpt3_jax.commands.arguments import command_parser, user_path
-from motiongpt3_jax.commands.assemble import check_run
-from motiongpt3_jax.commands.train import train
+from motiongpt3_jax.commands.arguments import command_parser, integer, number, user_path
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.evaluation.shown import (
-    Share,
-    captions_right,
+from motiongpt3_jax.evaluation.accuracy import (
+    Accuracy,
+    caption_accuracy,
+    has_side,
     mirror_labels,
-    motions_shown,
-    names_side,
-    sides_shown,
+    motion_accuracy,
+    side_accuracy,
     table,
 )
+from motiongpt3_jax.experiment.run import check_run
+from motiongpt3_jax.experiment.train import train
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.motion import Motion, clean_feet, features_to_joints, mirror_caption, skating
 from motiongpt3_jax.motion.pictures import Entry, write_page
-from motiongpt3_jax.systems.motiongpt3 import MotionOptions
+from motiongpt3_jax.training import TrainingDiverged, TrainingInterrupted
 
 NAMES = {
     "reader_on_ground_truth": "the reader on recorded motions",
@@ -62,14 +63,14 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument(
         "--seeds",
-        type=int,
+        type=integer,
         nargs="+",
         metavar="SEED",
         help="one run for each seed, in RUN/seed_SEED, then the worst and the middle of them",
     )
-    found.add_argument("--count", type=int, default=400, help="held-out clips to measure on (default: 400)")
-    found.add_argument("--steps", type=int, default=20, help="denoising steps (default: 20)")
-    found.add_argument("--guidance", type=float, default=1.5, help="guidance scale (default: 1.5)")
+    found.add_argument("--count", type=integer, default=400, help="held-out clips to measure on (default: 400)")
+    found.add_argument("--steps", type=integer, default=20, help="denoising steps (default: 20)")
+    found.add_argument("--guidance", type=number, default=1.5, help="guidance scale (default: 1.5)")
     return found
 
 
@@ -77,7 +78,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Trains what is not trained yet, then measures and shows."""
     if arguments.count < 1:
         raise UserError(f"--count {arguments.count}: measure on at least one clip")
-    MotionOptions(steps=arguments.steps, guidance_scale=arguments.guidance)  # said before minutes of training
+    if arguments.steps < 1 or not 0 <= arguments.guidance <= 1000:  # said before minutes of training
+        raise UserError(
+            f"--steps {arguments.steps} --guidance {arguments.guidance}: give 1 step or more, and 0 to 1000"
+        )
     config = load_config(arguments.config, arguments.overrides)
     out = Path(arguments.out)
     if not arguments.seeds:
@@ -100,7 +104,10 @@ def run_once(config: ConfigDict, out: Path, arguments: argparse.Namespace) -> di
     """One run: trains, measures, writes the page and the report, which it returns."""
     began = time.monotonic()
     minutes: dict[str, float] = {}
-    made = train(config, out, minutes=minutes)
+    try:
+        made = train(config, out, minutes=minutes)
+    except (TrainingInterrupted, TrainingDiverged) as stopped:
+        sys.exit(f"motiongpt3: {stopped}")
     training = time.monotonic() - began
     model = Model.load(out)
     split = made.records.split("test")
@@ -127,28 +134,26 @@ def run_once(config: ConfigDict, out: Path, arguments: argparse.Namespace) -> di
     return report
 
 
-def measure(
-    model: Model, clips: Sequence[Clip], options: MotionOptions
-) -> tuple[dict[str, Share], list[Motion], list[str]]:
+def measure(model: Model, clips: Sequence[Clip], options: Any) -> tuple[dict[str, Accuracy], list[Motion], list[str]]:
     """(shares by name, generated motions, captions) over held-out clips."""
     labels = [clip.labels for clip in clips]
     sentences = [clip.captions[0] for clip in clips]
     recorded = [features_to_joints(clip.features, model.skeleton) for clip in clips]
     features = [clip.features for clip in clips]
     generated = model.generate(sentences, frames=[len(x) for x in features], **asdict(options))
-    sided = [i for i, asked in enumerate(labels) if names_side(asked)]
+    sided = [i for i, asked in enumerate(labels) if has_side(asked)]
     twins = [mirror_caption(sentences[i]) for i in sided]
     mirrored = model.generate(twins, frames=[len(features[i]) for i in sided], **asdict(options)) if sided else []
     captions = model.caption_features(features)
     shares = {
-        "reader_on_ground_truth": motions_shown(recorded, labels),
-        "reconstruction": motions_shown(model.engine.reconstruct(features), labels),
-        "text_to_motion": motions_shown([motion.joints[0] for motion in generated], labels),
-        "sides": sides_shown(
+        "reader_on_ground_truth": motion_accuracy(recorded, labels),
+        "reconstruction": motion_accuracy(model.engine.reconstruct(features), labels),
+        "text_to_motion": motion_accuracy([motion.joints[0] for motion in generated], labels),
+        "sides": side_accuracy(
             [motion.joints[0] for motion in (*(generated[i] for i in sided), *mirrored)],
             [*(labels[i] for i in sided), *(mirror_labels(labels[i]) for i in sided)],
         ),
-        "captioning": captions_right(captions, labels),
+        "captioning": caption_accuracy(captions, labels),
     }
     return shares, generated, captions
 
@@ -220,7 +225,7 @@ def show(
     clips: Sequence[Clip],
     generated: Sequence[Motion],
     captions: Sequence[str],
-    shares: Mapping[str, Share],
+    shares: Mapping[str, Accuracy],
 ) -> None:
     """Writes a page: a generated motion of every action, then a captioned held-out motion of every action."""
     actions = shares["text_to_motion"].actions

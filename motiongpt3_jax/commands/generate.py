@@ -11,12 +11,13 @@ from motiongpt3_jax.commands.arguments import (
     add_sampling,
     command_parser,
     duration,
+    integer,
     load_model,
-    motion_options,
     output_folder,
+    sampling,
     user_path,
 )
-from motiongpt3_jax.commands.kinds import clean
+from motiongpt3_jax.commands.cleaning import clean
 from motiongpt3_jax.commands.notes import hint_quotes
 from motiongpt3_jax.commands.results import Result, add_results, origin, unknown_note, write_results
 from motiongpt3_jax.errors import UserError
@@ -30,6 +31,7 @@ SOURCES = {
     "sentence": "predicted from the sentence",
     "training": "drawn from the lengths of the training clips",
     "config": "drawn between the lengths that its config names",
+    "model": "as the model ended it",
 }
 
 
@@ -50,9 +52,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--unconditional", action="store_true", help="motions of no sentence, --samples of them")
     length = found.add_mutually_exclusive_group()
     length.add_argument("--seconds", type=duration, help="0.5 to 60 (default: predicted, or as in training)")
-    length.add_argument("--frames", type=int, help="the same in frames, 20 a second")
-    found.add_argument("--samples", type=int, default=1, help="motions per sentence (default: 1)")
-    found.add_argument("--seed", type=int, default=0, help="motion n of the command has seed SEED + n")
+    length.add_argument("--frames", type=integer, help="the same in frames, 20 a second")
+    found.add_argument("--samples", type=integer, default=1, help="motions per sentence (default: 1)")
+    found.add_argument("--seed", type=integer, default=0, help="motion n of the command has seed SEED + n")
     found.add_argument(
         "--style", default="train", choices=("train", "official_eval"), help="how sentences are prompted"
     )
@@ -72,13 +74,15 @@ def run(arguments: argparse.Namespace) -> None:
     hint_quotes(arguments.text, "--text ")
     folder = output_folder(arguments.out)
     model = load_model(arguments)
-    options = motion_options(arguments, model)
+    options = model.motion_options(**sampling(arguments))
     read = read_otherwise(model, [prompt.sentence for prompt in prompts]) if arguments.style == "train" else {}
     asked = [prompt for prompt in prompts for _ in range(arguments.samples)]
     wanted, lengths = [prompt.sentence for prompt in asked], asked_lengths(arguments, model, asked)
     note_lengths(model, lengths)
     frames = [length.frames for length in lengths]
-    motions = model.generate(wanted, frames=frames, seed=arguments.seed, style=arguments.style, **asdict(options))
+    motions = model.generate(
+        wanted, frames=frames if any(frames) else None, seed=arguments.seed, style=arguments.style, **asdict(options)
+    )
     if arguments.clean_feet:
         motions = [clean(motion, f"motion_{number:03d}") for number, motion in enumerate(motions)]
     results = []
@@ -164,6 +168,7 @@ def in_range(model: Model, frames: int, asked: str) -> int:
 def note_lengths(model: Model, lengths: Sequence[Length]) -> None:
     """Says so when motions are shorter than any that the model saw, or are put together from windows."""
     data = model.engine.folder.config["data"]
+    lengths = [length for length in lengths if length.source != "model"]
     seconds = spread([count / model.fps for count in (data["min_frames"], data["max_frames"])])
     if any(length.frames < data["min_frames"] for length in lengths):
         print(f"note: this model saw motions of {seconds} s in training; shorter ones may look wrong", file=sys.stderr)

@@ -6,7 +6,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from motiongpt3_jax.commands.arguments import add_model, add_sampling, load_model, motion_options, output_folder
+from motiongpt3_jax.commands.arguments import (
+    add_model,
+    add_sampling,
+    integer,
+    load_model,
+    number,
+    output_folder,
+    sampling,
+)
 from motiongpt3_jax.commands.motions import LeftOut, add_motions, note_persons, read_motions, read_usable
 from motiongpt3_jax.commands.results import Result, add_results, origin, write_results
 from motiongpt3_jax.errors import UserError
@@ -14,7 +22,6 @@ from motiongpt3_jax.inference.clips import require_skeleton
 from motiongpt3_jax.inference.lengths import LONGEST_SECONDS
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.motion import Motion
-from motiongpt3_jax.systems.motiongpt3 import MotionOptions
 
 Task = Literal["predict", "inbetween"]
 
@@ -34,7 +41,7 @@ class Given:
 
     folder: Path
     model: Model
-    options: MotionOptions
+    options: Any
     motions: Sequence[tuple[str, Motion]]
     extra: Sequence[tuple[str, Motion]]
     left_out: LeftOut
@@ -58,10 +65,10 @@ def add_given(parser: argparse.ArgumentParser, share: float, given: str) -> None
     """The motions, the share of each that is given, and how the task is run."""
     add_model(parser)
     add_motions(parser)
-    parser.add_argument("--fps", type=float, help="frames a second of files that do not say (default: the data set's)")
-    parser.add_argument("--share", type=float, help=f"{given} (default: {share:g})")
-    parser.add_argument("--samples", type=int, default=1, help="results per file (default: 1)")
-    parser.add_argument("--seed", type=int, default=0, help="result n of the command has seed SEED + n")
+    parser.add_argument("--fps", type=number, help="frames a second of files that do not say (default: the data set's)")
+    parser.add_argument("--share", type=number, help=f"{given} (default: {share:g})")
+    parser.add_argument("--samples", type=integer, default=1, help="results per file (default: 1)")
+    parser.add_argument("--seed", type=integer, default=0, help="result n of the command has seed SEED + n")
     parser.add_argument(
         "--protocol",
         default="exact",
@@ -86,7 +93,7 @@ def read_given(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Give
         raise UserError(f"--samples {arguments.samples}: ask for at least one result a file")
     folder = output_folder(arguments.out)
     model = load_model(arguments)
-    options = motion_options(arguments, model)
+    options = model.motion_options(**sampling(arguments))
     body = model.engine.folder.body
     how = {"mapping": arguments.mapping, "file_fps": arguments.fps, "body": body}
     motions, left_out = read_usable(
@@ -107,9 +114,9 @@ def each_result(given: Given, seed: int, answer: Callable[[int, str, Motion], Re
       UserError: nothing is left.
     """
     results = []
-    for number, (path, motion) in enumerate(given.motions, start=seed):
+    for own_seed, (path, motion) in enumerate(given.motions, start=seed):
         with given.left_out.unless_usable(path):
-            results.append(answer(number, path, motion))
+            results.append(answer(own_seed, path, motion))
     return results
 
 

@@ -19,7 +19,7 @@ from motiongpt3_jax.commands.results import Result, bend_note
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.continuation import SHORTEST
 from motiongpt3_jax.motion import Motion
-from motiongpt3_jax.motion.resample import resampled
+from motiongpt3_jax.motion.resample import resample_motion
 
 SHARE = 0.25
 """Part of a file that is given at either end, as in training."""
@@ -70,7 +70,7 @@ def exact_results(arguments: argparse.Namespace, given: Given) -> list[Result]:
             require_result(path, motion)
         title, sides = Path(path).name, ends(path, motion, arguments.share or SHARE) if not given.extra else ()
         for other, end in given.extra:
-            title, sides = f"{title} to {Path(other).name}", (motion, resampled(end, motion.fps))
+            title, sides = f"{title} to {Path(other).name}", (motion, resample_motion(end, motion.fps))
         start, end = sides
         between = motion.frames - start.frames - end.frames
         if arguments.seconds is not None:

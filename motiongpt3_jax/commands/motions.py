@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from motiongpt3_jax.commands.arguments import user_path
+from motiongpt3_jax.commands.arguments import integer, user_path
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import Body
-from motiongpt3_jax.motion import Motion, read_motion, resampled
+from motiongpt3_jax.motion import Motion, read_motion, resample_motion
 from motiongpt3_jax.motion.joint_mapping import load_mapping
 from motiongpt3_jax.motion.oddities import oddities
 
@@ -27,8 +27,10 @@ def add_motions(parser: argparse.ArgumentParser) -> None:
         help="JSON file, or JSON itself, with what is not found out about files: names of a .bvh's joints, 'unit' "
         "(metres in a unit of the file), 'up' (the vertical axis, e.g. \"-y\"), 'mirrored' (true)",
     )
-    parser.add_argument("--start", type=int, help="leave out the frames before this one, counted from 0 in the file")
-    parser.add_argument("--stop", type=int, help="leave out this frame and all after it")
+    parser.add_argument(
+        "--start", type=integer, help="leave out the frames before this one, counted from 0 in the file"
+    )
+    parser.add_argument("--stop", type=integer, help="leave out this frame and all after it")
 
 
 def note_persons(motions: Mapping[str, Motion]) -> None:
@@ -135,7 +137,7 @@ def read_motions(
             loaded = load_mapping(mapping)
             odd = oddities(whole, loaded)  # of the frames that are left out nothing needs to be said
             notes = (*(note for note in notes if note not in odd), *oddities(motion, loaded, start or 0))
-            motion = motion if fps is None else resampled(motion, fps)
+            motion = motion if fps is None else resample_motion(motion, fps)
         for note in notes:
             print(f"{path}: {note}", file=sys.stderr)
         motions.append(motion)

@@ -5,7 +5,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from motiongpt3_jax.commands.arguments import command_parser, duration
+from motiongpt3_jax.commands.arguments import command_parser, duration, integer
 from motiongpt3_jax.commands.given import (
     Given,
     add_given,
@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     length.add_argument(
         "--seconds", type=duration, help="length of the result, the given part included (default: the file's)"
     )
-    length.add_argument("--frames", type=int, help="the same in frames of the file")
+    length.add_argument("--frames", type=integer, help="the same in frames of the file")
     add_given(found, SHARE, "part of the file that is given, at least half a second")
     return found
 

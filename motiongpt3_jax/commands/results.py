@@ -4,20 +4,19 @@ import argparse
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from motiongpt3_jax.commands.arguments import user_path
-from motiongpt3_jax.commands.kinds import WRITERS, write_kind
 from motiongpt3_jax.inference.continuation import Bend
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.pictures import Entry, write_page
 from motiongpt3_jax.motion.saving import whole_file
-from motiongpt3_jax.systems.motiongpt3 import MotionOptions
+from motiongpt3_jax.motion.write_kind import WRITERS, write_kind
 
 PICTURES = ("gif", "mp4")
 MANIFEST = "manifest.json"
@@ -115,11 +114,10 @@ def remove_earlier(folder: Path, names: Collection[str]) -> None:
         print(f"removed from {folder}, of an earlier run: {', '.join(there[:5])}{' ...' * (len(there) > 5)}")
 
 
-def origin(model: Model, name: str, options: MotionOptions) -> dict[str, Any]:
+def origin(model: Model, name: str, options: Any) -> dict[str, Any]:
     """What a manifest says of the model and the sampling."""
     stage, step = model.engine.trained
-    sampling = {"sampler": options.sampler, "steps": options.steps, "guidance": options.guidance_scale}
-    return {"model": name, "stage": stage, "step": step, **sampling}
+    return {"model": name, "system": model.engine.folder.kind.name, "stage": stage, "step": step, **asdict(options)}
 
 
 def unknown_note(words: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Samplers: from noise to a latent, as functions of a denoising function.
+"""Diffusion and flow samplers (DDPM, DDIM, DPM-Solver++, Euler), as functions of a denoising function.
 
 A denoiser is `eps(x, t)`: the noise in `x` (batch, tokens, latent) at step `t` (batch,) of the full schedule, or, for
 rectified flow, the velocity at time `t` in [0, 1]. Noise comes from one key per request, so that batch mates change
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from motiongpt3_jax.diffusion.schedule import Schedule, at_steps, respace
+from motiongpt3_jax.diffusion.schedule import NoiseSchedule, at_steps, respace
 from motiongpt3_jax.errors import UserError
 
 Latents = Float[Array, "batch tokens latent"]
@@ -23,20 +23,20 @@ Shape = tuple[int, int, int]
 
 
 class Options(Protocol):
-    """What samplers read of a caller's options."""
+    """Options of a sampler."""
 
     steps: int
     temperature: float
     eta: float
 
 
-def guided(conditional: Latents, unconditional: Latents, scale: float) -> Latents:
+def classifier_free_guidance(conditional: Latents, unconditional: Latents, scale: float) -> Latents:
     """Classifier-free guidance (arXiv 2207.12598): away from the unconditional guess."""
     return unconditional + scale * (conditional - unconditional)
 
 
 def start_noise(noise: Noise, shape: Shape) -> Latents:
-    """Where sampling starts."""
+    """Initial noise of sampling."""
     return noise[0] if isinstance(noise, tuple) else _normals(noise, 0, shape)
 
 
@@ -49,8 +49,8 @@ def _normals(keys: Key[Array, "batch"], number: Any, shape: Shape) -> Latents:
     return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, number), shape[1:]))(keys)
 
 
-def ancestral(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, options: Options) -> Latents:
-    """DDPM's reverse process with the small fixed variance, unclipped, as the official code samples."""
+def ancestral(eps: Denoiser, schedule: NoiseSchedule, noise: Noise, shape: Shape, options: Options) -> Latents:
+    """DDPM ancestral sampling with the small fixed variance, unclipped, as the official code samples."""
     few = respace(schedule, options.steps)
     tables = {
         "t": few.timesteps,
@@ -62,14 +62,14 @@ def ancestral(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, opt
     }
 
     def step(x: Latents, at: dict[str, Array]) -> tuple[Latents, None]:
-        clean = at["inverse"] * x - at["inverse_noise"] * eps(x, _everywhere(at["t"], x))
+        clean = at["inverse"] * x - at["inverse_noise"] * eps(x, _broadcast(at["t"], x))
         fresh = step_noise(noise, at["number"], shape) * options.temperature
         return at["clean"] * clean + at["noisy"] * x + at["spread"] * fresh, None
 
     return _run(step, start_noise(noise, shape), tables)
 
 
-def ddim(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, options: Options) -> Latents:
+def ddim(eps: Denoiser, schedule: NoiseSchedule, noise: Noise, shape: Shape, options: Options) -> Latents:
     """DDIM (arXiv 2010.02502, equation 12): `eta` 0 adds no fresh noise, 1 as much as the ancestral sampler."""
     few = respace(schedule, options.steps)
     before = np.append(1.0, few.alphas_cumprod[:-1])
@@ -84,9 +84,9 @@ def ddim(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, options:
     }
 
     def step(x: Latents, at: dict[str, Array]) -> tuple[Latents, None]:
-        found = eps(x, _everywhere(at["t"], x))
-        clean = (x - at["spread"] * found) / at["signal"]
-        x = at["next_signal"] * clean + at["next_spread"] * found
+        predicted = eps(x, _broadcast(at["t"], x))
+        clean = (x - at["spread"] * predicted) / at["signal"]
+        x = at["next_signal"] * clean + at["next_spread"] * predicted
         if options.eta:
             x = x + at["fresh"] * options.temperature * step_noise(noise, at["number"], shape)
         return x, None
@@ -94,7 +94,7 @@ def ddim(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, options:
     return _run(step, start_noise(noise, shape), tables)
 
 
-def dpm_solver_pp_2m(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, options: Options) -> Latents:
+def dpm_solver_pp_2m(eps: Denoiser, schedule: NoiseSchedule, noise: Noise, shape: Shape, options: Options) -> Latents:
     """DPM-Solver++(2M) evenly spaced in log-SNR (arXiv 2211.01095, algorithm 2); the last step is first order."""
     few = at_steps(schedule, even_log_snr(schedule, options.steps))
     signal, spread = np.sqrt(few.alphas_cumprod), np.sqrt(1.0 - few.alphas_cumprod)
@@ -114,7 +114,7 @@ def dpm_solver_pp_2m(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Sha
 
     def step(carry: tuple[Latents, Latents], at: dict[str, Array]) -> tuple[tuple[Latents, Latents], None]:
         x, before = carry
-        clean = (x - at["spread"] * eps(x, _everywhere(at["t"], x))) / at["signal"]
+        clean = (x - at["spread"] * eps(x, _broadcast(at["t"], x))) / at["signal"]
         ahead = clean + at["second"] * (clean - before)
         return (at["keep"] * x + at["gain"] * ahead, clean), None
 
@@ -122,7 +122,7 @@ def dpm_solver_pp_2m(eps: Denoiser, schedule: Schedule, noise: Noise, shape: Sha
     return _run(step, (start, jnp.zeros_like(start)), tables)[0]
 
 
-def even_log_snr(schedule: Schedule, steps: int) -> np.ndarray:
+def even_log_snr(schedule: NoiseSchedule, steps: int) -> np.ndarray:
     """Steps of the schedule, rising, as evenly spaced in log-SNR as whole steps allow.
 
     Raises:
@@ -140,13 +140,13 @@ def even_log_snr(schedule: Schedule, steps: int) -> np.ndarray:
     return excess.astype(int)
 
 
-def euler(velocity: Denoiser, schedule: Schedule, noise: Noise, shape: Shape, options: Options) -> Latents:
+def euler(velocity: Denoiser, schedule: NoiseSchedule, noise: Noise, shape: Shape, options: Options) -> Latents:
     """Euler steps of a rectified flow from noise (time 0) to data (time 1) (arXiv 2209.03003)."""
     del schedule
     tables = {"t": np.arange(options.steps)[::-1] / options.steps}
 
     def step(x: Latents, at: dict[str, Array]) -> tuple[Latents, None]:
-        return x + velocity(x, _everywhere(at["t"], x)) / options.steps, None
+        return x + velocity(x, _broadcast(at["t"], x)) / options.steps, None
 
     return _run(step, start_noise(noise, shape), tables)
 
@@ -155,7 +155,7 @@ SAMPLERS = {"ancestral": ancestral, "ddim": ddim, "dpm++": dpm_solver_pp_2m, "eu
 """The samplers by name."""
 
 
-def _everywhere(t: Float[Array, ""], x: Latents) -> Float[Array, "batch"]:
+def _broadcast(t: Float[Array, ""], x: Latents) -> Float[Array, "batch"]:
     return jnp.broadcast_to(t, (len(x),))
 
 

@@ -11,8 +11,8 @@ from motiongpt3_jax.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
-class Schedule:
-    """A variance-preserving schedule; tables are float64 and become float32 where they meet arrays.
+class NoiseSchedule:
+    """A variance-preserving noise schedule; tables are float64 and become float32 where they meet arrays.
 
     Attributes:
       betas: variance added in each step.
@@ -52,19 +52,19 @@ class Schedule:
         step: Int[Array, "*batch"],
         noise: Float[Array, "*batch tokens latent"],
     ) -> Float[Array, "*batch tokens latent"]:
-        """The noisy signal at a step of this schedule."""
+        """Forward process: the noisy signal at a step of this schedule."""
         signal = jnp.asarray(np.sqrt(self.alphas_cumprod), jnp.float32)[step][..., None, None]
         spread = jnp.asarray(np.sqrt(1.0 - self.alphas_cumprod), jnp.float32)[step][..., None, None]
         return signal * clean + spread * noise
 
 
-def linear_beta(steps: int = 1000, first: float = 0.00085, last: float = 0.012) -> Schedule:
-    """Betas that rise linearly (the official code names this `scaled_linear`)."""
-    return Schedule(np.linspace(first, last, steps, dtype=np.float64), np.arange(steps))
+def linear_beta(steps: int = 1000, first: float = 0.00085, last: float = 0.012) -> NoiseSchedule:
+    """Linear beta schedule (the official code names this `scaled_linear`)."""
+    return NoiseSchedule(np.linspace(first, last, steps, dtype=np.float64), np.arange(steps))
 
 
-def respace(schedule: Schedule, steps: int) -> Schedule:
-    """The schedule in fewer steps, evenly spaced, the first and the last kept.
+def respace(schedule: NoiseSchedule, steps: int) -> NoiseSchedule:
+    """Respace a schedule to fewer steps, evenly spaced, the first and the last kept.
 
     Raises:
       UserError: more steps than the schedule has, or none.
@@ -78,7 +78,7 @@ def respace(schedule: Schedule, steps: int) -> Schedule:
     return at_steps(schedule, np.array([round(stride * i) for i in range(steps)]))
 
 
-def at_steps(schedule: Schedule, kept: Int[np.ndarray, "steps"]) -> Schedule:
+def at_steps(schedule: NoiseSchedule, kept: Int[np.ndarray, "steps"]) -> NoiseSchedule:
     """The schedule that visits only the given steps, in rising order."""
     left = schedule.alphas_cumprod[kept]
-    return Schedule(1.0 - left / np.append(1.0, left[:-1]), schedule.timesteps[kept])
+    return NoiseSchedule(1.0 - left / np.append(1.0, left[:-1]), schedule.timesteps[kept])

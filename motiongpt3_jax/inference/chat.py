@@ -5,25 +5,28 @@ become a motion, and the text goes on behind it.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.clips import called, features_of, require_readable
 from motiongpt3_jax.inference.continuation import seed_of
-from motiongpt3_jax.inference.engine import Features, Question, check_seeds
+from motiongpt3_jax.inference.engine import check_seeds
 from motiongpt3_jax.inference.lengths import Length
-from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.inference.model import Model, sentence_of
 from motiongpt3_jax.inference.notes import note_task, note_words
-from motiongpt3_jax.inference.options import Decoding, Sampling
 from motiongpt3_jax.motion import Motion
-from motiongpt3_jax.motion.resample import resampled
-from motiongpt3_jax.text import MOTION_INPUT, MOTION_OUTPUT, check_words, compose, text_prompt
+from motiongpt3_jax.motion.resample import resample_motion
+from motiongpt3_jax.systems.interface import Features, Question
+from motiongpt3_jax.text import check_words
 
 PLACE = "<motion>"
 """Where a motion stands in an instruction."""
+
+MOTION = "<Motion_Placeholder>"
+"""Where a motion stands in what a system is asked."""
 
 MOST_MOTIONS = 3
 """Motions in one answer."""
@@ -52,16 +55,18 @@ class Chat:
       model: who answers.
       memory: how many earlier turns the model is shown with each instruction. Training shows single turns, so a model
         that was not trained on several answers best with 0.
-      turns: what was said: texts with holders, and the clips that fill them.
+      turns: (question, answer, clips): texts with placeholders, and the motions that stand there.
     """
 
     model: Model
     memory: int = 0
-    turns: list[tuple[str, tuple[Features, ...]]] = field(default_factory=list)
+    turns: list[tuple[str, str, tuple[Features, ...]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.memory < 0:
             raise UserError(f"memory is {self.memory}: show 0 or more earlier turns")
+        if not self.model.engine.answers.capabilities.chats:
+            raise UserError("this model's system does not chat: ask it for a motion or a caption")
 
     def say(
         self,
@@ -70,8 +75,8 @@ class Chat:
         *,
         seconds: float | None = None,
         seed: int = 0,
-        decoding: Decoding | None = None,
-        **sampling: Unpack[Sampling],
+        decoding: Mapping[str, Any] | None = None,
+        **sampling: Any,
     ) -> Reply:
         """The answer to an instruction.
 
@@ -83,8 +88,8 @@ class Chat:
           motions: what the instruction is about, motions or motion files; of each the first person.
           seconds: length of a motion in the answer; None lets the model say, see `Model.lengths`.
           seed: decides drawn words and motions.
-          decoding: fields of `TextOptions`.
-          **sampling: fields of `MotionOptions`.
+          decoding: see `Model.text_options`.
+          **sampling: see `Model.motion_options`.
 
         Raises:
           UserError: places and motions do not go together, or a motion or the conversation is too long.
@@ -94,39 +99,30 @@ class Chat:
         motions = [motions] if isinstance(motions, Motion | str | Path) else motions
         question, clips = self._question(instruction, motions)
         options = self.model.motion_options(**sampling)
-        tokenizer = self.model.engine.folder.tokenizer
-        writing = {"banned": (tokenizer.end_of_motion,), "stops": (tokenizer.start_of_motion,), **(decoding or {})}
         note_task(self.model.prompts.chats, "chat")
         note_words(self.model.engine.folder, [instruction.replace(PLACE, " ")])
-        before, shown = self._history()
-        text, parts, made, lengths = text_prompt(question), [], [], []
+        earlier, shown = self._history()
+        engine, clips = self.model.engine, (*shown, *clips)
+        answer, parts, made, lengths = "", [], [], []
         while True:
-            if len(made) == MOST_MOTIONS:
-                writing |= {"banned": (tokenizer.start_of_motion, tokenizer.end_of_motion), "stops": ()}
-            ids = self.model.engine.write(
-                [Question(before + text, (*shown, *clips))],
-                self.model.text_options(**writing),
-                [seed_of(seed, len(made), 1)] if writing.get("temperature") else None,
-            )[0]
-            moving = bool(ids) and ids[-1] == tokenizer.start_of_motion
-            words = ids[:-1] if moving else ids
-            parts.append(self.model.sentence(words))
-            text += tokenizer.decode(words, skip_special=False)
-            if not moving:
+            writing = self.model.text_options(begins_motion=len(made) < MOST_MOTIONS, **(decoding or {}))
+            asked = Question(question, clips, answer, earlier)
+            text = engine.generate_texts([asked], writing, [seed_of(seed, len(made), 1)])[0]
+            parts.append(sentence_of(text.words))
+            answer += text.whole
+            if not text.begins_motion:
                 break
             length = self.model.lengths([instruction.split(PLACE)[0]], seconds, seed)[0]
-            text += MOTION_OUTPUT
-            made += self.model.engine.move(
-                [Question(before + text, (*shown, *clips))], [length.frames], [seed_of(seed, len(made))], options
-            )
+            asked = replace(asked, answer=answer)
+            made += engine.generate_motions([asked], [length.frames], [seed_of(seed, len(made))], options)
+            answer += MOTION
             lengths.append(length)
-        found = tuple(Motion(joints[None], self.model.fps, self.model.skeleton) for joints in made)
-        answer = text[len(text_prompt(question)) :].strip().replace(MOTION_OUTPUT, MOTION_INPUT)
+        motions = tuple(Motion(joints[None], self.model.fps, self.model.skeleton) for joints in made)
         # Of an answer that is longer than what is read at once, later turns are shown the end.
-        body, longest = self.model.engine.folder.body, self.model.engine.longest_read
-        kept = (*clips, *(features_of(motion.joints[0, -longest - 1 :], body) for motion in found))
-        self.turns.append((compose(question, answer), kept))
-        return Reply(" ".join(filter(None, parts)), found, tuple(lengths))
+        body, longest = engine.folder.body, engine.longest_read
+        kept = (*clips[len(shown) :], *(features_of(motion.joints[0, -longest - 1 :], body) for motion in motions))
+        self.turns.append((question, answer.strip(), kept))
+        return Reply(" ".join(filter(None, parts)), motions, tuple(lengths))
 
     def _question(self, instruction: str, motions: Sequence[Motion | str | Path]) -> tuple[str, tuple[Features, ...]]:
         check_words(instruction)
@@ -140,20 +136,22 @@ class Chat:
                 f"places for a motion in the instruction: {places}, motions that were given: {len(motions)}; "
                 "on the command line a file stands in its place as <motion:FILE>"
             )
-        return instruction.replace(PLACE, MOTION_INPUT), tuple(self._features(motion) for motion in motions)
+        return instruction.replace(PLACE, MOTION), tuple(self._features(motion) for motion in motions)
 
     def _features(self, source: Motion | str | Path) -> Features:
         body, longest = self.model.engine.folder.body, self.model.engine.longest_read
         motion, what = self.model.read(source), called(source, "a motion of the conversation")
         require_readable(motion, body, what)
-        joints = resampled(motion, body.fps).joints[0]
+        joints = resample_motion(motion, body.fps).joints[0]
         if len(joints) > longest + 1:
             raise UserError(f"{what} lasts {motion.seconds:.1f} s; give at most {longest / body.fps:.1f} s")
         return features_of(joints, body)
 
-    def _history(self) -> tuple[str, tuple[Features, ...]]:
+    def _history(self) -> tuple[tuple[tuple[str, str], ...], tuple[Features, ...]]:
+        """(earlier questions and answers, the motions in them) that the model is shown."""
         recent = self.turns[len(self.turns) - self.memory :] if self.memory else []
-        return "".join(text for text, _ in recent), tuple(clip for _, clips in recent for clip in clips)
+        texts = tuple((question, answer) for question, answer, _ in recent)
+        return texts, tuple(clip for *_, clips in recent for clip in clips)
 
 
 def check_length(model: Model, seconds: float | None) -> None:

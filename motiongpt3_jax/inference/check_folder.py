@@ -9,8 +9,9 @@ import numpy as np
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.digests import SHA256, check_config_digest
 from motiongpt3_jax.motion import SKELETONS, Skeleton
-from motiongpt3_jax.systems.motiongpt3.check import LAYOUT, check_model
-from motiongpt3_jax.text import PIECES, check_words
+from motiongpt3_jax.systems.interface import SystemKind
+from motiongpt3_jax.systems.registry import find_system
+from motiongpt3_jax.text import check_words
 from motiongpt3_jax.text.subtasks import PLACEHOLDER, PLACEHOLDERS
 from motiongpt3_jax.values import (
     SECTION,
@@ -25,26 +26,27 @@ from motiongpt3_jax.values import (
 )
 
 ANEW = "export or download the model anew"
-PARTS = ("vae", "text", "motion")
-SYSTEM = "motiongpt3"
+NEWEST = 2
+"""The newest format of a folder that is read."""
+
 LONGEST = 10**6
 """Frames of the longest clip that anyone has."""
 
 FOLDER = {
+    "format": whole(1, 10**6),
     "config": SECTION,
     "skeleton": one_of(*SKELETONS),
     "fps": real(1, 1000),
-    "untrained": sequence_of(one_of(*PARTS)),
+    "untrained": sequence_of(TEXT),
     "questions": SECTION,
     SHA256: SECTION,
 }
-OPTIONAL = ("untrained", "questions", SHA256)
+OPTIONAL = ("format", "untrained", "questions", SHA256)
 CONFIG = {
     "system": TEXT,
     "seed": whole(0, 2**63 - 1),
     "model": SECTION,
     "data": SECTION,
-    "layout": SECTION,
     "run": sequence_of(TEXT),
     "stages": SECTION,
 }
@@ -52,38 +54,53 @@ DATA = {"min_frames": whole(1, LONGEST), "max_frames": whole(1, LONGEST), "seque
 """What answers depend on; a run's own config is checked whole when it begins."""
 
 STAGE = {"loss": TEXT, "templates": TEXT, "subtasks": sequence_of(pair_of(TEXT, real(0, 1e9)))}
+STAGE_OPTIONAL = ("templates", "subtasks")
 MOST_LENGTH = 10**7
 """Larger than any deviation, mean or bone that describes a body."""
 
 
-def check_folder_config(path: Path, said: Any) -> None:
-    """Raises UserError when a `config.json` says what no model has; names the file, the key and what to do.
+def check_folder_config(path: Path, said: Any) -> dict[str, Any]:
+    """What a `config.json` says, in today's format.
 
     Args:
       path: the file.
       said: its content.
+
+    Raises:
+      UserError: it says what no model has; names the file, the key and what to do.
     """
     if not isinstance(said, Mapping) or not {"config", "skeleton", "fps"} <= said.keys():
         raise UserError(f"'{path}' is another program's; models of others come in with `motiongpt3 import`")
     try:
         check_values(path.name, said, FOLDER, OPTIONAL, others=True)
-        check_config(said["config"])
+        version = said.get("format", 1)
+        if version > NEWEST:
+            raise UserError(
+                f"its format {version} is newer than {NEWEST}, the newest that is read here: update this program"
+            )
+        kind, config = check_config(said["config"], version)
+        for part in said.get("untrained", ()):
+            check_value("untrained", part, one_of(*kind.weights.parts))
         for task, question in said.get("questions", {}).items():
-            check_question(task, question)
+            check_question(task, question, kind)
         for name, digest in said.get(SHA256, {}).items():
             check_value(f"{SHA256}.{name}", digest, TEXT)
     except UserError as error:
         raise UserError(f"'{path}' is damaged, or was edited: {error}; {ANEW}") from None
     check_config_digest(path, said)
+    return {**said, "config": config}
 
 
-def check_config(config: Mapping[str, Any]) -> None:
-    """Raises UserError when the config of a model has not what answers depend on."""
+def check_config(config: Mapping[str, Any], version: int) -> tuple[SystemKind, Mapping[str, Any]]:
+    """(the system of a model, its config in today's format).
+
+    Raises:
+      UserError: it has not what answers depend on.
+    """
     check_values("config", config, CONFIG, others=True)
-    if config["system"] != SYSTEM:
-        raise UserError(f"unknown system {config['system']!r}; there is {SYSTEM}")
-    check_model(config["model"], "config.model")
-    check_values("config.layout", config["layout"], {"interleave": LAYOUT["interleave"]}, others=True)
+    kind = find_system(config["system"])
+    config = kind.upgrade_config(config, version)
+    kind.check_config(config, "config")
     check_values("config.data", config["data"], DATA, others=True)
     least, most = config["data"]["min_frames"], config["data"]["max_frames"]
     if least > most:
@@ -92,31 +109,32 @@ def check_config(config: Mapping[str, Any]) -> None:
         if name not in config["stages"]:
             raise UserError(f"config.run names a stage {name!r} that config.stages does not describe")
     for name, stage in config["stages"].items():
-        check_values(f"config.stages.{name}", stage, STAGE, others=True)
+        check_values(f"config.stages.{name}", stage, STAGE, STAGE_OPTIONAL, others=True)
+    return kind, config
 
 
-def check_question(task: Any, question: Any) -> None:
+def check_question(task: Any, question: Any, kind: SystemKind) -> None:
     """Raises UserError when a question has not the placeholders that its task fills."""
     path = f"questions.{task}"
-    if task not in PIECES:
-        raise UserError(f"{path}: there is no such task; there are {', '.join(PIECES)}")
+    if task not in kind.tasks:
+        raise UserError(f"{path}: there is no such task; there are {', '.join(kind.tasks)}")
     check_value(path, question, TEXT)
     check_words(PLACEHOLDER.sub(" ", question))
     found = PLACEHOLDER.findall(question)
     for name in found:
         if name not in PLACEHOLDERS:
             raise UserError(f"{path} has the unknown placeholder {name}")
-    motions, wanted = sum(PLACEHOLDERS[name] for name in found), PIECES[task].inputs
+    motions, wanted = sum(PLACEHOLDERS[name] for name in found), len(kind.tasks[task].given)
     if motions != wanted:
         raise UserError(f"{path} has placeholders for {motions} motions, where {wanted} are given")
-    if task == "t2m" and "<Caption_Placeholder>" not in found:
+    if kind.tasks[task].role == "generate" and "<Caption_Placeholder>" not in found:
         raise UserError(f"{path} has no <Caption_Placeholder>")
 
 
-def is_question(task: str, question: str) -> bool:
+def is_question(task: str, question: str, kind: SystemKind) -> bool:
     """Whether a question has the placeholders that its task fills."""
     try:
-        check_question(task, question)
+        check_question(task, question, kind)
     except UserError:
         return False
     return True

@@ -11,7 +11,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.engine import Features
 from motiongpt3_jax.inference.folder import Body
 from motiongpt3_jax.motion import Motion, canonicalise, joints_to_features
-from motiongpt3_jax.motion.resample import require_frames, resampled
+from motiongpt3_jax.motion.resample import require_frames, resample_motion
 
 
 class Part(NamedTuple):
@@ -56,7 +56,7 @@ def parts_of(motion: Motion, body: Body, longest: int, what: str = "the motion")
       UserError: it has another skeleton, or a single frame.
     """
     require_readable(motion, body, what)
-    joints = resampled(motion, body.fps).joints[0]
+    joints = resample_motion(motion, body.fps).joints[0]
     count = -(-(len(joints) - 1) // longest)
     cuts = np.linspace(0, len(joints) - 1, count + 1).round().astype(int).tolist()
     return [

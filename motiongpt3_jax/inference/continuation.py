@@ -8,22 +8,22 @@ bent at the seams (`motion.seams`).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.clips import features_of, require_skeleton
-from motiongpt3_jax.inference.engine import Engine, Question, check_seeds
+from motiongpt3_jax.inference.engine import Engine, check_seeds
 from motiongpt3_jax.inference.folder import Body
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.canonical import uniform_skeleton
-from motiongpt3_jax.motion.placing import Stance, moved, stances, turned
-from motiongpt3_jax.motion.resample import at_moments
+from motiongpt3_jax.motion.ground_pose import GroundPose, ground_poses, move_to_pose, wrap_angle
+from motiongpt3_jax.motion.resample import interpolate
 from motiongpt3_jax.motion.seams import Correction, acceleration_limit, join
-from motiongpt3_jax.systems.motiongpt3 import MotionOptions
-from motiongpt3_jax.text import PIECES, motion_prompt
+from motiongpt3_jax.systems.interface import Question
 
 Joints = Float[np.ndarray, "frames joints 3"]
 
@@ -47,7 +47,7 @@ class Bend:
 
 
 def predict(
-    engine: Engine, prompts: Prompts, motion: Motion, frames: int, seed: int, options: MotionOptions
+    engine: Engine, prompts: Prompts, motion: Motion, frames: int, seed: int, options: Any
 ) -> tuple[Motion, list[Bend]]:
     """The motion, gone on with until it has so many frames, and how each window was bent to what came before.
 
@@ -72,7 +72,7 @@ def _gone_on(
     frames: int,
     limits: Sequence[float],
     seed: int,
-    options: MotionOptions,
+    options: Any,
 ) -> tuple[Motion, list[Bend]]:
     """As `predict`, with seams within these limits, one a person."""
     people = [person.astype(np.float64) for person in motion.joints]
@@ -96,7 +96,7 @@ def inbetween(
     end: Motion,
     between: int,
     seed: int,
-    options: MotionOptions,
+    options: Any,
     move_end: bool = False,
 ) -> tuple[Motion, list[Bend]]:
     """The two motions with so many frames between them, and how these were bent to meet both, one a person.
@@ -129,12 +129,16 @@ def inbetween(
         for *sides, limit in zip(first.joints, end.joints, limits)
     ]
     seeds = [seed_of(seed, 1000, person) for person in range(len(people))]
-    found = engine.move([b.question for b in people], [b.frames for b in people], seeds, options)
+    found = engine.generate_motions([b.question for b in people], [b.frames for b in people], seeds, options)
     if move_end:
         step, floors = people[0].lead(found[0], body), people[0].floors
         rise = np.array([0.0, floors[0] - floors[1], 0.0])
         people = [
-            replace(bridge, end=moved(bridge.end, *step) + rise, floors=(bridge.floors[0], bridge.floors[1] + rise[1]))
+            replace(
+                bridge,
+                end=move_to_pose(bridge.end, *step) + rise,
+                floors=(bridge.floors[0], bridge.floors[1] + rise[1]),
+            )
             for bridge in people
         ]
         end = replace(end, joints=np.stack([bridge.end for bridge in people]).astype(np.float32))
@@ -154,13 +158,14 @@ def _window(
     fps: float,
     frames: int,
     seeds: Sequence[int],
-    options: MotionOptions,
+    options: Any,
 ) -> list[tuple[Joints, Bend]]:
     """The frames that one answer of the model adds to every person, at the motion's own frame rate."""
     body, high = engine.folder.body, engine.usual
     ratio = fps / body.fps
     given = len(people[0])
-    (_, share), _ = PIECES["predict"].shares
+    task = prompts.of_role("predict")
+    ((_, share),) = task.given
     times = round((1 - share) / share)
     # Features are one row fewer than joints, so the answer begins with the last given frame.
     seen = min(int((given - 1) / ratio + 1e-6), high // times)
@@ -169,17 +174,15 @@ def _window(
     if adds < 1:
         raise UserError(f"a motion of {fps:g} frames a second is too slow to go on from; resample it first")
     moments = given - 1 - np.arange(seen + 1)[::-1] * ratio
-    contexts = [at_moments(person, moments) for person in people]
-    questions = [
-        Question(motion_prompt(prompts.question("predict")), (features_of(context, body),)) for context in contexts
-    ]
-    found = engine.move(questions, [made] * len(people), seeds, options)
+    contexts = [interpolate(person, moments) for person in people]
+    questions = [Question(prompts.question(task.name), (features_of(context, body),)) for context in contexts]
+    found = engine.generate_motions(questions, [made] * len(people), seeds, options)
     results = []
     for person, floor, limit, joints in zip(people, floors, limits, found):
         own = _as_given(joints.astype(np.float64), person, body)
         own[..., 1] += floor
-        placed = moved(own, stances(own[0], body.skeleton), stances(person[-1], body.skeleton))
-        proposed = at_moments(placed, np.arange(1, adds + 1) / ratio)
+        placed = move_to_pose(own, ground_poses(own[0], body.skeleton), ground_poses(person[-1], body.skeleton))
+        proposed = interpolate(placed, np.arange(1, adds + 1) / ratio)
         bent, correction = join(person, proposed, None, fps, limit, body.skeleton)
         results.append((bent, Bend(0.0, 0.0, correction)))
     return results
@@ -210,20 +213,20 @@ class _Bridge:
     floors: tuple[float, float]
     limit: float
 
-    def lead(self, joints: Joints, body: Body) -> tuple[Stance, Stance]:
+    def lead(self, joints: Joints, body: Body) -> tuple[GroundPose, GroundPose]:
         """The stance that the end has, and the one to which the answer leads."""
-        placed = stances(self._placed(joints, body)[-1], body.skeleton)
-        return stances(self.end[0], body.skeleton), placed
+        placed = ground_poses(self._placed(joints, body)[-1], body.skeleton)
+        return ground_poses(self.end[0], body.skeleton), placed
 
     def fit(self, joints: Joints, body: Body) -> tuple[Joints, Bend]:
         """The answer's middle, brought to both sides."""
         skeleton, placed = body.skeleton, self._placed(joints, body)
         progress = _progress(placed)
         placed[..., 1] += (self.floors[0] + progress * (self.floors[1] - self.floors[0]))[:, None]
-        now, goal = stances(placed, skeleton), stances(self.end[0], skeleton)
-        step, turn = goal.place - now.place[-1], turned(goal.yaw - now.yaw[-1])
-        carried = Stance(now.place + progress[:, None] * step, now.yaw + progress * turn)
-        proposed = moved(placed, now, carried)[1:-1]
+        now, goal = ground_poses(placed, skeleton), ground_poses(self.end[0], skeleton)
+        step, turn = goal.place - now.place[-1], wrap_angle(goal.yaw - now.yaw[-1])
+        carried = GroundPose(now.place + progress[:, None] * step, now.yaw + progress * turn)
+        proposed = move_to_pose(placed, now, carried)[1:-1]
         bent, correction = join(self.start, proposed, self.end, self.fps, self.limit, skeleton)
         return bent, Bend(float(np.linalg.norm(step)), abs(float(turn)), correction)
 
@@ -232,8 +235,8 @@ class _Bridge:
         own = _as_given(joints.astype(np.float64), self.start, body)
         first, last = self.seen[0] - 1, self.frames - self.seen[1] + 1
         way = np.arange(self.gap + 2) / (self.gap + 1)
-        middle = at_moments(own, first + way * (last - first))
-        return moved(middle, stances(middle[0], body.skeleton), stances(self.start[-1], body.skeleton))
+        middle = interpolate(own, first + way * (last - first))
+        return move_to_pose(middle, ground_poses(middle[0], body.skeleton), ground_poses(self.start[-1], body.skeleton))
 
 
 def _bridge(
@@ -248,10 +251,12 @@ def _bridge(
     wanted = min(max(-(-hidden // 2), shortest), room)
     seen = [min(int((len(side) - 1) / ratio + 1e-6) + 1, wanted) for side in (start, end)]
     views = (
-        at_moments(start, len(start) - 1 - np.arange(seen[0])[::-1] * ratio),
-        at_moments(end, np.arange(seen[1]) * ratio),
+        interpolate(start, len(start) - 1 - np.arange(seen[0])[::-1] * ratio),
+        interpolate(end, np.arange(seen[1]) * ratio),
     )
-    question = Question(motion_prompt(prompts.question("inbetween")), tuple(features_of(view, body) for view in views))
+    question = Question(
+        prompts.question(prompts.of_role("inbetween").name), tuple(features_of(view, body) for view in views)
+    )
     floors = tuple(float(view[..., 1].min()) for view in views)
     return _Bridge(start, end, fps, gap, question, seen[0] + hidden + seen[1] - 1, (seen[0], seen[1]), floors, limit)
 

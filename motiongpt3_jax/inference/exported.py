@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import jax
 from huggingface_hub import ModelCardData
 
 from motiongpt3_jax.errors import UserError
@@ -13,10 +13,10 @@ from motiongpt3_jax.inference.check_folder import is_question
 from motiongpt3_jax.inference.folder import ModelFolder, make_folder
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.weights import WEIGHTS, write_weights
-from motiongpt3_jax.interop import TIED
+from motiongpt3_jax.systems.interface import Variables
 
-ASKED = ("t2m", "m2t", "n2m", "predict", "inbetween")
-"""Tasks whose questions an exported model brings along, for readers that have not its templates."""
+ALWAYS = ("generate", "caption")
+"""Roles whose questions an exported model brings along in any case; of the others those that it was trained on."""
 
 PLACES = ("tokenizer", "pretrained", "start")
 """Values of a config that may name a folder of the machine that trained."""
@@ -36,9 +36,9 @@ motiongpt3 generate --model USER/NAME --text "a person walks forward" --out moti
 motiongpt3 caption --model USER/NAME --motion motions/motion_000.npy
 ```
 
-`model.safetensors` holds the parameters by the names of the official MotionGPT3 and in PyTorch's layout;
-`motiongpt3 export --format pytorch` makes its checkpoint of them.
+`model.safetensors` holds the parameters by their paths in the JAX model, float32.{formats}
 """
+FORMATS = " `motiongpt3 export --format {}` makes a checkpoint of the official code of them."
 UNTRAINED = "\nNot trained yet: {}. This model is a beginning for `motiongpt3 train --config.start=USER/NAME`.\n"
 
 
@@ -62,8 +62,7 @@ def require_free(out: str | Path) -> Path:
 def write_exported(
     out: str | Path,
     folder: ModelFolder,
-    tensors: Mapping[str, np.ndarray],
-    state: Mapping[str, np.ndarray],
+    variables: Variables,
     trained: tuple[str, int],
 ) -> ModelFolder:
     """Writes an exported model; while it is incomplete it has no `config.json`, and so is no model.
@@ -71,8 +70,7 @@ def write_exported(
     Args:
       out: the folder.
       folder: the model whose config, tokenizer and body these are.
-      tensors: the parameters by their official names.
-      state: the system's state.
+      variables: its arrays.
       trained: the stage and step that they come from.
 
     Raises:
@@ -81,13 +79,13 @@ def write_exported(
     out = require_free(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").unlink(missing_ok=True)
-    write_weights(out / WEIGHTS, tensors, state, trained)
-    (out / "README.md").write_text(model_card(folder, tensors, trained, out.name), encoding="utf-8")
-    prompts = Prompts.of(folder.config, trained[0], folder.questions)
-    known = [task for task in ASKED if task in ("t2m", "m2t") or prompts.knows(task)]
+    write_weights(out / WEIGHTS, variables, folder.kind.name, trained)
+    (out / "README.md").write_text(model_card(folder, variables, trained, out.name), encoding="utf-8")
+    prompts, tasks = Prompts.of(folder, trained[0]), folder.kind.tasks
+    known = [name for name, task in tasks.items() if task.question and (task.role in ALWAYS or prompts.knows(name))]
     # Templates name the one motion of a question in two ways.
     asked = {task: prompts.template(task).replace("<Motion_Placeholder_s1>", "<Motion_Placeholder>") for task in known}
-    asked = {task: question for task, question in asked.items() if is_question(task, question)}
+    asked = {task: question for task, question in asked.items() if is_question(task, question, folder.kind)}
     config = shareable(folder.config)
     return make_folder(
         out, config, folder.tokenizer, folder.body, folder.untrained, asked, folder.words, weights=(WEIGHTS,)
@@ -105,18 +103,18 @@ def _is_place(name: str) -> bool:
     return name.startswith(("/", ".", "~")) or name.count("/") > 1 or (bool(name) and Path(name).is_dir())
 
 
-def model_card(
-    folder: ModelFolder, tensors: Mapping[str, np.ndarray], trained: tuple[str, int], title: str = "MotionGPT3"
-) -> str:
+def model_card(folder: ModelFolder, variables: Variables, trained: tuple[str, int], title: str = "") -> str:
     """The README of a model on the hub."""
-    tags = ["motiongpt3", "text-to-motion", "motion-to-text", "human-motion", "jax"]
+    kind = folder.kind
+    tags = [kind.name, "text-to-motion", "motion-to-text", "human-motion", "jax"]
     front = ModelCardData(library_name="motiongpt3_jax", pipeline_tag="text-to-3d", tags=tags, language="en")
     frames = [folder.config["data"][name] for name in ("min_frames", "max_frames")]
     return CARD.format(
         front=front.to_yaml(),
-        title=title,
-        kind="MotionGPT3 trained as a rectified flow" if folder.config["model"]["flow"] else "MotionGPT3",
-        parameters=sum(tensor.size for name, tensor in tensors.items() if name not in TIED) / 1e6,
+        title=title or kind.title,
+        kind=kind.describe(folder.config),
+        formats="".join(map(FORMATS.format, kind.weights.exporters)),
+        parameters=sum(array.size for array in jax.tree.leaves(variables.params)) / 1e6,
         skeleton=folder.body.skeleton.name,
         fps=folder.body.fps,
         seconds=" to ".join(dict.fromkeys(f"{count / folder.body.fps:.1f}" for count in frames)),

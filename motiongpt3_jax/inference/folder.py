@@ -20,17 +20,22 @@ import numpy as np
 from jaxtyping import Float
 
 from motiongpt3_jax import hub
-from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.errors import UserError, cause
 from motiongpt3_jax.inference.check_folder import ANEW, check_folder_config, check_statistics
 from motiongpt3_jax.inference.digests import CONFIG, SHA256, check_file_digest, with_digests
 from motiongpt3_jax.inference.known_words import WORDS, KnownWords, read_words, write_words
 from motiongpt3_jax.motion import HUMANML3D, SKELETONS, Skeleton
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.saving import whole_file
+from motiongpt3_jax.systems.interface import ModelSpec, SystemKind
+from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.text import Tokenizer, load_tokenizer
 
 STATISTICS, TOKENIZER = "statistics.npz", "tokenizer/tokenizer.json"
 """Files of a model's folder beside `config.json`."""
+
+FORMAT = 2
+"""Of a model's folder, in its `config.json`; the first has none written there."""
 
 MOST_BYTES = 10**7
 """More than the statistics of any skeleton take."""
@@ -64,9 +69,9 @@ class ModelFolder:
     Attributes:
       path: the folder.
       config: the whole config as plain values.
-      tokenizer: text to ids.
+      tokenizer: text to ids; None where the system has none.
       body: features to joints.
-      untrained: parts of the model that are as fresh as at the start of training: "vae", "text", "motion".
+      untrained: parts of the model that are as fresh as at the start of training, see `Weights.parts`.
       questions: how the model is asked, by task, with placeholders; where it does not say, its templates do.
       words: those of its training captions; None where they are not known, as in older and imported models.
       sha256: digests of the folder's files when they were written; empty in folders of earlier versions.
@@ -74,12 +79,22 @@ class ModelFolder:
 
     path: Path
     config: Mapping[str, Any]
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
     body: Body
     untrained: tuple[str, ...] = ()
     questions: Mapping[str, str] = field(default_factory=dict)
     words: KnownWords | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> SystemKind:
+        """The system that the config names."""
+        return find_system(self.config["system"])
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What fixes the model."""
+        return ModelSpec(self.config, len(self.body.mean), self.tokenizer, self.body.fps)
 
     def require_trained(self) -> None:
         """Raises UserError when the model cannot answer yet, because parts of it are untrained."""
@@ -114,7 +129,7 @@ def resolve_model(name_or_path: str | Path) -> Path:
 def make_folder(
     path: str | Path,
     config: Mapping[str, Any],
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     body: Body,
     untrained: tuple[str, ...] = (),
     questions: Mapping[str, str] | None = None,
@@ -133,13 +148,14 @@ def make_folder(
     """
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(path / "tokenizer")
+    if tokenizer is not None:
+        tokenizer.save(path / "tokenizer")
     write_words(path, words)
     with whole_file(path / STATISTICS, ".npz") as fresh:
         np.savez(fresh, mean=body.mean, std=body.std, offsets=body.offsets, lengths=body.lengths)
-    said = {"config": config, "skeleton": body.skeleton.name, "fps": body.fps}
+    said = {"format": FORMAT, "config": config, "skeleton": body.skeleton.name, "fps": body.fps}
     said |= ({"untrained": untrained} if untrained else {}) | ({"questions": dict(questions)} if questions else {})
-    said = with_digests(said, path, (STATISTICS, TOKENIZER, *weights))
+    said = with_digests(said, path, (STATISTICS, *([TOKENIZER] if tokenizer is not None else []), *weights))
     with whole_file(path / CONFIG, ".json") as fresh:
         fresh.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
     return ModelFolder(path, config, tokenizer, body, untrained, questions or {}, words, said[SHA256])
@@ -167,10 +183,12 @@ def read_folder(path: str | Path) -> ModelFolder:
     check_statistics(path / STATISTICS, arrays, skeleton)
     for name in (STATISTICS, TOKENIZER):
         check_file_digest(path, name, digests)
-    tokenizer = load_tokenizer(path / "tokenizer")
+    config = plain(said["config"])
+    kind = find_system(config["system"])
+    tokenizer = load_tokenizer(path / "tokenizer", kind.tokens) if kind.tokens is not None else None
     body = Body(**arrays, skeleton=skeleton, fps=said["fps"])
     untrained, questions = plain(said.get("untrained", [])), said.get("questions", {})
-    return ModelFolder(path, plain(said["config"]), tokenizer, body, untrained, questions, read_words(path), digests)
+    return ModelFolder(path, config, tokenizer, body, untrained, questions, read_words(path), digests)
 
 
 def _read_statistics(path: Path) -> dict[str, np.ndarray]:
@@ -184,7 +202,7 @@ def _read_statistics(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no '{path}': the model is incomplete; {ANEW}") from None
     except Exception as error:  # a damaged file fails in any way
-        raise UserError(f"'{path}' is damaged ({type(error).__name__}: {error}); {ANEW}") from None
+        raise UserError(f"'{path}' is damaged ({cause(error)}); {ANEW}") from None
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -192,8 +210,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         said = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise UserError(f"'{path}' is damaged ({error}); {ANEW}") from None
-    check_folder_config(path, said)
-    return said
+    return check_folder_config(path, said)
 
 
 def plain(value: Any) -> Any:

@@ -10,10 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.inference.engine import Engine, Question, check_seeds
+from motiongpt3_jax.inference.engine import Engine, check_seeds
 from motiongpt3_jax.inference.prompts import Prompts
-from motiongpt3_jax.systems.motiongpt3 import TextOptions
-from motiongpt3_jax.text import text_prompt
+from motiongpt3_jax.systems.interface import Question
 
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
@@ -30,12 +29,13 @@ class Length(NamedTuple):
 
     Attributes:
       frames: at the model's frame rate.
-      source: who said so: the caller, the model's answer to "how long does this take", or a draw: from the lengths
-        of the training clips, or where they are not known between those that the config names.
+      source: who said so: the caller, the model's answer to "how long does this take", a draw: from the lengths of the
+        training clips, or where they are not known between those that the config names; or the model, which ended the
+        motion itself.
     """
 
     frames: int
-    source: Literal["asked", "sentence", "training", "config"]
+    source: Literal["asked", "sentence", "training", "config", "model"]
 
 
 def predict_lengths(engine: Engine, prompts: Prompts, sentences: Sequence[str], seeds: Sequence[int]) -> list[Length]:
@@ -51,21 +51,14 @@ def predict_lengths(engine: Engine, prompts: Prompts, sentences: Sequence[str], 
     asked = [(i, question) for i, question in asked if question]
     if not asked:
         return drawn
-    tokenizer = engine.folder.tokenizer
-    options = TextOptions(
-        end=tokenizer.end,
-        banned=(tokenizer.start_of_motion, tokenizer.end_of_motion),
-        max_new=16,
-        temperature=1.0,
-        repetition_penalty=1.0,
-    )
-    questions = [Question(text_prompt(question)) for _, (question, _) in asked for _ in range(ANSWERS)]
+    options = engine.answers.text_options(max_new=16, temperature=1.0, repetition_penalty=1.0)
+    questions = [Question(question) for _, (question, _) in asked for _ in range(ANSWERS)]
     keys = [seeds[i] * ANSWERS + n for i, _ in asked for n in range(ANSWERS)]
-    answers = engine.write(questions, options, [key % 2**31 for key in keys])
+    answers = engine.generate_texts(questions, options, [key % 2**31 for key in keys])
     fps = engine.folder.body.fps
     shortest, longest = _trained(engine)[[0, -1]]
     for number, (i, (_, unit)) in enumerate(asked):
-        own = [NUMBER.search(tokenizer.decode(ids)) for ids in answers[number * ANSWERS : (number + 1) * ANSWERS]]
+        own = [NUMBER.search(text.words) for text in answers[number * ANSWERS : (number + 1) * ANSWERS]]
         said = (float(found[0]) * (fps if unit == "seconds" else 1) for found in own if found)
         # What no clip of the training lasted is a slip of the pen; whole seconds are told rounded down.
         numbers = sorted(frames for frames in said if shortest - fps < frames <= longest + fps)

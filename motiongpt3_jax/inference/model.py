@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Unpack, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -12,17 +12,17 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference import continuation
 from motiongpt3_jax.inference.clips import called, parts_of
 from motiongpt3_jax.inference.continuation import Bend, seed_of
-from motiongpt3_jax.inference.engine import Engine, Features, Question, check_seeds
+from motiongpt3_jax.inference.engine import Engine, check_seeds
 from motiongpt3_jax.inference.lengths import LONGEST_SECONDS, Length, asked_frames, predict_lengths
 from motiongpt3_jax.inference.notes import note_task, note_words
-from motiongpt3_jax.inference.options import Decoding, Sampling, check_names
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.protocol import official_answers
 from motiongpt3_jax.inference.windows import Windows, windows
 from motiongpt3_jax.motion import Motion, Skeleton, load_motion
-from motiongpt3_jax.motion.blending import blended
-from motiongpt3_jax.systems.motiongpt3 import MotionOptions, TextOptions
-from motiongpt3_jax.text import Style, check_words, motion_prompt, text_prompt
+from motiongpt3_jax.motion.blending import blend_motions
+from motiongpt3_jax.systems.interface import Features, Question
+from motiongpt3_jax.text import check_words, of_role
+from motiongpt3_jax.text.tasks import Role
 
 STRETCH = 1.25
 """How many times as long as its training clips a motion may be before it comes in windows."""
@@ -61,8 +61,7 @@ class Model:
           UserError: its files do not fit together, or it is not trained yet.
         """
         engine = Engine.load(name_or_path, which)
-        folder = engine.folder
-        return cls(engine, Prompts.of(folder.config, engine.trained[0], folder.questions))
+        return cls(engine, Prompts.of(engine.folder, engine.trained[0]))
 
     @property
     def fps(self) -> float:
@@ -79,29 +78,21 @@ class Model:
         """The joints of what it makes."""
         return self.engine.folder.body.skeleton
 
-    def motion_options(self, **sampling: Unpack[Sampling]) -> MotionOptions:
-        """How motions are sampled, by default with this model's sampler.
+    def motion_options(self, **sampling: Any) -> Any:
+        """How motions are sampled: a dataclass of the model's system, such as MotionGPT3's `MotionOptions`.
 
         Raises:
           UserError: there is no such option, or it has no such value.
         """
-        check_names(sampling, Sampling)
-        return MotionOptions(**{"sampler": self.engine.sampler, **sampling})
+        return self.engine.answers.motion_options(**sampling)
 
-    def text_options(self, **decoding: Unpack[Decoding]) -> TextOptions:
-        """How text is decoded; by default no motion is begun in it.
+    def text_options(self, **decoding: Any) -> Any:
+        """How text is decoded, see `TextOptions`; by default no motion is begun in it.
 
         Raises:
           UserError: there is no such option, or it has no such value.
         """
-        check_names(decoding, Decoding)
-        tokenizer = self.engine.folder.tokenizer
-        markers = (tokenizer.start_of_motion, tokenizer.end_of_motion)
-        given = {name: tuple(value) if name in ("banned", "stops") else value for name, value in decoding.items()}
-        options = TextOptions(**{"end": tokenizer.end, "banned": markers, **given})
-        if len({*options.banned} & {*range(tokenizer.text_vocabulary)}) == tokenizer.text_vocabulary:
-            raise UserError("banned of a text names every id there is: leave some to write")
-        return options
+        return self.engine.answers.text_options(**decoding)
 
     @overload
     def generate(self, sentences: str, seconds: float | None = None, **more: Any) -> Motion: ...
@@ -115,8 +106,8 @@ class Model:
         *,
         frames: int | Sequence[int] | None = None,
         seed: int = 0,
-        style: Style = "train",
-        **sampling: Unpack[Sampling],
+        style: str = "train",
+        **sampling: Any,
     ) -> Motion | list[Motion]:
         """A motion for each sentence, from the origin and facing +z; "" is a motion of no sentence.
 
@@ -144,7 +135,7 @@ class Model:
         options = self.motion_options(**sampling)
         note_words(self.engine.folder, sentences)
         spread = [(i, number) for i, own in enumerate(cut) for number in range(own.count)]
-        joints = self.engine.move(
+        joints = self.engine.generate_motions(
             [asked[i] for i, _ in spread],
             [cut[i].frames for i, _ in spread],
             [seed_of(seeds[i], number) for i, number in spread],
@@ -154,7 +145,7 @@ class Model:
         for (i, _), places in zip(spread, joints):
             parts[i].append(places)
         made = [
-            self._motion(own[0] if len(own) == 1 else blended(own, count, window.overlap, self.skeleton))
+            self._motion(own[0] if len(own) == 1 else blend_motions(own, count, window.overlap, self.skeleton))
             for own, count, window in zip(parts, counts, cut)
         ]
         return made[0] if one else made
@@ -181,6 +172,10 @@ class Model:
           UserError: `seconds` is out of range.
         """
         sentences = _strings([sentences] if isinstance(sentences, str) else sentences)
+        if self.engine.answers.capabilities.length == "after":
+            if seconds is not None:
+                raise UserError("this model ends its motions itself: leave the length out")
+            return [Length(0, "model")] * len(sentences)
         if seconds is None:
             written = [self.written(sentence) for sentence in sentences]
             return predict_lengths(self.engine, self.prompts, written, [seed + n for n in range(len(sentences))])
@@ -199,8 +194,8 @@ class Model:
         motions: Motion | str | Path | Sequence[Motion | str | Path],
         *,
         seed: int = 0,
-        style: Style = "train",
-        **decoding: Unpack[Decoding],
+        style: str = "train",
+        **decoding: Any,
     ) -> str | list[str]:
         """A sentence for each motion, or motion file: of its first person; of a long motion one after the other.
 
@@ -223,8 +218,8 @@ class Model:
         motions: Sequence[Motion | str | Path],
         *,
         seed: int = 0,
-        style: Style = "train",
-        **decoding: Unpack[Decoding],
+        style: str = "train",
+        **decoding: Any,
     ) -> list[list[tuple[float, float, str]]]:
         """(beginning, end, sentence) of every part of each motion, in seconds; one part where the model reads it all.
 
@@ -241,24 +236,22 @@ class Model:
         self,
         clips: Sequence[Features],
         seeds: Sequence[int] | None = None,
-        style: Style = "train",
-        **decoding: Unpack[Decoding],
+        style: str = "train",
+        **decoding: Any,
     ) -> list[str]:
         """A sentence for each clip of raw features.
 
         Raises:
           UserError: a clip is longer than the model reads at once.
         """
-        longest = self.engine.system.config.vae.longest_read
+        longest = self.engine.answers.capabilities.longest_read
         for clip in clips:
             if len(clip) > longest:
                 raise UserError(f"a clip has {len(clip)} frames; this model reads up to {longest} at once")
         options = self.text_options(**decoding)
-        texts = [text_prompt(self.prompts.question("m2t", style, frames=len(clip))) for clip in clips]
-        questions = [Question(text, (clip,)) for text, clip in zip(texts, clips)]
-        return [
-            self.sentence(ids) for ids in self.engine.write(questions, options, seeds if options.temperature else None)
-        ]
+        task = self.prompts.of_role("caption").name
+        questions = [Question(self.prompts.question(task, style, frames=len(clip)), (clip,)) for clip in clips]
+        return [sentence_of(text.words) for text in self.engine.generate_texts(questions, options, seeds)]
 
     def predict(
         self,
@@ -267,7 +260,7 @@ class Model:
         *,
         frames: int | None = None,
         seed: int = 0,
-        **sampling: Unpack[Sampling],
+        **sampling: Any,
     ) -> Joined:
         """The motion and what may come after it; the given frames stay as they are, to the bit.
 
@@ -284,7 +277,7 @@ class Model:
         motion = self.read(motion)
         count = asked_frames(motion.fps, seconds, frames)
         options = self.motion_options(**sampling)
-        note_task(self.prompts.knows("predict"), "predict")
+        self._note_task("predict")
         return Joined(*continuation.predict(self.engine, self.prompts, motion, count, seed, options))
 
     def inbetween(
@@ -296,7 +289,7 @@ class Model:
         frames: int | None = None,
         move_end: bool = False,
         seed: int = 0,
-        **sampling: Unpack[Sampling],
+        **sampling: Any,
     ) -> Joined:
         """The two motions and what may lie between them; given frames that are not moved stay as they are, to the bit.
 
@@ -316,7 +309,7 @@ class Model:
         given = (start.frames + end.frames) / start.fps
         between = asked_frames(start.fps, seconds, frames, LONGEST_SECONDS - given)
         options = self.motion_options(**sampling)
-        note_task(self.prompts.knows("inbetween"), "inbetween")
+        self._note_task("inbetween")
         found = continuation.inbetween(self.engine, self.prompts, start, end, between, seed, options, move_end)
         return Joined(*found)
 
@@ -326,7 +319,7 @@ class Model:
         motions: Sequence[Motion | str | Path],
         *,
         seed: int = 0,
-        **sampling: Unpack[Sampling],
+        **sampling: Any,
     ) -> list[Motion]:
         """Each motion's first person as the official evaluation predicts or fills it; see `inference.protocol`.
 
@@ -337,12 +330,10 @@ class Model:
             raise UserError(f"there is no official task {task!r} here; there are predict and inbetween")
         read = [self.read(motion) for motion in motions]
         seeds, options = [seed + n for n in range(len(read))], self.motion_options(**sampling)
-        note_task(self.prompts.knows(task), task)
+        self._note_task(task)
         return official_answers(self.engine, self.prompts, task, read, seeds, options)
 
-    def warm_up(
-        self, requests: Sequence[int] = (1,), seconds: Sequence[float] = (), **sampling: Unpack[Sampling]
-    ) -> int:
+    def warm_up(self, requests: Sequence[int] = (1,), seconds: Sequence[float] = (), **sampling: Any) -> int:
         """Compiles what such numbers of requests and lengths of motions need; returns how many programs that made.
 
         Args:
@@ -372,18 +363,19 @@ class Model:
         body = self.engine.folder.body
         return load_motion(motion, statistics=(body.mean, body.std))
 
-    def sentence(self, ids: Sequence[int]) -> str:
-        """Ids as a sentence: no special tokens, quotes or line breaks."""
-        return self.engine.folder.tokenizer.decode(ids).replace("\n", " ").strip().strip('"').strip()
+    def _note_task(self, role: Role) -> None:
+        task = self.prompts.of_role(role).name
+        note_task(self.prompts.knows(task), task)
 
-    def _asked(self, sentence: str, style: Style, seed: int) -> Question | None:
+    def _asked(self, sentence: str, style: str, seed: int) -> Question:
         if not sentence.strip():
-            return Question(motion_prompt(self.prompts.question("n2m"))) if self.prompts.knows("n2m") else None
+            free = of_role(self.prompts.tasks, "move")
+            return Question(self.prompts.question(free.name) if free and self.prompts.knows(free.name) else "")
         # The official styles take it as it is.
         sentence = self.written(sentence) if style == "train" else sentence
         # The official evaluation quotes a sentence or not, as a coin falls.
         coin = np.random.default_rng(seed).uniform()
-        return Question(motion_prompt(self.prompts.question("t2m", style, sentence, coin=coin)))
+        return Question(self.prompts.question(self.prompts.of_role("generate").name, style, sentence, coin=coin))
 
     def _counts(
         self, sentences: Sequence[str], seconds: float | None, frames: int | Sequence[int] | None, seed: int
@@ -407,6 +399,8 @@ class Model:
           UserError: it is longer or shorter than can be asked for.
         """
         low, most = self.frames
+        if not frames and self.engine.answers.capabilities.length == "after":
+            return Windows(1, 0, 0)
         if not low <= frames <= most:
             raise UserError(
                 f"{frames} frames were asked for; this model makes {low} to {most}, "
@@ -418,6 +412,11 @@ class Model:
 
     def _motion(self, joints: np.ndarray) -> Motion:
         return Motion(np.asarray(joints, np.float32)[None], self.fps, self.skeleton)
+
+
+def sentence_of(text: str) -> str:
+    """Decoded text as a sentence: no quotes or line breaks."""
+    return text.replace("\n", " ").strip().strip('"').strip()
 
 
 def _strings(sentences: Iterable[str]) -> list[str]:

@@ -5,17 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.text import OFFICIAL_QUESTIONS, Style, Subtask, check_words, fill_input, load_templates
+from motiongpt3_jax.inference.folder import ModelFolder
+from motiongpt3_jax.systems.interface import SystemKind
+from motiongpt3_jax.text import TASKS, Subtask, Task, check_words, fill, load_templates, of_role
 from motiongpt3_jax.text.subtasks import PLACEHOLDER
-
-BARE: Mapping[str, str] = {
-    "t2m": "<Caption_Placeholder>",
-    "n2m": "Move in any way you like.",
-    "m2t": "<Motion_Placeholder>",
-    "predict": "Predict motion: <Motion_Placeholder_s1>",
-    "inbetween": "The middle is missing: <Motion_Placeholder_Masked> Fill it in.",
-}
-"""What a model is asked that was not trained on a task."""
+from motiongpt3_jax.text.tasks import Role
 
 LENGTHS = ("t2t_caption_to_framelen", "t2t_caption_to_seclen")
 """Sub-tasks that answer with a length: in frames, in seconds."""
@@ -28,23 +22,45 @@ class Prompts:
     Attributes:
       subtasks: what it was trained on, by name, those of the newest stage first.
       questions: how a task is asked whatever the sub-tasks are, as the model's folder says.
+      tasks: what the system can be asked, by name.
+      styles: how the official code of the system asks, by style and task.
     """
 
     subtasks: Mapping[str, Subtask] = field(default_factory=dict)
     questions: Mapping[str, str] = field(default_factory=dict)
+    tasks: Mapping[str, Task] = field(default_factory=lambda: TASKS)
+    styles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], stage: str, questions: Mapping[str, str] | None = None) -> "Prompts":
-        """What the stages of a config up to this one have taught; all of them, if it is none of them."""
+    def of(cls, folder: ModelFolder, stage: str) -> "Prompts":
+        """What the stages of a model's config up to this one have taught; all of them, if it is none of them."""
+        return cls.taught(folder.config, folder.kind, stage, folder.questions)
+
+    @classmethod
+    def taught(
+        cls, config: Mapping[str, Any], kind: SystemKind, stage: str, questions: Mapping[str, str] | None = None
+    ) -> "Prompts":
+        """What the stages of a config up to this one teach; all of them, if it is none of them."""
         run = config["run"]
         last = run.index(stage) + 1 if stage in run else len(run)
         subtasks: dict[str, Subtask] = {}
         for part in reversed(run[:last]):
-            subtasks = {**subtasks, **{k: v for k, v in _taught(config["stages"][part]) if k not in subtasks}}
-        return cls(subtasks, questions or {})
+            subtasks = {**subtasks, **{k: v for k, v in _taught(config["stages"][part], kind) if k not in subtasks}}
+        return cls(subtasks, questions or {}, kind.tasks, kind.styles)
+
+    def of_role(self, role: Role) -> Task:
+        """The task of a role.
+
+        Raises:
+          UserError: the system has none.
+        """
+        task = of_role(self.tasks, role)
+        if task is None:
+            raise UserError(f"this model has no task of the kind '{role}'; its tasks are: {', '.join(self.tasks)}")
+        return task
 
     def knows(self, task: str) -> bool:
-        """Whether the model was trained on a task, a key of `PIECES`."""
+        """Whether the model was trained on a task."""
         return any(subtask.task == task for subtask in self.subtasks.values())
 
     @property
@@ -61,12 +77,12 @@ class Prompts:
         """Whether it was trained on instructions: on a task that is asked for in several ways."""
         return any(len(subtask.inputs) > 1 for subtask in self.subtasks.values())
 
-    def question(self, task: str, style: Style = "train", caption: str = "", frames: int = 0, coin: float = 1.0) -> str:
-        """The question of a task.
+    def question(self, task: str, style: str = "train", caption: str = "", frames: int = 0, coin: float = 1.0) -> str:
+        """The question of a task, with a placeholder for each motion.
 
         Args:
-          task: t2m, n2m, m2t, predict or inbetween.
-          style: how to ask.
+          task: its name.
+          style: "train" asks in the words of training, others as the official code does.
           caption: the sentence that the question is about.
           frames: length of the motion that the question is about.
           coin: below 0.5 an official question puts the sentence in quotes.
@@ -76,11 +92,11 @@ class Prompts:
         """
         check_words(caption)
         if style == "train":
-            return fill_input(self.template(task), caption, frames, 1.0)
-        if task not in OFFICIAL_QUESTIONS.get(style, {}):
-            styles = [name for name, questions in OFFICIAL_QUESTIONS.items() if task in questions]
+            return fill(self.template(task), caption, frames, 1.0)
+        if task not in self.styles.get(style, {}):
+            styles = [name for name, questions in self.styles.items() if task in questions]
             raise UserError(f"the style {style!r} has no question for this; there are: {', '.join(['train', *styles])}")
-        return fill_input(OFFICIAL_QUESTIONS[style][task], caption, frames, coin)
+        return fill(self.styles[style][task], caption, frames, coin)
 
     def length_question(self, caption: str) -> tuple[str, str] | None:
         """(question, "frames" or "seconds") that asks how long a sentence takes; None when never trained.
@@ -91,7 +107,7 @@ class Prompts:
         check_words(caption)
         for name, unit in zip(LENGTHS, ("frames", "seconds")):
             if name in self.subtasks:
-                return fill_input(self.subtasks[name].inputs[0], caption, 0, 1.0), unit
+                return fill(self.subtasks[name].inputs[0], caption, 0, 1.0), unit
         return None
 
     def template(self, task: str) -> str:
@@ -104,14 +120,14 @@ class Prompts:
             plain = [line for line in subtask.inputs if "<Frame_" not in line and "<Second_" not in line]
             if plain:
                 return plain[0]
-        return BARE[task]
+        return self.tasks[task].question
 
 
-def _taught(stage: Mapping[str, Any]) -> Iterator[tuple[str, Subtask]]:
-    if stage["loss"] != "language":
+def _taught(stage: Mapping[str, Any], kind: SystemKind) -> Iterator[tuple[str, Subtask]]:
+    if not stage.get("templates"):
         return
     try:
-        subtasks = load_templates(stage["templates"])
+        subtasks = load_templates(stage["templates"], kind.tasks)
     except FileNotFoundError:
         # The model came without the templates that it was trained with.
         return

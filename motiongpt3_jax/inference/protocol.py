@@ -8,18 +8,17 @@ four fifths and yet decodes it to the whole length.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.clips import features_of, require_skeleton
-from motiongpt3_jax.inference.engine import Engine, Question
+from motiongpt3_jax.inference.engine import Engine
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import Motion
-from motiongpt3_jax.motion.resample import resampled
-from motiongpt3_jax.systems.motiongpt3 import MotionOptions
-from motiongpt3_jax.text import PIECES, motion_prompt
+from motiongpt3_jax.motion.resample import resample_motion
+from motiongpt3_jax.systems.interface import Question
 
 
 def official_answers(
@@ -28,22 +27,23 @@ def official_answers(
     task: Literal["predict", "inbetween"],
     motions: Sequence[Motion],
     seeds: Sequence[int],
-    options: MotionOptions,
+    options: Any,
 ) -> list[Motion]:
     """The official protocol's answer to each motion's first person.
 
     Raises:
       UserError: a motion is longer than the model makes at once, too short to be cut, or of another skeleton.
     """
-    body, pieces, questions, frames = engine.folder.body, PIECES[task], [], []
+    body, questions, frames = engine.folder.body, [], []
+    pieces = prompts.of_role(task)
     for motion in motions:
         require_skeleton(motion, body)
-        features = features_of(resampled(motion, body.fps).joints[0], body)
-        ranges = pieces.ranges(len(features))[: pieces.inputs]
+        features = features_of(resample_motion(motion, body.fps).joints[0], body)
+        ranges = pieces.ranges(len(features))[: len(pieces.given)]
         if any(start == stop for start, stop in ranges):
             raise UserError(f"a motion of {motion.frames} frames is too short to be given in part; give a longer one")
-        text = motion_prompt(prompts.question(task, "official_eval"))
+        text = prompts.question(pieces.name, "official_eval")
         questions.append(Question(text, tuple(features[start:stop] for start, stop in ranges)))
         frames.append(len(features))
-    found = engine.move(questions, frames, seeds, options, sample_clips=True)
+    found = engine.generate_motions(questions, frames, seeds, replace(options, sample_clips=True))
     return [replace(motion, joints=np.asarray(joints)[None], fps=body.fps) for motion, joints in zip(motions, found)]

@@ -8,8 +8,8 @@ from jaxtyping import Int
 ROWS = (1, 4, 16, 32, 64, 128, 256)
 """Requests that are answered at once."""
 
-SLOT_SIZES = (8, 16, 24, 32, 48, 64, 96, 128)
-"""Text slots of a batch; more go up by the last of them."""
+SLOT_SIZES = (4, 8, 16, 24, 32, 48, 64, 96, 128)
+"""Slots of a stream of a batch; more go up by the last of them."""
 
 FRAME_STEP = 32
 FULL = 0.6
@@ -36,7 +36,9 @@ def up(size: int, step: int, limit: int | None = None) -> int:
 
 
 def slots(count: int) -> int:
-    """Text slots for so many tokens."""
+    """Slots for so many tokens of a stream."""
+    if not count:
+        return 0
     return next((size for size in SLOT_SIZES if size >= count), up(count, SLOT_SIZES[-1]))
 
 

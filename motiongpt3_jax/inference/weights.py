@@ -1,8 +1,9 @@
 """A model's arrays: from the checkpoints of a run, or from the `model.safetensors` of an exported model.
 
-That file holds the parameters under their official names and in PyTorch's layout, float32, each tensor once, and our
-state as `state.latent_mean` and `state.latent_square`. Its metadata say the version of this format, and the stage and
-step that the arrays come from.
+In format 2 that file holds the parameters under their own paths (`decoder/layers/text/q/kernel`) and the state as
+`state/...`, in our layout, float32; its metadata say the version of the format, the system, and the stage and step that
+the arrays come from. In format 1, which is still read, parameters had the official names of their system and PyTorch's
+layout, and the state lay beside them as `state.latent_mean`.
 """
 
 import re
@@ -13,7 +14,7 @@ from typing import Literal
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -21,22 +22,17 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.check_folder import ANEW
 from motiongpt3_jax.inference.digests import check_file_digest
 from motiongpt3_jax.inference.folder import ModelFolder
-from motiongpt3_jax.interop import TIED, from_official, parameter_shapes
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.systems.interface import Variables
-from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
-from motiongpt3_jax.systems.motiongpt3.modules import latent_state
 from motiongpt3_jax.training.restore import restore_variables
 
 WEIGHTS = "model.safetensors"
-FORMAT = "1"
-STATE = "state."
+FORMAT = "2"
+STATE = "state/"
 
 
-def read_variables(
-    folder: ModelFolder, config: MotionGPT3Config, which: Literal["last", "best"] = "last"
-) -> tuple[str, int, Variables]:
+def read_variables(folder: ModelFolder, which: Literal["last", "best"] = "last") -> tuple[str, int, Variables]:
     """(stage, step, variables) of a run's newest stage, or of an exported model, as numpy arrays.
 
     Raises:
@@ -45,19 +41,20 @@ def read_variables(
     """
     path = folder.path / WEIGHTS
     if not path.is_file() or (folder.path / "checkpoints").is_dir():
-        stage, step, variables = restore_variables(folder.path, which=which)
-        check_variables(f"checkpoint {step} of stage {stage!r} in '{folder.path}'", variables, config)
+        upgrade = folder.kind.make_system(folder.spec).upgrade
+        stage, step, variables = restore_variables(folder.path, which=which, upgrade=upgrade)
+        check_variables(f"checkpoint {step} of stage {stage!r} in '{folder.path}'", variables, folder)
         return stage, step, variables
     if which == "best":
         raise FileNotFoundError(f"'{folder.path}' is an exported model, which has one set of weights: leave --best out")
-    found = read_weights(path, config)
+    weights = read_weights(path, folder)
     if WEIGHTS not in folder.sha256:
         print(f"note: '{folder.path}' has no digests of its files, so damage may go unnoticed", file=sys.stderr)
     check_file_digest(folder.path, WEIGHTS, folder.sha256)
-    return found
+    return weights
 
 
-def read_weights(path: Path, config: MotionGPT3Config) -> tuple[str, int, Variables]:
+def read_weights(path: Path, folder: ModelFolder) -> tuple[str, int, Variables]:
     """(stage, step, variables) of an exported model's weights.
 
     Raises:
@@ -66,72 +63,94 @@ def read_weights(path: Path, config: MotionGPT3Config) -> tuple[str, int, Variab
     refuse_lfs_pointer(path, f"'{path}'")
     try:
         with safe_open(path, framework="numpy") as file:
-            said = file.metadata() or {}
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dictionary)
     except (SafetensorError, OSError) as error:
         raise UserError(f"'{path}' is damaged ({error}); export or download it anew") from None
-    if said.get("format_version") != FORMAT:
+    version = metadata.get("format_version")
+    if version not in ("1", FORMAT):
         raise UserError(
-            f"'{path}' has format {said.get('format_version')!r} where {FORMAT!r} is read: if it is another program's, "
+            f"'{path}' has format {version!r} where {FORMAT!r} is read: if it is another program's, "
             "use `motiongpt3 import`; if it is newer, update this one"
         )
-    state = {name: tensors.pop(STATE + name, None) for name in jax.eval_shape(lambda: latent_state(config))}
-    missing = [STATE + name for name, array in state.items() if array is None]
-    missing += [f"{name} in its metadata" for name in ("stage", "step") if name not in said]
+    missing = [f"{name} in its metadata" for name in ("stage", "step") if name not in metadata]
     if missing:
         raise UserError(f"'{path}' has no {' and no '.join(missing)}; export the model anew")
-    if not re.fullmatch(r"[0-9]{1,18}", said["step"]):
-        raise UserError(f"'{path}' has the step {said['step']!r}, which is no number; {ANEW}")
+    if not re.fullmatch(r"[0-9]{1,18}", metadata["step"]):
+        raise UserError(f"'{path}' has the step {metadata['step']!r}, which is no number; {ANEW}")
+    variables = _from_format_1(path, tensors, folder) if version == "1" else _from_paths(tensors)
+    check_variables(f"'{path}'", variables, folder)
+    return metadata["stage"], int(metadata["step"]), variables
+
+
+def _from_paths(tensors: Mapping[str, np.ndarray]) -> Variables:
+    params = {name: tensor for name, tensor in tensors.items() if not name.startswith(STATE)}
+    state = {name.removeprefix(STATE): tensor for name, tensor in tensors.items() if name.startswith(STATE)}
+    return Variables(unflatten_dict(params, sep="/"), unflatten_dict(state, sep="/"))
+
+
+def _from_format_1(path: Path, tensors: Mapping[str, np.ndarray], folder: ModelFolder) -> Variables:
+    """Variables whose parameters have the official names of their system."""
+    weights, prefix = folder.kind.weights, "state."
+    if weights.from_official is None:
+        raise UserError(f"'{path}' has format '1', which {folder.kind.title} never had; {ANEW}")
+    params = {name: tensor for name, tensor in tensors.items() if not name.startswith(prefix)}
+    state = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     try:
-        variables = Variables(from_official(tensors, config), state)
+        return Variables(weights.from_official(params, folder.spec), state)
     except UserError as error:
         raise UserError(f"'{path}' is damaged, or of another model: {error}") from None
-    check_variables(f"'{path}'", variables, config)
-    return said["stage"], int(said["step"]), variables
 
 
-def check_variables(where: str, variables: Variables, config: MotionGPT3Config) -> None:
+def flat_arrays(variables: Variables) -> dict[str, np.ndarray]:
+    """All arrays by their paths, those of the state behind `state/`."""
+    state = {STATE + name: array for name, array in flatten_dict(variables.state, sep="/").items()}
+    return flatten_dict(variables.params, sep="/") | state
+
+
+def check_variables(where: str, variables: Variables, folder: ModelFolder) -> None:
     """Raises UserError when arrays are missing, are not finite, or have other shapes than the config says.
 
     Args:
       where: what holds them, as errors name it.
       variables: the arrays.
-      config: the model's sizes.
+      folder: the model's.
     """
-    found = flatten_dict(variables.params, sep="/") | {STATE + name: x for name, x in variables.state.items()}
-    expected = parameter_shapes(config)
-    expected |= {STATE + name: x.shape for name, x in jax.eval_shape(lambda: latent_state(config)).items()}
+    arrays = flat_arrays(variables)
+    system = folder.kind.make_system(folder.spec)
+    expected = flat_arrays(jax.eval_shape(system.init, jax.random.key(0)))
     for name, shape in expected.items():
-        if name not in found:
+        if name not in arrays:
             raise UserError(f"{where} has no {name}: it is damaged, or is of another model; {ANEW}")
-        array = np.asarray(found[name])
-        if array.shape != shape:
-            raise UserError(f"{where} has {name} of shape {array.shape}, and the config's sizes say {shape}; {ANEW}")
+        array = np.asarray(arrays[name])
+        if array.shape != shape.shape:
+            raise UserError(
+                f"{where} has {name} of shape {array.shape}, and the config's sizes say {shape.shape}; {ANEW}"
+            )
         if not np.all(np.isfinite(array)):
             raise UserError(f"{where} is damaged: {name} holds values that are not finite; {ANEW}")
-    if np.any(np.asarray(variables.state["latent_square"]) < 0):
-        raise UserError(f"{where} is damaged: its latents have squares below 0; {ANEW}")
+    unknown = next((name for name in arrays if name not in expected), None)
+    if unknown is not None:
+        raise UserError(f"{where} has {unknown}, which is no parameter of this model; {ANEW}")
+    try:
+        folder.kind.check_state(variables.state)
+    except UserError as error:
+        raise UserError(f"{where} is damaged: {error}; {ANEW}") from None
 
 
-def write_weights(
-    path: Path, tensors: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray], trained: tuple[str, int]
-) -> None:
+def write_weights(path: Path, variables: Variables, system: str, trained: tuple[str, int]) -> None:
     """Writes the weights of an exported model; they appear whole or not at all.
 
     Args:
       path: the file.
-      tensors: by their official names; tied copies are left out.
-      state: the system's state.
+      variables: the arrays.
+      system: name of the system.
       trained: the stage and step that the arrays come from.
     """
-    named = {name: tensor for name, tensor in tensors.items() if name not in TIED}
-    named |= {STATE + name: array for name, array in state.items()}
+    metadata = {"format_version": FORMAT, "system": system, "stage": trained[0], "step": str(trained[1])}
     with whole_file(path, ".safetensors") as fresh:
         fresh.touch()
         mode = fresh.stat().st_mode  # the library's own lets nobody else read
-        save_file(
-            {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in named.items()},
-            fresh,
-            metadata={"format": "pt", "format_version": FORMAT, "stage": trained[0], "step": str(trained[1])},
-        )
+        arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in flat_arrays(variables).items()}
+        save_file(arrays, fresh, metadata=metadata)
         fresh.chmod(mode)

@@ -8,7 +8,7 @@ from pathlib import Path
 from motiongpt3_jax import hub
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import resolve_model
-from motiongpt3_jax.interop.checkpoint_files import SUFFIXES
+from motiongpt3_jax.tensors.checkpoint_files import SUFFIXES
 
 WEIGHTS = "model.safetensors"
 USUAL = (WEIGHTS, "pytorch_model.bin")

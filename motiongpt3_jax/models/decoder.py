@@ -1,4 +1,4 @@
-"""A decoder-only Transformer over one or several streams that share attention (MotionGPT3, section 3; GPT-2 blocks).
+"""A decoder-only Transformer over one or several streams that share attention (MotionGPT3, section 3).
 
 Every stream is dense, with its own norms, projections and MLP. In each layer their queries, keys and values meet in one
 attention over all slots; whether two slots see each other is decided by segment, position and `attended`.
@@ -15,11 +15,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.dense_heads import DenseFromHeads, HeadWeights, dense_to_heads
 from motiongpt3_jax.models.dropout import Dropout
-from motiongpt3_jax.models.streams import Memory, Stream, put, visible
+from motiongpt3_jax.models.flavour import ACTIVATIONS, GPT2, BlockFlavour, repeat_heads, rotate
+from motiongpt3_jax.models.streams import KVCache, Stream, update_slice, visible
 
 Constrain = Callable[[str, Array], Array]
-KeyValues = tuple[Float[Array, "batch heads slots head_width"], Float[Array, "batch heads slots head_width"]]
+Heads = Float[Array, "batch heads slots head_width"]
+KeyValues = tuple[Heads, Heads]
 Masks = tuple[Bool[Array, "batch queries keys"], Bool[Array, "queries keys"]]
 INIT = 0.02
 
@@ -49,10 +52,11 @@ class DecoderConfig:
       max_positions: rows of a position table.
       shared: per layer, whether streams see each other.
       dropout: of embeddings, attention weights and residual branches.
-      eps: of the layer norms.
+      eps: of the norms.
       scan: whether layers run in one compiled loop; never changes parameters.
       remat: whether the backward pass recomputes each layer; never changes parameters.
       dtype: of the computation; parameters are float32, softmax and norms too.
+      flavour: norm, MLP, biases, positions and head grouping of the blocks.
     """
 
     streams: tuple[StreamConfig, ...]
@@ -66,8 +70,18 @@ class DecoderConfig:
     scan: bool = True
     remat: bool = False
     dtype: str = "float32"
+    flavour: BlockFlavour = GPT2
+
+    @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.heads if self.flavour.kv_heads is None else self.flavour.kv_heads
 
     def __post_init__(self) -> None:
+        if self.kv_heads < 1 or self.heads % self.kv_heads:
+            raise UserError(f"{self.heads} heads do not share {self.kv_heads} heads of keys and values; take a divisor")
+        if self.flavour.positions == "rotary" and self.head_width % 2:
+            raise UserError(f"rotary positions rotate pairs of channels; {self.head_width} channels a head are odd")
         if len(self.shared) != self.layers:
             raise UserError(
                 f"{len(self.shared)} entries say which of {self.layers} layers share attention; give one each"
@@ -90,32 +104,50 @@ class StreamBlock(nn.Module):
     constrain: Constrain = unconstrained
 
     def setup(self) -> None:
-        config, inner = self.config, self.config.heads * self.config.head_width
-        dense = {"dtype": config.dtype, "kernel_init": nn.initializers.normal(INIT)}
+        config, flavour = self.config, self.config.flavour
+        init, bias = nn.initializers.normal(INIT), flavour.biases
+        dense = {"dtype": config.dtype, "kernel_init": init, "use_bias": bias}
         # GPT-2 scales the last projection of each residual branch; here, as officially, only the MLP's.
         last = {**dense, "kernel_init": nn.initializers.normal(INIT / (2 * config.layers) ** 0.5)}
-        norm = {"epsilon": config.eps, "dtype": jnp.float32}
-        self.attention_norm = nn.LayerNorm(**norm)
-        self.qkv = nn.Dense(3 * inner, **dense)
-        self.attention_out = nn.Dense(self.stream.width, **dense)
-        self.mlp_norm = nn.LayerNorm(**norm)
-        self.mlp_in = nn.Dense(self.stream.mlp_width, **dense)
-        self.mlp_out = nn.Dense(self.stream.width, **last)
+        self.attention_norm = flavour.make_norm(config.eps)
+        self.q = HeadWeights(config.heads, config.head_width, init, bias)
+        self.k, self.v = (HeadWeights(config.kv_heads, config.head_width, init, bias) for _ in range(2))
+        self.o = DenseFromHeads(self.stream.width, **dense)
+        self.mlp_norm = flavour.make_norm(config.eps)
+        if flavour.gated:
+            self.gate = nn.Dense(self.stream.mlp_width, **dense)
+        self.up = nn.Dense(self.stream.mlp_width, **dense)
+        self.down = nn.Dense(self.stream.width, **last)
         self.dropout = Dropout(config.dropout)
 
-    def project(self, x: Float[Array, "batch slots width"]) -> Float[Array, "3 batch heads slots head_width"]:
+    def project(
+        self, x: Float[Array, "batch slots width"], positions: Int[Array, "batch slots"]
+    ) -> tuple[Heads, Heads, Heads]:
         """Queries, keys and values."""
-        x = self.qkv(self.attention_norm(x))
-        x = x.reshape(*x.shape[:2], 3, self.config.heads, self.config.head_width)
-        return jnp.transpose(x, (2, 0, 3, 1, 4))
+        config, normed = self.config, self.attention_norm(x)
+        q, k, v = (projection(x.shape[-1]) for projection in (self.q, self.k, self.v))
+        if config.kv_heads == config.heads:
+            query, key, value = dense_to_heads(normed, [q, k, v], config.dtype)
+        else:
+            (query,) = dense_to_heads(normed, [q], config.dtype)
+            key, value = dense_to_heads(normed, [k, v], config.dtype)
+        if config.flavour.positions == "rotary":
+            query, key = rotate(query, positions), rotate(key, positions)
+        return query, key, value
 
     def finish(
-        self, x: Float[Array, "batch slots width"], mixed: Float[Array, "batch slots inner"], deterministic: bool
+        self,
+        x: Float[Array, "batch slots width"],
+        mixed: Float[Array, "batch slots heads head_width"],
+        deterministic: bool,
     ) -> Float[Array, "batch slots width"]:
         """Adds the attention's and the MLP's result."""
-        x = x + self.dropout(self.attention_out(mixed), deterministic=deterministic)
-        hidden = self.constrain("mlp", nn.gelu(self.mlp_in(self.mlp_norm(x)), approximate=True))
-        x = x + self.dropout(self.mlp_out(hidden), deterministic=deterministic)
+        x = x + self.dropout(self.o(mixed), deterministic=deterministic)
+        flavour, normed = self.config.flavour, self.mlp_norm(x)
+        activate = ACTIVATIONS[flavour.activation]
+        hidden = activate(self.gate(normed)) * self.up(normed) if flavour.gated else activate(self.up(normed))
+        hidden = self.constrain("mlp", hidden)
+        x = x + self.dropout(self.down(hidden), deterministic=deterministic)
         return self.constrain("residual", x)
 
 
@@ -132,39 +164,44 @@ class Layer(nn.Module):
         hidden: dict[str, Array],
         shared: Bool[Array, ""],
         masks: Masks,
-        memory: Mapping[str, KeyValues] | None = None,
-        write_at: Int[Array, ""] | None = None,
+        positions: Mapping[str, Int[Array, "batch slots"]],
+        cache: Mapping[str, KeyValues] | None = None,
+        index: Int[Array, ""] | None = None,
     ) -> tuple[dict[str, Array], dict[str, KeyValues]]:
-        """(hidden states after the layer, the streams' keys and values; with a memory, that with them written)."""
+        """(hidden states after the layer, keys and values of the streams; with a cache, it with them written)."""
         blocks = {
             s.name: StreamBlock(s, self.config, self.constrain, name=s.name)
             for s in self.config.streams
             if s.name in hidden
         }
-        projected = {name: block.project(hidden[name]) for name, block in blocks.items()}
-        own = {name: (key, value) for name, (_, key, value) in projected.items()}
+        projected = {name: block.project(hidden[name], positions[name]) for name, block in blocks.items()}
+        keys_values = {name: (key, value) for name, (_, key, value) in projected.items()}
         queries = jnp.concatenate([query for query, _, _ in projected.values()], axis=2)
-        if memory is None:
-            sources = [tuple(jnp.concatenate(parts, axis=2) for parts in zip(*own.values()))]
+        if cache is None:
+            sources = [tuple(jnp.concatenate(parts, axis=2) for parts in zip(*keys_values.values()))]
         else:
-            own = {name: tuple(put(*pair, write_at) for pair in zip(memory[name], own[name])) for name in own}
-            held = {**memory, **own}
-            sources = [held[s.name] for s in self.config.streams if s.name in held]
+            keys_values = {
+                name: tuple(update_slice(*pair, index) for pair in zip(cache[name], new))
+                for name, new in keys_values.items()
+            }
+            every = {**cache, **keys_values}
+            sources = [every[s.name] for s in self.config.streams if s.name in every]
         mixed = self._attend(queries, sources, masks[0] & (shared | masks[1]))
         after, first = {}, 0
         for name, block in blocks.items():
             slots = hidden[name].shape[1]
             after[name] = block.finish(hidden[name], mixed[:, first : first + slots], self.deterministic)
             first += slots
-        return after, own
+        return after, keys_values
 
     def _attend(
         self,
         queries: Float[Array, "batch heads queries head_width"],
         sources: Sequence[KeyValues],
         seen: Bool[Array, "batch queries keys"],
-    ) -> Float[Array, "batch queries inner"]:
-        """One softmax over the keys of all sources; they are not joined, as that would copy a memory in every step."""
+    ) -> Float[Array, "batch queries heads head_width"]:
+        """One softmax over the keys of all sources; they are not joined, which would copy a KV cache in every step."""
+        sources = [tuple(repeat_heads(x, self.config.heads) for x in pair) for pair in sources]
         scores = [jnp.einsum("bhqd,bhkd->bhqk", queries, k, preferred_element_type=jnp.float32) for k, _ in sources]
         scores = jnp.concatenate(scores, axis=-1) * self.config.head_width**-0.5
         scores = jnp.where(seen[:, None], scores, jnp.finfo(jnp.float32).min)
@@ -172,31 +209,35 @@ class Layer(nn.Module):
         weights = Dropout(self.config.dropout)(weights, deterministic=self.deterministic)
         ends = np.cumsum([k.shape[2] for k, _ in sources])[:-1]
         parts = zip(jnp.split(weights, ends, axis=-1), sources)
-        mixed = sum(jnp.einsum("bhqk,bhkd->bqhd", part, v) for part, (_, v) in parts)
-        return mixed.reshape(*mixed.shape[:2], -1)
+        return sum(jnp.einsum("bhqk,bhkd->bqhd", part, v) for part, (_, v) in parts)
 
 
 class Positions(nn.Module):
-    """Learned positions; one table for the streams of the first width, one for each stream of another."""
+    """Position embeddings: one table for the streams of the first width, one for each stream of another.
+
+    None where positions are not learned.
+    """
 
     config: DecoderConfig
 
     @nn.compact
     def __call__(self, streams: Mapping[str, Stream]) -> dict[str, Float[Array, "batch slots width"]]:
         """The vector of each slot's position."""
+        if self.config.flavour.positions != "learned":
+            return {name: jnp.zeros_like(stream.embeddings) for name, stream in streams.items()}
         first = self.config.streams[0]
         tables = {}
         for stream in self.config.streams:
-            own = first if stream.width == first.width else stream
-            if own.name not in tables:
-                shape = (self.config.max_positions, own.width)
-                tables[own.name] = self.param(own.name, nn.initializers.normal(INIT), shape)
-            tables[stream.name] = tables[own.name]
+            owner = first if stream.width == first.width else stream
+            if owner.name not in tables:
+                shape = (self.config.max_positions, owner.width)
+                tables[owner.name] = self.param(owner.name, nn.initializers.normal(INIT), shape)
+            tables[stream.name] = tables[owner.name]
         return {name: jnp.take(tables[name], stream.positions, axis=0) for name, stream in streams.items()}
 
 
 class FinalNorm(nn.Module):
-    """The last layer norm of every stream."""
+    """The last norm of every stream."""
 
     config: DecoderConfig
 
@@ -204,7 +245,7 @@ class FinalNorm(nn.Module):
     def __call__(self, hidden: dict[str, Array]) -> dict[str, Array]:
         """Normalised hidden states."""
         return {
-            s.name: nn.LayerNorm(epsilon=self.config.eps, dtype=jnp.float32, name=s.name)(hidden[s.name])
+            s.name: self.config.flavour.make_norm(self.config.eps, s.name)(hidden[s.name])
             for s in self.config.streams
             if s.name in hidden
         }
@@ -226,18 +267,18 @@ class Decoder(nn.Module):
         self,
         streams: Mapping[str, Stream],
         *,
-        return_memory: bool = False,
+        return_cache: bool = False,
         deterministic: bool = True,
     ) -> Any:
         """Hidden states of every stream after its final norm.
 
         Args:
           streams: what to run; may be some of the config's streams.
-          return_memory: also return what `further` slots need of these.
+          return_cache: also return the KV cache for decode steps after these slots.
           deterministic: no dropout.
 
         Returns:
-          {stream: (batch, slots, width)}, with memory also {stream: Memory}.
+          {stream: (batch, slots, width)}, with a cache also {stream: KVCache}.
         """
         config = self.config
         check_streams(config, streams)
@@ -250,14 +291,17 @@ class Decoder(nn.Module):
             )
             for name, s in streams.items()
         }
-        hidden, own = self._layers(hidden, visibility(config, streams, streams), deterministic)
+        hidden, keys_values = self._layers(hidden, visibility(config, streams, streams), streams, deterministic)
         hidden = FinalNorm(config, name="final_norm")(hidden)
-        if not return_memory:
+        if not return_cache:
             return hidden
-        return hidden, {n: Memory(*map(list, own[n]), s.positions, s.segments, s.attended) for n, s in streams.items()}
+        return hidden, {
+            name: KVCache(*map(list, keys_values[name]), s.positions, s.segments, s.attended)
+            for name, s in streams.items()
+        }
 
     def _layers(
-        self, hidden: dict[str, Array], masks: Masks, deterministic: bool
+        self, hidden: dict[str, Array], masks: Masks, streams: Mapping[str, Stream], deterministic: bool
     ) -> tuple[dict[str, Array], dict[str, KeyValues]]:
         config = self.config
         layer = nn.remat(Layer, prevent_cse=False) if config.remat else Layer
@@ -265,12 +309,13 @@ class Decoder(nn.Module):
             layer,
             variable_axes={"params": 0, "intermediates": 0},
             split_rngs={"params": True, "dropout": True},
-            in_axes=(0, nn.broadcast),
+            in_axes=(0, nn.broadcast, nn.broadcast),
             length=config.layers,
             unroll=1 if config.scan else config.layers,
         )
         stack = scanned(config, deterministic, self.constrain, name="layers")
-        return stack(hidden, jnp.array(config.shared), masks)
+        positions = {name: stream.positions for name, stream in streams.items()}
+        return stack(hidden, jnp.array(config.shared), masks, positions)
 
 
 def check_streams(config: DecoderConfig, streams: Mapping[str, Stream]) -> None:
@@ -292,20 +337,20 @@ def check_streams(config: DecoderConfig, streams: Mapping[str, Stream]) -> None:
 def visibility(
     config: DecoderConfig,
     queries: Mapping[str, Stream],
-    keys: Mapping[str, Stream | Memory],
+    keys: Mapping[str, Stream | KVCache],
     only: Mapping[str, Bool[Array, "batch queries slots"]] | None = None,
 ) -> Masks:
-    """(which keys each query sees, which keys are of the query's own stream), both in the config's order.
+    """Attention masks: (which keys each query sees, which are of its own stream), both in the config's order.
 
     Args:
       config: the decoder's.
       queries, keys: the streams of both.
       only: slots of a stream of keys that each query may see at most.
     """
-    rows, columns = ([s.name for s in config.streams if s.name in given] for given in (queries, keys))
+    rows, columns = ([s.name for s in config.streams if s.name in side] for side in (queries, keys))
     seen = {c: jnp.concatenate([visible(queries[row], keys[c]) for row in rows], axis=1) for c in columns}
     for name, allowed in (only or {}).items():
         seen[name] &= allowed
     slots = {c: keys[c].positions.shape[1] for c in columns}
-    own = [[np.full((queries[row].positions.shape[1], slots[c]), row == c) for c in columns] for row in rows]
-    return jnp.concatenate([seen[c] for c in columns], axis=2), jnp.asarray(np.block(own))
+    same = [[np.full((queries[row].positions.shape[1], slots[c]), row == c) for c in columns] for row in rows]
+    return jnp.concatenate([seen[c] for c in columns], axis=2), jnp.asarray(np.block(same))

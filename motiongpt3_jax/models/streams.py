@@ -1,4 +1,4 @@
-"""Streams: one modality's slots of a packed sequence, which slots see which, and what they leave for later ones."""
+"""Streams: one modality's slots of a packed sequence, the attention mask between them, and their KV cache."""
 
 import jax
 import jax.numpy as jnp
@@ -22,12 +22,12 @@ class Stream(struct.PyTreeNode):
     attended: Bool[Array, "batch slots"]
 
 
-class Memory(struct.PyTreeNode):
-    """What a stream's slots leave for later queries.
+class KVCache(struct.PyTreeNode):
+    """KV cache of one stream: what its slots leave for later queries.
 
     Attributes:
       keys, values: one array a layer.
-      positions, segments, attended: as in `Stream`; a reserved slot has `attended=False`.
+      positions, segments, attended: as in `Stream`; a slot that holds nothing yet has `attended=False`.
     """
 
     keys: list[Float[Array, "batch heads slots head_width"]]
@@ -37,31 +37,35 @@ class Memory(struct.PyTreeNode):
     attended: Bool[Array, "batch slots"]
 
 
-def visible(query: Stream | Memory, key: Stream | Memory) -> Bool[Array, "batch queries keys"]:
-    """Which keys each query may attend to: its own sequence, itself and what came before."""
+def visible(query: Stream | KVCache, key: Stream | KVCache) -> Bool[Array, "batch queries keys"]:
+    """Attention mask: each query may attend to its own sequence, to itself and to what came before."""
     same = query.segments[:, :, None] == key.segments[:, None, :]
     past = query.positions[:, :, None] >= key.positions[:, None, :]
     return same & past & key.attended[:, None, :]
 
 
-def reserve(memory: Memory, slots: int) -> Memory:
-    """The memory with room for that many more slots, which nothing sees until they are written."""
+def grow(cache: KVCache, slots: int) -> KVCache:
+    """The KV cache with that many more slots, which no query sees until they are written."""
 
-    def longer(x: Array) -> Array:
+    def pad(x: Array) -> Array:
         return jnp.pad(x, [(0, slots if axis == _slots_axis(x) else 0) for axis in range(x.ndim)])
 
-    return jax.tree.map(longer, memory)
+    return jax.tree.map(pad, cache)
 
 
-def marked(memory: Memory, stream: Stream, write_at: Int[Array, ""]) -> Memory:
-    """The memory with what is known of a stream's slots; their keys and values are each layer's to write."""
+def update_slots(cache: KVCache, stream: Stream, index: Int[Array, ""]) -> KVCache:
+    """The KV cache with positions, segments and mask of a stream's slots from slot `index` on.
+
+    Their keys and values are each layer's to write, by `update_slice`.
+    """
     fields = ("positions", "segments", "attended")
-    return memory.replace(**{name: put(getattr(memory, name), getattr(stream, name), write_at) for name in fields})
+    new = {name: update_slice(getattr(cache, name), getattr(stream, name), index) for name in fields}
+    return cache.replace(**new)
 
 
-def put(old: Array, new: Array, write_at: Int[Array, ""]) -> Array:
-    """An array of a memory with new slots in place."""
-    return jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), write_at, _slots_axis(old))
+def update_slice(old: Array, new: Array, index: Int[Array, ""]) -> Array:
+    """An array of a KV cache with new slots from slot `index` on."""
+    return jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), index, _slots_axis(old))
 
 
 def _slots_axis(x: Array) -> int:

@@ -1,4 +1,4 @@
-"""Motions as AMASS holds them (Mahmood et al. 2019): rotations of SMPL-H's joints, z up.
+"""Read and write AMASS archives (Mahmood et al. 2019): axis-angle rotations of SMPL-H's joints, z up.
 
 Our rotations count from the T-pose of `motiongpt3_jax.motion.rest`, SMPL's from the rest of its own model. Both are
 bodies in T-pose whose bones point the same ways to a few degrees, but a body model has lengths of its own: on it hands
@@ -15,9 +15,9 @@ from jaxtyping import Float
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import rotations
-from motiongpt3_jax.motion.fitting import Fitted, fit, posed
+from motiongpt3_jax.motion.fitting import Fitted, fit, forward_kinematics
 from motiongpt3_jax.motion.motion import Motion
-from motiongpt3_jax.motion.saving import check_exportable, one_each, whole_file
+from motiongpt3_jax.motion.saving import check_exportable, paths_per_person, whole_file
 from motiongpt3_jax.motion.skeleton import HUMANML3D
 
 EXTENSION = ".amass.npz"
@@ -35,7 +35,7 @@ _Z_UP = np.array([np.sqrt(0.5), np.sqrt(0.5), 0, 0])
 
 
 def write_amass(path: str | Path, motion: Motion) -> list[Path]:
-    """Write a motion as AMASS does, one file a person; they appear at once or not at all.
+    """Write a motion as AMASS `.npz`, one file a person; they appear at once or not at all.
 
     A file holds `poses` (frames, 156), rotation vectors in radians with the hands' zero; `trans` (frames, 3), metres;
     `betas` (16), zeros; `mocap_framerate`; `gender`, "neutral"; and `offsets` (22, 3), each joint from its parent in
@@ -51,7 +51,7 @@ def write_amass(path: str | Path, motion: Motion) -> list[Path]:
     Raises:
       UserError: another ending, another skeleton than HumanML3D's, or a motion that such a file cannot hold.
     """
-    paths = one_each(path, EXTENSION, motion.persons)
+    paths = paths_per_person(path, EXTENSION, motion.persons)
     check_exportable(path, motion)
     with ExitStack() as stack:
         parts = [stack.enter_context(whole_file(path, EXTENSION)) for path in paths]
@@ -77,12 +77,12 @@ def _arrays(fitted: Fitted, fps: float) -> dict[str, np.ndarray]:
 
 
 def is_amass(content: Mapping[str, np.ndarray]) -> bool:
-    """Whether an archive looks like AMASS."""
+    """Whether an archive has the keys of AMASS."""
     return "poses" in content and "trans" in content
 
 
 def read_amass(content: Mapping[str, np.ndarray], what: str, file_fps: float | None = None) -> Motion:
-    """The motion of a file that `write_amass` wrote.
+    """Read joints from an AMASS archive with bone offsets, as `write_amass` writes it.
 
     Args:
       content: the file's arrays.
@@ -97,23 +97,23 @@ def read_amass(content: Mapping[str, np.ndarray], what: str, file_fps: float | N
             f"{what} is a file of AMASS: it has rotations for a body model and no bones; pose SMPL-H by its 'poses', "
             "'betas' and 'trans', and save the model's first 22 joints, y up, as 'joints' (frames, 22, 3)."
         )
-    poses, trans = _checked(content["poses"], "poses", what), _checked(content["trans"], "trans", what)
-    offsets = _checked(content["offsets"], "offsets", what)
+    poses, trans = _finite_numbers(content["poses"], "poses", what), _finite_numbers(content["trans"], "trans", what)
+    offsets = _finite_numbers(content["offsets"], "offsets", what)
     if poses.ndim != 2 or poses.shape[1] < _BODY or trans.shape != (len(poses), 3) or offsets.shape != (22, 3):
         raise UserError(
             f"{what} has poses of shape {poses.shape}, trans {trans.shape} and offsets {offsets.shape}; expected "
             f"(frames, {_NUMBERS}), (frames, 3) and (22, 3)."
         )
     rates = [content[key] for key in ("mocap_framerate", "mocap_frame_rate") if key in content]
-    fps = _checked(rates[0], "mocap_framerate", what) if rates else np.array(file_fps or HUMANML3D.fps)
+    fps = _finite_numbers(rates[0], "mocap_framerate", what) if rates else np.array(file_fps or HUMANML3D.fps)
     if fps.size != 1:
         raise UserError(f"{what} has a mocap_framerate of shape {fps.shape}; expected one number.")
     local = rotations.from_axis_angle(poses[:, :_BODY].reshape(len(poses), 22, 3))
-    joints = posed(Fitted(offsets, local, trans + offsets[0]))
+    joints = forward_kinematics(Fitted(offsets, local, trans + offsets[0]))
     return Motion(rotations.rotate(rotations.inverse(_Z_UP), joints)[None], fps.item())
 
 
-def _checked(array: np.ndarray, name: str, what: str) -> Float[np.ndarray, "..."]:
+def _finite_numbers(array: np.ndarray, name: str, what: str) -> Float[np.ndarray, "..."]:
     if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
         raise UserError(f"{what} has '{name}' with values that are no finite numbers; write it anew.")
     return array.astype(np.float64)

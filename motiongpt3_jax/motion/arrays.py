@@ -1,4 +1,4 @@
-"""Arrays of `.npy` and `.npz` files from anywhere: what a header claims is looked at before any number is read.
+"""Safe loading of `.npy` and `.npz` files from anywhere: the header is checked before any number is read.
 
 A header may claim terabytes, and an archive of a few megabytes may unpack to more than a machine has. So an array is
 read only if its numbers are there and not too many, and of an archive only the arrays that are asked for.
@@ -25,8 +25,15 @@ from motiongpt3_jax.motion.lfs import FETCH_IT, IS_POINTER, POINTERS
 MOST_BYTES = 1 << 29
 """Most that the numbers of an array may take: joints of two hours at 120 frames a second, in double precision."""
 
-_NPY, _ZIP = b"\x93NUMPY", b"PK"
+_NPY = b"\x93NUMPY"
+"""First bytes of a `.npy` file."""
+
+_ZIP = b"PK"
+"""First bytes of a `.npz` file, a zip archive."""
+
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+"""Header parsers, by version of the format."""
+
 _LONGEST_HEADER = 20_000
 """Bytes; NumPy itself reads no header of more than half of it."""
 
@@ -37,6 +44,7 @@ _BAD_MEMBER = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError
 """What zipfile raises at damaged members, and as RuntimeError at encrypted ones and unknown compressions."""
 
 _CHUNK = 1 << 24
+"""Bytes read at a time."""
 
 _SAVE_PLAIN = "save plain numbers, e.g. numpy.save(path, joints.astype('float32'))"
 _OF_RESULTS = (
@@ -59,7 +67,7 @@ class UnreadableArrayError(UserError):
 
 
 class Header(NamedTuple):
-    """What an array says of itself.
+    """Header of a `.npy` array.
 
     Attributes:
       shape: sizes of its axes.
@@ -85,7 +93,7 @@ class Header(NamedTuple):
 
 
 def read_npy(path: str | PathLike[str]) -> np.ndarray:
-    """The array of a `.npy` file.
+    """Load a `.npy` file, never unpickling.
 
     Raises:
       UnreadableArrayError: it is another kind of file, damaged or too large, or holds Python objects.
@@ -97,7 +105,7 @@ def read_npy(path: str | PathLike[str]) -> np.ndarray:
 
 
 class Archive(Mapping[str, np.ndarray]):
-    """The arrays of an `.npz` file by name; each is read when it is asked for, the others never.
+    """Lazy `.npz` archive: a mapping whose arrays are read on access, the others never.
 
     Use it as a context: `with Archive(path) as arrays: arrays["joints"]`.
 
@@ -154,8 +162,8 @@ def _check_kind(file: BinaryIO, ending: str, magic: bytes) -> None:
     if head.startswith(POINTERS):
         raise UnreadableArrayError(IS_POINTER, FETCH_IT)
     if head.startswith((_NPY, _ZIP)):
-        found = "a .npy array" if ending == ".npz" else "a .npz archive"
-        raise UnreadableArrayError(f"is {found} under the name {ending}", "rename it")
+        kind = "a .npy array" if ending == ".npz" else "a .npz archive"
+        raise UnreadableArrayError(f"is {kind} under the name {ending}", "rename it")
     if not head:
         raise UnreadableArrayError(f"is not a readable {ending} file (it is empty)", "write it anew")
     raise UnreadableArrayError(f"is no {ending} file: it begins with {head[:8]!r}", "save it with numpy")
@@ -169,10 +177,10 @@ def _read(file: BinaryIO, length: int, name: str) -> np.ndarray:
             f"holds {name and f'in {name}'}pickled Python objects, which could run code and are never loaded",
             _SAVE_PLAIN + ("" if header.shape or name else _OF_RESULTS),
         )
-    there = length - header.start
+    available = length - header.start
     claims = f"its header claims {name}{header.dtype} numbers of shape {header.shape}, {header.size:,} bytes"
-    if not header.possible or header.size > there:
-        raise UnreadableArrayError(f"breaks off: {claims}, and {there:,} follow", "copy or write it anew")
+    if not header.possible or header.size > available:
+        raise UnreadableArrayError(f"breaks off: {claims}, and {available:,} follow", "copy or write it anew")
     if header.size > MOST_BYTES:
         raise UnreadableArrayError(f"is too large: {claims}, and {MOST_BYTES:,} are read at most", "cut it into pieces")
     file.seek(header.start)
@@ -198,10 +206,10 @@ def _header(file: BinaryIO, name: str) -> Header:
 
 def _numbers(file: BinaryIO, header: Header) -> np.ndarray:
     """The bytes that follow a header, in pieces: an archive would hold them twice."""
-    numbers, done = np.empty(header.size, np.uint8), 0
-    while done < header.size:
-        read = file.readinto(memoryview(numbers)[done : done + _CHUNK])
-        if not read:
-            raise UnreadableArrayError(f"breaks off {header.size - done:,} bytes before its end", "copy it anew")
-        done += read
+    numbers, position = np.empty(header.size, np.uint8), 0
+    while position < header.size:
+        count = file.readinto(memoryview(numbers)[position : position + _CHUNK])
+        if not count:
+            raise UnreadableArrayError(f"breaks off {header.size - position:,} bytes before its end", "copy it anew")
+        position += count
     return numbers

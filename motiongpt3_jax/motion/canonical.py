@@ -1,4 +1,4 @@
-"""Steps that bring a motion to the model's own skeleton, place and heading; each is a pure function of joints.
+"""Canonicalise motions: retarget to the model's skeleton, put on the floor, face forward; pure functions of joints.
 
 Joints have shape (..., frames, joints, 3) with y up; everything computes in the precision of its input.
 """
@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Float
 
 from motiongpt3_jax.motion import rotations
-from motiongpt3_jax.motion.kinematics import Joints, Offsets, bone_rotations, facing, pose
+from motiongpt3_jax.motion.kinematics import Joints, Offsets, bone_rotations, chain_forward_kinematics, facing
 from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
 
 
 def canonicalise(joints: Joints, skeleton: Skeleton = HUMANML3D, offsets: Offsets | None = None) -> Joints:
-    """The motion as the model sees it: by the target body, on the floor, from the origin, facing +z at first.
+    """Canonicalise a motion: retarget it to the target body, on the floor, from the origin, facing +z at first.
 
     Args:
       joints: the motion.
@@ -25,13 +25,13 @@ def canonicalise(joints: Joints, skeleton: Skeleton = HUMANML3D, offsets: Offset
 
 
 def uniform_skeleton(joints: Joints, offsets: Offsets, skeleton: Skeleton = HUMANML3D) -> Joints:
-    """The same motion by the target body: bones keep their directions, the root's path scales with the legs."""
+    """Retarget to another body: bones keep their directions, the root's path scales with the legs."""
     root = joints[..., 0, :] * leg_scale(joints, offsets, skeleton)
-    return pose(bone_rotations(joints, skeleton), root, np.asarray(offsets, joints.dtype), skeleton)
+    return chain_forward_kinematics(bone_rotations(joints, skeleton), root, np.asarray(offsets, joints.dtype), skeleton)
 
 
 def leg_scale(joints: Joints, offsets: Offsets, skeleton: Skeleton = HUMANML3D) -> Float[np.ndarray, "*batch 1 1"]:
-    """How many times longer the target body's leg is than this body's in the first frame."""
+    """Ratio of leg lengths: the target body's to this body's in the first frame."""
     legs = list(skeleton.legs)
     ours = np.abs(skeleton.offsets(joints[..., 0, :, :])[..., legs, :]).sum(axis=(-2, -1))
     theirs = np.abs(np.asarray(offsets, joints.dtype)[legs]).sum()

@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from motiongpt3_jax.motion import bvh, rotations
+from motiongpt3_jax.motion import rotations
 from motiongpt3_jax.motion.amass import EXTENSION, read_amass
-from motiongpt3_jax.motion.bvh_reader import posed_tree
-from motiongpt3_jax.motion.bvh_text import parse_bvh
+from motiongpt3_jax.motion.bvh_parse import parse_bvh
+from motiongpt3_jax.motion.bvh_read import tree_forward_kinematics
+from motiongpt3_jax.motion.bvh_write import UNIT
 from motiongpt3_jax.motion.fitting import bones_change
 from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.skeleton import Skeleton
 
 NOTED = 0.005
-"""Metres by which a joint is off before it is said."""
+"""Metres of position error of a joint from which an export gets a note."""
 
 Persons = Float[np.ndarray, "persons frames joints 3"]
 
@@ -29,23 +30,25 @@ def export_notes(paths: Sequence[str | Path], motion: Motion) -> tuple[str, ...]
     Of bodies whose bones change they also say how far joints would be off if only their turns were followed.
 
     Args:
-      paths: what was written of a motion; of other kinds nothing is said. Several files hold a person each.
+      paths: what was written of a motion; other kinds give no notes. Several files hold a person each.
       motion: the motion.
     """
     paths, notes = [Path(path) for path in paths], []
     kind = next((kind for kind in _READERS if paths and paths[0].name.lower().endswith(kind)), None)
     if kind is None:
         return ()
-    moved, turned = (np.concatenate(persons) for persons in zip(*(_READERS[kind](path, motion) for path in paths)))
-    for number, (ours, theirs, rigid) in enumerate(zip(motion.joints, moved, turned)):
+    files = [_READERS[kind](path, motion) for path in paths]
+    all_exact = np.concatenate([exact for exact, _ in files])
+    all_rigid = np.concatenate([rigid for _, rigid in files])
+    for number, (joints, exact, rigid) in enumerate(zip(motion.joints, all_exact, all_rigid)):
         name = paths[number] if len(paths) > 1 else paths[0]
         mark = f", person {number + 1}" if len(paths) < motion.persons else ""
-        if said := _distance(ours, theirs, motion.skeleton):
-            notes.append(f"{name}{mark}: joints are {said}, since rigid bones cannot follow this body")
-        elif bones_change(ours, motion.skeleton) and (said := _distance(ours, rigid, motion.skeleton)):
+        if distance := _distance(joints, exact, motion.skeleton):
+            notes.append(f"{name}{mark}: joints are {distance}, since rigid bones cannot follow this body")
+        elif bones_change(joints, motion.skeleton) and (distance := _distance(joints, rigid, motion.skeleton)):
             notes.append(
                 f"{name}{mark}: the body's bones change, so its joints move as well as turn; by their turns alone they "
-                f"would be {said}"
+                f"would be {distance}"
             )
     return tuple(notes)
 
@@ -53,7 +56,7 @@ def export_notes(paths: Sequence[str | Path], motion: Motion) -> tuple[str, ...]
 def _distance(
     ours: Float[np.ndarray, "frames joints 3"], theirs: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton
 ) -> str:
-    """Mean and largest distance in millimetres and where; empty where it is small."""
+    """Mean and largest joint position error in millimetres and where; empty where it is small."""
     away = np.linalg.norm(np.asarray(ours, np.float64) - theirs, axis=-1)
     if away.max() <= NOTED:
         return ""
@@ -65,16 +68,16 @@ def _distance(
 
 
 def _read_bvh(path: Path, motion: Motion) -> tuple[Persons, Persons]:
-    read = parse_bvh(path, f"motion '{path}'")
-    (tree,), (values,) = read.trees, read.values
+    bvh = parse_bvh(path, f"motion '{path}'")
+    (tree,), (values,) = bvh.trees, bvh.values
     order = [tree.names.index(name) for name in motion.skeleton.joints]
     inner = [
         tuple(channel.replace("position", "scale") for channel in channels) if parent >= 0 else channels
         for channels, parent in zip(tree.channels, tree.parents)  # scale channels are not followed
     ]
-    trees = (tree, replace(tree, channels=inner))
-    moved, turned = (posed_tree(one, values)[None][:, :, order] / bvh.UNIT for one in trees)
-    return moved, turned
+    exact = tree_forward_kinematics(tree, values)[:, order] / UNIT
+    rigid = tree_forward_kinematics(replace(tree, channels=inner), values)[:, order] / UNIT
+    return exact[None], rigid[None]
 
 
 def _read_amass(path: Path, motion: Motion) -> tuple[Persons, Persons]:
@@ -88,19 +91,19 @@ def _read_glb(path: Path, motion: Motion) -> tuple[Persons, Persons]:
     nodes, (animation,) = document["nodes"], document["animations"]
     names = {node["name"]: number for number, node in enumerate(nodes)}
     marks = [f"_{person + 1}" if motion.persons > 1 else "" for person in range(motion.persons)]
-    moving = {
+    animated = {
         (channel["target"]["node"], channel["target"]["path"]): array(animation["samplers"][channel["sampler"]])
         for channel in animation["channels"]
     }
 
-    def posed(mark: str, inner: bool) -> np.ndarray:
+    def forward_kinematics(mark: str, inner: bool) -> np.ndarray:
         joints = np.empty((motion.frames, len(motion.skeleton.joints), 3))
         turns = np.empty((*joints.shape[:-1], 4))
         for joint, parent in enumerate(motion.skeleton.parents):
             number = names[motion.skeleton.joints[joint] + mark]
             rest = np.array(nodes[number]["translation"])
-            place = moving.get((number, "translation"), rest) if inner or parent < 0 else rest
-            turn = np.roll(moving[number, "rotation"], 1, axis=-1)
+            place = animated.get((number, "translation"), rest) if inner or parent < 0 else rest
+            turn = np.roll(animated[number, "rotation"], 1, axis=-1)
             if parent < 0:
                 joints[:, joint], turns[:, joint] = place, turn
             else:
@@ -108,8 +111,9 @@ def _read_glb(path: Path, motion: Motion) -> tuple[Persons, Persons]:
                 turns[:, joint] = rotations.multiply(turns[:, parent], turn)
         return joints
 
-    moved, turned = (np.stack([posed(mark, inner) for mark in marks]) for inner in (True, False))
-    return moved, turned
+    exact = np.stack([forward_kinematics(mark, inner=True) for mark in marks])
+    rigid = np.stack([forward_kinematics(mark, inner=False) for mark in marks])
+    return exact, rigid
 
 
 def _open_glb(path: Path) -> tuple[dict, Callable[[dict], np.ndarray]]:

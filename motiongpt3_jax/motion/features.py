@@ -1,4 +1,4 @@
-"""Joints to features: the representation of HumanML3D (Guo et al. 2022), one row a frame.
+"""Joints to features: HumanML3D's 263-dimensional representation (Guo et al. 2022), one row a frame.
 
 With J joints a row holds
 
@@ -10,7 +10,7 @@ With J joints a row holds
     3 J        displacements of all joints to the next frame
     4          whether left ankle, left toe, right ankle and right toe touch the ground
 
-where x and z are the body's own: it faces +z in every frame. Lengths are in the unit of the skeleton's data set. Joints
+where x and z are the body's, which faces +z in every frame. Lengths are in the unit of the skeleton's data set. Joints
 have shape (..., frames, joints, 3), y up, in metres. All compute in the precision of their input, but
 `joints_to_features` and `canonical_to_features` compute in float64 and return float32.
 """
@@ -30,7 +30,7 @@ Features = Float[np.ndarray, "*batch frames features"]
 def joints_to_features(
     joints: Joints, skeleton: Skeleton = HUMANML3D, offsets: Offsets | None = None
 ) -> Float[np.ndarray, "*batch frames-1 features"]:
-    """The features of a motion, which is first canonicalised: target body, on the floor, facing +z.
+    """HumanML3D features of a motion, which is first canonicalised: target body, on the floor, facing +z.
 
     Args:
       joints: the motion; its last frame only gives velocities.
@@ -40,26 +40,26 @@ def joints_to_features(
     Raises:
       UserError: wrong shape, or fewer than two frames.
     """
-    joints = _checked(joints, skeleton)
+    joints = _check_joints(joints, skeleton)
     return canonical_to_features(canonicalise(joints, skeleton, offsets), skeleton)
 
 
 def canonical_to_features(
     joints: Joints, skeleton: Skeleton = HUMANML3D
 ) -> Float[np.ndarray, "*batch frames-1 features"]:
-    """The features of a motion that has the right proportions, place and heading already.
+    """HumanML3D features of a canonical motion, which has the right proportions, place and heading already.
 
     Raises:
       UserError: wrong shape, or fewer than two frames.
     """
-    joints = _checked(joints, skeleton)
+    joints = _check_joints(joints, skeleton)
     contacts = foot_contacts(joints, skeleton)
     bones = bone_rotations(joints, skeleton, smooth=True)
     heading = bones[..., 0, :]
     joints = joints / skeleton.unit
     row = (*joints.shape[:-3], joints.shape[-3] - 1, -1)
     parts = (
-        turning(heading),
+        yaw_rate(heading),
         root_velocity(joints, heading),
         joints[..., :-1, 0, 1:2],
         relative_joints(joints, heading)[..., :-1, 1:, :].reshape(row),
@@ -70,8 +70,8 @@ def canonical_to_features(
     return np.concatenate(parts, axis=-1, dtype=np.float32)
 
 
-def turning(heading: Headings) -> Float[np.ndarray, "*batch frames-1 1"]:
-    """Half the angle by which the heading turns to the next frame, always the shorter way round."""
+def yaw_rate(heading: Headings) -> Float[np.ndarray, "*batch frames-1 1"]:
+    """Yaw velocity: half the angle by which the heading turns to the next frame, always the shorter way round."""
     step = rotations.multiply(heading[..., 1:, :], rotations.inverse(heading[..., :-1, :]))
     # q and -q are one rotation: the one with w >= 0 has the half angle that recovery adds up. HumanML3D takes any
     # sign, so that a body that turns past its back jumps in what is recovered from its features.
@@ -80,30 +80,30 @@ def turning(heading: Headings) -> Float[np.ndarray, "*batch frames-1 1"]:
 
 
 def root_velocity(joints: Joints, heading: Headings) -> Float[np.ndarray, "*batch frames-1 2"]:
-    """Displacement of the root to the next frame along x and z, seen from the heading of the next frame."""
-    moved = joints[..., 1:, 0, :] - joints[..., :-1, 0, :]
-    return rotations.rotate(heading[..., 1:, :], moved)[..., ::2]
+    """Root velocity along x and z: displacement to the next frame, seen from the heading of the next frame."""
+    displacement = joints[..., 1:, 0, :] - joints[..., :-1, 0, :]
+    return rotations.rotate(heading[..., 1:, :], displacement)[..., ::2]
 
 
 def relative_joints(joints: Joints, heading: Headings) -> Joints:
-    """Places of the joints from the root's ground point, with the body facing +z in every frame."""
+    """Local joint positions: from the root's ground point, with the body facing +z in every frame."""
     ground = joints[..., :1, :] * np.array([1, 0, 1], joints.dtype)
     return rotations.rotate(heading[..., None, :], joints - ground)
 
 
 def joint_velocities(joints: Joints, heading: Headings) -> Float[np.ndarray, "*batch frames-1 joints 3"]:
-    """Displacements of the joints to the next frame, seen from the heading of their own frame."""
+    """Joint velocities: displacements to the next frame, seen from the heading of the frame before."""
     return rotations.rotate(heading[..., :-1, None, :], joints[..., 1:, :, :] - joints[..., :-1, :, :])
 
 
 def foot_contacts(joints: Joints, skeleton: Skeleton = HUMANML3D) -> Float[np.ndarray, "*batch frames-1 4"]:
-    """1 where left ankle, left toe, right ankle, right toe hardly move to the next frame, else 0."""
+    """Foot contact labels: 1 where left ankle, left toe, right ankle, right toe hardly move to the next frame."""
     feet = joints[..., [joint for foot in skeleton.feet for joint in foot], :]
-    moved = (feet[..., 1:, :, :] - feet[..., :-1, :, :]) / skeleton.unit
-    return (np.sum(np.square(moved), axis=-1) < skeleton.contact).astype(joints.dtype)
+    displacement = (feet[..., 1:, :, :] - feet[..., :-1, :, :]) / skeleton.unit
+    return (np.sum(np.square(displacement), axis=-1) < skeleton.contact).astype(joints.dtype)
 
 
-def _checked(joints: Joints, skeleton: Skeleton) -> Joints:
+def _check_joints(joints: Joints, skeleton: Skeleton) -> Joints:
     joints = np.asarray(joints, np.float64)
     count = len(skeleton.joints)
     if joints.ndim < 3 or joints.shape[-2:] != (count, 3) or joints.shape[-3] < 2:

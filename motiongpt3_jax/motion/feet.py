@@ -1,4 +1,4 @@
-"""Feet that slide over the floor, measured and put right.
+"""Foot skating: measured, and removed by foot locking and two-bone inverse kinematics.
 
 A foot touches the ground while its toe is low and slow. For that time the toe is held at one point, and the heel too
 while it is down; the ankle follows, and the knee bends as far as it must and the way it did. Bones keep their
@@ -18,13 +18,13 @@ Points = Float[np.ndarray, "frames 3"]
 Lengths = Float[np.ndarray, "frames 1"]
 
 _HEIGHTS = (0.04, 0.06)
-"""Metres above its rest below which a foot's joint comes to the ground, and stays."""
+"""Hysteresis thresholds: metres above its rest below which a foot's joint comes to the ground, and stays."""
 
 _SPEEDS = (0.4, 0.6)
-"""Metres a second along the floor below which it does."""
+"""Hysteresis thresholds: metres a second along the floor below which it does."""
 
 _SHARES = (0.4, 0.6)
-"""Shares of the body's speed below which it does as well: feet that stand are slower than it, feet that fly faster."""
+"""Hysteresis thresholds: shares of the body's speed below which it does too: standing feet are slower than it."""
 
 _FASTEST = 1.0
 """Metres a second above which no foot stands, however fast the body is."""
@@ -51,7 +51,7 @@ def skating(
     fps: float | None = None,
     original: Float[np.ndarray, "frames joints 3"] | None = None,
 ) -> float:
-    """How fast the feet slide along the floor while they are on it, in metres a second; 0 if they never are.
+    """Foot skating: how fast feet slide while they are on the floor, in metres a second; 0 if they never are.
 
     Steps in which the body goes farther than anybody can are no sliding, and do not count.
 
@@ -64,7 +64,7 @@ def skating(
     """
     fps = fps or skeleton.fps
     joints, original = np.asarray(joints, np.float64), np.asarray(joints if original is None else original, np.float64)
-    moved = []
+    steps = []
     possible = np.linalg.norm(np.diff(original[:, 0], axis=0), axis=-1) <= FASTEST_ROOT / fps
     for heel, toe in skeleton.feet:
         rest = _rest(original, heel, toe)
@@ -73,16 +73,16 @@ def skating(
         for _ in range(max(round(fps / 20), 1)):
             down = down & np.concatenate([down[:1], down[:-1]]) & np.concatenate([down[1:], down[-1:]])
         both = down[1:] & down[:-1] & possible
-        steps = np.diff(joints[:, [heel, toe]][..., ::2], axis=0)[both]
-        moved.append(np.linalg.norm(steps, axis=-1).ravel())
-    moved = np.concatenate(moved)
-    return float(moved.mean() * fps) if len(moved) else 0.0
+        displacement = np.diff(joints[:, [heel, toe]][..., ::2], axis=0)[both]
+        steps.append(np.linalg.norm(displacement, axis=-1).ravel())
+    steps = np.concatenate(steps)
+    return float(steps.mean() * fps) if len(steps) else 0.0
 
 
 def clean_feet(
     joints: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton = HUMANML3D, fps: float | None = None
 ) -> Float[np.ndarray, "frames joints 3"]:
-    """The motion without sliding feet; knees, ankles, heels and toes move, nothing else does.
+    """Foot skate cleanup: lock feet during contacts; knees, ankles, heels and toes move, nothing else does.
 
     Args:
       joints: the motion of one person, y up, in metres.
@@ -98,11 +98,12 @@ def clean_feet(
             for joint, rest in zip((heel, toe), _rest(cleaned, heel, toe))
         )
         ball, sole = cleaned[:, toe], cleaned[:, heel] - cleaned[:, toe]
-        turn = rotations.between(sole, _steady(sole, heel_down, fps))
+        turn = rotations.between(sole, _lock_direction(sole, heel_down, fps))
         rigid = rotations.rotate(turn[:, None], cleaned[:, foot] - ball[:, None])
-        placed = (ball + _shift(ball, toe_down, fps))[:, None] + rigid
-        moved = np.abs(placed - cleaned[:, foot]).max(axis=(-2, -1)) > 1e-9
-        cleaned[np.ix_(moved, [knee, *foot])] = _reached(cleaned[moved][:, [hip, knee, foot[0]]], placed[moved])
+        goal = (ball + _lock_shift(ball, toe_down, fps))[:, None] + rigid
+        changed = np.abs(goal - cleaned[:, foot]).max(axis=(-2, -1)) > 1e-9
+        leg = cleaned[changed][:, [hip, knee, foot[0]]]
+        cleaned[np.ix_(changed, [knee, *foot])] = _two_bone_ik(leg, goal[changed])
     return cleaned.astype(np.asarray(joints).dtype)
 
 
@@ -116,7 +117,10 @@ def _rest(joints: Float[np.ndarray, "frames joints 3"], heel: int, toe: int) -> 
 
 
 def _contacts(points: Points, body: Points, rest: float, fps: float) -> list[tuple[int, int]]:
-    """Stretches of frames (start, stop) in which a joint is low, and slow by itself or beside the body."""
+    """Contact detection by hysteresis thresholding: (start, stop) in which a joint is low and slow.
+
+    Slow is by itself or relative to the body.
+    """
     speed, pace = _speed(points, 0.05, fps), _speed(body, 0.25, fps)
     comes, stays = (
         (points[:, 1] < rest + height) & (speed < np.clip(share * pace, limit, _FASTEST))
@@ -134,22 +138,23 @@ def _speed(points: Points, reach: float, fps: float) -> Float[np.ndarray, "frame
 
 
 def _runs(mask: Bool[np.ndarray, "frames"]) -> list[tuple[int, int]]:
+    """Run-length encoding: (start, stop) of the stretches where a mask holds."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(int)))
     return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
-def _shift(toe: Points, contacts: list[tuple[int, int]], fps: float) -> Points:
-    """What to add to the toe so that it stays in one place during each contact, fading out before and after."""
+def _lock_shift(toe: Points, contacts: list[tuple[int, int]], fps: float) -> Points:
+    """Foot locking: what to add to the toe to keep it in place during each contact, with cosine ramps around it."""
     shift = np.zeros_like(toe)
-    held = []
+    locks = []
     for start, stop in contacts:
-        slid = toe[start:stop, ::2]
-        back = np.median(slid, axis=0) - slid
+        path = toe[start:stop, ::2]
+        back = np.median(path, axis=0) - path
         if np.linalg.norm(back, axis=-1).max() <= _FARTHEST:
             shift[start:stop, ::2] = back
-            held.append((start, stop))
+            locks.append((start, stop))
     blend = max(round(_BLEND * fps), 1)
-    ends = [(-blend, -blend), *held, (len(toe) + blend, len(toe) + blend)]
+    ends = [(-blend, -blend), *locks, (len(toe) + blend, len(toe) + blend)]
     for (_, left), (right, _) in pairwise(ends):
         frames = np.arange(max(left, 0), min(right, len(toe)))
         length = min(blend, right - left + 1)
@@ -160,9 +165,9 @@ def _shift(toe: Points, contacts: list[tuple[int, int]], fps: float) -> Points:
     return shift
 
 
-def _steady(sole: Points, contacts: list[tuple[int, int]], fps: float) -> Points:
-    """The way from toe to heel, in one direction over the floor while the heel is on the ground, too."""
-    steady = sole.copy()
+def _lock_direction(sole: Points, contacts: list[tuple[int, int]], fps: float) -> Points:
+    """Foot locking of the direction from toe to heel, which is constant over the floor while the heel is down, too."""
+    direction = sole.copy()
     ramp = max(round(_RAMP * fps), 1)
     for start, stop in contacts:
         flat = sole[start:stop, ::2]
@@ -171,37 +176,37 @@ def _steady(sole: Points, contacts: list[tuple[int, int]], fps: float) -> Points
             frames = np.arange(start, stop)
             weight = np.minimum(np.minimum(frames - start, stop - 1 - frames) / ramp, 1)[:, None]
             way = rotations.unit((1 - weight) * flat + weight * middle)
-            steady[start:stop, ::2] = way * np.linalg.norm(flat, axis=-1, keepdims=True)
-    return steady
+            direction[start:stop, ::2] = way * np.linalg.norm(flat, axis=-1, keepdims=True)
+    return direction
 
 
-def _reached(
+def _two_bone_ik(
     leg: Float[np.ndarray, "frames 3 3"], foot: Float[np.ndarray, "frames joints 3"]
 ) -> Float[np.ndarray, "frames joints+1 3"]:
-    """Knee and foot of a leg (hip, knee, ankle) that reaches for where its foot (ankle to toe) should be.
+    """Two-bone inverse kinematics: knee and foot of a leg (hip, knee, ankle) whose foot (ankle to toe) has a goal.
 
     What is too far is reached with the heel raised, and what is farther than that, not quite.
     """
     hip, knee, ankle = np.moveaxis(leg, 1, 0)
     upper, lower = _length(knee - hip), _length(ankle - knee)
-    foot = _within(foot, hip, upper + lower)
+    foot = _bring_within_reach(foot, hip, upper + lower)
     across = foot[:, 0] - hip
     span = _length(across)
     along = np.clip((upper**2 + span**2 - lower**2) / (2 * span), -upper, upper)
     aside = np.sqrt(upper**2 - along**2)
     axis = across / span
-    bend = _upright(knee - hip, rotations.unit(ankle - hip))
+    bend = _perpendicular(knee - hip, rotations.unit(ankle - hip))
     # A straight leg does not say where its knee goes; then it goes the way of the foot.
     straight = np.exp(-((_length(bend) / 0.01) ** 2))
     bend = rotations.rotate(rotations.between(ankle - hip, across), bend) + 0.01 * straight * rotations.unit(
-        _upright(foot[:, -1] - foot[:, 0], axis)
+        _perpendicular(foot[:, -1] - foot[:, 0], axis)
     )
-    new_knee = hip + along * axis + aside * rotations.unit(_upright(bend, axis))
+    new_knee = hip + along * axis + aside * rotations.unit(_perpendicular(bend, axis))
     return np.concatenate([new_knee[:, None], foot], axis=1)
 
 
-def _within(foot: Float[np.ndarray, "frames joints 3"], hip: Points, reach: Lengths) -> np.ndarray:
-    """The foot with its ankle in reach of the hip: turned about its toe, and moved if that is not enough."""
+def _bring_within_reach(foot: Float[np.ndarray, "frames joints 3"], hip: Points, reach: Lengths) -> np.ndarray:
+    """Clamp a foot to the leg's reach: turned about its toe, and moved if that is not enough."""
     toe, ankle = foot[:, -1], foot[:, 0]
     size, way = _length(ankle - toe), hip - toe
     far = _length(way)
@@ -211,7 +216,7 @@ def _within(foot: Float[np.ndarray, "frames joints 3"], hip: Points, reach: Leng
     height = (far**2 + size**2 - reach**2) / (2 * far)
     radius = np.sqrt(np.maximum(size**2 - height**2, 0))
     axis = rotations.unit(way)
-    nearest = toe + height * axis + radius * rotations.unit(_upright(ankle - foot[:, -1], axis))
+    nearest = toe + height * axis + radius * rotations.unit(_perpendicular(ankle - foot[:, -1], axis))
     wanted = np.where(_length(toe + ankle - foot[:, -1] - hip) > reach, nearest - toe, ankle - foot[:, -1])
     turn = rotations.between(ankle - foot[:, -1], wanted)
     return toe[:, None] + rotations.rotate(turn[:, None], foot - foot[:, -1:])
@@ -221,6 +226,6 @@ def _length(vectors: Points) -> Lengths:
     return np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def _upright(vectors: Points, axis: Points) -> Points:
-    """What of the vectors is at right angles to the axis."""
+def _perpendicular(vectors: Points, axis: Points) -> Points:
+    """Reject vectors from a unit axis: their component at right angles to it."""
     return vectors - np.sum(vectors * axis, axis=-1, keepdims=True) * axis

@@ -1,4 +1,4 @@
-"""Motions in files.
+"""Load and save motions: `.npy`, `.npz`, and `.bvh` of any tool.
 
 `.npy` holds what the data sets of the field hold, told apart by its shape, in the data set's own unit and at its fps:
 
@@ -8,7 +8,7 @@
 
 Joints with the frames last, (22, 3, frames) or (1, 22, 3, frames), as MDM writes them, are read as well. Frames before
 and after a motion in which all joints lie at one point are padding, and left out. Whether features are raw or
-normalised is found out; normalised ones need the mean and std of their data set.
+normalised is detected; normalised ones need the mean and std of their data set.
 
 `.npz` holds `joints` (persons, frames, joints, 3) or (frames, joints, 3) in metres, `fps`, and the name of the
 `skeleton`; it loses nothing. Ours also hold what follows from these, for other tools, see `fitting`:
@@ -18,7 +18,7 @@ normalised is found out; normalised ones need the mean and std of their data set
     root      (persons, frames, 3)          places of the root, metres
     contacts  (persons, frames, 4)          1 where left ankle, left toe, right ankle, right toe rest on the ground
 
-Archives of AMASS are read where they are ours, see `amass`. `.bvh` is read from any tool, see `bvh_reader`.
+Archives of AMASS are read where they are ours, see `amass`. `.bvh` is read from any tool, see `bvh_read`.
 """
 
 import os
@@ -34,27 +34,29 @@ import numpy as np
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.amass import is_amass, read_amass
 from motiongpt3_jax.motion.arrays import Archive, UnreadableArrayError, read_npy
-from motiongpt3_jax.motion.bvh_reader import read_bvh
+from motiongpt3_jax.motion.bvh_read import read_bvh
 from motiongpt3_jax.motion.features import foot_contacts
 from motiongpt3_jax.motion.fitting import fit
 from motiongpt3_jax.motion.foreign import foreign_remedy
 from motiongpt3_jax.motion.interpret import (
     NormalisedFeaturesError,
     Statistics,
-    checked_numbers,
+    as_float32,
     interpret_array,
     shape_hint,
     standard_axes,
-    with_bodies,
+    trim_padding,
 )
 from motiongpt3_jax.motion.joint_mapping import load_mapping
 from motiongpt3_jax.motion.motion import Motion, positive
-from motiongpt3_jax.motion.oddities import corrected
-from motiongpt3_jax.motion.resample import resampled
+from motiongpt3_jax.motion.oddities import apply_mapping
+from motiongpt3_jax.motion.resample import resample_motion
 from motiongpt3_jax.motion.saving import check_exportable, whole_file
 from motiongpt3_jax.motion.skeleton import HUMANML3D, SKELETONS, Skeleton
 
 READABLE = (".npy", ".npz", ".bvh")
+"""Endings of files that are read."""
+
 RATES = (0.1, 10_000.0)
 """Fewest and most frames a second that a file may have."""
 
@@ -69,7 +71,7 @@ def load_motion(
     mapping: Names | None = None,
     statistics: Statistics | None = None,
 ) -> Motion:
-    """The motion of `read_motion` alone."""
+    """Load a motion file, without the notes of `read_motion`."""
     return read_motion(path, fps, file_fps, mapping, statistics)[0]
 
 
@@ -90,7 +92,7 @@ def read_motion(
       statistics: mean and std with which features that are normalised are made raw.
 
     Returns:
-      The motion, and sentences on what was found out or guessed about the file.
+      The motion, and sentences on what was detected or guessed about the file.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -99,13 +101,13 @@ def read_motion(
     path, what = Path(path), f"motion '{path}'"
     suffix = path.suffix.lower()
     if path.is_dir() or (suffix in READABLE and not path.is_file()):
-        found = "is a folder" if path.is_dir() else "does not exist"
-        raise FileNotFoundError(f"{what} {found}; give the path of a {' or '.join(READABLE)} file.")
+        problem = "is a folder" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(f"{what} {problem}; give the path of a {' or '.join(READABLE)} file.")
     if suffix not in READABLE:
         raise UserError(
             f"{what} ends in '{path.suffix}'; expected one of {', '.join(READABLE)}{foreign_remedy(suffix)}"
         )
-    with _about(what):
+    with _errors_name(what):
         if suffix == ".bvh":
             motion, notes = read_bvh(path, mapping)
         elif suffix == ".npz":
@@ -113,13 +115,13 @@ def read_motion(
         else:
             motion, notes = _from_npy(path, what, file_fps, statistics)
         if suffix != ".bvh":
-            motion, said = corrected(motion, load_mapping(mapping))
-            notes = (*notes, *said)
-        return (motion if fps is None else resampled(motion, fps)), notes
+            motion, mapping_notes = apply_mapping(motion, load_mapping(mapping))
+            notes = (*notes, *mapping_notes)
+        return (motion if fps is None else resample_motion(motion, fps)), notes
 
 
 def save_motion(path: str | os.PathLike[str], motion: Motion) -> None:
-    """Write a motion as `.npz`, which keeps everything, or as `.npy`, which has no place for another fps.
+    """Save a motion as `.npz`, which keeps everything, or as `.npy`, which has no place for another fps.
 
     The file appears at once or not at all. Folders on the way are made. For files of other tools see `write_bvh`,
     `write_glb` and `write_amass`.
@@ -137,13 +139,15 @@ def save_motion(path: str | os.PathLike[str], motion: Motion) -> None:
             joints = motion.joints[0] if motion.persons == 1 else motion.joints
             np.save(file, joints / np.float32(skeleton.unit), allow_pickle=False)
         else:
-            np.savez_compressed(file, joints=motion.joints, fps=motion.fps, skeleton=skeleton.name, **_bodies(motion))
+            np.savez_compressed(
+                file, joints=motion.joints, fps=motion.fps, skeleton=skeleton.name, **_derived_arrays(motion)
+            )
         file.flush()
         os.fsync(file.fileno())
 
 
-def _bodies(motion: Motion) -> dict[str, np.ndarray]:
-    """What follows from the joints; a motion of one frame has no contacts."""
+def _derived_arrays(motion: Motion) -> dict[str, np.ndarray]:
+    """Rotations, offsets, root and contacts, fitted to the joints; a motion of one frame has no contacts."""
     bodies = [fit(joints, motion.skeleton) for joints in motion.joints]
     contacts = np.zeros((motion.persons, motion.frames, 4), np.float32)
     if motion.frames > 1:
@@ -156,8 +160,8 @@ def _bodies(motion: Motion) -> dict[str, np.ndarray]:
 
 
 @contextmanager
-def _about(what: str) -> Iterator[None]:
-    """Lets every sentence on what a file holds begin with the file."""
+def _errors_name(what: str) -> Iterator[None]:
+    """Prefix errors on what a file holds with the file."""
     try:
         yield
     except NormalisedFeaturesError as error:
@@ -173,10 +177,10 @@ def _about(what: str) -> Iterator[None]:
 def _from_npy(
     path: Path, what: str, file_fps: float | None, statistics: Statistics | None
 ) -> tuple[Motion, tuple[str, ...]]:
-    found = interpret_array(read_npy(path), statistics)
+    content = interpret_array(read_npy(path), statistics)
     _check_rate(file_fps, what)
-    fps = found.skeleton.fps if file_fps is None else file_fps
-    return Motion(found.joints, fps, found.skeleton), (*found.notes, *_padding(found.left_out))
+    fps = content.skeleton.fps if file_fps is None else file_fps
+    return Motion(content.joints, fps, content.skeleton), (*content.notes, *_padding_notes(content.left_out))
 
 
 def _from_npz(path: Path, what: str, file_fps: float | None) -> tuple[Motion, tuple[str, ...]]:
@@ -186,18 +190,21 @@ def _from_npz(path: Path, what: str, file_fps: float | None) -> tuple[Motion, tu
         elif is_amass(content):
             motion, note = read_amass(content, what, file_fps), ""
         else:
-            found = ", ".join(f"'{name}'" for name in islice(content, 5)) or "nothing"
+            names = ", ".join(f"'{name}'" for name in islice(content, 5)) or "nothing"
             raise UserError(
-                f"{what} has no array 'joints', only {found}{' ...' * (len(content) > 5)}; expected 'joints' (persons, "
+                f"{what} has no array 'joints', only {names}{' ...' * (len(content) > 5)}; expected 'joints' (persons, "
                 "frames, 22, 3) in metres, 'fps', and 'skeleton', the skeleton's name."
             )
     _check_rate(motion.fps, what)
-    joints, left_out = with_bodies(motion.joints)
-    return replace(motion, joints=joints), (*filter(None, [note]), *_padding(left_out))
+    joints, left_out = trim_padding(motion.joints)
+    notes = (note,) if note else ()
+    return replace(motion, joints=joints), (*notes, *_padding_notes(left_out))
 
 
-def _padding(left_out: str) -> tuple[str, ...]:
-    return (f"there is no body in {left_out}, which are left out as padding",) * bool(left_out)
+def _padding_notes(left_out: str) -> tuple[str, ...]:
+    if not left_out:
+        return ()
+    return (f"there is no body in {left_out}, which are left out as padding",)
 
 
 def _from_joints(content: Archive, what: str, file_fps: float | None) -> tuple[Motion, str]:
@@ -209,7 +216,7 @@ def _from_joints(content: Archive, what: str, file_fps: float | None) -> tuple[M
         file_fps = _one_number(content["fps"], "fps")
     _check_rate(file_fps, what)
     joints, note = standard_axes(content["joints"])
-    joints = checked_numbers(joints)
+    joints = as_float32(joints)
     if joints.ndim not in (3, 4) or joints.shape[-2:] != (len(skeleton.joints), 3):
         raise UserError(
             f"{what} has joints of shape {joints.shape}; expected (persons, frames, {len(skeleton.joints)}, 3) or "

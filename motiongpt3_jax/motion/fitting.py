@@ -1,4 +1,4 @@
-"""Rotations of the joints fitted to their places, and the places that rotated joints give.
+"""Inverse kinematics: joint rotations fitted to joint positions; and forward kinematics back to positions.
 
 A joint turns everything beyond it, relative to its parent in the skeleton's tree. Zero rotations are the T-pose of
 `motiongpt3_jax.motion.rest` with the body's own bones. Everything computes in float64.
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from motiongpt3_jax.motion import rotations
-from motiongpt3_jax.motion.kinematics import smoothed
+from motiongpt3_jax.motion.kinematics import gaussian_smooth
 from motiongpt3_jax.motion.rest import Hint, rest_of
 from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
 
@@ -21,10 +21,10 @@ CHANGE = 0.01
 """Metres by which bones of recorded people seem to change; those of generated ones may change by more."""
 
 ROUNDS = 5
-"""How often the shape of the bones at a branching joint is averaged; it settles after two or three."""
+"""Iterations of generalised Procrustes analysis at a branching joint; it converges after two or three."""
 
 SMOOTHING = 4.0
-"""Standard deviation, in frames, of the Gaussian that smooths what hints say."""
+"""Standard deviation, in frames, of the Gaussian that smooths the hints."""
 
 STRAIGHT = 0.2
 """Sine of the bend, 12 degrees, below which a limb counts as straight and gives no hint."""
@@ -35,7 +35,7 @@ UNTURNED = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A body and how its joints turn.
+    """A skeleton's bone offsets, joint rotations and root translation.
 
     Attributes:
       offsets: each joint from its parent in the rest pose, metres; zero for the root.
@@ -49,7 +49,7 @@ class Fitted:
 
 
 def fit(joints: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton = HUMANML3D, movable: bool = False) -> Fitted:
-    """The body and the rotations whose joints come closest to these, bone by bone from the root outwards.
+    """Inverse kinematics: bone offsets and joint rotations that come closest to positions, from the root outwards.
 
     Bones get their median lengths. Where several bones leave a joint they turn as one rigid shape, the mean of theirs.
     A single bone does not show how it is turned about itself: knees, elbows, feet and shoulders give the hints in
@@ -58,7 +58,7 @@ def fit(joints: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton = HUMAN
     Args:
       joints: one person, y up, in metres.
       skeleton: which joints these are.
-      movable: joints will also be moved, see `local_places`, so every bone points at where its joint really is.
+      movable: joints will also be moved, see `local_translations`, so every bone points at where its joint really is.
 
     Raises:
       UserError: the skeleton has no rest pose.
@@ -66,30 +66,30 @@ def fit(joints: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton = HUMAN
     joints, rest = np.asarray(joints, np.float64), rest_of(skeleton)
     bones = joints - joints[:, np.maximum(skeleton.parents, 0)]
     offsets = rest.directions() * np.median(np.linalg.norm(bones, axis=-1), axis=0)[:, None]
-    still = np.broadcast_to(np.array([1.0, 0, 0, 0]), (len(joints), 4))
-    local = np.tile(still[:, None], (1, len(offsets), 1))
+    identity = np.broadcast_to(np.array([1.0, 0, 0, 0]), (len(joints), 4))
+    local = np.tile(identity[:, None], (1, len(offsets), 1))
     world, places = local.copy(), joints.copy()
     for joint, parent in enumerate(skeleton.parents):
-        before = world[:, parent] if parent >= 0 else still
+        before = world[:, parent] if parent >= 0 else identity
         children = children_of(joint, skeleton)
         # Aiming from where the fitted joint is, not from where it should be, keeps errors from adding up outwards.
         aims = rotations.rotate(rotations.inverse(before)[:, None], joints[:, children] - places[:, joint, None])
         if len(children) > 1:
-            offsets[children] = shape(offsets[children], bones[:, children])
-            local[:, joint] = aligned(offsets[children], aims)
+            offsets[children] = rigid_shape(offsets[children], bones[:, children])
+            local[:, joint] = align_bones(offsets[children], aims)
         elif children:
             swing = rotations.between(offsets[children[0]], aims[:, 0])
             hints = [hint for hint in rest.hints if hint.joint == joint]
-            turn = twist(joints, rotations.multiply(before, swing), offsets[children[0]], hints)
-            local[:, joint] = rotations.multiply(swing, turn)
+            twist = estimate_twist(joints, rotations.multiply(before, swing), offsets[children[0]], hints)
+            local[:, joint] = rotations.multiply(swing, twist)
         world[:, joint] = rotations.unit(rotations.multiply(before, local[:, joint]))
         if not movable:
             places[:, children] = places[:, joint, None] + rotations.rotate(world[:, joint, None], offsets[children])
-    return Fitted(offsets, steady(local), joints[:, 0].copy())
+    return Fitted(offsets, continuous_signs(local), joints[:, 0].copy())
 
 
-def posed(fitted: Fitted, skeleton: Skeleton = HUMANML3D) -> Float[np.ndarray, "frames joints 3"]:
-    """Forward kinematics: the joints of a body that turns in this way, metres."""
+def forward_kinematics(fitted: Fitted, skeleton: Skeleton = HUMANML3D) -> Float[np.ndarray, "frames joints 3"]:
+    """Forward kinematics: joint positions from offsets, rotations and root, metres."""
     joints = np.empty((*fitted.rotations.shape[:-1], 3))
     world = np.empty(fitted.rotations.shape)
     for joint, parent in enumerate(skeleton.parents):
@@ -101,10 +101,10 @@ def posed(fitted: Fitted, skeleton: Skeleton = HUMANML3D) -> Float[np.ndarray, "
     return joints
 
 
-def local_places(
+def local_translations(
     fitted: Fitted, joints: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton = HUMANML3D
 ) -> Float[np.ndarray, "frames joints 3"]:
-    """Each joint from its parent in the parent's turned axes, so that these rotations give exactly these joints.
+    """Local joint translations, in the parents' turned axes, so that these rotations give exactly these joints.
 
     Where bones keep their lengths these are the body's offsets. The root's are its places.
 
@@ -124,7 +124,7 @@ def local_places(
 
 
 def bones_change(joints: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton = HUMANML3D) -> bool:
-    """Whether some bone's length is ever further than `CHANGE` from its median: the body is not one of rigid bones."""
+    """Whether bones are not rigid: some length is ever further than `CHANGE` from its median."""
     joints = np.asarray(joints, np.float64)
     lengths = np.linalg.norm(joints - joints[:, np.maximum(skeleton.parents, 0)], axis=-1)
     return bool(np.abs(lengths - np.median(lengths, axis=0)).max() > CHANGE)
@@ -135,43 +135,43 @@ def children_of(joint: int, skeleton: Skeleton) -> list[int]:
     return [child for child, parent in enumerate(skeleton.parents) if parent == joint]
 
 
-def aligned(rest: Float[np.ndarray, "bones 3"], bones: Bones) -> Turns:
-    """The rotations that bring bones at rest closest to these in squared distance, so that long ones count more."""
+def align_bones(rest: Float[np.ndarray, "bones 3"], bones: Bones) -> Turns:
+    """Kabsch algorithm (by SVD): the rotations that bring bones at rest closest to these in squared distance."""
     # What the bones leave free (they may lie on one line, or have no length) is decided by turning as little as can be.
-    both = np.einsum("fbi,bj->fij", bones, rest) + 1e-9 * np.eye(3)
-    left, _, right = np.linalg.svd(both)
+    covariance = np.einsum("fbi,bj->fij", bones, rest) + 1e-9 * np.eye(3)
+    left, _, right = np.linalg.svd(covariance)
     left[..., -1] *= np.sign(np.linalg.det(left @ right))[:, None]
     return rotations.from_matrix(left @ right)
 
 
-def shape(rest: Float[np.ndarray, "bones 3"], bones: Bones) -> Float[np.ndarray, "bones 3"]:
-    """The rigid shape that bones keep while they turn, turned to lie as closely as it can to the bones at rest."""
-    lengths, found = np.linalg.norm(rest, axis=-1, keepdims=True), rest
+def rigid_shape(rest: Float[np.ndarray, "bones 3"], bones: Bones) -> Float[np.ndarray, "bones 3"]:
+    """Generalised Procrustes analysis: the mean rigid shape of turning bones, aligned with the bones at rest."""
+    lengths, mean = np.linalg.norm(rest, axis=-1, keepdims=True), rest
     for _ in range(ROUNDS):
-        back = rotations.inverse(aligned(found, bones))
-        found = rotations.unit(rotations.rotate(back[:, None], bones).mean(axis=0)) * lengths
-    return rotations.rotate(aligned(found, rest[None]), found)
+        back = rotations.inverse(align_bones(mean, bones))
+        mean = rotations.unit(rotations.rotate(back[:, None], bones).mean(axis=0)) * lengths
+    return rotations.rotate(align_bones(mean, rest[None]), mean)
 
 
-def twist(
+def estimate_twist(
     joints: Float[np.ndarray, "frames joints 3"], swing: Turns, bone: Float[np.ndarray, "3"], hints: list[Hint]
 ) -> Turns:
-    """Rotations about a bone at rest that bring it from `swing` to where the hints, if any, say that it is turned."""
-    axis, seen, share = rotations.unit(bone), np.zeros((len(joints), 2)), 1.0
+    """The twist of a swing-twist decomposition: rotations about a bone at rest, before `swing`, that the hints show."""
+    axis, evidence, share = rotations.unit(bone), np.zeros((len(joints), 2)), 1.0
     for hint in hints:
         # The line's part at right angles to the bone, in axes of which the first is where it points unturned.
         first = rotations.unit(hint.towards - np.dot(hint.towards, axis) * axis)
         line = rotations.rotate(rotations.inverse(swing), rotations.unit(joints[:, hint.end] - joints[:, hint.start]))
         side = line @ np.stack([first, rotations.cross(axis, first)], axis=-1)
-        seen += hint.weight * side * np.maximum(np.linalg.norm(side, axis=-1, keepdims=True) - STRAIGHT, 0)
+        evidence += hint.weight * side * np.maximum(np.linalg.norm(side, axis=-1, keepdims=True) - STRAIGHT, 0)
         share = hint.share
-    seen = smoothed(seen, SMOOTHING)
-    half = share * np.arctan2(seen[:, 1], seen[:, 0] + UNTURNED)[:, None] / 2
+    evidence = gaussian_smooth(evidence, SMOOTHING)
+    half = share * np.arctan2(evidence[:, 1], evidence[:, 0] + UNTURNED)[:, None] / 2
     return rotations.unit(np.concatenate([np.cos(half), np.sin(half) * axis], axis=-1))
 
 
-def steady(turns: Float[np.ndarray, "frames joints 4"]) -> Float[np.ndarray, "frames joints 4"]:
-    """The same rotations with w >= 0 in the first frame and no change of sign from frame to frame."""
+def continuous_signs(turns: Float[np.ndarray, "frames joints 4"]) -> Float[np.ndarray, "frames joints 4"]:
+    """Quaternion continuity: w >= 0 in the first frame, and no flip of sign from frame to frame."""
     ahead = np.sum(turns[1:] * turns[:-1], axis=-1, keepdims=True) >= 0
     first = np.where(turns[:1, :, :1] < 0, -1.0, 1.0)
     return turns * np.cumprod(np.concatenate([first, np.where(ahead, 1.0, -1.0)]), axis=0)

@@ -1,7 +1,10 @@
-"""Files of other tools: told by their endings or first bytes, with the way to a file that is read."""
+"""Detect files of other tools by extension or magic bytes, with the way to a file that can be read."""
 
 _AS_BVH = "export it as BVH, e.g. from Blender, and give the .bvh"
+"""What to do with files of animation tools."""
+
 _AS_ARRAY = "save its joints (frames, 22, 3), y up, in metres, with numpy.save"
+"""What to do with files of numbers."""
 
 REMEDIES = {
     **dict.fromkeys((".fbx", ".c3d", ".dae", ".glb", ".gltf", ".blend", ".usd", ".vrm", ".vrma", ".vmd"), _AS_BVH),
@@ -36,6 +39,6 @@ def foreign_remedy(suffix: str) -> str:
 
 
 def foreign_content(content: bytes) -> str | None:
-    """What kind of file begins like this, where it is none of motion."""
+    """Detect a file type by magic bytes, where it is none of motion."""
     head = content[:64].lstrip().lower()
     return next((kind for start, kind in _CONTENTS if head.startswith(start.lower())), None)

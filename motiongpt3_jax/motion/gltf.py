@@ -1,4 +1,4 @@
-"""Motions as glTF 2.0 in one binary file (.glb), for browsers, Blender and game engines.
+"""Write glTF 2.0 as one binary file (.glb), for browsers, Blender and game engines.
 
 A body is a skin of sticks over a tree of joints in T-pose, facing +z, y up, in metres; one animation moves all bodies.
 Joints keep our names. They turn, and where turns alone would miss a joint, because bones change or the bones that leave
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from motiongpt3_jax.motion.fitting import Fitted, children_of, fit, local_places, posed
+from motiongpt3_jax.motion.fitting import Fitted, children_of, fit, forward_kinematics, local_translations
 from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.saving import check_exportable, whole_file
 from motiongpt3_jax.motion.skeleton import Skeleton
@@ -25,14 +25,23 @@ _COLOURS = (
     ((0.871, 0.371, 0.054), (0.107, 0.434, 0.730), (0.231, 0.089, 0.352)),
     ((0.503, 0.089, 0.045), (0.021, 0.065, 0.305), (0.021, 0.216, 0.122)),
 )
+
 STILL = 0.0005
 """Metres by which a joint may be off without being moved."""
 
 _SIDES = ("left", "right", "middle")
 
-_FLOAT, _BYTE = 5126, 5121
+_FLOAT = 5126
+"""glTF component type FLOAT."""
+
+_BYTE = 5121
+"""glTF component type UNSIGNED_BYTE."""
+
 _VERTICES = 34962
+"""glTF buffer view target ARRAY_BUFFER."""
+
 _KINDS = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
+"""glTF accessor types, by the width of a row."""
 
 
 def write_glb(path: str | Path, motion: Motion) -> None:
@@ -51,7 +60,7 @@ def write_glb(path: str | Path, motion: Motion) -> None:
         for person, joints in enumerate(motion.joints):
             mark = f"_{person + 1}" if motion.persons > 1 else ""
             scene.add_body(joints, motion.skeleton, mark, _COLOURS[person % len(_COLOURS)])
-        part.write_bytes(scene.packed())
+        part.write_bytes(scene.to_bytes())
 
 
 class _Scene:
@@ -64,9 +73,13 @@ class _Scene:
             "asset": {"version": "2.0", "generator": "motiongpt3_jax"},
             "scene": 0,
             "scenes": [{"nodes": []}],
-            **{key: [] for key in ("nodes", "meshes", "materials", "skins")},
+            "nodes": [],
+            "meshes": [],
+            "materials": [],
+            "skins": [],
             "animations": [self._animation],
-            **{key: [] for key in ("accessors", "bufferViews")},
+            "accessors": [],
+            "bufferViews": [],
         }
         self._times = self._array(np.arange(frames)[:, None] / fps)
 
@@ -86,10 +99,10 @@ class _Scene:
           colours: of the left, the right and the middle.
         """
         fitted = fit(joints, skeleton, movable=True)
-        local = local_places(fitted, joints, skeleton)
+        local = local_translations(fitted, joints, skeleton)
         moves = np.linalg.norm(local - fitted.offsets, axis=-1).max(axis=0) > STILL
         still = np.tile([1.0, 0, 0, 0], (1, len(fitted.offsets), 1))
-        places = posed(Fitted(fitted.offsets, still, np.zeros((1, 3))), skeleton)[0]
+        places = forward_kinematics(Fitted(fitted.offsets, still, np.zeros((1, 3))), skeleton)[0]
         # In the rest pose it stands on the floor below where it begins.
         places += fitted.root[0] * [1, 0, 1] - [0, places[:, 1].min(), 0]
         nodes = self._document["nodes"]
@@ -114,7 +127,7 @@ class _Scene:
         nodes.append({"name": f"sticks{mark}", "mesh": bodies - 1, "skin": bodies - 1})
         self._document["scenes"][0]["nodes"] += [len(nodes) - 2, len(nodes) - 1]
 
-    def packed(self) -> bytes:
+    def to_bytes(self) -> bytes:
         """The whole file: a header, the document and the bytes."""
         self._document["buffers"] = [{"byteLength": len(self._bytes)}]
         text = json.dumps(self._document, separators=(",", ":")).encode()
@@ -126,7 +139,8 @@ class _Scene:
     def _sticks(
         self, places: np.ndarray, skeleton: Skeleton, mark: str, colours: tuple[tuple[float, ...], ...]
     ) -> list[dict[str, Any]]:
-        left, right = ({pair[side] for pair in skeleton.sides} for side in (0, 1))
+        left = {left for left, _ in skeleton.sides}
+        right = {right for _, right in skeleton.sides}
         middle = set(range(len(places))) - left - right
         primitives = []
         for side, colour, part in zip(_SIDES, colours, sticks(places, skeleton, (left, right, middle))):

@@ -1,4 +1,4 @@
-"""What an array of a data set means: told by its shape, and judged by its numbers.
+"""Detect what an array of a data set holds, joints or features of which skeleton, and validate its numbers.
 
 Files and whole folders are read by the same judgement, so a folder is never trusted where one of its files is refused.
 """
@@ -41,7 +41,7 @@ class NormalisedFeaturesError(UnreadableArrayError):
 
 
 @dataclass(frozen=True, eq=False)
-class Interpreted:
+class ArrayContent:
     """The motion in an array.
 
     Attributes:
@@ -49,7 +49,7 @@ class Interpreted:
       joints: in metres.
       features: raw; None where the array held joints.
       left_out: which frames showed no body, e.g. "frames 45 to 89 of 90"; empty when all do.
-      notes: what was found out or guessed, a sentence each.
+      notes: what was detected or guessed, a sentence each.
     """
 
     skeleton: Skeleton
@@ -59,8 +59,8 @@ class Interpreted:
     notes: tuple[str, ...] = ()
 
 
-def interpret_array(array: np.ndarray, statistics: Statistics | None = None) -> Interpreted:
-    """The motion in an array of joints or of features, of whatever skeleton its shape tells.
+def interpret_array(array: np.ndarray, statistics: Statistics | None = None) -> ArrayContent:
+    """Convert an array of joints or features to joints, of whatever skeleton its shape tells.
 
     Args:
       array: as a `.npy` file holds it.
@@ -70,7 +70,7 @@ def interpret_array(array: np.ndarray, statistics: Statistics | None = None) -> 
       UnreadableArrayError: it is no motion, or one that nobody can have made.
     """
     if array.ndim == 2 and array.shape[1] in _BY_FEATURES:
-        return _from_features(checked_numbers(array), _BY_FEATURES[array.shape[1]], statistics)
+        return _from_features(as_float32(array), _BY_FEATURES[array.shape[1]], statistics)
     array, note = standard_axes(array)
     if array.ndim not in (3, 4) or array.shape[-1] != 3 or array.shape[-2] not in _BY_JOINTS:
         raise UnreadableArrayError(f"has shape {array.shape}", f"{EXPECTED}.{shape_hint(array.shape)}")
@@ -78,13 +78,13 @@ def interpret_array(array: np.ndarray, statistics: Statistics | None = None) -> 
         read = f"its shape {array.shape} is read as (persons, frames, joints, 3)"
         note = f"{read}: if the frames come before the persons, save array.swapaxes(0, 1)"
     skeleton = _BY_JOINTS[array.shape[-2]]
-    joints = checked_numbers(array) * np.float32(skeleton.unit)
-    joints, left_out = with_bodies(joints if joints.ndim == 4 else joints[None])
-    return Interpreted(skeleton, joints, None, left_out, (note,) * bool(note))
+    joints = as_float32(array) * np.float32(skeleton.unit)
+    joints, left_out = trim_padding(joints if joints.ndim == 4 else joints[None])
+    return ArrayContent(skeleton, joints, None, left_out, (note,) if note else ())
 
 
-def checked_numbers(array: np.ndarray) -> Float[np.ndarray, "..."]:
-    """An array in single precision.
+def as_float32(array: np.ndarray) -> Float[np.ndarray, "..."]:
+    """Convert floating point numbers to float32, checked to be finite.
 
     Raises:
       UnreadableArrayError: it holds other than floating point numbers, none, or some that are not finite.
@@ -107,7 +107,7 @@ def checked_numbers(array: np.ndarray) -> Float[np.ndarray, "..."]:
 
 
 def standard_axes(array: np.ndarray) -> tuple[np.ndarray, str]:
-    """Joints with the frames before them, and a note where an array had them last, as MDM and its followers write.
+    """Transpose joints of MDM, (joints, 3, frames), to (frames, joints, 3), with a note; others stay as they are.
 
     Raises:
       UnreadableArrayError: it is a batch of such motions.
@@ -123,10 +123,10 @@ def standard_axes(array: np.ndarray) -> tuple[np.ndarray, str]:
     return single, f"its shape {array.shape} is read as (joints, 3, frames), as MDM writes it"
 
 
-def with_bodies(
+def trim_padding(
     joints: Float[np.ndarray, "persons frames joints 3"],
 ) -> tuple[Float[np.ndarray, "persons kept joints 3"], str]:
-    """The frames that show bodies, and which others lay before and after them, e.g. "frames 45 to 89 of 90".
+    """Trim padding: the frames that show bodies, and which others lay around them, e.g. "frames 45 to 89 of 90".
 
     Raises:
       UnreadableArrayError: there is no body at all, some are missing in between, or one is where nobody can be.
@@ -137,7 +137,7 @@ def with_bodies(
             f"has joints up to {farthest:.3g} from the origin", "give joints in metres: scale or correct them"
         )
     missing = np.ptp(joints, axis=2).max(axis=-1) < POINT
-    kept, left_out = _kept(missing.all(axis=0))
+    kept, left_out = _trim_range(missing.all(axis=0))
     person, frame = next(zip(*np.nonzero(missing[:, kept])), (None, None))
     if frame is not None:
         whose = f"person {person + 1} has no body" if len(joints) > 1 else "there is no body"
@@ -148,39 +148,39 @@ def with_bodies(
     return joints[:, kept], left_out
 
 
-def _kept(missing: Bool[np.ndarray, "frames"]) -> tuple[slice, str]:
+def _trim_range(missing: Bool[np.ndarray, "frames"]) -> tuple[slice, str]:
     """The frames from the first to the last that is not missing, and which ones lie before and after."""
-    there = np.flatnonzero(~missing)
-    if not len(there):
+    present = np.flatnonzero(~missing)
+    if not len(present):
         raise UnreadableArrayError(
             f"shows no body in any of its {len(missing)} frames: all joints lie at one point",
             "write it anew",
         )
-    kept, frames = slice(int(there[0]), int(there[-1]) + 1), len(missing)
+    kept, frames = slice(int(present[0]), int(present[-1]) + 1), len(missing)
     ends = [(0, kept.start), (kept.stop, frames)]
-    named = [_named(*end) for end in ends if end[1] > end[0]]
-    return kept, f"{' and '.join(named)} of {frames}" if named else ""
+    trimmed = [_frame_range(start, stop) for start, stop in ends if stop > start]
+    return kept, f"{' and '.join(trimmed)} of {frames}" if trimmed else ""
 
 
-def _named(start: int, stop: int) -> str:
+def _frame_range(start: int, stop: int) -> str:
     return f"frames {start} to {stop - 1}" if stop - start > 1 else f"frame {start}"
 
 
 def _from_features(
     features: Float[np.ndarray, "frames features"], skeleton: Skeleton, statistics: Statistics | None
-) -> Interpreted:
+) -> ArrayContent:
     # Padding is all zeros, before and after normalising alike; one row says nothing of the others.
-    kept, left_out = _kept(~features.any(axis=1))
+    kept, left_out = _trim_range(~features.any(axis=1))
     check_magnitude(features, skeleton, LARGEST_NORMALISED)
-    features, note = _raw(features[kept], skeleton, statistics)
+    features, note = _denormalise(features[kept], skeleton, statistics)
     check_magnitude(features, skeleton)
-    joints, missing = with_bodies(features_to_joints(features, skeleton)[None])
+    joints, missing = trim_padding(features_to_joints(features, skeleton)[None])
     if missing:
         raise UnreadableArrayError(f"has features without a body in {missing}", "drop or fill these frames first")
-    return Interpreted(skeleton, joints, features, left_out, (note,))
+    return ArrayContent(skeleton, joints, features, left_out, (note,))
 
 
-def _raw(
+def _denormalise(
     features: Float[np.ndarray, "frames features"], skeleton: Skeleton, statistics: Statistics | None
 ) -> tuple[Float[np.ndarray, "frames features"], str]:
     if not looks_normalised(features, skeleton):

@@ -1,4 +1,4 @@
-"""A first guess of which joints are ours where names do not tell, from limbs that come in pairs of equal length."""
+"""Guess a joint mapping from the skeleton's topology where names do not tell: limbs come in pairs of equal length."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from motiongpt3_jax.motion.joint_tree import JointTree
 from motiongpt3_jax.motion.skeleton import HUMANML3D
 
 UNKNOWN = "?"
-"""Stands in an offered mapping where nothing was found."""
+"""Stands in a mapping for a joint without a guess."""
 
 EQUAL = 0.05
 """Share by which the limbs of a pair differ in length at most."""
@@ -22,17 +22,18 @@ LIMB = 0.3
 MOST_JOINTS = 2000
 """Joints of a skeleton beyond which nothing is guessed: comparing all limbs would take long."""
 
-_LEG, _ARM = ("hip", "knee", "ankle", "foot"), ("shoulder", "elbow", "wrist")
+_LEG = ("hip", "knee", "ankle", "foot")
+_ARM = ("shoulder", "elbow", "wrist")
 _NEEDED = tuple(joint for joint in HUMANML3D.joints if not joint.startswith("spine") and "collar" not in joint)
 
 
 def guess_mapping(tree: JointTree, ours: Mapping[str, Sequence[str]], missing: Sequence[str]) -> dict[str, Any]:
-    """A mapping of all joints that a file must name: those that were found, guesses for the missing ones, or "?".
+    """A mapping of all joints that a file must name: known ones, guesses for the missing ones, or "?".
 
     Args:
       tree: the file's joints.
-      ours: names of the file's joints by ours, as far as they were found.
-      missing: our joints that were not.
+      ours: names of the file's joints by ours, as far as they are known.
+      missing: our joints that are not.
     """
     guesses = _guesses(tree, ours) if missing and len(tree.names) <= MOST_JOINTS else {}
     mapping: dict[str, Any] = {}
@@ -54,17 +55,19 @@ def _guesses(tree: JointTree, ours: Mapping[str, Sequence[str]]) -> dict[str, st
     arms = next((pair for pair in pairs if pair[0] != pairs[0][0]), None)
     if legs is None or arms is None:
         return {}
-    found = {"pelvis": tree.names[legs[0]]}
+    guesses = {"pelvis": tree.names[legs[0]]}
     up = tree.pose[arms[0]] - tree.pose[legs[0]]
-    way = tree.way_along(arms[0], up, [child for child in tree.children(arms[0]) if child not in (*arms[1], *arms[2])])
-    found |= {"neck": tree.names[way[0]], "head": tree.names[way[-1]]} if way else {}
+    starts = [child for child in tree.children(arms[0]) if child not in (*arms[1], *arms[2])]
+    neck = tree.chain_along(arms[0], up, starts)
+    if neck:
+        guesses |= {"neck": tree.names[neck[0]], "head": tree.names[neck[-1]]}
     feet = [_limb(tree, chain, _LEG) for chain in legs[1:]]
     ahead = sum(tree.pose[leg["foot"]] - tree.pose[leg["ankle"]] for leg in feet if "foot" in leg) + np.zeros(3)
     for (_, *chains), parts in ((legs, _LEG), (arms, _ARM)):
         sides = _sides(tree, chains, ours, np.cross(up, ahead))
         for side, chain in zip(sides, chains):
-            found |= {f"{side}_{part}": tree.names[joint] for part, joint in _limb(tree, chain, parts).items()}
-    return found
+            guesses |= {f"{side}_{part}": tree.names[joint] for part, joint in _limb(tree, chain, parts).items()}
+    return guesses
 
 
 def _pairs(tree: JointTree) -> Iterator[tuple[int, list[int], list[int]]]:
@@ -80,7 +83,7 @@ def _pairs(tree: JointTree) -> Iterator[tuple[int, list[int], list[int]]]:
 
 
 def _chain(tree: JointTree, start: int) -> list[int]:
-    """The longest way outwards from a joint, without joints that lie where the one before does."""
+    """The longest path of a tree outwards from a joint, without joints that lie where the one before does."""
     reach: dict[int, float] = {}
     below, order = [start], []
     while below:
@@ -91,7 +94,7 @@ def _chain(tree: JointTree, start: int) -> list[int]:
     chain = [start]
     while children := tree.children(chain[-1]):
         chain.append(max(children, key=lambda child: reach[child] + _bone(tree, child)))
-    return [joint for joint in chain if not tree.together(joint, tree.parents[joint])]
+    return [joint for joint in chain if not tree.coincide(joint, tree.parents[joint])]
 
 
 def _bone(tree: JointTree, joint: int) -> float:
@@ -112,10 +115,10 @@ def _limb(tree: JointTree, chain: Sequence[int], parts: Sequence[str]) -> dict[s
 def _sides(
     tree: JointTree, chains: Sequence[Sequence[int]], ours: Mapping[str, Sequence[str]], left: np.ndarray
 ) -> tuple[str, str]:
-    """The sides of two limbs: as the joints that were found have it, else as the feet point."""
-    named = {name: joint.partition("_")[0] for joint, names in ours.items() for name in names}
-    told = {named.get(tree.names[joint]) for joint in chains[0]} & {"left", "right"}
-    if len(told) == 1:
-        return ("left", "right") if told == {"left"} else ("right", "left")
+    """The sides of two limbs: as the known joints have it, else as the feet point."""
+    sides = {name: joint.partition("_")[0] for joint, names in ours.items() for name in names}
+    known = {sides.get(tree.names[joint]) for joint in chains[0]} & {"left", "right"}
+    if len(known) == 1:
+        return ("left", "right") if known == {"left"} else ("right", "left")
     is_left = (tree.pose[chains[0][0]] - tree.pose[chains[1][0]]) @ left >= 0
     return ("left", "right") if is_left else ("right", "left")

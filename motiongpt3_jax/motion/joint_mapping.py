@@ -1,9 +1,9 @@
-"""A user's word on a file: names of its joints, its unit, its vertical axis, whether it is a mirror image.
+"""Joint mapping of a file, by its user: names of joints, unit, vertical axis, whether it is a mirror image.
 
     {"pelvis": "Bone", "left_hip": "Bone.004", "spine2": ["Bone.001", "Bone.002"], "unit": 0.01, "up": "z"}
 
-Joints go from ours to the file's; two names mean the point midway. A mapping only has to hold what is not found or is
-found wrongly. `unit` is the metres in a unit of the file, `up` the axis that is vertical in it ("y", "-z", ...), and
+Joints go from ours to the file's; two names mean the point midway. A mapping only has to hold what is not recognised,
+or wrongly. `unit` is the metres in a unit of the file, `up` the axis that is vertical in it ("y", "-z", ...), and
 `"mirrored": true` says that the file shows people as a mirror does. Names of joints matter in `.bvh` files alone, the
 rest in every file.
 """
@@ -39,32 +39,32 @@ ABOUT_FILE = ("unit", "up", "mirrored")
 
 
 def load_mapping(path: str | os.PathLike[str] | Mapping[str, Any] | None) -> dict[str, Any]:
-    """The checked mapping of a dictionary, of a JSON file, or of JSON text that begins with a brace; empty for None.
+    """Load and validate a mapping: a dictionary, a JSON file, or JSON text that begins with a brace; empty for None.
 
     Raises:
       FileNotFoundError: there is none.
       UserError: it holds something else.
     """
     if path is None or isinstance(path, Mapping):
-        return checked_mapping(path or {})
-    written = str(path).lstrip().startswith("{")
-    what = "mapping" if written else f"mapping '{path}'"
-    if not written and not Path(path).is_file():
+        return check_mapping(path or {})
+    is_json = str(path).lstrip().startswith("{")
+    what = "mapping" if is_json else f"mapping '{path}'"
+    if not is_json and not Path(path).is_file():
         raise FileNotFoundError(
             f'{what} does not exist; give a JSON file such as {{"pelvis": "Hips"}}, or the JSON itself.'
         )
-    if not written:
+    if not is_json:
         refuse_lfs_pointer(path, what)
     try:
-        found = json.loads(str(path) if written else Path(path).read_text(encoding="utf-8-sig"))
+        mapping = json.loads(str(path) if is_json else Path(path).read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deep" if isinstance(error, RecursionError) else error
         raise UserError(f"{what} is not readable JSON ({reason}).") from None
-    return checked_mapping(found, what)
+    return check_mapping(mapping, what)
 
 
-def checked_mapping(mapping: Any, what: str = "mapping") -> dict[str, Any]:
-    """The same mapping with a tuple of names for each joint.
+def check_mapping(mapping: Any, what: str = "mapping") -> dict[str, Any]:
+    """Validate a mapping; the same one with a tuple of names for each joint.
 
     Raises:
       UserError: a key that is no joint of ours, or a value that is no name, two names, unit or axis.
@@ -76,7 +76,7 @@ def checked_mapping(mapping: Any, what: str = "mapping") -> dict[str, Any]:
     for key, value in mapping.items():
         if key not in known:
             raise UserError(
-                f"{what} names {reprlib.repr(key)}, which is no joint of ours{near(str(key), known)}: "
+                f"{what} names {reprlib.repr(key)}, which is no joint of ours{did_you_mean(str(key), known)}: "
                 f"{', '.join(known)}."
             )
         value = (value,) if isinstance(value, str) and key not in ABOUT_FILE else value
@@ -101,15 +101,15 @@ _CHECKS = {
 }
 
 
-def turned_upright(
+def to_y_up(
     joints: Float[np.ndarray, "*batch joints 3"], up: str = "y", mirrored: bool = False
 ) -> Float[np.ndarray, "*batch joints 3"]:
-    """Joints with y up where `up` was the vertical axis, and left and right as they are where a mirror showed them."""
-    turned = np.stack([sign * joints[..., axis] for axis, sign in AXES[up]], axis=-1)
-    return turned * np.array([-1, 1, 1], turned.dtype) if mirrored else turned
+    """Change of axes to y up, from `up`; and left and right as they are where a mirror showed them."""
+    upright = np.stack([sign * joints[..., axis] for axis, sign in AXES[up]], axis=-1)
+    return upright * np.array([-1, 1, 1], upright.dtype) if mirrored else upright
 
 
-def near(name: str, names: Iterable[str]) -> str:
-    """A question after the most similar of some names, or nothing."""
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Spelling suggestion: a question after the most similar of some names, or nothing."""
     close = difflib.get_close_matches(name[:100], list(names), n=1)
     return f" (did you mean '{close[0]}'?)" if close else ""

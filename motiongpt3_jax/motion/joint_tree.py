@@ -37,40 +37,40 @@ class JointTree:
 
     @cached_property
     def _children(self) -> list[list[int]]:
-        found: list[list[int]] = [[] for _ in self.names]
+        children: list[list[int]] = [[] for _ in self.names]
         for child, parent in enumerate(self.parents):
             if parent >= 0:
-                found[parent].append(child)
-        return found
+                children[parent].append(child)
+        return children
 
     def children(self, joint: int) -> list[int]:
         """The joints whose parent this one is."""
         return self._children[joint]
 
-    def one(self, joint: int) -> Float[np.ndarray, "file_joints"]:
-        """Weights that stand for this joint alone."""
+    def one_hot(self, joint: int) -> Float[np.ndarray, "file_joints"]:
+        """One-hot weights: this joint alone."""
         row = np.zeros(len(self.names))
         row[joint] = 1
         return row
 
-    def together(self, a: int, b: int) -> bool:
+    def coincide(self, a: int, b: int) -> bool:
         """Whether two joints lie at one place in all of the poses."""
         apart = np.linalg.norm(self.poses[:, a] - self.poses[:, b], axis=-1).max()
         return b >= 0 and a != b and bool(apart <= TOGETHER * self.size)
 
     def path(self, joint: int) -> list[int]:
         """The joints from the root to this one."""
-        found = [joint]
-        while self.parents[found[-1]] >= 0:
-            found.append(self.parents[found[-1]])
-        return found[::-1]
+        path = [joint]
+        while self.parents[path[-1]] >= 0:
+            path.append(self.parents[path[-1]])
+        return path[::-1]
 
-    def fork(self, a: int, b: int) -> int:
+    def lowest_common_ancestor(self, a: int, b: int) -> int:
         """The lowest common ancestor of two joints; -1 where there is none."""
         shared = [one for one, other in zip(self.path(a), self.path(b)) if one == other]
         return shared[-1] if shared and shared[-1] not in (a, b) else -1
 
-    def way_along(self, joint: int, direction: Float[np.ndarray, "3"], starts: Sequence[int]) -> list[int]:
+    def chain_along(self, joint: int, direction: Float[np.ndarray, "3"], starts: Sequence[int]) -> list[int]:
         """The unbranched chain that goes furthest in a direction from a joint, without the end of its last bone.
 
         Args:

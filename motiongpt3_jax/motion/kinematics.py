@@ -1,4 +1,4 @@
-"""Where a body faces, how its bones turn, and the pose that turned bones make.
+"""Facing direction, inverse kinematics and forward kinematics of the features, along kinematic chains.
 
 Joints have shape (..., frames, joints, 3) with y up; everything computes in the precision of its input.
 """
@@ -43,7 +43,7 @@ def feature_heading(joints: Joints, skeleton: Skeleton = HUMANML3D, smooth: bool
     hips = joints[..., left_hip, :] - joints[..., right_hip, :]
     shoulders = joints[..., right_shoulder, :] - joints[..., left_shoulder, :]
     across = rotations.unit(hips + shoulders)
-    heading = _heading(smoothed(across) if smooth else across)
+    heading = _heading(gaussian_smooth(across) if smooth else across)
     heading[..., 0, :] = (1, 0, 0, 0)
     return heading
 
@@ -53,8 +53,10 @@ def _heading(across: Float[np.ndarray, "*batch frames 3"]) -> Headings:
     return rotations.about_y(np.arctan2(-across[..., 2], -across[..., 0]))
 
 
-def smoothed(x: Float[np.ndarray, "*batch frames n"], sigma: float = SMOOTHING) -> Float[np.ndarray, "*batch frames n"]:
-    """A Gaussian average along the frames, cut off at four standard deviations; beyond the ends the end repeats."""
+def gaussian_smooth(
+    x: Float[np.ndarray, "*batch frames n"], sigma: float = SMOOTHING
+) -> Float[np.ndarray, "*batch frames n"]:
+    """Gaussian low-pass filter along the frames, cut off at four standard deviations; the ends repeat beyond."""
     radius = int(4 * sigma + 0.5)
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     weights = (weights / weights.sum()).astype(x.dtype)
@@ -83,10 +85,10 @@ def bone_rotations(joints: Joints, skeleton: Skeleton = HUMANML3D, smooth: bool 
     return world
 
 
-def pose(
+def chain_forward_kinematics(
     local: Rotations, root: Float[np.ndarray, "*batch frames 3"], offsets: Offsets, skeleton: Skeleton = HUMANML3D
 ) -> Joints:
-    """Forward kinematics: the joints of a body with these bone rotations, root path and rest bones."""
+    """Forward kinematics: joint positions from bone rotations, root path and rest bones."""
     joints = np.empty((*local.shape[:-1], 3), local.dtype)
     joints[..., 0, :] = root
     for chain in skeleton.chains:

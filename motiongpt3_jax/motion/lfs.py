@@ -1,4 +1,4 @@
-"""Git LFS pointers: three lines of text in the place of a large file that was never fetched."""
+"""Detect Git LFS pointers: three lines of text in the place of a large file that was never fetched."""
 
 import os
 from os import PathLike
@@ -9,8 +9,10 @@ POINTERS = (b"version https://git-lfs.github.com/spec/", b"version https://hawse
 """How pointers begin; the second is from before Git LFS had its name."""
 
 IS_POINTER = "is a Git LFS pointer, not the file itself"
+"""What a pointer is, as the rest of a sentence that begins with its file."""
+
 FETCH_IT = "fetch it with 'git lfs pull' in the repository that it comes from"
-"""What a pointer is, and what to do, as parts of a sentence."""
+"""What to do about a pointer."""
 
 
 def refuse_lfs_pointer(file: str | PathLike[str] | bytes, what: str) -> None:

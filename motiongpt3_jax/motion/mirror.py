@@ -1,4 +1,4 @@
-"""Left and right exchanged: in motions and in what is said about them."""
+"""Mirror motions and their captions: left and right exchanged."""
 
 import re
 
@@ -18,13 +18,13 @@ _SPIN = re.compile(r"\b(?:(counter|anti)[- ]?)?(clock[- ]?wise)\b", re.IGNORECAS
 def mirror(
     joints: Float[np.ndarray, "*batch joints 3"], skeleton: Skeleton = HUMANML3D
 ) -> Float[np.ndarray, "*batch joints 3"]:
-    """The motion seen in a mirror: x is negated, and left and right joints take each other's places."""
+    """Mirror a motion: x is negated, and left and right joints take each other's places."""
     joints = np.asarray(joints)
     return joints[..., skeleton.mirrored, :] * np.array([-1, 1, 1], joints.dtype)
 
 
 def mirror_caption(text: str) -> str:
-    """What a caption says of the mirrored motion: left and right, clockwise and counterclockwise exchange.
+    """Mirror a caption: left and right, clockwise and counterclockwise exchange.
 
     Capitals stay as they are. Mirroring twice gives the caption back, except that all words for counterclockwise
     (anticlockwise, counter-clockwise ...) come back as that one.
@@ -34,15 +34,15 @@ def mirror_caption(text: str) -> str:
 
 def _other_side(match: re.Match[str]) -> str:
     word = match.group(1)
-    return _like("right" if word.lower() == "left" else "left", word)
+    return _match_case("right" if word.lower() == "left" else "left", word)
 
 
 def _other_spin(match: re.Match[str]) -> str:
     counter, clockwise = match.groups()
-    return _like(clockwise.lower() if counter else "counter" + clockwise.lower(), match.group())
+    return _match_case(clockwise.lower() if counter else "counter" + clockwise.lower(), match.group())
 
 
-def _like(word: str, model: str) -> str:
+def _match_case(word: str, model: str) -> str:
     if model.isupper():
         return word.upper()
     return word.capitalize() if model[0].isupper() else word

@@ -1,4 +1,4 @@
-"""The surface format: what commands read and write, and what people hand in."""
+"""The motion type of the library: joint positions of one or several persons, and their frame rate."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,12 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
 
 SMPL_JOINTS = {24: "full SMPL", 52: "SMPL-H (AMASS)", 55: "SMPL-X"}
+"""Body models, by their number of joints."""
 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """How one or several persons move.
+    """Joint positions of one or several persons over time.
 
     Attributes:
       joints: places of the joints, y up, in metres; kept as float32.
@@ -41,17 +42,17 @@ class Motion:
 
     @property
     def persons(self) -> int:
-        """How many persons there are."""
+        """Number of persons."""
         return self.joints.shape[0]
 
     @property
     def frames(self) -> int:
-        """How many frames there are."""
+        """Number of frames."""
         return self.joints.shape[1]
 
     @property
     def seconds(self) -> float:
-        """How long the motion lasts."""
+        """Duration in seconds."""
         return self.frames / self.fps
 
 

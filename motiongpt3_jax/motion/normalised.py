@@ -1,4 +1,4 @@
-"""Whether features are raw, or normalised with the mean and std of a data set."""
+"""Detect whether features are raw, or normalised with the mean and std of a data set."""
 
 import numpy as np
 from jaxtyping import Float
@@ -7,7 +7,7 @@ from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
 
 
 def looks_normalised(features: Float[np.ndarray, "frames features"], skeleton: Skeleton = HUMANML3D) -> bool:
-    """Whether the columns of the rotations are no unit vectors, as they are in raw features.
+    """Whether features are normalised: the columns of their 6D rotations are no unit vectors, as raw ones are.
 
     Columns that a model made miss a length of 1 by hundredths, those of normalised features by a half. Height and
     contacts decide nothing: normalised values of both can be values that raw features have.

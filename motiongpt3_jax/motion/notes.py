@@ -1,4 +1,4 @@
-"""What a user should know of a result, said as Python warnings."""
+"""Notes to the user, as Python warnings."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ class Note(UserWarning):
 
 
 def note(text: str) -> None:
-    """Warns with a `Note`, at the line outside of this package that asked; once, as long as that asks the same."""
+    """Warn with a `Note` at the caller's line outside of this package; once, while the text is the same."""
     level, frame = 1, sys._getframe()
     while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
         level, frame = level + 1, frame.f_back

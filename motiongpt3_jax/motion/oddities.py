@@ -1,4 +1,4 @@
-"""What is odd about joints that are said to be a body's, in metres and with y up: outliers in size, axes and speed.
+"""Sanity checks of a motion in metres with y up: outliers in size, axes, handedness and speed.
 
 Each finding is a sentence that names the option which mends it. The options are those of the commands; from Python,
 `read_motion` takes the same mapping.
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from motiongpt3_jax.motion import rotations
-from motiongpt3_jax.motion.joint_mapping import ABOUT_FILE, turned_upright
+from motiongpt3_jax.motion.joint_mapping import ABOUT_FILE, to_y_up
 from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.rest import rest_of
 from motiongpt3_jax.motion.skeleton import HUMANML3D, Skeleton
@@ -36,7 +36,7 @@ REST_RATIO = 3.0
 """How many times faster than every later step the first one is then; recorded people reach 2.4."""
 
 REST_FRAMES = 5
-"""Frames up to which nothing is said of a rest pose."""
+"""Frames up to which a rest pose is not looked for."""
 
 CHANGE = 1.1
 """Ratio of the sizes of one body, early and late, from which it counts as another body."""
@@ -48,8 +48,8 @@ UPRIGHT = 0.3
 """Height of the head over the feet, as a share of their distance, below which a body does not stand."""
 
 
-def corrected(motion: Motion, mapping: Mapping[str, Any]) -> tuple[Motion, tuple[str, ...]]:
-    """A motion of which somebody says unit, vertical axis or that it is mirrored, and what is odd about it then.
+def apply_mapping(motion: Motion, mapping: Mapping[str, Any]) -> tuple[Motion, tuple[str, ...]]:
+    """Apply the unit, the vertical axis and the mirroring of a mapping to a motion, and check what comes out.
 
     Args:
       motion: as its file has it.
@@ -57,19 +57,19 @@ def corrected(motion: Motion, mapping: Mapping[str, Any]) -> tuple[Motion, tuple
     """
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
         joints = motion.joints * np.float32(mapping.get("unit", 1))
-    joints = turned_upright(joints, mapping.get("up", "y"), mapping.get("mirrored", False))
+    joints = to_y_up(joints, mapping.get("up", "y"), mapping.get("mirrored", False))
     motion = replace(motion, joints=joints)
     return motion, oddities(motion, mapping)
 
 
 def oddities(motion: Motion, mapping: Mapping[str, Any] | None = None, first: int = 0) -> tuple[str, ...]:
-    """Sentences on what is odd about a motion; none where all is well.
+    """Sanity checks: sentences on what is odd about a motion; none where all is well.
 
-    The option that a sentence names holds those of the sentences before it, and what was said of the file already.
+    The option that a sentence names holds those of the sentences before it, and what the mapping has already.
 
     Args:
       motion: the motion.
-      mapping: what somebody said of its file. A body lies on purpose where it says which axis is up.
+      mapping: its file's, see `joint_mapping`. A body lies on purpose where that says which axis is up.
       first: number of the motion's first frame in its file.
     """
     skeleton, joints = motion.skeleton, np.asarray(motion.joints, np.float64)
@@ -78,8 +78,10 @@ def oddities(motion: Motion, mapping: Mapping[str, Any] | None = None, first: in
     notes, option, in_metres = [], dict(about_file), LEGS[0] <= leg <= LEGS[1]
     if not in_metres:
         option["unit"], guess = _likelier_unit(joints / about_file.get("unit", 1), skeleton)
-        taken = f"a unit is taken as {about_file['unit']:g} m" if "unit" in about_file else "joints are taken as metres"
-        notes.append(f"the body has legs of {leg:.3g} m; {taken}: {guess}, give {_option(option)}")
+        assumed = (
+            f"a unit is taken as {about_file['unit']:g} m" if "unit" in about_file else "joints are taken as metres"
+        )
+        notes.append(f"the body has legs of {leg:.3g} m; {assumed}: {guess}, give {_option(option)}")
     up = None if "up" in about_file else _standing_axis(joints, skeleton)
     if up:
         option["up"] = up
@@ -101,23 +103,23 @@ def oddities(motion: Motion, mapping: Mapping[str, Any] | None = None, first: in
 
 
 def jumps(joints: Float[np.ndarray, "frames joints 3"], fps: float, first: int = 0) -> tuple[str, ...]:
-    """Sentences on frames without a body, and on steps between frames that no body makes in the time.
+    """Outlier detection: sentences on frames without a body, and on steps that no body makes in the time.
 
     Args:
       joints: one person, metres, the root first.
       fps: frames in a second.
       first: number of the first frame in its file.
     """
-    joints, found = np.asarray(joints, np.float64), []
+    joints, notes = np.asarray(joints, np.float64), []
     empty = is_no_body(joints)
     if empty.any():
-        found.append(
+        notes.append(
             f"{_frames(first + np.flatnonzero(empty))} hold no body: all joints lie in one place; leave them out with "
             "--start and --stop"
         )
     kept = np.flatnonzero(~empty)
     if len(kept) < 2:
-        return tuple(found)
+        return tuple(notes)
     seconds = np.diff(kept) / fps
     root = np.linalg.norm(np.diff(joints[kept, 0], axis=0), axis=-1)
     limbs = np.linalg.norm(np.diff(joints[kept] - joints[kept][:, :1], axis=0), axis=-1).max(axis=-1)
@@ -127,34 +129,38 @@ def jumps(joints: Float[np.ndarray, "frames joints 3"], fps: float, first: int =
         away, before, frame = float(max(root[worst], limbs[worst])), first + kept[worst], first + kept[worst + 1]
         option = _longest_stretch([kept[0], *kept[1:][fast], kept[-1] + 1], len(joints), first)
         others = f" (one of {int(fast.sum())} such steps)" if fast.sum() > 1 else ""
-        found.append(
+        notes.append(
             f"from frame {before} to {frame} the body moves {away:.3g} m, {away / seconds[worst]:.3g} m/s{others}, "
             f"which nobody does: leave out what does not belong to the motion, e.g. with {option}"
         )
     elif len(kept) > REST_FRAMES:
         speeds = np.linalg.norm(np.diff(joints[kept], axis=0), axis=-1).max(axis=-1) / seconds
         if speeds[0] > max(REST_SPEED, REST_RATIO * speeds[1:].max()):
-            found.append(
+            notes.append(
                 f"frame {first + kept[0]} is unlike all others, as a rest pose is ({speeds[0]:.3g} m/s to the next, "
                 f"{speeds[1:].max():.3g} m/s at most after it): leave it out with --start {first + kept[1]}"
             )
-    return tuple(found)
+    return tuple(notes)
 
 
 def _longest_stretch(starts: Sequence[int], frames: int, first: int) -> str:
     """The options that leave the longest of some stretches, each from one start up to the next."""
     start, stop = max(pairwise(starts), key=lambda ends: ends[1] - ends[0])
-    options = {f"--start {first + start}": start > 0, f"--stop {first + stop}": stop < frames}
-    return " ".join(option for option, needed in options.items() if needed)
+    options = []
+    if start > 0:
+        options.append(f"--start {first + start}")
+    if stop < frames:
+        options.append(f"--stop {first + stop}")
+    return " ".join(options)
 
 
 def is_no_body(joints: Float[np.ndarray, "frames joints 3"]) -> Bool[np.ndarray, "frames"]:
-    """Which frames have all joints in one place while most frames have not."""
+    """Frames whose joints all lie in one place while those of most frames do not."""
     extent = np.ptp(np.asarray(joints, np.float64), axis=1).max(axis=-1)
     return extent < COLLAPSED * np.median(extent)
 
 
-def tallness(
+def feet_to_head(
     joints: Float[np.ndarray, "*batch joints 3"], skeleton: Skeleton = HUMANML3D
 ) -> Float[np.ndarray, "*batch 3"]:
     """The direction from the feet to the head, of length 1."""
@@ -164,7 +170,7 @@ def tallness(
 
 def _standing_axis(joints: np.ndarray, skeleton: Skeleton) -> str | None:
     """The axis along which the body stands, where it is another one than y."""
-    direction = np.median(tallness(joints, skeleton), axis=(0, 1))
+    direction = np.median(feet_to_head(joints, skeleton), axis=(0, 1))
     if direction[1] >= UPRIGHT or not direction.any():
         return None
     axis = int(np.argmax(np.abs(direction)))
@@ -192,17 +198,17 @@ def _likelier_unit(joints: np.ndarray, skeleton: Skeleton) -> tuple[float, str]:
 
 
 def _option(mapping: Mapping[str, str | bool | float]) -> str:
-    """The option that says so of a file."""
+    """The command line option that gives a mapping."""
     return f"--mapping '{json.dumps(mapping)}'"
 
 
 def _handedness(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """The volume that left, up and ahead span: positive or negative, and the other one in the mirror."""
+    """Handedness: the signed volume (triple product) that left, up and ahead span; a mirror changes its sign."""
     (right_hip, left_hip), (right_shoulder, left_shoulder) = skeleton.hips, skeleton.shoulders
     left = joints[..., left_hip, :] - joints[..., right_hip, :]
     left = rotations.unit(left + joints[..., left_shoulder, :] - joints[..., right_shoulder, :])
     ahead = rotations.unit(sum(joints[..., toe, :] - joints[..., ankle, :] for ankle, toe in skeleton.feet))
-    return np.sum(rotations.cross(left, tallness(joints, skeleton)) * ahead, axis=-1)
+    return np.sum(rotations.cross(left, feet_to_head(joints, skeleton)) * ahead, axis=-1)
 
 
 def _other_bodies(joints: np.ndarray, skeleton: Skeleton) -> list[str]:
@@ -223,5 +229,6 @@ def _legs(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 def _frames(numbers: np.ndarray) -> str:
     """Numbers of frames as a few ranges."""
     parts = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
-    said = [str(part[0]) if len(part) == 1 else f"{part[0]} to {part[-1]}" for part in parts]
-    return f"{'frame' if len(numbers) == 1 else 'frames'} {', '.join(said[:3])}{' and more' if len(said) > 3 else ''}"
+    ranges = [str(part[0]) if len(part) == 1 else f"{part[0]} to {part[-1]}" for part in parts]
+    noun = "frame" if len(numbers) == 1 else "frames"
+    return f"{noun} {', '.join(ranges[:3])}{' and more' if len(ranges) > 3 else ''}"

@@ -1,4 +1,4 @@
-"""Motions at another number of frames in a second."""
+"""Resample motions to another frame rate by Catmull-Rom or linear interpolation."""
 
 from dataclasses import replace
 
@@ -9,17 +9,17 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.motion import Motion, positive
 
 MOST_FRAMES = 1_000_000
-"""More than an hour at 240 frames a second."""
+"""Most frames of a resampled motion: more than an hour at 240 frames a second."""
 
-# Rows weigh the frames before, at, after and two after a moment; columns are powers 0 to 3 of the way from "at" to
+# Rows weigh the frames before, at, after and two after a time; columns are powers 0 to 3 of the way from "at" to
 # "after" (Catmull and Rom 1974).
 _CUBIC = np.array([[0, -0.5, 1, -0.5], [1, 0, -2.5, 1.5], [0, 0.5, 2, -1.5], [0, 0, -0.5, 0.5]])
 
 
-def resample(
+def resample_joints(
     joints: Float[np.ndarray, "*batch frames joints 3"], fps: float, to: float, cubic: bool = True
 ) -> Float[np.ndarray, "*batch new_frames joints 3"]:
-    """Joints between the frames; the first frame stays, and no frame lies after the last.
+    """Resample joints to another frame rate; the first frame stays, and no frame lies after the last.
 
     Args:
       joints: the motion.
@@ -36,17 +36,17 @@ def resample(
             f"{last + 1} frames at {fps:g} a second would become {last * to / fps:.3g} at {to:g}; "
             f"here it is {MOST_FRAMES:,} at most. Is a frame rate wrong?"
         )
-    # Rounding must not lose the last frame, so a moment that misses it by a millionth of a frame counts.
-    return at_moments(joints, np.arange(int(last * to / fps + 1e-6) + 1) * (fps / to), cubic)
+    # Rounding must not lose the last frame, so a time that misses it by a millionth of a frame counts.
+    return interpolate(joints, np.arange(int(last * to / fps + 1e-6) + 1) * (fps / to), cubic)
 
 
-def at_moments(
-    joints: Float[np.ndarray, "*batch frames joints 3"], moments: Float[np.ndarray, "moments"], cubic: bool = True
-) -> Float[np.ndarray, "*batch moments joints 3"]:
-    """Joints at moments counted in frames; before the first frame and after the last they go straight on."""
+def interpolate(
+    joints: Float[np.ndarray, "*batch frames joints 3"], times: Float[np.ndarray, "times"], cubic: bool = True
+) -> Float[np.ndarray, "*batch times joints 3"]:
+    """Catmull-Rom spline interpolation at times counted in frames; linear extrapolation before and after."""
     last = joints.shape[-3] - 1
-    at = np.clip(np.floor(moments).astype(int), 0, max(last - 1, 0))
-    way = moments - at
+    at = np.clip(np.floor(times).astype(int), 0, max(last - 1, 0))
+    way = times - at
     if cubic and last > 0:
         outside = (way < 0) | (way > 1)
         weights = np.vander(way, 4, increasing=True) @ _CUBIC.T
@@ -67,11 +67,11 @@ def at_moments(
     return sum(weights[:, step, None, None] * frame for step, frame in enumerate(frames))
 
 
-def resampled(motion: Motion, fps: float, cubic: bool = True) -> Motion:
-    """The motion at `fps` frames in a second, see `resample`."""
+def resample_motion(motion: Motion, fps: float, cubic: bool = True) -> Motion:
+    """Resample a motion to `fps` frames in a second, see `resample_joints`."""
     if not positive(fps):
         raise UserError(f"cannot resample to fps {fps!r}; expected a positive number of frames in a second.")
-    return replace(motion, joints=resample(motion.joints, motion.fps, fps, cubic), fps=fps)
+    return replace(motion, joints=resample_joints(motion.joints, motion.fps, fps, cubic), fps=fps)
 
 
 def require_frames(motion: Motion, fps: float, least: int = 2, what: str = "the motion") -> None:

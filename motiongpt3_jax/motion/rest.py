@@ -1,4 +1,4 @@
-"""The rest poses from which joints turn: a standing body in T-pose, its left to +x, facing +z.
+"""Rest poses (bind poses): a standing body in T-pose, its left to +x, facing +z.
 
 These are for files that hold bodies, in which a joint's rotation acts on everything beyond it. The features count from
 another rest pose, with arms that hang: see `Skeleton.directions`.
@@ -17,7 +17,7 @@ Vector = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Hint:
-    """A sign of how far a joint is turned about its bone, which the bone's own direction does not show.
+    """A measurement of a joint's twist about its bone, which the bone's direction does not show.
 
     Attributes:
       joint: the joint, which has one child.
@@ -56,7 +56,9 @@ class Rest:
         return bones / np.maximum(np.linalg.norm(bones, axis=-1, keepdims=True), 1)
 
 
-_LEFT, _AHEAD, _BACK = (1, 0, 0), (0, 0, 1), (0, 0, -1)
+_LEFT = (1, 0, 0)
+_AHEAD = (0, 0, 1)
+_BACK = (0, 0, -1)
 
 _RESTS: dict[str, Rest] = {
     # The mean body of SMPL, whose joints these are, left and right made alike: its rotations then fit ours.
@@ -68,14 +70,13 @@ _RESTS: dict[str, Rest] = {
         ),
         tips={10: (0, 0, 7), 11: (0, 0, 7), 15: (0, 18, 0), 20: (16, 0, 0), 21: (-16, 0, 0)},
         hints=(
-            *(
-                Hint(1, 4, 7, _BACK),
-                Hint(1, 7, 10, (3, -5, 12), 0.5),
-                Hint(2, 5, 8, _BACK),
-                Hint(2, 8, 11, (-3, -5, 12), 0.5),
-            ),
+            Hint(1, 4, 7, _BACK),
+            Hint(1, 7, 10, (3, -5, 12), 0.5),
+            Hint(2, 5, 8, _BACK),
+            Hint(2, 8, 11, (-3, -5, 12), 0.5),
             Hint(3, 14, 13, _LEFT, share=0.5),
-            *(Hint(16, 18, 20, _AHEAD), Hint(17, 19, 21, _AHEAD)),
+            Hint(16, 18, 20, _AHEAD),
+            Hint(17, 19, 21, _AHEAD),
         ),
     ),
     KIT.name: Rest(
@@ -86,10 +87,13 @@ _RESTS: dict[str, Rest] = {
         ),
         tips={4: (0, 10, 0), 7: (16, 0, 0), 10: (-16, 0, 0), 15: (0, 0, 4), 20: (0, 0, 4)},
         hints=(
-            *(Hint(11, 12, 13, _BACK), Hint(11, 13, 15, _AHEAD, 0.5)),
-            *(Hint(16, 17, 18, _BACK), Hint(16, 18, 20, _AHEAD, 0.5)),
+            Hint(11, 12, 13, _BACK),
+            Hint(11, 13, 15, _AHEAD, 0.5),
+            Hint(16, 17, 18, _BACK),
+            Hint(16, 18, 20, _AHEAD, 0.5),
             Hint(1, 8, 5, _LEFT, share=0.5),
-            *(Hint(5, 6, 7, _AHEAD), Hint(8, 9, 10, _AHEAD)),
+            Hint(5, 6, 7, _AHEAD),
+            Hint(8, 9, 10, _AHEAD),
         ),
     ),
 }

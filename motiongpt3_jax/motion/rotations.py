@@ -1,4 +1,4 @@
-"""Rotations as unit quaternions (w, x, y, z), over any leading axes and in the precision of the input."""
+"""Quaternions: rotations as unit quaternions (w, x, y, z), over any leading axes, in the precision of the input."""
 
 import numpy as np
 from jaxtyping import Float
@@ -9,7 +9,7 @@ SixD = Float[np.ndarray, "*batch 6"]
 
 
 def multiply(a: Quaternion, b: Quaternion) -> Quaternion:
-    """The rotation that first turns by `b`, then by `a`."""
+    """Hamilton product: the rotation that first turns by `b`, then by `a`."""
     aw, ax, ay, az = np.moveaxis(np.asarray(a), -1, 0)
     bw, bx, by, bz = np.moveaxis(np.asarray(b), -1, 0)
     return np.stack(
@@ -24,13 +24,13 @@ def multiply(a: Quaternion, b: Quaternion) -> Quaternion:
 
 
 def inverse(q: Quaternion) -> Quaternion:
-    """The rotation that undoes `q`."""
+    """Inverse (conjugate) of a unit quaternion: the rotation that undoes `q`."""
     q = np.asarray(q)
     return q * np.array([1, -1, -1, -1], q.dtype)
 
 
 def rotate(q: Quaternion, v: Vector) -> Vector:
-    """Turn vectors by quaternions; leading axes broadcast."""
+    """Rotate vectors by quaternions; leading axes broadcast."""
     q, v = np.asarray(q), np.asarray(v)
     twice = 2 * cross(q[..., 1:], v)
     return v + q[..., :1] * twice + cross(q[..., 1:], twice)
@@ -44,14 +44,14 @@ def cross(a: Vector, b: Vector) -> Vector:
 
 
 def unit(v: Float[np.ndarray, "*batch n"]) -> Float[np.ndarray, "*batch n"]:
-    """Vectors of length 1 in the same direction; zero stays zero."""
+    """Normalise vectors to length 1; zero stays zero."""
     v = np.asarray(v)
     length = np.linalg.norm(v, axis=-1, keepdims=True)
     return v / np.where(length > 0, length, 1)
 
 
 def between(a: Vector, b: Vector) -> Quaternion:
-    """The shortest rotation that turns the direction of `a` into that of `b`.
+    """Shortest-arc rotation that turns the direction of `a` into that of `b`.
 
     A half turn, whose axis is free, goes about an axis perpendicular to `a`; a vector of length 0 gives no rotation.
     """
@@ -66,7 +66,7 @@ def between(a: Vector, b: Vector) -> Quaternion:
 
 
 def about_y(angle: Float[np.ndarray, "*batch"]) -> Quaternion:
-    """The rotation by `angle` radians about the vertical."""
+    """Yaw rotation: by `angle` radians about the vertical."""
     half = np.asarray(angle) / 2
     zero = np.zeros_like(half)
     return np.stack([np.cos(half), zero, np.sin(half), zero], axis=-1)
@@ -80,27 +80,25 @@ def to_matrix(q: Quaternion) -> Float[np.ndarray, "*batch 3 3"]:
 
 
 def to_6d(q: Quaternion) -> SixD:
-    """The first two columns of the rotation matrix, one after the other (Zhou et al. 2019)."""
+    """6D rotation representation: the first two columns of the matrix, one after the other (Zhou et al. 2019)."""
     q = np.asarray(q)
     return np.concatenate([rotate(q, axis) for axis in np.eye(3, dtype=q.dtype)[:2]], axis=-1)
 
 
 def from_matrix(matrix: Float[np.ndarray, "*batch 3 3"]) -> Quaternion:
-    """Unit quaternions of rotation matrices, with w >= 0."""
+    """Quaternions from rotation matrices (Shepperd's method), with w >= 0."""
     m = np.asarray(matrix)
     xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
     wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
     xy, xz, yz = m[..., 1, 0] + m[..., 0, 1], m[..., 0, 2] + m[..., 2, 0], m[..., 2, 1] + m[..., 1, 2]
     # Row i is the quaternion times 4 times its own component i; the largest component divides most safely.
-    rows = np.stack(
-        [
-            *(1 + xx + yy + zz, wx, wy, wz),
-            *(wx, 1 + xx - yy - zz, xy, xz),
-            *(wy, xy, 1 - xx + yy - zz, yz),
-            *(wz, xz, yz, 1 - xx - yy + zz),
-        ],
-        axis=-1,
-    ).reshape(*m.shape[:-2], 4, 4)
+    rows = (
+        (1 + xx + yy + zz, wx, wy, wz),
+        (wx, 1 + xx - yy - zz, xy, xz),
+        (wy, xy, 1 - xx + yy - zz, yz),
+        (wz, xz, yz, 1 - xx - yy + zz),
+    )
+    rows = np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
     best = np.argmax(np.diagonal(rows, axis1=-2, axis2=-1), axis=-1)
     q = unit(np.take_along_axis(rows, best[..., None, None], axis=-2)[..., 0, :])
     return np.where(q[..., :1] < 0, -q, q)

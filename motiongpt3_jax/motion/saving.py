@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Atomic file writes: files are either whole or absent; and which motions exported files can hold."""
 
 import os
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def check_exportable(path: str | Path, motion: Motion) -> None:
 
 @contextmanager
 def whole_file(path: str | Path, extension: str) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes `path` when the block ends without an error.
+    """Atomic write: a temporary path beside `path` that becomes `path` when the block ends without an error.
 
     Args:
       path: the file to write; its folder is made if needed.
@@ -76,7 +76,7 @@ def whole_file(path: str | Path, extension: str) -> Iterator[Path]:
 
 @contextmanager
 def failures_of(path: Path, temporary: Path) -> Iterator[None]:
-    """Lets a write that fails name what was to be written: a full disk names nothing, or the temporary file.
+    """Rewrite errors of a failed write to name its target: a full disk names nothing, or the temporary file.
 
     Raises:
       OSError: of the same kind; those about other files pass as they are.
@@ -92,8 +92,8 @@ def failures_of(path: Path, temporary: Path) -> Iterator[None]:
         raise type(error)(f"cannot write '{path}': {reason}") from error
 
 
-def one_each(path: str | Path, extension: str, persons: int) -> list[Path]:
-    """Where the persons of a motion go if a file holds one: `path` itself for one, numbers from 1 before the ending.
+def paths_per_person(path: str | Path, extension: str, persons: int) -> list[Path]:
+    """Paths of files that hold one person each: `path` itself for one, else numbers from 1 before the ending.
 
     Args:
       path: the name for a single person.

@@ -80,14 +80,38 @@ class Skeleton:
         return np.asarray(self.directions, pose.dtype) * lengths
 
 
-_UP, _DOWN, _AHEAD, _LEFT, _RIGHT, _NONE = (0, 1, 0), (0, -1, 0), (0, 0, 1), (1, 0, 0), (-1, 0, 0), (0, 0, 0)
+_UP = (0, 1, 0)
+_DOWN = (0, -1, 0)
+_AHEAD = (0, 0, 1)
+_LEFT = (1, 0, 0)
+_RIGHT = (-1, 0, 0)
+_NONE = (0, 0, 0)
 
 HUMANML3D = Skeleton(
     name="humanml3d",
     joints=(
-        *("pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle"),
-        *("right_ankle", "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head"),
-        *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"),
+        "pelvis",
+        "left_hip",
+        "right_hip",
+        "spine1",
+        "left_knee",
+        "right_knee",
+        "spine2",
+        "left_ankle",
+        "right_ankle",
+        "spine3",
+        "left_foot",
+        "right_foot",
+        "neck",
+        "left_collar",
+        "right_collar",
+        "head",
+        "left_shoulder",
+        "right_shoulder",
+        "left_elbow",
+        "right_elbow",
+        "left_wrist",
+        "right_wrist",
     ),
     chains=((0, 2, 5, 8, 11), (0, 1, 4, 7, 10), (0, 3, 6, 9, 12, 15), (9, 14, 17, 19, 21), (9, 13, 16, 18, 20)),
     directions=(
@@ -108,9 +132,27 @@ HUMANML3D = Skeleton(
 KIT = Skeleton(
     name="kit",
     joints=(
-        *("pelvis", "spine1", "spine2", "neck", "head", "right_shoulder", "right_elbow", "right_wrist"),
-        *("left_shoulder", "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle", "right_heel"),
-        *("right_foot", "left_hip", "left_knee", "left_ankle", "left_heel", "left_foot"),
+        "pelvis",
+        "spine1",
+        "spine2",
+        "neck",
+        "head",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "right_heel",
+        "right_foot",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "left_heel",
+        "left_foot",
     ),
     chains=((0, 11, 12, 13, 14, 15), (0, 16, 17, 18, 19, 20), (0, 1, 2, 3, 4), (3, 5, 6, 7), (3, 8, 9, 10)),
     directions=(

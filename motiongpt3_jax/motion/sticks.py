@@ -1,4 +1,4 @@
-"""A body of sticks in T-pose: every bone a slim octahedron, every joint a small one."""
+"""Stick figure mesh in T-pose: every bone a slim octahedron, every joint a small one."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,11 @@ from motiongpt3_jax.motion.skeleton import Skeleton
 THICKNESS = 0.11
 """Half the width of a stick, in its length."""
 
-SLIM, STOUT = 0.02, 0.036
-"""Least and greatest half width of a stick, metres."""
+SLIM = 0.02
+"""Least half width of a stick, metres."""
+
+STOUT = 0.036
+"""Greatest half width of a stick, metres."""
 
 HEAD = 0.07
 """Half the width of the head, metres."""
@@ -66,8 +69,8 @@ def sticks(places: Float[np.ndarray, "joints 3"], skeleton: Skeleton, sides: tup
         corners = np.concatenate([corners for corners, _ in pieces])
         across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         normals = across / np.linalg.norm(across, axis=-1, keepdims=True)
-        moving = np.repeat([joint for _, joint in pieces], 3 * len(_FACES))
-        parts.append(Sticks(corners.reshape(-1, 3), np.repeat(normals, 3, axis=0), moving))
+        owners = np.repeat([joint for _, joint in pieces], 3 * len(_FACES))
+        parts.append(Sticks(corners.reshape(-1, 3), np.repeat(normals, 3, axis=0), owners))
     return parts
 
 

@@ -1,4 +1,4 @@
-"""The unit of length of a body, from the lengths of its limbs."""
+"""Infer the unit of length of a body, from the lengths of its limbs."""
 
 from itertools import pairwise
 
@@ -9,8 +9,13 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.skeleton import HUMANML3D
 
 UNITS = {
-    **{"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001},
-    **{"inches": 0.0254, "CMU's units of 5.64 cm": 0.0254 / 0.45, "decimetres": 0.1, "feet": 0.3048},
+    "metres": 1.0,
+    "centimetres": 0.01,
+    "millimetres": 0.001,
+    "inches": 0.0254,
+    "CMU's units of 5.64 cm": 0.0254 / 0.45,
+    "decimetres": 0.1,
+    "feet": 0.3048,
 }
 """Metres in the units that files come in."""
 
@@ -36,8 +41,11 @@ def likeliest_unit(joints: Float[np.ndarray, "*batch 22 3"]) -> tuple[float, str
     Raises:
       UserError: the body has no size.
     """
-    lengths = {part: np.mean([_length(joints, chain) for chain in chains]) for part, (*chains, _) in _PARTS.items()}
-    size = float(np.median([lengths[part] / usual for part, (*_, usual) in _PARTS.items()]))
+    lengths, sizes = {}, []
+    for part, (left, right, usual) in _PARTS.items():
+        lengths[part] = np.mean([_length(joints, left), _length(joints, right)])
+        sizes.append(lengths[part] / usual)
+    size = float(np.median(sizes))
     legs, arms = lengths["legs"], lengths["arms"]
     if size <= 0 or legs <= 0:
         raise UserError("the legs have no length; give the right joints with a mapping file.")
@@ -46,11 +54,11 @@ def likeliest_unit(joints: Float[np.ndarray, "*batch 22 3"]) -> tuple[float, str
         return 1 / size, f"legs of {legs:.3g} fit no usual unit: the body was given the size of a grown-up"
     best, *others = fitting
     metres = UNITS[best]
-    said = f"lengths are read as {best}: legs of {legs * metres:.2f} m, arms of {arms * metres:.2f} m"
+    note = f"lengths are read as {best}: legs of {legs * metres:.2f} m, arms of {arms * metres:.2f} m"
     if others:
         other = UNITS[others[0]]
-        said += f" (if it is {others[0]}, legs of {legs * other:.2f} m, give --mapping '{{\"unit\": {other:.6g}}}')"
-    return metres, said
+        note += f" (if it is {others[0]}, legs of {legs * other:.2f} m, give --mapping '{{\"unit\": {other:.6g}}}')"
+    return metres, note
 
 
 def fitting_units(size: float) -> list[str]:

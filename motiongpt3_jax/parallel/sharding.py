@@ -1,4 +1,4 @@
-"""Where arrays lie on a mesh: one table for parameters and optimizer state, rows for batches, hooks for activations."""
+"""Where arrays lie on a mesh: rules for parameters and optimizer state, rows for batches, hooks for activations."""
 
 import math
 import re
@@ -17,16 +17,11 @@ Tree = Any
 
 ROWS = P(("data", "fsdp"))
 
-TABLE: tuple[tuple[str, P], ...] = (
-    # Layers are stacked: axis 0 is the layer, which a scan walks and nothing splits.
-    (r"layers/.*/(qkv|mlp_in)/kernel", P(None, "fsdp", "tensor")),
-    (r"layers/.*/(attention_out|mlp_out)/kernel", P(None, "tensor", "fsdp")),
-    (r"vocabulary/.*/table", P("tensor", "fsdp")),
-)
+Rules = Sequence[tuple[str, P]]
 """(pattern of a path's end, how the array is split); the first match counts. Optimizer state has the same ends."""
 
 SMALL = 2**16
-"""Arrays that the table does not name are split over `fsdp` from this many elements on."""
+"""Arrays that no rule names are split over `fsdp` from this many elements on."""
 
 ACTIVATIONS: dict[str, tuple[Any, ...]] = {
     "residual": (None,),
@@ -41,9 +36,9 @@ def path_name(path: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def spec(mesh: Mesh, path: str, shape: tuple[int, ...]) -> P:
-    """How one array is split: by the table where its axes divide, else over `fsdp` along its longest axis that does."""
-    axes = list(next((spec for pattern, spec in TABLE if re.search(rf"(^|/){pattern}$", path)), P()))[: len(shape)]
+def spec(mesh: Mesh, path: str, shape: tuple[int, ...], rules: Rules = ()) -> P:
+    """How one array is split: by the rules where its axes divide, else over `fsdp` along its longest axis that does."""
+    axes = list(next((spec for pattern, spec in rules if re.search(rf"(^|/){pattern}$", path)), P()))[: len(shape)]
     axes += [None] * (len(shape) - len(axes))
     axes = [axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in zip(axes, shape)]
     if "fsdp" not in axes and math.prod(shape) >= SMALL:
@@ -54,9 +49,13 @@ def spec(mesh: Mesh, path: str, shape: tuple[int, ...]) -> P:
     return P(*axes)
 
 
-def shardings(mesh: Mesh, tree: Tree) -> Tree:
+def shardings(mesh: Mesh, tree: Tree, rules: Rules = ()) -> Tree:
     """Shardings of a tree of arrays or shapes: parameters, optimizer state, or a whole train state."""
-    return jax.tree.map_with_path(lambda path, x: NamedSharding(mesh, spec(mesh, path_name(path), x.shape)), tree)
+
+    def sharding(path: tuple[Any, ...], x: Any) -> NamedSharding:
+        return NamedSharding(mesh, spec(mesh, path_name(path), x.shape, rules))
+
+    return jax.tree.map_with_path(sharding, tree)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

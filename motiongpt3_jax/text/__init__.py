@@ -1,39 +1,23 @@
-"""Words: the tokenizer, the tasks, the templates of every sub-task and how they become prompts."""
+"""Words: tokenizers, tasks, instruction templates and how they become prompts; no system's own tokens."""
 
 from motiongpt3_jax.text.odd_text import odd_text
-from motiongpt3_jax.text.prompts import (
-    MOTION_INPUT,
-    MOTION_OUTPUT,
-    OFFICIAL_QUESTIONS,
-    Style,
-    check_words,
-    compose,
-    fill_input,
-    fill_output,
-    motion_prompt,
-    text_prompt,
-)
-from motiongpt3_jax.text.subtasks import PIECES, TEMPLATES, Pieces, Subtask, load_templates
-from motiongpt3_jax.text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
+from motiongpt3_jax.text.prompts import check_words, fill
+from motiongpt3_jax.text.subtasks import TEMPLATES, Subtask, load_templates
+from motiongpt3_jax.text.tasks import TASKS, Task, of_role
+from motiongpt3_jax.text.tokenizer import Tokenizer, TokenSpec, load_tokenizer, train_tokenizer
 
 __all__ = [
-    "MOTION_INPUT",
-    "MOTION_OUTPUT",
-    "OFFICIAL_QUESTIONS",
-    "PIECES",
+    "TASKS",
     "TEMPLATES",
-    "Pieces",
-    "Style",
     "Subtask",
+    "Task",
+    "TokenSpec",
     "Tokenizer",
     "check_words",
-    "compose",
-    "fill_input",
-    "fill_output",
+    "fill",
     "load_templates",
     "load_tokenizer",
-    "motion_prompt",
     "odd_text",
-    "text_prompt",
+    "of_role",
     "train_tokenizer",
 ]

@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from motiongpt3_jax.text.prompts import FPS
+FPS = 20
+"""Frames in a second of the lengths in such files."""
 
 _AT_THE_END = re.compile(r"(?P<sentence>.*\S)\s*#\s*(?P<frames>\d+|NA)\s*")
 """MoMask: `a person walks#120`, and `#NA` where the length is to be predicted."""

@@ -1,4 +1,4 @@
-"""What a model can be asked to do: the tasks, and the instruction templates in which each is put."""
+"""Instruction templates: the sub-tasks, each a way to put a task into words."""
 
 import json
 import os
@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.text.tasks import TASKS, Task
 
 PLACEHOLDERS: Mapping[str, int] = {
     "<Caption_Placeholder>": 0,
@@ -48,7 +51,7 @@ class Subtask:
 
     Attributes:
       name: unique among the sub-tasks of a set of templates.
-      task: what is asked for, a key of `PIECES`.
+      task: name of what is asked for.
       inputs: templates of the question, with placeholders.
       outputs: templates of the answer.
     """
@@ -59,39 +62,7 @@ class Subtask:
     outputs: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Pieces:
-    """Which pieces of its clip a task uses.
-
-    Attributes:
-      inputs: how many of the pieces are given; the others are to be generated.
-      shares: each piece's beginning and end, as shares of the clip.
-    """
-
-    inputs: int
-    shares: tuple[tuple[float, float], ...]
-
-    def ranges(self, frames: int) -> list[tuple[int, int]]:
-        """(start, stop) frames of each piece of a clip of so many frames; rounded down, as the official code does."""
-        return [(int(start * frames), int(stop * frames)) for start, stop in self.shares]
-
-
-_WHOLE = (0.0, 1.0)
-PIECES: Mapping[str, Pieces] = {
-    "t2m": Pieces(0, (_WHOLE,)),
-    "n2m": Pieces(0, (_WHOLE,)),
-    "m2t": Pieces(1, (_WHOLE,)),
-    "predict": Pieces(1, ((0.0, 0.2), (0.2, 1.0))),
-    "inbetween": Pieces(2, ((0.0, 0.25), (0.75, 1.0), _WHOLE)),
-    "t2t": Pieces(0, ()),
-    "n2t": Pieces(0, ()),
-    "text": Pieces(0, ()),
-}
-"""The tasks: t text, m motion, n nothing; `predict` goes on from the first fifth of a motion, `inbetween` joins its
-first and last quarter, `text` is a caption without a question."""
-
-
-def load_templates(name_or_path: str | Path) -> dict[str, Subtask]:
+def load_templates(name_or_path: str | Path, tasks: Mapping[str, Task] = TASKS) -> dict[str, Subtask]:
     """The sub-tasks of a set of templates, by name.
 
     A file holds groups of sub-tasks, as the official ones do: {"Text-to-Motion": {"caption": {"class": "t2m",
@@ -101,10 +72,11 @@ def load_templates(name_or_path: str | Path) -> dict[str, Subtask]:
 
     Args:
       name_or_path: a set that comes with the package (see `TEMPLATES`), or a JSON file of that structure.
+      tasks: what there is to ask for, by name; the "class" of each sub-task is one of these.
 
     Raises:
       FileNotFoundError: no such set or file.
-      ValueError: the file is not as described; says where.
+      UserError: the file is not as described; says where.
     """
     if str(name_or_path) in TEMPLATES:
         folder = files("motiongpt3_jax.text") / "templates"
@@ -120,8 +92,8 @@ def load_templates(name_or_path: str | Path) -> dict[str, Subtask]:
         for group, key, entry in _entries(source, content):
             name = _name(group, key)
             if name in found:
-                raise ValueError(f"{source}: there are two sub-tasks called {name!r}; rename one")
-            found[name] = _subtask(name, entry, f"{source}: the sub-task {group!r} / {key!r}")
+                raise UserError(f"{source}: there are two sub-tasks called {name!r}; rename one")
+            found[name] = _subtask(name, entry, tasks, f"{source}: the sub-task {group!r} / {key!r}")
     return found
 
 
@@ -136,35 +108,34 @@ def _entries(source: str, content: bytes) -> list[tuple[str, str, Any]]:
     try:
         groups = json.loads(content.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{source} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
+        raise UserError(f"{source} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"{source} is not UTF-8 text: byte {error.start} cannot be read") from None
+        raise UserError(f"{source} is not UTF-8 text: byte {error.start} cannot be read") from None
     if not isinstance(groups, dict) or not all(isinstance(group, dict) for group in groups.values()):
-        raise ValueError(f'{source} must hold groups of sub-tasks: {{"Text-to-Motion": {{"caption": {{...}}}}}}')
+        raise UserError(f'{source} must hold groups of sub-tasks: {{"Text-to-Motion": {{"caption": {{...}}}}}}')
     entries = [(group, key, entry) for group, members in groups.items() for key, entry in members.items()]
     if not entries:
-        raise ValueError(f"{source} holds no sub-task")
+        raise UserError(f"{source} holds no sub-task")
     return entries
 
 
-def _subtask(name: str, entry: Any, where: str) -> Subtask:
+def _subtask(name: str, entry: Any, tasks: Mapping[str, Task], where: str) -> Subtask:
     if not isinstance(entry, dict) or not {"class", "input", "output"} <= entry.keys():
-        raise ValueError(f'{where} must have "class", "input" and "output"')
+        raise UserError(f'{where} must have "class", "input" and "output"')
     task = entry["class"]
-    if task not in PIECES:
-        raise ValueError(f"{where} has the class {task!r}; there are {', '.join(PIECES)}")
+    if task not in tasks:
+        raise UserError(f"{where} has the class {task!r}; there are {', '.join(tasks)}")
     for side in ("input", "output"):
         lines = entry[side]
         if not isinstance(lines, list) or not lines or not all(isinstance(line, str) for line in lines):
-            raise ValueError(f"{where}: its {side!r} must be a list of one or more texts")
-    pieces = PIECES[task]
+            raise UserError(f"{where}: its {side!r} must be a list of one or more texts")
+    given, made = len(tasks[task].given), len(tasks[task].made)
     for line in entry["input"]:
-        if _motions(line, where) > pieces.inputs:
-            raise ValueError(f"{where} is of class {task}, which is given {pieces.inputs} motions: {line!r} has more")
+        if _motions(line, where) > given:
+            raise UserError(f"{where} is of class {task}, which is given {given} motions: {line!r} has more")
     for line in entry["output"]:
-        if _motions(line, where) != len(pieces.shares) - pieces.inputs:
-            wanted = len(pieces.shares) - pieces.inputs
-            raise ValueError(f"{where} is of class {task}, which answers with {wanted} motions, unlike {line!r}")
+        if _motions(line, where) != made:
+            raise UserError(f"{where} is of class {task}, which answers with {made} motions, unlike {line!r}")
     return Subtask(name, task, tuple(entry["input"]), tuple(entry["output"]))
 
 
@@ -173,5 +144,5 @@ def _motions(line: str, where: str) -> int:
     placeholders = PLACEHOLDER.findall(line)
     for placeholder in placeholders:
         if placeholder not in PLACEHOLDERS:
-            raise ValueError(f"{where} has the unknown placeholder {placeholder}; there are {', '.join(PLACEHOLDERS)}")
+            raise UserError(f"{where} has the unknown placeholder {placeholder}; there are {', '.join(PLACEHOLDERS)}")
     return sum(PLACEHOLDERS[placeholder] for placeholder in placeholders)

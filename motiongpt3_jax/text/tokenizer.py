@@ -1,20 +1,15 @@
-"""Byte-level BPE as GPT-2 has it, with six tokens more: two that mark motion in text, four that stand for motion.
+"""Tokenizers: byte-level BPE as GPT-2 has it, or SentencePiece's unigram model, with the tokens that a system adds.
 
-Ids, with GPT-2's in brackets:
+Ids of the two kinds:
 
-    0 .. base - 2    pieces of words
-    base - 1         <|endoftext|> (50256): begins, ends and pads texts
-    base             <start_of_motion> (50257)
-    base + 1         <end_of_motion> (50258)
-    base + 2         <masked_motion> (50259): the first id that is no text
-    base + 3         <pad_motion>
-    base + 4         <motion_latent_holder_output>: a place for a chunk of a motion to be generated
-    base + 5         <motion_latent_holder> (50262): a place for a chunk of a given motion
+    BPE       0 .. base - 2 pieces of words, base - 1 <|endoftext|>, which begins, ends and pads texts
+    UNIGRAM   0 <pad>, 1 </s>, which ends texts, 2 <unk>, then pieces of words, up to base - 1
+    both      from base on the added tokens, in their order
 """
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,17 +19,14 @@ from jaxtyping import Int
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors, trainers
 
 from motiongpt3_jax import hub
+from motiongpt3_jax.errors import UserError
 
 END = "<|endoftext|>"
-SPECIALS = (
-    "<start_of_motion>",
-    "<end_of_motion>",
-    "<masked_motion>",
-    "<pad_motion>",
-    "<motion_latent_holder_output>",
-    "<motion_latent_holder>",
-)
-"""The added tokens in the order of their ids, which follow the base vocabulary."""
+BPE, UNIGRAM = "byte-level BPE", "SentencePiece unigram"
+ENDS: Mapping[str, str] = {BPE: END, UNIGRAM: "</s>"}
+"""The token that ends a text, by the kind of tokenizer."""
+
+UNIGRAM_SPECIALS = ("<pad>", "</s>", "<unk>")
 
 SMALLEST = 257
 """Ids of a vocabulary without any merge: the bytes and the end."""
@@ -46,68 +38,54 @@ HUB_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.jso
 """What a tokenizer on the hub is made of."""
 
 
+@dataclass(frozen=True)
+class TokenSpec:
+    """What a system asks of its tokenizer.
+
+    Attributes:
+      added: the tokens that it adds, in the order of their ids.
+      kinds: the kinds of tokenizer that fit; the first is trained where none is named.
+    """
+
+    added: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = (BPE,)
+
+
 @dataclass(frozen=True, eq=False)
 class Tokenizer:
     """Text to ids and back; can be pickled.
 
     Attributes:
-      backend: the BPE with all tokens added.
-      base_vocabulary: number of ids before the added ones; the last of them is `end`.
+      backend: the model with all tokens added.
+      base_vocabulary: number of ids before the added ones.
+      added: the added tokens; their ids follow the base vocabulary.
+      kind: BPE or UNIGRAM.
     """
 
     backend: tokenizers.Tokenizer
     base_vocabulary: int
+    added: tuple[str, ...] = ()
+    kind: str = BPE
 
     @property
     def end(self) -> int:
-        """Begins, ends and pads texts."""
-        return self.base_vocabulary - 1
+        """Ends texts; of a BPE it begins and pads them too."""
+        return self.base_vocabulary - 1 if self.kind == BPE else UNIGRAM_SPECIALS.index("</s>")
 
-    @property
-    def start_of_motion(self) -> int:
-        """Stands in the text before a motion."""
-        return self.base_vocabulary
-
-    @property
-    def end_of_motion(self) -> int:
-        """Stands in the text behind a motion."""
-        return self.base_vocabulary + 1
-
-    @property
-    def text_vocabulary(self) -> int:
-        """Number of ids that are text; motion ids count on from here."""
-        return self.base_vocabulary + 2
-
-    @property
-    def masked_motion(self) -> int:
-        """A chunk of motion that is missing."""
-        return self.base_vocabulary + 2
-
-    @property
-    def pad_motion(self) -> int:
-        """A place for motion that stays empty."""
-        return self.base_vocabulary + 3
-
-    @property
-    def output_holder(self) -> int:
-        """A chunk of motion to be generated."""
-        return self.base_vocabulary + 4
-
-    @property
-    def input_holder(self) -> int:
-        """A chunk of motion that is given."""
-        return self.base_vocabulary + 5
+    def id_of(self, token: str) -> int:
+        """The id of an added token."""
+        return self.base_vocabulary + self.added.index(token)
 
     @property
     def size(self) -> int:
         """Number of all ids."""
-        return self.base_vocabulary + len(SPECIALS)
+        return self.base_vocabulary + len(self.added)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text; nothing is added or stripped.
 
         Raises:
-          ValueError: it holds bytes that are no Unicode, such as those of a file that is not in UTF-8.
+          UserError: it holds bytes that are no Unicode, such as those of a file that is not in UTF-8.
         """
         require_unicode(text)
         return self.backend.encode(text, add_special_tokens=False).ids
@@ -129,7 +107,7 @@ class Tokenizer:
 
         Args:
           ids: any of the ids.
-          skip_special: leaves out `<|endoftext|>` and the added tokens.
+          skip_special: leaves out the end and the added tokens.
         """
         return self.backend.decode([int(i) for i in ids], skip_special_tokens=skip_special)
 
@@ -137,37 +115,38 @@ class Tokenizer:
         """Writes files that `load_tokenizer` reads, and transformers' AutoTokenizer too."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        config = {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "bos_token": END,
-            "eos_token": END,
-            "pad_token": END,
-            "clean_up_tokenization_spaces": False,
-        }
+        named = {"bos_token": END, "eos_token": END, "pad_token": END}
+        if self.kind == UNIGRAM:
+            named = dict(zip(("pad_token", "eos_token", "unk_token"), UNIGRAM_SPECIALS))
+        config = {"tokenizer_class": "PreTrainedTokenizerFast", **named, "clean_up_tokenization_spaces": False}
         _write(folder / "tokenizer_config.json", json.dumps(config, indent=1) + "\n")
         _write(folder / "tokenizer.json", self.backend.to_str())
 
 
 def require_unicode(text: str) -> None:
-    """Raises ValueError when a text holds bytes that are no Unicode, such as those of a file that is not in UTF-8."""
+    """Raises UserError when a text holds bytes that are no Unicode, such as those of a file that is not in UTF-8."""
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError(f"{text!a} holds bytes that are no Unicode text; write it in UTF-8")
+        raise UserError(f"{text!a} holds bytes that are no Unicode text; write it in UTF-8")
 
 
-def load_tokenizer(name_or_folder: str | Path) -> Tokenizer:
+def load_tokenizer(name_or_folder: str | Path, spec: TokenSpec = TokenSpec()) -> Tokenizer:
     """A tokenizer from a folder (`tokenizer.json`, or GPT-2's `vocab.json` and `merges.txt`) or a hub name like "gpt2".
+
+    Args:
+      name_or_folder: where it lies.
+      spec: what the system asks of it; the added tokens are added where they are missing.
 
     Raises:
       FileNotFoundError: there is no such tokenizer.
-      ValueError: it cannot be read, or is not of GPT-2's kind.
+      UserError: it cannot be read, or is not of a kind that fits.
     """
     folder = Path(os.path.expanduser(name_or_folder))
     if (folder / "tokenizer.json").is_file():
         try:
             backend = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # the library raises nothing narrower
-            raise ValueError(f"{folder / 'tokenizer.json'} is no tokenizer's file: {error}") from None
-        return _complete(backend, str(folder))
+            raise UserError(f"{folder / 'tokenizer.json'} is no tokenizer's file: {error}") from None
+        return _complete(backend, str(folder), spec)
     if folder.is_dir() and not (folder / "vocab.json").is_file():
         raise FileNotFoundError(
             f"no tokenizer in the folder {str(folder)!r}: it has neither tokenizer.json nor vocab.json"
@@ -176,21 +155,27 @@ def load_tokenizer(name_or_folder: str | Path) -> Tokenizer:
     if path and not folder.is_dir():
         raise FileNotFoundError(f"no tokenizer at {str(folder)!r}: there is no such folder")
     if not folder.is_dir():
-        return load_tokenizer(_download(str(name_or_folder)))
-    return _complete(_by_transformers(folder), str(folder))
+        return load_tokenizer(_download(str(name_or_folder)), spec)
+    return _complete(_by_transformers(folder), str(folder), spec)
 
 
-def train_tokenizer(captions: Iterable[str], size: int) -> Tokenizer:
-    """A small tokenizer of the same kind for the words of some captions.
+def train_tokenizer(captions: Iterable[str], size: int, spec: TokenSpec = TokenSpec()) -> Tokenizer:
+    """A small tokenizer of the spec's first kind for the words of some captions.
 
     Args:
-      captions: what it shall encode briefly; it encodes everything else too.
-      size: base vocabulary, `<|endoftext|>` included; fewer when the captions do not give as many pieces.
+      captions: what it shall encode briefly; a BPE encodes everything else too.
+      size: base vocabulary, special ids included; fewer when the captions do not give as many pieces.
+      spec: what the system asks of it.
 
     Raises:
-      ValueError: `size` has no room for all bytes and the end, or is larger than any that is in use.
+      UserError: `size` has no room for all bytes and the end, or is larger than any that is in use.
     """
     check_size(size)
+    train = {BPE: _train_bpe, UNIGRAM: _train_unigram}[spec.kinds[0]]
+    return _complete(train(captions, size), "the trained tokenizer", spec)
+
+
+def _train_bpe(captions: Iterable[str], size: int) -> tokenizers.Tokenizer:
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -202,39 +187,54 @@ def train_tokenizer(captions: Iterable[str], size: int) -> Tokenizer:
     )
     backend.train_from_iterator(captions, trainer)
     backend.add_special_tokens([AddedToken(END, special=True, normalized=False)])
-    return _complete(backend, "the trained tokenizer")
+    return backend
+
+
+def _train_unigram(captions: Iterable[str], size: int) -> tokenizers.Tokenizer:
+    backend = tokenizers.Tokenizer(models.Unigram())
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=size, special_tokens=list(UNIGRAM_SPECIALS), unk_token="<unk>", show_progress=False
+    )
+    backend.train_from_iterator(captions, trainer)
+    return backend
 
 
 def check_size(size: int) -> None:
-    """Raises ValueError when no tokenizer of so many ids can be trained."""
+    """Raises UserError when no tokenizer of so many ids can be trained."""
     if size < SMALLEST:
-        raise ValueError(
-            f"a tokenizer of {size} ids was asked for; at least {SMALLEST} are needed: all bytes and {END}"
-        )
+        raise UserError(f"a tokenizer of {size} ids was asked for; at least {SMALLEST} are needed: all bytes and {END}")
     if size > LARGEST:
-        raise ValueError(f"a tokenizer of {size} ids was asked for; {LARGEST} are the most: ask for fewer")
+        raise UserError(f"a tokenizer of {size} ids was asked for; {LARGEST} are the most: ask for fewer")
 
 
-def _complete(backend: tokenizers.Tokenizer, name: str) -> Tokenizer:
-    """Adds the six tokens where they are missing; checks that all ids lie where they must."""
-    found = backend.token_to_id(SPECIALS[0])
+def _complete(backend: tokenizers.Tokenizer, name: str, spec: TokenSpec) -> Tokenizer:
+    """Adds the system's tokens where they are missing; checks that all ids lie where they must."""
+    kind = UNIGRAM if isinstance(backend.model, models.Unigram) else BPE
+    if kind not in spec.kinds:
+        raise UserError(f"the tokenizer {name!r} is a {kind}; this system takes a {' or a '.join(spec.kinds)}")
+    found = backend.token_to_id(spec.added[0]) if spec.added else None
     base = backend.get_vocab_size() if found is None else found
-    if backend.token_to_id(END) != base - 1:
-        raise ValueError(
+    if kind == BPE and backend.token_to_id(END) != base - 1:
+        raise UserError(
             f"the tokenizer {name!r} is not of GPT-2's kind: {END} must be the last of its {base} ids; use gpt2, or "
             "train one"
         )
+    if kind == UNIGRAM and backend.token_to_id(ENDS[kind]) != UNIGRAM_SPECIALS.index(ENDS[kind]):
+        raise UserError(f"the tokenizer {name!r} is not of T5's kind: its ids must begin with {UNIGRAM_SPECIALS}")
     backend.add_special_tokens(
-        [AddedToken(token, special=True, normalized=False, lstrip=False, rstrip=False) for token in SPECIALS]
+        [AddedToken(token, special=True, normalized=False, lstrip=False, rstrip=False) for token in spec.added]
     )
-    wanted = [base + i for i in range(len(SPECIALS))]
-    if [backend.token_to_id(token) for token in SPECIALS] != wanted or backend.get_vocab_size() != wanted[-1] + 1:
-        raise ValueError(f"the tokenizer {name!r} has other tokens where {', '.join(SPECIALS)} must be: {wanted}")
-    # Without trimming, a piece's span includes its leading space: then spans leave no gaps.
-    backend.post_processor = processors.ByteLevel(trim_offsets=False)
+    wanted = [base + i for i in range(len(spec.added))]
+    if [backend.token_to_id(token) for token in spec.added] != wanted or backend.get_vocab_size() != base + len(wanted):
+        raise UserError(f"the tokenizer {name!r} has other tokens where {', '.join(spec.added)} must be: {wanted}")
+    if kind == BPE:
+        # Without trimming, a piece's span includes its leading space: then spans leave no gaps.
+        backend.post_processor = processors.ByteLevel(trim_offsets=False)
     backend.no_padding()
     backend.no_truncation()
-    return Tokenizer(backend, base)
+    return Tokenizer(backend, base, spec.added, kind)
 
 
 def _download(name: str) -> Path:
@@ -256,7 +256,7 @@ def _by_transformers(folder: Path) -> tokenizers.Tokenizer:
         return AutoTokenizer.from_pretrained(str(folder)).backend_tokenizer
     except Exception as error:  # the two libraries raise whatever they stumble over
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"the tokenizer in {str(folder)!r} cannot be read: {cause}") from None
+        raise UserError(f"the tokenizer in {str(folder)!r} cannot be read: {cause}") from None
 
 
 def _write(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from jax.sharding import Mesh, Sharding
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.parallel import shardings
-from motiongpt3_jax.parallel.sharding import path_name
+from motiongpt3_jax.parallel.sharding import Rules, path_name
 from motiongpt3_jax.systems.interface import Tree
 
 Upgrade = Callable[[int, Tree], Tree]
@@ -21,10 +21,10 @@ def no_upgrade(format: int, tree: Tree) -> Tree:
     return tree
 
 
-def with_shardings(mesh: Mesh, shapes: Tree) -> Tree:
-    """Shapes with the shardings that they have on a mesh."""
+def with_shardings(mesh: Mesh, shapes: Tree, rules: Rules) -> Tree:
+    """Shapes with the shardings that they have on a mesh, by a system's sharding rules."""
     return jax.tree.map(
-        lambda x, at: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=at), shapes, shardings(mesh, shapes)
+        lambda x, at: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=at), shapes, shardings(mesh, shapes, rules)
     )
 
 

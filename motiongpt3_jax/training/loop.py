@@ -17,7 +17,6 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.parallel import first_does, local_rows, make_mesh, put_batch
 from motiongpt3_jax.parallel.processes import exit_on_peer_failure
 from motiongpt3_jax.systems.interface import System, Tree, Variables
-from motiongpt3_jax.training.arrays import no_upgrade
 from motiongpt3_jax.training.checkpoints import Checkpoints, mend_checkpoints
 from motiongpt3_jax.training.data import Data
 from motiongpt3_jax.training.folders import BASE, last_step
@@ -97,7 +96,7 @@ def run(
     mesh, hooks = mesh or make_mesh(), hooks or Hooks()
     names = [stage.name for stage in stages]
     _check_names(names)
-    upgrade = getattr(system, "upgrade", no_upgrade)
+    upgrade = system.upgrade
     read_outside = _reader(initial, seed)
     begin: Start = RunStart(system, mesh, run_dir, seed, initial, outside)
     with exit_on_peer_failure(), only_run(run_dir), jax.set_mesh(mesh), Interrupts() as interrupts:

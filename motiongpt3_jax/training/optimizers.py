@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.parallel.sharding import path_name
 from motiongpt3_jax.systems.interface import Tree
+from motiongpt3_jax.training.muon import on_matrices
 from motiongpt3_jax.training.stage import OptimizerConfig
 
 MUON_MOMENTUM = 0.95
@@ -41,7 +42,8 @@ def scale_by_rule(config: OptimizerConfig) -> optax.GradientTransformation:
 
     Muon is the momentum of a matrix, orthogonalized by Newton-Schulz steps: it moves along all its directions alike,
     the rare ones too. Its size is that of Adam's updates, so that rates carry over (Muon is Scalable for LLM Training,
-    arXiv 2502.16982, section 2.2). Axes before the last two count layers: each layer's matrix is one.
+    arXiv 2502.16982, section 2.2). Axes before the last two count layers: each layer's matrix is one, and so are its
+    queries, keys and values together (`training.muon`).
 
     Raises:
       UserError: from `init`, when a pattern matches no trainable matrix.
@@ -73,7 +75,8 @@ def scale_by_rule(config: OptimizerConfig) -> optax.GradientTransformation:
         return jax.tree.map(lambda x: MUON_SIZE * max(x.shape[-2:]) ** 0.5 * x, updates)
 
     orthogonal = optax.contrib.scale_by_muon(beta=MUON_MOMENTUM, weight_dimension_numbers=matrices)
-    return optax.partition({"muon": optax.chain(orthogonal, optax.stateless(scale_to_adam)), "adam": adam}, labels)
+    muon = on_matrices(optax.chain(orthogonal, optax.stateless(scale_to_adam)))
+    return optax.partition({"muon": muon, "adam": adam}, labels)
 
 
 def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:

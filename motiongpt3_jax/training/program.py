@@ -51,15 +51,15 @@ def make_program(system: System, stage: Stage, mesh: Mesh, seed: int, variables:
       batch: a global batch, or its shapes.
     """
     names = reported(system, stage, variables, batch)
-    optimizer, dtypes = make_optimizer(stage.optimizer, stage.steps), getattr(system, "dtypes", ())
+    optimizer, dtypes = make_optimizer(stage.optimizer, stage.steps), system.dtypes
 
     def start(variables: Variables) -> tuple[TrainState, Tree]:
         trainable, frozen = split(variables.params, stage.trainable)
         key, ema = stage_key(seed, stage.name), stage.optimizer.ema is not None
         return new_state(trainable, variables.state, optimizer, ema, key, names), cast(frozen, dtypes)
 
-    state = with_shardings(mesh, jax.eval_shape(start, variables)[0])
-    frozen = with_shardings(mesh, split(variables.params, stage.trainable)[1])
+    state = with_shardings(mesh, jax.eval_shape(start, variables)[0], system.sharding_rules)
+    frozen = with_shardings(mesh, split(variables.params, stage.trainable)[1], system.sharding_rules)
     state_at, frozen_at = jax.tree.map(lambda x: x.sharding, (state, frozen))
     rows, everywhere = rows_sharding(mesh), replicated(mesh)
     return Program(

@@ -66,7 +66,7 @@ class RunStart:
     def variables(self) -> Variables:
         """Sharded initialization: each device makes its part of fresh variables, and gets its part of initial ones."""
         key = jax.random.key(self.seed)
-        like = with_shardings(self.mesh, jax.eval_shape(self.system.init, key))
+        like = with_shardings(self.mesh, jax.eval_shape(self.system.init, key), self.system.sharding_rules)
         if not self.initial:
             return self._fresh(key, like)
         initial = self.initial(key)
@@ -128,7 +128,9 @@ class StageEnd:
         """
         last = last_folder(self.run_dir, self.stage)
         first_does(f"look at the end of '{self.stage}'", lambda: _check_end(last, self.stage))
-        like = with_shardings(self.mesh, jax.eval_shape(self.system.init, jax.random.key(0)))
+        like = with_shardings(
+            self.mesh, jax.eval_shape(self.system.init, jax.random.key(0)), self.system.sharding_rules
+        )
         referred = {path for reference in references_of(last) for path in reference.paths}
         held = select(like.params, paths_of(like.params) - referred)
         params = merge(

@@ -9,9 +9,10 @@ import pytest
 
 from motiongpt3_jax.inference.engine import Engine
 from motiongpt3_jax.inference.exported import write_exported
-from motiongpt3_jax.interop import TIED, to_official
-from motiongpt3_jax.interop.latents import folded
+from motiongpt3_jax.systems.motiongpt3.latents import folded
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
+from motiongpt3_jax.systems.motiongpt3.name_table import TIED
+from motiongpt3_jax.systems.motiongpt3.official import to_official
 from tests.commands.conftest import call
 from tests.inference.models import exported_model
 
@@ -61,8 +62,8 @@ def test_a_checkpoint_holds_the_folded_weights_and_says_so(model, tmp_path):
 def test_with_the_official_constant_no_weight_changes(tmp_path):
     folder, variables = exported_model(tmp_path / "model", "model.latent_scale=0.8457")
     config = Engine.load(folder.path).system.config
-    tensors, state = to_official(variables.params, config), latent_state(config)
-    write_exported(folder.path, folder, tensors, state, ("tune", 7))
+    tensors = to_official(variables.params, config)
+    write_exported(folder.path, folder, variables.replace(state=latent_state(config)), ("tune", 7))
     status, out, error = call("export", "--model", folder.path, "--format", "pytorch", "--out", tmp_path / "my.ckpt")
     assert status == 0, error
     assert "constant" not in out

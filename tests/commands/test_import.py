@@ -13,9 +13,9 @@ from safetensors.numpy import load_file, save_file
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.inference.engine import Engine, make_system
 from motiongpt3_jax.inference.folder import read_folder
-from motiongpt3_jax.interop import TIED, entries
-from motiongpt3_jax.interop.checkpoint_files import read_state_dict, write_checkpoint
 from motiongpt3_jax.systems.motiongpt3.build import build_config
+from motiongpt3_jax.systems.motiongpt3.name_table import TIED, entries
+from motiongpt3_jax.tensors.checkpoint_files import read_state_dict, write_checkpoint
 from motiongpt3_jax.text import train_tokenizer
 from tests.commands.conftest import call
 from tests.golden import fill

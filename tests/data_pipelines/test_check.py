@@ -216,9 +216,9 @@ def test_a_list_in_another_encoding_is_found(joints):
 def test_bodies_that_lie_are_found(joints):
     for file in (joints / "new_joints").iterdir():
         np.save(file, np.load(file)[..., [0, 2, 1]])
-    found = check(joints, **LIMITS)
-    assert ["y must be up" in problem.advice for problem in found if problem.bad] == [True]
-    assert sum(problem.what == "the body lies or hangs" for problem in found if not problem.bad) == 4
+    problems = check(joints, **LIMITS)
+    assert ["y must be up" in problem.advice for problem in problems if problem.bad] == [True]
+    assert sum(problem.what == "the body lies or hangs" for problem in problems if not problem.bad) == 4
 
 
 @pytest.mark.parametrize(

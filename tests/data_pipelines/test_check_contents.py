@@ -175,8 +175,8 @@ def test_captions_that_are_no_sentences_are_found_and_left_out(joints, caption, 
     problem = one(joints)
     assert (problem.file, problem.line) == ("texts/b.txt", 2)
     assert what in problem.what
-    found = {clip.id: clip.captions for clip in clips(joints, "train", **LIMITS, on_bad="skip")}
-    assert found["b"] == ("sound",)
+    captions = {clip.id: clip.captions for clip in clips(joints, "train", **LIMITS, on_bad="skip")}
+    assert captions["b"] == ("sound",)
 
 
 def test_times_beyond_all_recordings_are_found(joints):

@@ -20,7 +20,7 @@ def features(tmp_path):
     return humanml3d(tmp_path / "features", features=True)
 
 
-def found(folder, split="train", **options):
+def clips_by_id(folder, split="train", **options):
     return {clip.id: clip for clip in clips(folder, split, **{**LIMITS, **options})}
 
 
@@ -29,129 +29,131 @@ def write_text(folder, name, *lines):
 
 
 def test_features_are_handed_on_as_they_are(features):
-    for name, clip in found(features).items():
+    for name, clip in clips_by_id(features).items():
         np.testing.assert_array_equal(clip.features, np.load(features / "new_joint_vecs" / f"{name}.npy"))
 
 
 def test_clips_come_in_the_order_of_the_list(joints):
     (joints / "train.txt").write_text("b\na\n")
-    assert list(found(joints)) == ["b", "a"]
+    assert list(clips_by_id(joints)) == ["b", "a"]
 
 
 def test_captions_come_without_tokens_and_times(joints):
-    assert found(joints)["a"].captions == ("a walks", "it goes")
+    assert clips_by_id(joints)["a"].captions == ("a walks", "it goes")
 
 
 def test_joints_lose_their_last_frame(joints):
-    assert {name: len(clip.features) for name, clip in found(joints).items()} == {"a": 12, "b": 9}
+    assert {name: len(clip.features) for name, clip in clips_by_id(joints).items()} == {"a": 12, "b": 9}
 
 
 def test_joints_take_on_the_body_of_the_first_training_clip(joints):
     target = HUMANML3D.offsets(walk(2, 0.2)[0])
-    for clip in [*found(joints).values(), *found(joints, "test").values()]:
+    for clip in [*clips_by_id(joints).values(), *clips_by_id(joints, "test").values()]:
         body = HUMANML3D.offsets(features_to_joints(clip.features)[0])
         np.testing.assert_allclose(body, target, atol=1e-5)
 
 
 def test_another_recording_may_be_the_target(joints):
-    body = HUMANML3D.offsets(features_to_joints(found(joints, target="d")["a"].features)[0])
+    body = HUMANML3D.offsets(features_to_joints(clips_by_id(joints, target="d")["a"].features)[0])
     np.testing.assert_allclose(body, HUMANML3D.offsets(walk(2, 0.26)[0]), atol=1e-5)
 
 
 def test_given_offsets_are_the_target(joints):
     offsets = HUMANML3D.offsets(walk(2, 0.3)[0])
     expected = joints_to_features(np.load(joints / "new_joints" / "b.npy"), HUMANML3D, offsets)
-    np.testing.assert_array_equal(found(joints, offsets=offsets)["b"].features, expected)
+    np.testing.assert_array_equal(clips_by_id(joints, offsets=offsets)["b"].features, expected)
 
 
 def test_features_are_preferred_to_joints(joints, features):
     os.rename(joints / "new_joints", features / "new_joints")
     for file in (features / "new_joints").iterdir():
         file.write_text("not read")
-    assert len(found(features)) == 2
+    assert len(clips_by_id(features)) == 2
 
 
 def test_a_part_becomes_a_clip_of_its_own(features):
     write_text(features, "a", "whole#w#0.0#0.0", "part#p#0.1#0.45")
-    clip = found(features)["a_0.100000_0.450000"]
+    clip = clips_by_id(features)["a_0.100000_0.450000"]
     assert clip.captions == ("part",)
     np.testing.assert_array_equal(clip.features, np.load(features / "new_joint_vecs" / "a.npy")[2:9])
-    assert found(features)["a"].captions == ("whole",)
+    assert clips_by_id(features)["a"].captions == ("whole",)
 
 
 def test_a_part_of_joints_is_cut_out_of_the_whole_clips_features(joints):
     write_text(joints, "a", "whole#w#0#0", "part#p#0.1#0.45")
-    np.testing.assert_array_equal(found(joints)["a_0.100000_0.450000"].features, found(joints)["a"].features[2:9])
+    np.testing.assert_array_equal(
+        clips_by_id(joints)["a_0.100000_0.450000"].features, clips_by_id(joints)["a"].features[2:9]
+    )
 
 
 def test_two_captions_of_one_part_share_a_clip(features):
     write_text(features, "a", "one#p#0.1#0.45", "two#p#0.1#0.45")
-    assert found(features)["a_0.100000_0.450000"].captions == ("one", "two")
-    assert "a" not in found(features)
+    assert clips_by_id(features)["a_0.100000_0.450000"].captions == ("one", "two")
+    assert "a" not in clips_by_id(features)
 
 
 def test_a_part_ends_with_the_recording(features):
     write_text(features, "a", "part#p#0.1#9.0")
-    assert len(found(features)["a_0.100000_9.000000"].features) == 10
+    assert len(clips_by_id(features)["a_0.100000_9.000000"].features) == 10
 
 
 @pytest.mark.parametrize(("least", "most", "names"), [(9, 12, "ab"), (10, 12, "a"), (9, 11, "b"), (13, 20, "")])
 def test_both_limits_belong_to_the_range(features, least, most, names):
-    assert "".join(found(features, min_frames=least, max_frames=most, on_bad="skip")) == names
+    assert "".join(clips_by_id(features, min_frames=least, max_frames=most, on_bad="skip")) == names
 
 
 def test_a_part_that_is_too_short_is_left_out_and_the_whole_is_kept(features):
     write_text(features, "a", "whole#w#0#0", "part#p#0.1#0.2")
-    assert list(found(features)) == ["a", "b"]
+    assert list(clips_by_id(features)) == ["a", "b"]
 
 
 def test_a_part_of_a_recording_that_is_too_long_is_kept(features):
     write_text(features, "a", "whole#w#0#0", "part#p#0.1#0.45")
-    assert list(found(features, max_frames=9)) == ["a_0.100000_0.450000", "b"]
+    assert list(clips_by_id(features, max_frames=9)) == ["a_0.100000_0.450000", "b"]
 
 
 def test_byte_order_mark_and_windows_lines_are_no_part_of_the_text(joints):
     (joints / "texts" / "a.txt").write_bytes(b"\xef\xbb\xbfgoes#g#0.0#0.0\r\n\r\nr\xc3\xa9v\xc3\xa9rence#r#0.0#0.0\r\n")
     (joints / "train.txt").write_bytes(b"\xef\xbb\xbfa\r\nb\r\n")
-    assert found(joints)["a"].captions == ("goes", "révérence")
+    assert clips_by_id(joints)["a"].captions == ("goes", "révérence")
 
 
 def test_broken_things_stop_by_default(joints):
     (joints / "new_joints" / "b.npy").unlink()
     with pytest.raises(ValueError, match=r"1 problem:\n  new_joints/b.npy: does not exist"):
-        found(joints)
+        clips_by_id(joints)
 
 
 def test_broken_things_can_be_skipped(joints):
     (joints / "new_joints" / "b.npy").unlink()
-    assert list(found(joints, on_bad="skip")) == ["a"]
+    assert list(clips_by_id(joints, on_bad="skip")) == ["a"]
 
 
 def test_a_broken_line_costs_that_caption_only(joints):
     write_text(joints, "a", "no fields", "goes#g#0#0")
-    assert found(joints, on_bad="skip")["a"].captions == ("goes",)
+    assert clips_by_id(joints, on_bad="skip")["a"].captions == ("goes",)
 
 
 def test_an_unknown_split_is_an_error_that_names_the_known(joints):
     with pytest.raises(ValueError, match=r"has no dev.txt; it has lists for train, val, test"):
-        found(joints, "dev")
+        clips_by_id(joints, "dev")
 
 
 def test_an_unusable_target_is_an_error(joints):
     with pytest.raises(ValueError, match=r"target 'nobody' cannot be used: new_joints/nobody.npy: does not exist"):
-        found(joints, target="nobody")
+        clips_by_id(joints, target="nobody")
 
 
 def test_limits_that_nothing_meets_are_an_error(joints):
     with pytest.raises(ValueError, match="expected 1 <= min_frames <= max_frames"):
-        found(joints, min_frames=9, max_frames=8)
+        clips_by_id(joints, min_frames=9, max_frames=8)
 
 
 def test_a_folder_is_built_with_all_its_splits(joints, tmp_path):
     records = build(joints, tmp_path / "built", **LIMITS)
     assert records.metadata.clips == {"train": 2, "val": 1, "test": 1}
     assert records.split("train").lengths == [FRAMES["a"], FRAMES["b"]]
-    np.testing.assert_array_equal(records.split("train").source[1].features, found(joints)["b"].features)
+    np.testing.assert_array_equal(records.split("train").source[1].features, clips_by_id(joints)["b"].features)
     np.testing.assert_allclose(records.offsets, HUMANML3D.offsets(walk(2, 0.2)[0]), atol=1e-6)
     assert (records.metadata.source, records.metadata.skipped) == ("humanml3d", [])
     assert records.metadata.options == {
@@ -164,7 +166,7 @@ def test_a_folder_is_built_with_all_its_splits(joints, tmp_path):
 
 def test_statistics_are_measured_on_the_training_split(joints, tmp_path):
     records = build(joints, tmp_path / "built", **LIMITS)
-    expected = statistics(clip.features for clip in found(joints).values())
+    expected = statistics(clip.features for clip in clips_by_id(joints).values())
     np.testing.assert_array_equal(records.std, expected.std)
 
 

@@ -4,26 +4,27 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from motiongpt3_jax.batch import Example, Sample, Slots
+from motiongpt3_jax.batch import ClipRange, Example, RowShape, Sample, Schema, Slots
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions, Plan, StageData
-from motiongpt3_jax.data_pipelines.packing import RowShape
 
-SHAPE = RowShape(slots=(("text", 8),), clips=((40, 4),), outputs=0, samples=4)
+SHAPE = RowShape((("text", 8),), clips=((40, 4),), samples=4)
 
 
-def layout(samples: list[Sample]) -> list[Example]:
+class Letters:
     """As many text slots as the caption has letters; the whole clip."""
-    return [
-        Example(
-            number=s.number,
-            streams={"text": Slots(*(np.arange(len(s.caption)),) * 2, np.ones(len(s.caption), bool))},
-            targets=np.zeros(len(s.caption), np.int32),
-            weights=np.ones(len(s.caption), np.float32),
-            clips=((0, s.frames),),
-        )
-        for s in samples
-    ]
+
+    schema = Schema()
+
+    def __call__(self, samples: list[Sample]) -> list[Example]:
+        return [
+            Example(
+                number=s.number,
+                streams={"text": Slots(*(np.arange(len(s.caption)),) * 2, np.ones(len(s.caption), bool))},
+                clips=tuple(ClipRange(0, s.frames, person) for person in range(s.persons)),
+            )
+            for s in samples
+        ]
 
 
 def loader(clips: int = 23, rows_here: Sequence[int] | None = None, **options) -> Loader:
@@ -38,7 +39,7 @@ def loader(clips: int = 23, rows_here: Sequence[int] | None = None, **options) -
         captions=[c.captions for c in source],
         mean=np.zeros(2, np.float32),
         std=np.full(2, 2.0, np.float32),
-        layout=layout,
+        layout=Letters(),
         options=replace(chosen, **options),
         rows=rows_here,
     )
@@ -59,7 +60,7 @@ def test_every_sample_of_every_epoch_comes_once_whatever_the_rows(rows, subtasks
         batches = [data.batch(step).samples for step in steps]
         assert {batch.shape for batch in batches} == {(rows, 4)}
         seen = sorted(n for n in np.ravel(batches) if n >= 0)
-        assert seen == sorted(data.numbers(epoch))
+        assert seen == sorted(data.sample_order(epoch))
 
 
 def test_empty_rows_are_dealt_evenly_over_an_epoch():
@@ -93,7 +94,7 @@ def test_order_differs_between_epochs_and_seeds_and_is_the_same_for_one():
 
 
 def test_without_shuffling_the_sub_tasks_of_a_clip_lie_side_by_side():
-    np.testing.assert_array_equal(loader(shuffle=False).numbers(0)[:4], [0, 1, 2, 3])
+    np.testing.assert_array_equal(loader(shuffle=False).sample_order(0)[:4], [0, 1, 2, 3])
 
 
 def test_reading_ahead_from_a_step_equals_asking_for_that_step():
@@ -129,7 +130,7 @@ def test_a_third_of_the_visits_are_cut_to_multiples_of_four():
 
 
 def test_a_fractional_visit_is_a_chance():
-    share = len(loader(clips=500, subtasks=(("t2m", 1.0), ("m2t", 0.3))).numbers(0)) / 500
+    share = len(loader(clips=500, subtasks=(("t2m", 1.0), ("m2t", 0.3))).sample_order(0)) / 500
     assert share == pytest.approx(1.3, abs=0.1)
 
 

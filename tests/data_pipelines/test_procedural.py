@@ -73,14 +73,14 @@ def test_no_sentence_of_testing_or_validation_is_in_training():
 def test_training_never_shows_what_testing_holds_out():
     for index in procedural.indices("train", 200):
         actions = procedural.generate(index).labels["actions"]
-        assert not procedural.held_out([procedural.Move(**action) for action in actions])
+        assert not procedural.is_held_out([procedural.Move(**action) for action in actions])
 
 
 @pytest.mark.parametrize("options", [procedural.Options(), procedural.Options(40, 64), procedural.Options(24, 48)])
 def test_training_shows_every_action_direction_and_side(options):
-    moves = procedural.fitting(options)
-    shown = {move.shown for move in moves}
-    assert shown == {move.shown for move in moves if not procedural.held_out([move], options)}
+    moves = procedural.possible_moves(options)
+    shown = {move.kind for move in moves}
+    assert shown == {move.kind for move in moves if not procedural.is_held_out([move], options)}
     assert {name for name, _, _ in shown} == set(procedural.ACTIONS)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from motiongpt3_jax.data_pipelines.statistics import Moments, groups, statistics
+from motiongpt3_jax.data_pipelines.statistics import RunningStatistics, groups, statistics
 from motiongpt3_jax.motion import HUMANML3D, KIT
 
 
@@ -22,9 +22,9 @@ def test_mean_is_that_of_all_frames_together():
 
 
 def test_std_is_averaged_within_each_group():
-    found, plain = statistics(pieces()).std, np.concatenate(pieces()).astype(np.float64).std(0)
+    ours, plain = statistics(pieces()).std, np.concatenate(pieces()).astype(np.float64).std(0)
     for group in groups():
-        np.testing.assert_allclose(found[group], plain[group].mean(), rtol=1e-5)
+        np.testing.assert_allclose(ours[group], plain[group].mean(), rtol=1e-5)
 
 
 def test_a_large_mean_costs_no_precision():
@@ -34,9 +34,9 @@ def test_a_large_mean_costs_no_precision():
 
 
 def test_constant_features_are_divided_by_one():
-    found = statistics([np.full((5, 263), 0.1, np.float32)] * 3)
-    np.testing.assert_array_equal(found.std, 1)
-    np.testing.assert_allclose(found.mean, 0.1, rtol=1e-6)
+    ours = statistics([np.full((5, 263), 0.1, np.float32)] * 3)
+    np.testing.assert_array_equal(ours.std, 1)
+    np.testing.assert_allclose(ours.mean, 0.1, rtol=1e-6)
 
 
 def test_results_are_float32():
@@ -44,11 +44,11 @@ def test_results_are_float32():
 
 
 def test_an_empty_clip_changes_nothing():
-    moments = Moments(263)
-    moments.add(pieces()[1])
-    before = moments.statistics()
-    moments.add(np.zeros((0, 263)))
-    np.testing.assert_array_equal(moments.statistics().std, before.std)
+    running = RunningStatistics(263)
+    running.add(pieces()[1])
+    before = running.statistics()
+    running.add(np.zeros((0, 263)))
+    np.testing.assert_array_equal(running.statistics().std, before.std)
 
 
 def test_no_frames_are_an_error():

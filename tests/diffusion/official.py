@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from motiongpt3_jax.interop import from_official
 from motiongpt3_jax.models import DiffusionHead, HeadConfig
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
+from motiongpt3_jax.systems.motiongpt3.official import from_official
 from tests.golden import filled
 
 HEAD = DiffusionHead(HeadConfig())

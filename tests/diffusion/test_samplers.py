@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motiongpt3_jax.diffusion import SAMPLERS, guided, linear_beta
+from motiongpt3_jax.diffusion import SAMPLERS, classifier_free_guidance, linear_beta
 from motiongpt3_jax.diffusion.samplers import even_log_snr
 
 SCHEDULE = linear_beta()
@@ -65,9 +65,9 @@ def error(name, steps):
 
 @pytest.mark.parametrize(("name", "steps"), [("ancestral", 250), ("ddim", 100), ("dpm++", 20), ("euler", 100)])
 def test_samples_have_the_distributions_mean_and_spread(name, steps):
-    found = sample(name, keys(), steps)
-    np.testing.assert_allclose(found.mean(), MEAN, atol=0.05)
-    np.testing.assert_allclose(found.std(), SPREAD, rtol=0.05)
+    samples = sample(name, keys(), steps)
+    np.testing.assert_allclose(samples.mean(), MEAN, atol=0.05)
+    np.testing.assert_allclose(samples.std(), SPREAD, rtol=0.05)
 
 
 def test_ten_steps_of_the_second_order_come_near_a_hundred_of_the_first():
@@ -106,13 +106,13 @@ def test_every_step_weighs_its_data_prediction_by_the_last_two_step_widths():
 
 
 def test_a_constant_velocity_is_followed_exactly_in_one_step():
-    found = SAMPLERS["euler"](lambda x, t: jnp.full_like(x, 3.0), SCHEDULE, recorded(1), SHAPE, options(1))
-    np.testing.assert_allclose(found, start() + 3.0, rtol=1e-6)
+    samples = SAMPLERS["euler"](lambda x, t: jnp.full_like(x, 3.0), SCHEDULE, recorded(1), SHAPE, options(1))
+    np.testing.assert_allclose(samples, start() + 3.0, rtol=1e-6)
 
 
 def test_euler_tells_the_time_from_noise_to_data():
-    found = SAMPLERS["euler"](lambda x, t: t[:, None, None] + 0 * x, SCHEDULE, recorded(4), SHAPE, options(4))
-    np.testing.assert_allclose(found - start(), (0 + 0.25 + 0.5 + 0.75) / 4, rtol=1e-5)
+    samples = SAMPLERS["euler"](lambda x, t: t[:, None, None] + 0 * x, SCHEDULE, recorded(4), SHAPE, options(4))
+    np.testing.assert_allclose(samples - start(), (0 + 0.25 + 0.5 + 0.75) / 4, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -123,8 +123,8 @@ def test_a_request_does_not_depend_on_its_batch_mates(name):
 
 
 def test_requests_with_different_keys_differ():
-    found = sample("ddim", keys(0, 3), 4, shape=(3, 1, 64))
-    assert float(jnp.abs(found[0] - found[1]).min()) > 0
+    samples = sample("ddim", keys(0, 3), 4, shape=(3, 1, 64))
+    assert float(jnp.abs(samples[0] - samples[1]).min()) > 0
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
@@ -141,4 +141,5 @@ def test_without_temperature_an_ancestral_sample_depends_on_its_start_alone():
 
 def test_guidance_goes_from_the_unconditional_guess_through_the_conditional_one():
     conditional, unconditional = jnp.full((1, 1, 1), 3.0), jnp.full((1, 1, 1), 1.0)
-    assert [float(guided(conditional, unconditional, s)[0, 0, 0]) for s in (0.0, 1.0, 2.5)] == [1.0, 3.0, 6.0]
+    for scale, expected in ((0.0, 1.0), (1.0, 3.0), (2.5, 6.0)):
+        assert float(classifier_free_guidance(conditional, unconditional, scale)[0, 0, 0]) == expected

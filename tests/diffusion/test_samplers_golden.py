@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from motiongpt3_jax.diffusion import SAMPLERS, guided, linear_beta
+from motiongpt3_jax.diffusion import SAMPLERS, classifier_free_guidance, linear_beta
 from tests.diffusion.official import HEAD, head_params
 from tests.golden import compare, golden
 
@@ -21,8 +21,8 @@ def runs():
         names = golden("diffusion_head").files
     except pytest.skip.Exception:
         return [("10", "3", "")]
-    found = (re.fullmatch(r"sample(\d+)_cfg([\d.]+)(?:_temp([\d.]+))?_out", name) for name in names)
-    return [(match[1], match[2], match[3] or "") for match in found if match]
+    matches = (re.fullmatch(r"sample(\d+)_cfg([\d.]+)(?:_temp([\d.]+))?_out", name) for name in names)
+    return [(match[1], match[2], match[3] or "") for match in matches if match]
 
 
 @partial(jax.jit, static_argnames="steps")
@@ -33,8 +33,8 @@ def sample(params, start, noise, conditions, scale, temperature, steps):
     pooled = head(conditions, method="pool")
 
     def eps(x, t):
-        found = head(jnp.concatenate([x, x]), pooled + head(t[:1], method="time"), method="denoise")
-        return guided(*jnp.split(found, 2), scale)
+        predicted = head(jnp.concatenate([x, x]), pooled + head(t[:1], method="time"), method="denoise")
+        return classifier_free_guidance(*jnp.split(predicted, 2), scale)
 
     options = SimpleNamespace(steps=steps, temperature=temperature)
     return SAMPLERS["ancestral"](eps, linear_beta(), (start, noise), start.shape, options)
@@ -45,6 +45,6 @@ def test_samples_equal_the_official_ones(steps, scale, temperature):
     data, name = golden("diffusion_head"), f"sample{steps}_cfg{scale}"
     conditions = jnp.concatenate([data["sample_c"], data["sample_uncond"]])
     noise = data[f"{name}_init_noise"], data[f"{name}_step_noise"]
-    found = sample(head_params(), *noise, conditions, float(scale), float(temperature or 1), int(steps))
+    ours = sample(head_params(), *noise, conditions, float(scale), float(temperature or 1), int(steps))
     name += f"_temp{temperature}_out" if temperature else "_out"
-    compare(f"diffusion_head/{name}", found, data[name], atol=0, rtol=1e-4, relative_to_max=True)
+    compare(f"diffusion_head/{name}", ours, data[name], atol=0, rtol=1e-4, relative_to_max=True)

@@ -19,8 +19,8 @@ def recorded():
         names = golden("diffusion_head").files
     except pytest.skip.Exception:
         return [("sched", 1000, "betas")]
-    found = (re.fullmatch(r"(sched|respace)(\d+)_(.+)", name) for name in names)
-    return [(match[1], int(match[2]), match[3]) for match in found if match]
+    matches = (re.fullmatch(r"(sched|respace)(\d+)_(.+)", name) for name in names)
+    return [(match[1], int(match[2]), match[3]) for match in matches if match]
 
 
 @pytest.mark.parametrize(("kind", "steps", "table"), recorded())

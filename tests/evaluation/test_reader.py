@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.data_pipelines import procedural
-from motiongpt3_jax.evaluation.reader import Reading, Shown, matches, read, read_caption
+from motiongpt3_jax.evaluation.reader import ActionSegment, Reading, matches, read, read_caption
 from motiongpt3_jax.evaluation.reader.signals import smooth
 from motiongpt3_jax.motion import HUMANML3D
 
@@ -13,7 +13,7 @@ WALK_THEN_WAVE = {
         {"action": "wave", "direction": None, "side": "right"},
     ]
 }
-WALK, WAVE = Shown("walk", "forward"), Shown("wave", None, "right")
+WALK, WAVE = ActionSegment("walk", "forward"), ActionSegment("wave", None, "right")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_motions_are_read_right(performances, change, at_least):
 def test_a_mirrored_motion_is_read_with_the_other_side():
     joints = procedural.perform([procedural.Move("kick", "forward", "left", "normal", 1)], [27], procedural.Style())
     other = (joints * [-1, 1, 1])[:, HUMANML3D.mirrored]
-    assert [shown.what for shown in read(other).actions] == [("kick", "forward", "right")]
+    assert [segment.key for segment in read(other).actions] == [("kick", "forward", "right")]
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.02])
@@ -71,11 +71,11 @@ def test_asked_actions_must_all_be_shown_in_order():
     assert matches(Reading((WALK, WAVE)), WALK_THEN_WAVE)
     assert not matches(Reading((WAVE, WALK)), WALK_THEN_WAVE)
     assert not matches(Reading((WALK,)), WALK_THEN_WAVE)
-    assert not matches(Reading((WALK, Shown("wave", None, "left"))), WALK_THEN_WAVE)
+    assert not matches(Reading((WALK, ActionSegment("wave", None, "left"))), WALK_THEN_WAVE)
 
 
 def test_more_than_asked_matches_unless_it_must_be_exact():
-    more = Reading((WALK, Shown("jump", "up"), WAVE))
+    more = Reading((WALK, ActionSegment("jump", "up"), WAVE))
     assert matches(more, WALK_THEN_WAVE)
     assert not matches(more, WALK_THEN_WAVE, exact=True)
 
@@ -88,7 +88,7 @@ def test_joints_of_another_shape_are_refused():
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("A person walks forward, then waves with the right hand.", [WALK.what, WAVE.what]),
+        ("A person walks forward, then waves with the right hand.", [WALK.key, WAVE.key]),
         ("someone jogs backwards at a slow pace", [("run", "backward", None)]),
         ("the man raises both arms out to the sides", [("raise", "sideways", "both")]),
         ("walk walk the forward a then", [("walk", "forward", None)]),
@@ -97,4 +97,4 @@ def test_joints_of_another_shape_are_refused():
     ],
 )
 def test_sentences_are_read_by_their_words(text, shown):
-    assert [named.what for named in read_caption(text).actions] == shown
+    assert [segment.key for segment in read_caption(text).actions] == shown

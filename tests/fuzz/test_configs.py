@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from motiongpt3_jax.commands.check_config import check_config
 from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.experiment.check_config import check_config
 from motiongpt3_jax.inference.folder import plain
 from tests.fuzz.cases import Case, generator, try_all
 

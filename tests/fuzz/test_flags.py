@@ -10,11 +10,11 @@ import pytest
 
 from motiongpt3_jax.__main__ import COMMANDS
 from motiongpt3_jax.commands.arguments import duration, output_file, output_folder, split_overrides, user_path
-from motiongpt3_jax.commands.export import require_file
 from motiongpt3_jax.commands.generate import read_prompts
 from motiongpt3_jax.commands.train import join_processes
 from motiongpt3_jax.inference.exported import require_free
 from motiongpt3_jax.inference.folder import resolve_model
+from motiongpt3_jax.interop.export_model import require_file
 from tests.fuzz.cases import Case, generator, try_all
 
 SEED = 7

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from motiongpt3_jax.inference.engine import Engine, make_system
+from motiongpt3_jax.inference.engine import Engine, Question
 from motiongpt3_jax.inference.folder import read_folder
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.weights import read_variables
@@ -132,20 +132,13 @@ def copies(model, tmp_path):
 def opened(place: Path) -> Engine:
     """A model as `Model.load` opens it, up to what has to be compiled."""
     folder = read_folder(place)
-    system = make_system(folder)
-    stage, step, variables = read_variables(folder, system.config)
-    engine = Engine(system, variables, folder, (stage, step))
+    stage, step, variables = read_variables(folder)
+    engine = Engine.of(folder, variables, (stage, step))
     assert 0 < engine.frames[0] <= engine.frames[1]
     assert engine.usual > 0
-    prompts = Prompts.of(folder.config, stage, folder.questions)
-    engine._example(0, _question(prompts.question("t2m", caption="a person walks")))
+    question = Question(Prompts.of(folder, stage).question("t2m", caption="a person walks"))
+    engine.answers.example(0, question, "motion", engine.answers.motion_options())
     return engine
-
-
-def _question(text: str) -> Any:
-    from motiongpt3_jax.inference.engine import Question
-
-    return Question(text)
 
 
 def case(name: str, place: Path, file: str, wrong: bool | None = True) -> Case:

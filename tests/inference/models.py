@@ -9,10 +9,10 @@ from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.exported import write_exported
 from motiongpt3_jax.inference.folder import Body, ModelFolder, plain
-from motiongpt3_jax.interop import to_official
 from motiongpt3_jax.motion import HUMANML3D
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
+from motiongpt3_jax.systems.motiongpt3.prompts import TOKEN_SPEC
 from motiongpt3_jax.text import train_tokenizer
 
 
@@ -26,7 +26,7 @@ def model_folder(*overrides: str, untrained: tuple[str, ...] = ()) -> ModelFolde
         offsets=HUMANML3D.offsets(rng.normal(size=(22, 3)).astype(np.float32)),
     )
     config = plain(load_config("motiongpt3:test", overrides).to_dict())
-    return ModelFolder(Path("nowhere"), config, train_tokenizer(["a person walks"], 257), body, untrained)
+    return ModelFolder(Path("nowhere"), config, train_tokenizer(["a person walks"], 257, TOKEN_SPEC), body, untrained)
 
 
 def random_variables(folder: ModelFolder, seed: int = 0) -> tuple[MotionGPT3Config, Variables]:
@@ -42,6 +42,5 @@ def random_variables(folder: ModelFolder, seed: int = 0) -> tuple[MotionGPT3Conf
 def exported_model(out: Path, *overrides: str, untrained: tuple[str, ...] = ()) -> tuple[ModelFolder, Variables]:
     """An exported model with random weights, of stage "tune" at step 7."""
     folder = model_folder(*overrides, untrained=untrained)
-    config, variables = random_variables(folder)
-    tensors = to_official(variables.params, config)
-    return write_exported(out, folder, tensors, variables.state, ("tune", 7)), variables
+    _, variables = random_variables(folder)
+    return write_exported(out, folder, variables, ("tune", 7)), variables

@@ -4,7 +4,7 @@ import pytest
 from motiongpt3_jax.inference.chat import Chat, Reply, last_motion, named_motions
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.motion import Motion, save_motion
-from motiongpt3_jax.text import MOTION_INPUT, MOTION_OUTPUT
+from motiongpt3_jax.systems.motiongpt3.prompts import MOTION_INPUT, MOTION_OUTPUT
 from tests.inference.test_model import scripted
 from tests.motion.samples import dance
 
@@ -69,7 +69,7 @@ def test_of_an_answer_that_is_longer_than_what_is_read_later_turns_see_the_end(t
     reply = chat.say("Walk", seconds=trained_model.engine.frames[1] / trained_model.fps, **FAST)
     assert reply.motions[0].frames == trained_model.engine.frames[1] > longest + 1
     assert chat.say("What was it?").text == "a walk"
-    assert [len(clip) for clip in chat.turns[0][1]] == [longest]
+    assert [len(clip) for clip in chat.turns[0][2]] == [longest]
 
 
 def test_the_real_model_answers(trained_model, walk):

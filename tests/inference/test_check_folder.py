@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.inference.check_folder import check_question
-from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import read_folder
 from motiongpt3_jax.inference.weights import check_variables, read_variables
+from motiongpt3_jax.systems.registry import find_system
 from tests.inference.models import exported_model, random_variables
 
 
@@ -32,8 +32,7 @@ def config_of(model):
 
 
 def weights_of(model):
-    folder = read_folder(model)
-    return read_variables(folder, make_system(folder).config)
+    return read_variables(read_folder(model))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "statistics.npz", "tokenizer/tokenizer.json"])
@@ -83,16 +82,17 @@ def test_a_model_without_digests_is_read_with_a_note(model, capsys):
 
 def test_variables_of_other_sizes_or_without_values_are_refused_by_name(model):
     folder = read_folder(model)
-    config, variables = random_variables(folder)
-    check_variables("here", variables, config)
-    wide = replace(config, head=replace(config.head, width=64))
+    _, variables = random_variables(folder)
+    check_variables("here", variables, folder)
+    head = {**folder.config["model"]["head"], "width": 64}
+    wide = replace(folder, config={**folder.config, "model": {**folder.config["model"], "head": head}})
     with pytest.raises(ValueError, match=r"here has head/.* of shape .*, and the config's sizes say"):
         check_variables("here", variables, wide)
     variables.params["vae"]["final"]["bias"][0] = np.nan
     with pytest.raises(ValueError, match="vae/final/bias holds values that are not finite"):
-        check_variables("here", variables, config)
-    with pytest.raises(ValueError, match="here has no vae/"):
-        check_variables("here", variables.replace(params={"head": variables.params["head"]}), config)
+        check_variables("here", variables, folder)
+    with pytest.raises(ValueError, match="here has no decoder/"):
+        check_variables("here", variables.replace(params={"head": variables.params["head"]}), folder)
 
 
 @pytest.mark.parametrize(
@@ -109,4 +109,4 @@ def test_variables_of_other_sizes_or_without_values_are_refused_by_name(model):
 )
 def test_a_question_has_the_placeholders_that_its_task_fills(task, question, said):
     with pytest.raises(ValueError, match=said):
-        check_question(task, question)
+        check_question(task, question, find_system("motiongpt3"))

@@ -70,7 +70,7 @@ class Knowing:
         body = Body(np.zeros(263, np.float32), np.ones(263, np.float32), offsets)
         self.folder, self.usual, self.rows = SimpleNamespace(body=body), len(rows), rows
 
-    def move(self, questions, frames, seeds, options):
+    def generate_motions(self, questions, frames, seeds, options):
         clips = questions[0].clips
         first = len(clips[0]) if len(clips) == 1 else 0
         return [features_to_joints(self.rows[first : first + frames[0]])]

@@ -6,13 +6,15 @@ import huggingface_hub
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from safetensors.numpy import load_file, save_file
 
 from motiongpt3_jax.inference.engine import Engine, make_system
 from motiongpt3_jax.inference.exported import shareable, write_exported
 from motiongpt3_jax.inference.folder import read_folder, resolve_model
 from motiongpt3_jax.inference.weights import read_variables
-from motiongpt3_jax.interop import TIED, to_official
+from motiongpt3_jax.systems.motiongpt3.name_table import TIED
+from motiongpt3_jax.systems.motiongpt3.official import to_official
 from tests.inference.models import exported_model, model_folder, random_variables
 
 
@@ -29,7 +31,7 @@ def edited(folder, tmp_path, change):
     for path in folder.path.iterdir():
         if path.name != "model.safetensors":
             (copy / path.name).symlink_to(path)
-    tensors, metadata = load_file(folder.path / "model.safetensors"), {"format_version": "1", "stage": "a", "step": "1"}
+    tensors, metadata = load_file(folder.path / "model.safetensors"), {"format_version": "2", "stage": "a", "step": "1"}
     change(tensors, metadata)
     save_file(tensors, copy / "model.safetensors", metadata=metadata)
     return copy
@@ -39,20 +41,37 @@ def test_what_is_written_is_read_back_bit_by_bit(exported):
     folder, variables = exported
     engine = Engine.load(folder.path)
     assert engine.trained == ("tune", 7)
-    jax.tree.map(np.testing.assert_array_equal, engine.variables, engine.system.unstacked(variables))
+    jax.tree.map(np.testing.assert_array_equal, engine.variables, engine.answers.prepare(variables))
     for name in ("mean", "std", "offsets"):
         np.testing.assert_array_equal(getattr(engine.folder.body, name), getattr(folder.body, name))
     assert engine.folder.config == folder.config
     assert engine.folder.tokenizer.encode("a person") == folder.tokenizer.encode("a person")
 
 
-def test_the_weights_have_official_names_in_pytorchs_layout_each_once(exported):
+def test_the_weights_have_the_paths_of_our_parameters(exported):
     folder, variables = exported
-    config = make_system(folder).config
     tensors = load_file(folder.path / "model.safetensors")
-    official = to_official(variables.params, config)
-    assert tensors.keys() == official.keys() - TIED.keys() | {"state.latent_mean", "state.latent_square"}
-    np.testing.assert_array_equal(tensors["vae.skel_embedding.weight"], variables.params["vae"]["embed"]["kernel"].T)
+    expected = flatten_dict(variables.params, sep="/")
+    assert tensors.keys() == expected.keys() | {"state/latent_mean", "state/latent_square"}
+    np.testing.assert_array_equal(tensors["vae/embed/kernel"], variables.params["vae"]["embed"]["kernel"])
+
+
+def test_weights_by_official_names_as_earlier_versions_wrote_them_are_read(exported, tmp_path):
+    folder, variables = exported
+
+    def rename(tensors, metadata):
+        metadata["format_version"] = "1"
+        official = to_official(variables.params, make_system(folder).config)
+        tensors.clear()
+        tensors.update({name: tensor for name, tensor in official.items() if name not in TIED})
+        tensors.update({f"state.{name}": array for name, array in variables.state.items()})
+
+    copy = edited(folder, tmp_path, rename)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").unlink()
+    (copy / "config.json").write_text(json.dumps({name: value for name, value in config.items() if name != "sha256"}))
+    engine = Engine.load(copy)
+    jax.tree.map(np.testing.assert_array_equal, engine.variables, engine.answers.prepare(variables))
 
 
 def test_whoever_reads_the_card_may_read_the_weights(exported):
@@ -130,12 +149,11 @@ def test_a_run_is_not_written_over(tmp_path):
 
 def test_an_export_that_fails_leaves_no_model(tmp_path):
     folder = model_folder()
-    config, variables = random_variables(folder)
-    tensors = to_official(variables.params, config)
-    write_exported(tmp_path / "model", folder, tensors, variables.state, ("tune", 1))
-    broken = tensors | {"vae.final_layer.bias": np.array(["words"])}
+    _, variables = random_variables(folder)
+    write_exported(tmp_path / "model", folder, variables, ("tune", 1))
+    broken = variables.replace(params=variables.params | {"null_condition": np.array(["words"])})
     with pytest.raises(ValueError, match="could not convert"):
-        write_exported(tmp_path / "model", folder, broken, variables.state, ("tune", 2))
+        write_exported(tmp_path / "model", folder, broken, ("tune", 2))
     with pytest.raises(FileNotFoundError, match=r"no config\.json"):
         read_folder(tmp_path / "model")
 
@@ -164,7 +182,7 @@ def test_a_model_whose_parts_are_untrained_does_not_answer(tmp_path):
 
 
 def drop_state(tensors, metadata):
-    del tensors["state.latent_mean"]
+    del tensors["state/latent_mean"]
 
 
 def drop_version(tensors, metadata):
@@ -172,15 +190,15 @@ def drop_version(tensors, metadata):
 
 
 def drop_tensor(tensors, metadata):
-    del tensors["vae.final_layer.bias"]
+    del tensors["vae/final/bias"]
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (drop_state, r"has no state\.latent_mean"),
-        (drop_version, "has format None where '1' is read"),
-        (drop_tensor, r"missing vae\.final_layer\.bias"),
+        (drop_state, "has no state/latent_mean"),
+        (drop_version, "has format None where '2' is read"),
+        (drop_tensor, "has no vae/final/bias"),
     ],
 )
 def test_weights_of_another_kind_are_refused(exported, tmp_path, change, said):
@@ -217,7 +235,7 @@ def test_a_name_on_the_hub_is_downloaded(exported, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     assert resolve_model("some-body/a.model") == exported[0].path
     folder = read_folder(resolve_model("some-body/a.model"))
-    assert read_variables(folder, make_system(folder).config)[:2] == ("tune", 7)
+    assert read_variables(folder)[:2] == ("tune", 7)
     assert asked == ["some-body/a.model"] * 2
 
 

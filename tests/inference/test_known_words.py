@@ -5,12 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from motiongpt3_jax.commands.assemble import find_words
 from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.experiment.run import find_words
 from motiongpt3_jax.inference.exported import write_exported
 from motiongpt3_jax.inference.folder import make_folder, plain, read_folder
 from motiongpt3_jax.inference.known_words import WORDS, KnownWords, read_words, words_of, write_words
-from motiongpt3_jax.interop import to_official
 from tests.inference.models import model_folder, random_variables
 
 CAPTIONS = ["a person walks forward", "a man's arm waves, twice", "a person walks", "the man walks fast"]
@@ -77,8 +76,8 @@ def test_a_model_folder_keeps_its_words_and_so_does_its_export(known, tmp_path):
     folder = model_folder()
     made = make_folder(tmp_path / "run", folder.config, folder.tokenizer, folder.body, words=known)
     assert read_folder(made.path).words == known
-    config, variables = random_variables(folder)
-    write_exported(tmp_path / "out", made, to_official(variables.params, config), variables.state, ("tune", 7))
+    _, variables = random_variables(folder)
+    write_exported(tmp_path / "out", made, variables, ("tune", 7))
     assert read_folder(tmp_path / "out").words == known
 
 

@@ -16,7 +16,7 @@ from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.windows import windows
 from motiongpt3_jax.motion import Motion, save_motion
-from motiongpt3_jax.text import load_templates, motion_prompt
+from motiongpt3_jax.text import load_templates
 from tests.motion.samples import dance
 
 FAST = {"steps": 2}
@@ -51,7 +51,7 @@ def test_warm_up_compiles_what_is_asked_for_then(trained):
 
 def test_programs_that_are_shared_keep_no_model_alive(trained):
     folder = Engine.load(trained)
-    own = Engine(folder.system, jax.tree.map(jnp.copy, folder.variables), folder.folder, folder.trained)
+    own = Engine.of(folder.folder, jax.tree.map(jnp.copy, folder.variables), folder.trained)
     Model(own, Prompts()).caption(Model(own, Prompts()).generate("a person walks", 1.5, **FAST), max_new=2)
     programs, kept = own.compiled, weakref.ref(own.variables.params["null_condition"])
     del own
@@ -123,15 +123,15 @@ def test_options_that_mean_nothing_are_refused_in_a_sentence(model, call, said):
 def test_requests_of_different_tasks_and_lengths_do_not_disturb_each_other(model):
     clip = np.random.default_rng(0).normal(size=(20, 263)).astype(np.float32)
     questions = [
-        Question(motion_prompt("a person walks")),
-        Question(motion_prompt(model.prompts.question("predict")), (clip,)),
-        Question(motion_prompt(model.prompts.question("inbetween")), (clip[:9], clip[9:])),
-        None,
+        Question("a person walks"),
+        Question(model.prompts.question("predict"), (clip,)),
+        Question(model.prompts.question("inbetween"), (clip[:9], clip[9:])),
+        Question(""),
     ]
     options = model.motion_options(steps=2)
-    together = model.engine.move(questions, [20, 47, 30, 64], [1, 2, 3, 4], options)
+    together = model.engine.generate_motions(questions, [20, 47, 30, 64], [1, 2, 3, 4], options)
     for number, (question, frames) in enumerate(zip(questions, [20, 47, 30, 64])):
-        alone = model.engine.move([question], [frames], [number + 1], options)[0]
+        alone = model.engine.generate_motions([question], [frames], [number + 1], options)[0]
         assert alone.shape == (frames, 22, 3)
         np.testing.assert_allclose(together[number], alone, atol=1e-4)
 
@@ -202,13 +202,15 @@ def test_what_was_never_said_is_drawn_from_the_lengths_of_training(model):
 class Scripted(Engine):
     """Writes what a test wants it to write."""
 
-    def write(self, questions, options, seeds=None):
-        self.compiled.setdefault("asked", []).append([question.text for question in questions])
-        return [self.folder.tokenizer.encode(self.compiled["script"].pop(0)) for _ in questions]
+    def generate_texts(self, questions, options, seeds=None):
+        whole = [self.answers._whole_text(question, "text") for question in questions]
+        self.compiled.setdefault("asked", []).append(whole)
+        tokens = [self.folder.tokenizer.encode(self.compiled["script"].pop(0)) for _ in questions]
+        return [self.answers.text_of(ids, options) for ids in tokens]
 
 
 def scripted(model, *script):
-    names = ("system", "variables", "folder", "trained")
+    names = ("system", "answers", "variables", "folder", "trained")
     engine = Scripted(**{name: getattr(model.engine, name) for name in names})
     engine.compiled["script"] = list(script)
     return engine

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from motiongpt3_jax.interop import from_official
 from motiongpt3_jax.models import DecoderConfig, Stream, StreamConfig, Vocabulary
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
+from motiongpt3_jax.systems.motiongpt3.official import from_official
 from tests.golden import filled, golden_json
 
 TYPES = {"text": 0, "motion": 1}

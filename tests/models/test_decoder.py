@@ -148,8 +148,8 @@ def test_weights_start_as_gpt2s():
     )
     init = jax.jit(lambda k: Decoder(config).init(k, sequence(config=config)))(jax.random.key(0))["params"]
     for block in init["layers"].values():
-        found = {name: float(block[name]["kernel"].std()) for name in ("qkv", "attention_out", "mlp_in", "mlp_out")}
-        wanted = {"qkv": 0.02, "attention_out": 0.02, "mlp_in": 0.02, "mlp_out": 0.02 / (2 * config.layers) ** 0.5}
+        found = {name: float(block[name]["kernel"].std()) for name in ("q", "k", "v", "o", "up", "down")}
+        wanted = {**dict.fromkeys(("q", "k", "v", "o", "up"), 0.02), "down": 0.02 / (2 * config.layers) ** 0.5}
         assert found == pytest.approx(wanted, rel=0.05)
         assert not any(block[name]["bias"].any() for name in block)
     assert float(init["positions"]["text"].std()) == pytest.approx(0.02, rel=0.1)

@@ -25,7 +25,11 @@ def run(name: str, heads: int, ids: str):
     rows = Rows(data["type_ids"], data["attention_mask"])
     streams = embedded(config, params, rows, data[ids], data["injected"])
     decoder = Decoder(config.decoder)
-    apply = jax.jit(lambda p, s: decoder.apply({"params": p}, s, capture_intermediates=True))
+    apply = jax.jit(
+        lambda p, s: decoder.apply(
+            {"params": p}, s, capture_intermediates=lambda _, name: name in ("__call__", "project")
+        )
+    )
     hidden, captured = apply(params["decoder"], streams)
     return data, config, params, rows, streams, hidden, captured["intermediates"]
 
@@ -81,17 +85,18 @@ def test_embeddings_equal_the_official_ones(name):
 @pytest.mark.parametrize("name", TINY)
 def test_every_blocks_parts_equal_the_official_ones_at_their_own_positions(name):
     data, config, _, rows, _, _, captured = run(name, TINY_HEADS, "ids")
-    parts = {"ln1": "attention_norm", "ln2": "mlp_norm", "mlp": "mlp_out", "qkv": "qkv"}
+    parts = {"ln1": "attention_norm", "ln2": "mlp_norm", "mlp": "down"}
     for number, stream in enumerate(("text", "motion")):
         ours = {k: np.asarray(captured["layers"][stream][v]["__call__"][0]) for k, v in parts.items()}
-        real = rows.real(stream)
+        real, heads = rows.real(stream), captured["layers"][stream]["project"][0]
         for layer in range(config.decoder.layers):
             for part, key in (("ln1", f"ln1_{stream}"), ("ln2", f"ln2_{stream}"), ("mlp", f"mlp{number}")):
                 wanted = rows.pick(stream, data[f"b{layer}_{key}"])
                 compare(f"{name}/b{layer}_{key}", ours[part][layer][real], wanted[real], atol=3e-5)
-            for part, x in zip("qkv", np.split(ours["qkv"][layer], 3, axis=-1)):
+            for part, x in zip("qkv", heads[layer]):
                 dense = np.moveaxis(data[f"b{layer}_attn_{part}"], 1, 2)
                 wanted = rows.pick(stream, dense.reshape(*dense.shape[:2], -1))
+                x = np.moveaxis(np.asarray(x), 1, 2).reshape(wanted.shape)
                 compare(f"{name}/b{layer}_attn_{part}_{stream}", x[real], wanted[real], atol=3e-5)
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motiongpt3_jax.diffusion import guided, linear_beta
+from motiongpt3_jax.diffusion import classifier_free_guidance, linear_beta
 from tests.diffusion.official import HEAD, head_params
 from tests.golden import compare, golden
 
@@ -55,7 +55,7 @@ def test_guided_noise_equals_the_official_one(scale, data):
     half = len(data["x"]) // 2
     x = np.concatenate([data["x"][:half]] * 2)
     found, _ = predict(head_params(), x, data["t"], data["c"])
-    ours = guided(*jnp.split(found, 2), scale)
+    ours = classifier_free_guidance(*jnp.split(found, 2), scale)
     compare(f"diffusion_head/eps_cfg{scale}", jnp.concatenate([ours, ours]), data[f"eps_cfg{scale}"], atol=2e-4)
 
 

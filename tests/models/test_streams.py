@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from motiongpt3_jax.models import Memory, Stream, reserve, visible
+from motiongpt3_jax.models import KVCache, Stream, grow, visible
 
 
 def stream(positions, segments=None, attended=None):
@@ -34,6 +34,6 @@ def test_a_slot_that_is_not_attended_still_queries():
 
 def test_reserved_slots_are_seen_by_nobody():
     keys = [jnp.ones((1, 1, 2, 1))]
-    memory = reserve(Memory(keys, keys, jnp.array([[0, 1]]), jnp.array([[1, 1]]), jnp.array([[True, True]])), 2)
-    assert memory.keys[0].shape == (1, 1, 4, 1)
-    np.testing.assert_array_equal(visible(stream([[5]]), memory)[0], [[1, 1, 0, 0]])
+    cache = grow(KVCache(keys, keys, jnp.array([[0, 1]]), jnp.array([[1, 1]]), jnp.array([[True, True]])), 2)
+    assert cache.keys[0].shape == (1, 1, 4, 1)
+    np.testing.assert_array_equal(visible(stream([[5]]), cache)[0], [[1, 1, 0, 0]])

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motiongpt3_jax.interop import from_official
 from motiongpt3_jax.models import MotionVae, VaeConfig, vae_loss
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config, VaeObjective
+from motiongpt3_jax.systems.motiongpt3.official import from_official
 from tests.golden import compare, filled, golden
 
 pytestmark = pytest.mark.golden

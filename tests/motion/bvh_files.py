@@ -43,12 +43,12 @@ def write(path, joints, rows, order="ZXY", time="0.05", tabs=False, unit=1.0, pl
         name, parent, offset = joints[index]
         space, gap = ("\t" * depth, "\t") if tabs else ("  " * depth, " ")
         children = [child for child, other in enumerate(joints) if other[1] == index]
-        own = six if parent < 0 or name in places else channels
+        joint_channels = six if parent < 0 or name in places else channels
         lines = [f"{'ROOT' if parent < 0 else 'JOINT'} {name}", "{", "  OFFSET" + numbers(offset, gap)]
         if name is None:
-            lines, own = ["End Site", "{", "  OFFSET" + numbers(offset, gap)], ()
+            lines, joint_channels = ["End Site", "{", "  OFFSET" + numbers(offset, gap)], ()
         else:
-            lines.append(f"  CHANNELS {len(own)} {gap.join(own)}")
+            lines.append(f"  CHANNELS {len(joint_channels)} {gap.join(joint_channels)}")
         body = [line for child in children for line in joint(child, depth + 1)]
         return [space + line for line in lines] + body + [space + "}"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from motiongpt3_jax.motion import HUMANML3D, Skeleton, rotations
-from motiongpt3_jax.motion.kinematics import pose
+from motiongpt3_jax.motion.kinematics import chain_forward_kinematics
 
 
 def body(skeleton: Skeleton = HUMANML3D, bone: float = 0.25) -> np.ndarray:
@@ -24,4 +24,4 @@ def dance(
     local = rotations.unit(np.concatenate([np.ones_like(wave[..., :1]), wave], axis=-1))
     local[..., 0, :] = rotations.about_y(1 + 2 * np.pi * turns * time[..., 0, 0])
     path = rng.normal(size=(*people, 1, 3)) * (time[..., 0] + 1) + [0, 2, 0]
-    return pose(local, path, body(skeleton), skeleton)
+    return chain_forward_kinematics(local, path, body(skeleton), skeleton)

@@ -4,7 +4,7 @@ from scipy.spatial.transform import Rotation
 
 from motiongpt3_jax.motion import HUMANML3D, KIT, Motion, load_motion
 from motiongpt3_jax.motion.amass import PELVIS, write_amass
-from motiongpt3_jax.motion.fitting import fit, posed
+from motiongpt3_jax.motion.fitting import fit, forward_kinematics
 from tests.motion.real import real_motions
 from tests.motion.samples import dance
 
@@ -32,7 +32,7 @@ def test_a_body_model_poses_the_fitted_joints_with_z_up(tmp_path):
     ours = motion()
     assert write_amass(tmp_path / "walk.amass.npz", ours) == [tmp_path / "walk.amass.npz"]
     content, fitted = arrays(tmp_path / "walk.amass.npz"), fit(ours.joints[0])
-    x, y, z = np.moveaxis(posed(fitted), -1, 0)
+    x, y, z = np.moveaxis(forward_kinematics(fitted), -1, 0)
     np.testing.assert_allclose(placed(content, fitted.offsets), np.stack([x, -z, y], axis=-1), atol=1e-9)
 
 
@@ -56,7 +56,7 @@ def test_our_own_files_are_read_back(tmp_path, frames):
     write_amass(tmp_path / "walk.amass.npz", ours)
     theirs = load_motion(tmp_path / "walk.amass.npz")
     assert (theirs.fps, theirs.skeleton) == (20, HUMANML3D)
-    np.testing.assert_allclose(theirs.joints[0], posed(fit(ours.joints[0])), atol=1e-6)
+    np.testing.assert_allclose(theirs.joints[0], forward_kinematics(fit(ours.joints[0])), atol=1e-6)
 
 
 def test_real_motions_are_read_back_within_the_fit(tmp_path):
@@ -106,7 +106,7 @@ def test_files_that_cannot_be_read_say_why(tmp_path, content, message):
         load_motion(tmp_path / "walk.npz")
 
 
-@pytest.mark.parametrize(("said", "asked", "fps"), [({"mocap_frame_rate": np.array(60)}, 30, 60), ({}, 30, 30)])
-def test_the_rate_is_the_files_own_where_it_says_one(tmp_path, said, asked, fps):
-    np.savez(tmp_path / "walk.npz", **theirs(**said))
-    assert load_motion(tmp_path / "walk.npz", file_fps=asked).fps == fps
+@pytest.mark.parametrize(("rate", "file_fps", "fps"), [({"mocap_frame_rate": np.array(60)}, 30, 60), ({}, 30, 30)])
+def test_the_rate_is_the_files_own_where_it_says_one(tmp_path, rate, file_fps, fps):
+    np.savez(tmp_path / "walk.npz", **theirs(**rate))
+    assert load_motion(tmp_path / "walk.npz", file_fps=file_fps).fps == fps

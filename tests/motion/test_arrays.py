@@ -50,9 +50,9 @@ def test_what_numpy_wrote_is_read(tmp_path, array):
     np.savez_compressed(tmp_path / "a.npz", one=array, two=np.zeros(3))
     with Archive(tmp_path / "a.npz") as arrays:
         assert list(arrays) == ["one", "two"]
-        for found in (read_npy(tmp_path / "a.npy"), arrays["one"]):
-            np.testing.assert_array_equal(found, array)
-            assert (found.shape, found.dtype) == (np.shape(array), array.dtype)
+        for loaded in (read_npy(tmp_path / "a.npy"), arrays["one"]):
+            np.testing.assert_array_equal(loaded, array)
+            assert (loaded.shape, loaded.dtype) == (np.shape(array), array.dtype)
 
 
 def test_headers_of_version_2_are_read(tmp_path):

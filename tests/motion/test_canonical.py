@@ -3,7 +3,13 @@ import pytest
 
 from motiongpt3_jax.motion import HUMANML3D, KIT, canonicalise, rotations
 from motiongpt3_jax.motion.canonical import face_forward, leg_scale, to_floor, uniform_skeleton
-from motiongpt3_jax.motion.kinematics import bone_rotations, facing, feature_heading, pose, smoothed
+from motiongpt3_jax.motion.kinematics import (
+    bone_rotations,
+    chain_forward_kinematics,
+    facing,
+    feature_heading,
+    gaussian_smooth,
+)
 from tests.motion.samples import body, dance
 
 SKELETONS = pytest.mark.parametrize("skeleton", [HUMANML3D, KIT])
@@ -13,7 +19,9 @@ SKELETONS = pytest.mark.parametrize("skeleton", [HUMANML3D, KIT])
 def test_pose_undoes_bone_rotations(skeleton):
     joints = dance(skeleton)
     for smooth in (False, True):
-        again = pose(bone_rotations(joints, skeleton, smooth), joints[:, 0], body(skeleton), skeleton)
+        again = chain_forward_kinematics(
+            bone_rotations(joints, skeleton, smooth), joints[:, 0], body(skeleton), skeleton
+        )
         np.testing.assert_allclose(again, joints, atol=1e-9)
 
 
@@ -58,7 +66,7 @@ def test_canonicalise_forgets_where_the_motion_stood():
 
 
 def test_a_left_side_at_plus_x_faces_plus_z():
-    rest = pose(np.broadcast_to([1.0, 0, 0, 0], (2, 22, 4)), np.zeros((2, 3)), body())
+    rest = chain_forward_kinematics(np.broadcast_to([1.0, 0, 0, 0], (2, 22, 4)), np.zeros((2, 3)), body())
     assert rest[0, HUMANML3D.joints.index("left_shoulder"), 0] > 0
     np.testing.assert_allclose(facing(rest), [[1, 0, 0, 0]] * 2, atol=1e-12)
 
@@ -72,7 +80,7 @@ def test_smoothed_is_a_gaussian_average_with_repeated_ends():
     weights = np.exp(-0.5 * (np.arange(-4, 5) / 1.0) ** 2)
     places = np.clip(np.arange(5)[:, None] + np.arange(-4, 5), 0, 4)
     expected = np.einsum("bfkn,k->bfn", x[:, places], weights / weights.sum())
-    np.testing.assert_allclose(smoothed(x, sigma=1.0), expected, atol=1e-12)
+    np.testing.assert_allclose(gaussian_smooth(x, sigma=1.0), expected, atol=1e-12)
 
 
 def test_a_body_without_width_or_legs_gives_finite_numbers():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.motion import HUMANML3D, KIT, Motion, load_motion, write_amass, write_bvh, write_glb
-from motiongpt3_jax.motion.bvh_text import parse_bvh
+from motiongpt3_jax.motion.bvh_parse import parse_bvh
 from motiongpt3_jax.motion.export_error import export_notes
-from motiongpt3_jax.motion.fitting import fit, posed
+from motiongpt3_jax.motion.fitting import fit, forward_kinematics
 from tests.motion.samples import dance
 
 WRITERS = {"walk.bvh": write_bvh, "walk.glb": write_glb, "walk.amass.npz": write_amass}
@@ -14,7 +14,9 @@ WRITERS = {"walk.bvh": write_bvh, "walk.glb": write_glb, "walk.amass.npz": write
 
 def rigid(skeleton=HUMANML3D, people: int = 1) -> np.ndarray:
     """A dance of bodies whose bones and shapes never change."""
-    return np.stack([posed(fit(person, skeleton), skeleton) for person in dance(skeleton, people=(people,))])
+    return np.stack(
+        [forward_kinematics(fit(person, skeleton), skeleton) for person in dance(skeleton, people=(people,))]
+    )
 
 
 def growing(skeleton=HUMANML3D, people: int = 1) -> np.ndarray:
@@ -76,13 +78,13 @@ def test_amass_has_turns_alone_and_says_where_they_fail(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "beginning"),
     [("walk.bvh", "walk_2.bvh: "), ("walk.glb", "walk.glb, person 2: "), ("walk.amass.npz", "walk_2.")],
 )
-def test_the_person_who_changes_is_named(tmp_path, name, said):
+def test_the_person_who_changes_is_named(tmp_path, name, beginning):
     motion = Motion(growing(people=2))
     (note,) = export_notes(written(tmp_path, name, motion), motion)
-    assert note.removeprefix(f"{tmp_path}/").startswith(said)
+    assert note.removeprefix(f"{tmp_path}/").startswith(beginning)
 
 
 def test_bones_that_leave_a_joint_in_no_rigid_shape_are_said_of_a_bvh_and_followed_by_a_glb(tmp_path):
@@ -100,7 +102,7 @@ def test_of_files_that_are_the_joints_themselves_nothing_is_said(tmp_path, kind)
 
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize(
-    ("motion", "said"),
+    ("motion", "problem"),
     [
         (Motion(rigid(), 1e12), r"1e\+12 frames a second"),
         (Motion(rigid(), 1e-9), "1e-09 frames a second"),
@@ -109,7 +111,7 @@ def test_of_files_that_are_the_joints_themselves_nothing_is_said(tmp_path, kind)
     ],
     ids=["fast", "slow", "huge", "far"],
 )
-def test_rates_and_places_that_no_reader_takes_are_refused_and_nothing_is_written(tmp_path, name, motion, said):
-    with pytest.raises(ValueError, match=rf"cannot write '.*{name}': {said}"):
+def test_rates_and_places_that_no_reader_takes_are_refused_and_nothing_is_written(tmp_path, name, motion, problem):
+    with pytest.raises(ValueError, match=rf"cannot write '.*{name}': {problem}"):
         WRITERS[name](tmp_path / name, motion)
     assert list(tmp_path.iterdir()) == []

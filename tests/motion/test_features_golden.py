@@ -8,7 +8,7 @@ import pytest
 
 from motiongpt3_jax.motion import HUMANML3D, features_to_joints, foot_contacts, joints_to_features, rotations
 from motiongpt3_jax.motion.canonical import face_forward, to_floor, uniform_skeleton
-from motiongpt3_jax.motion.features import canonical_to_features, relative_joints, root_velocity, turning
+from motiongpt3_jax.motion.features import canonical_to_features, relative_joints, root_velocity, yaw_rate
 from motiongpt3_jax.motion.kinematics import bone_rotations
 from motiongpt3_jax.motion.recover import recover_root
 from tests.golden import compare, golden
@@ -58,7 +58,7 @@ class TestForward:
         parts = {
             "rifke": (relative_joints(joints, heading), 1.2e-5),
             "lvel": (root_velocity(joints, heading), 1.2e-6),
-            "rot_vel": (turning(heading), 1.5e-6),
+            "rot_vel": (yaw_rate(heading), 1.5e-6),
             "contacts": (foot_contacts(joints), 0),
         }
         for name, (ours, atol) in parts.items():

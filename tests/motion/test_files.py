@@ -13,7 +13,7 @@ from motiongpt3_jax.motion import (
     read_motion,
     save_motion,
 )
-from motiongpt3_jax.motion.fitting import Fitted, posed
+from motiongpt3_jax.motion.fitting import Fitted, forward_kinematics
 from tests.motion.bvh_files import standing, still, tree_of, write
 from tests.motion.samples import dance
 
@@ -47,7 +47,7 @@ def test_npz_holds_bodies_that_stand_where_the_joints_are(tmp_path, options):
     with np.load(tmp_path / "walk.npz") as content:
         bodies = zip(content["offsets"], content["rotations"], content["root"], strict=True)
         for body, joints in zip(bodies, ours.joints, strict=True):
-            np.testing.assert_allclose(posed(Fitted(*body), ours.skeleton), joints, atol=0.1)
+            np.testing.assert_allclose(forward_kinematics(Fitted(*body), ours.skeleton), joints, atol=0.1)
             np.testing.assert_array_equal(body[2], joints[:, 0])
         assert content["contacts"].shape == (ours.persons, ours.frames, 4)
         assert {content[name].dtype for name in ("offsets", "rotations", "root", "contacts")} == {np.dtype("float32")}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.motion import HUMANML3D, KIT, Skeleton, rotations
-from motiongpt3_jax.motion.fitting import Fitted, bones_change, children_of, fit, local_places, posed
+from motiongpt3_jax.motion.fitting import Fitted, bones_change, children_of, fit, forward_kinematics, local_translations
 from motiongpt3_jax.motion.rest import rest_of
 from tests.motion.real import real_motions
 from tests.motion.samples import dance
@@ -51,7 +51,7 @@ def test_parents_come_before_their_children(skeleton):
 
 @SKELETONS
 def test_the_rest_pose_is_a_t_pose_that_faces_ahead(skeleton):
-    joints = posed(body(skeleton), skeleton)[0]
+    joints = forward_kinematics(body(skeleton), skeleton)[0]
     for left, right in skeleton.sides:
         np.testing.assert_allclose(joints[left] - joints[0], (joints[right] - joints[0]) * [-1, 1, 1], atol=1e-9)
     for shoulder in skeleton.shoulders:
@@ -66,7 +66,7 @@ def test_the_rest_pose_is_a_t_pose_that_faces_ahead(skeleton):
 @SKELETONS
 def test_a_body_in_t_pose_does_not_turn(skeleton):
     still = body(skeleton, frames=3)
-    ours = fit(posed(still, skeleton), skeleton)
+    ours = fit(forward_kinematics(still, skeleton), skeleton)
     np.testing.assert_allclose(ours.offsets, still.offsets, atol=1e-9)
     np.testing.assert_allclose(ours.rotations, still.rotations, atol=1e-9)
     np.testing.assert_array_equal(ours.root, still.root)
@@ -74,8 +74,8 @@ def test_a_body_in_t_pose_does_not_turn(skeleton):
 
 @SKELETONS
 def test_joints_of_a_rigid_body_come_back(skeleton):
-    joints = posed(moving(skeleton), skeleton)
-    np.testing.assert_allclose(posed(fit(joints, skeleton), skeleton), joints, atol=1e-6)
+    joints = forward_kinematics(moving(skeleton), skeleton)
+    np.testing.assert_allclose(forward_kinematics(fit(joints, skeleton), skeleton), joints, atol=1e-6)
 
 
 @SKELETONS
@@ -84,20 +84,20 @@ def test_a_few_frames_are_enough(skeleton, frames):
     joints = dance(skeleton, frames)
     ours = fit(joints, skeleton)
     assert ours.rotations.shape == (frames, len(skeleton.joints), 4)
-    assert distances(posed(ours, skeleton), joints).mean() < 0.02
+    assert distances(forward_kinematics(ours, skeleton), joints).mean() < 0.02
 
 
 def test_bones_have_their_median_lengths():
-    joints = posed(moving(), HUMANML3D)
+    joints = forward_kinematics(moving(), HUMANML3D)
     joints[0, 20] += 1
     wrist = fit(joints).offsets[20]
     np.testing.assert_allclose(np.linalg.norm(wrist), np.linalg.norm(body().offsets[20]), atol=1e-9)
 
 
 def test_errors_do_not_add_up_outwards():
-    joints = posed(moving())
+    joints = forward_kinematics(moving())
     joints[::3, [1, 4, 7, 10]] += [0.02, 0, 0]
-    away = distances(posed(fit(joints)), joints)[::3].mean(axis=0)
+    away = distances(forward_kinematics(fit(joints)), joints)[::3].mean(axis=0)
     assert away[1] > 0.01
     assert away[10] < away[1] / 2
 
@@ -106,23 +106,23 @@ def test_errors_do_not_add_up_outwards():
 def test_a_bone_without_length_is_no_trouble(missing):
     still = moving()
     still.offsets[missing] = 0
-    joints = posed(still)
+    joints = forward_kinematics(still)
     ours = fit(joints)
     assert np.isfinite(ours.rotations).all()
     np.testing.assert_allclose(ours.offsets[missing], 0, atol=1e-12)
-    np.testing.assert_allclose(posed(ours), joints, atol=1e-5)
+    np.testing.assert_allclose(forward_kinematics(ours), joints, atol=1e-5)
 
 
 def test_a_body_that_is_one_point_stays_one():
     joints = np.ones((4, 22, 3))
     ours = fit(joints)
-    np.testing.assert_allclose(posed(ours), joints, atol=1e-12)
+    np.testing.assert_allclose(forward_kinematics(ours), joints, atol=1e-12)
     np.testing.assert_allclose(ours.rotations[..., 0], 1)
 
 
 @SKELETONS
 def test_signs_follow_each_other_in_time(skeleton):
-    ours = fit(posed(moving(skeleton), skeleton), skeleton).rotations
+    ours = fit(forward_kinematics(moving(skeleton), skeleton), skeleton).rotations
     assert (np.sum(ours[1:] * ours[:-1], axis=-1) > 0).all()
     assert (ours[0, :, 0] >= 0).all()
     assert ours[..., 0].min() < -0.9, "the body turns round twice, so its sign must have gone over"
@@ -130,7 +130,7 @@ def test_signs_follow_each_other_in_time(skeleton):
 
 def test_a_leg_that_is_turned_out_bends_at_its_knee_alone():
     turned = body(frames=5, left_hip=about((0, 1, 0), 60), left_knee=about((1, 0, 0), 70))
-    ours = fit(posed(turned)).rotations[2]
+    ours = fit(forward_kinematics(turned)).rotations[2]
     hip, knee = ours[1], ours[4]
     assert 50 < degrees(hip) < 62
     assert abs(knee[1]) > 0.95 * np.linalg.norm(knee[1:])
@@ -138,7 +138,7 @@ def test_a_leg_that_is_turned_out_bends_at_its_knee_alone():
 
 def test_an_arm_that_is_turned_bends_at_its_elbow_alone():
     turned = body(frames=5, left_shoulder=about((1, 0, 0), -50), left_elbow=about((0, -1, 0), 70))
-    ours = fit(posed(turned)).rotations[2]
+    ours = fit(forward_kinematics(turned)).rotations[2]
     assert 40 < degrees(ours[16]) < 52
     assert abs(ours[18, 2]) > 0.95 * np.linalg.norm(ours[18, 1:])
 
@@ -147,7 +147,7 @@ def test_an_arm_that_is_turned_bends_at_its_elbow_alone():
 def test_the_lower_spine_takes_its_share_when_the_shoulders_turn(skeleton, chest):
     half = about((0, 1, 0), 22.5)
     turned = body(skeleton, frames=5, spine1=half, **{chest: half})
-    ours = fit(posed(turned, skeleton), skeleton).rotations[2]
+    ours = fit(forward_kinematics(turned, skeleton), skeleton).rotations[2]
     for name in ("spine1", chest):
         np.testing.assert_allclose(degrees(ours[skeleton.joints.index(name)]), 22.5, atol=4)
 
@@ -156,7 +156,7 @@ def test_an_arm_that_goes_almost_straight_does_not_flip():
     bend = np.concatenate([np.linspace(60, 3, 12), np.linspace(3, 60, 12)])
     elbow = np.stack([about((0, -1, 0), angle) for angle in bend])
     shoulder = about((1, 0, 0), -100)
-    ours = fit(posed(body(frames=len(bend), left_shoulder=shoulder, left_elbow=elbow))).rotations[:, 16]
+    ours = fit(forward_kinematics(body(frames=len(bend), left_shoulder=shoulder, left_elbow=elbow))).rotations[:, 16]
     assert degrees(rotations.multiply(rotations.inverse(ours[:-1]), ours[1:])).max() < 30
 
 
@@ -165,7 +165,7 @@ def test_real_motions_come_back_and_their_joints_turn_with_their_bones(part, eve
     errors, hurried = [], []
     for joints in real_motions(part, every):
         ours = fit(joints)
-        errors.append(distances(posed(ours), joints).mean())
+        errors.append(distances(forward_kinematics(ours), joints).mean())
         hurried.append(hurry(ours, joints))
     assert np.mean(errors) < 0.005
     assert max(errors) < 0.02
@@ -193,7 +193,7 @@ def hurry(ours: Fitted, joints: np.ndarray) -> float:
 def test_joints_of_any_body_come_back_from_turns_and_places(skeleton):
     joints = dance(skeleton) * np.linspace(1, 1.5, 9)[:, None, None]
     ours = fit(joints, skeleton, movable=True)
-    local, back = local_places(ours, joints, skeleton), np.empty_like(joints)
+    local, back = local_translations(ours, joints, skeleton), np.empty_like(joints)
     world = ours.rotations.copy()
     for joint, parent in enumerate(skeleton.parents):
         back[:, joint] = local[:, joint]
@@ -204,13 +204,15 @@ def test_joints_of_any_body_come_back_from_turns_and_places(skeleton):
 
 
 def test_places_of_a_rigid_body_are_its_bones():
-    joints = posed(moving())
+    joints = forward_kinematics(moving())
     ours = fit(joints, movable=True)
-    np.testing.assert_allclose(local_places(ours, joints)[:, 1:], np.tile(ours.offsets[1:], (30, 1, 1)), atol=1e-6)
+    np.testing.assert_allclose(
+        local_translations(ours, joints)[:, 1:], np.tile(ours.offsets[1:], (30, 1, 1)), atol=1e-6
+    )
 
 
 def test_bones_of_a_rigid_body_do_not_change_and_those_of_two_bodies_do():
-    joints = posed(moving())
+    joints = forward_kinematics(moving())
     assert not bones_change(joints)
     joints[20:] *= 1.1
     assert bones_change(joints)

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from motiongpt3_jax.motion import HUMANML3D, KIT, Motion
-from motiongpt3_jax.motion.fitting import fit, posed
+from motiongpt3_jax.motion.fitting import fit, forward_kinematics
 from motiongpt3_jax.motion.gltf import write_glb
 from tests.motion.real import real_motions
 from tests.motion.samples import dance
@@ -56,15 +56,15 @@ class Glb:
         for channel in animation["channels"]:
             values = self.array(animation["samplers"][channel["sampler"]]["output"])
             moved[channel["target"]["node"], channel["target"]["path"]] = values[frame]
-        own = np.tile(np.eye(4), (len(nodes), 1, 1))
+        local = np.tile(np.eye(4), (len(nodes), 1, 1))
         for number, node in enumerate(nodes):
-            own[number, :3, 3] = moved.get((number, "translation"), node.get("translation", (0, 0, 0)))
-            own[number, :3, :3] = Rotation.from_quat(moved.get((number, "rotation"), (0, 0, 0, 1))).as_matrix()
-        world, open_nodes = own.copy(), list(self.document["scenes"][0]["nodes"])
+            local[number, :3, 3] = moved.get((number, "translation"), node.get("translation", (0, 0, 0)))
+            local[number, :3, :3] = Rotation.from_quat(moved.get((number, "rotation"), (0, 0, 0, 1))).as_matrix()
+        world, open_nodes = local.copy(), list(self.document["scenes"][0]["nodes"])
         while open_nodes:
             parent = open_nodes.pop()
             for child in nodes[parent].get("children", ()):
-                world[child] = world[parent] @ own[child]
+                world[child] = world[parent] @ local[child]
                 open_nodes.append(child)
         return world
 
@@ -74,7 +74,7 @@ class Glb:
         back = self.array(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
         turn = np.linalg.inv(back) if frame is None else self.matrices(frame)[skin["joints"]]
         places = -back[:, :3, 3]
-        found = np.full_like(places, np.nan)
+        positions = np.full_like(places, np.nan)
         for primitive in self.document["meshes"][person]["primitives"]:
             attributes = {name: self.array(number) for name, number in primitive["attributes"].items()}
             joints, corners = attributes["JOINTS_0"][:, 0], attributes["POSITION"]
@@ -84,8 +84,8 @@ class Glb:
             for piece in range(0, len(corners), 24):
                 middle, joint = corners[piece : piece + 24].mean(axis=0), joints[piece]
                 if np.linalg.norm(middle - places[joint]) < 1e-5:
-                    found[joint] = skinned[piece : piece + 24].mean(axis=0)
-        return found
+                    positions[joint] = skinned[piece : piece + 24].mean(axis=0)
+        return positions
 
     def times(self) -> np.ndarray:
         samplers = self.document["animations"][0]["samplers"]
@@ -140,7 +140,7 @@ def test_at_rest_the_body_stands_on_the_floor_with_its_arms_out(tmp_path):
 
 
 def test_every_joint_turns_and_of_a_rigid_body_the_root_alone_moves(tmp_path):
-    joints = posed(fit(dance(people=(1,))[0]))
+    joints = forward_kinematics(fit(dance(people=(1,))[0]))
     write_glb(tmp_path / "walk.glb", Motion(joints[None]))
     theirs = Glb(tmp_path / "walk.glb")
     targets = [channel["target"] for channel in theirs.document["animations"][0]["channels"]]

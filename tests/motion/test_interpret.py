@@ -26,9 +26,9 @@ def test_frames_that_come_last_are_read_and_said(tmp_path, name, batch):
 
 def test_frames_that_come_last_are_read_of_every_skeleton():
     joints = dance(KIT, frames=3) * 640
-    found = interpret_array(joints.transpose(1, 2, 0))
-    np.testing.assert_allclose(found.joints[0], joints / 640, rtol=1e-6)
-    assert found.skeleton == KIT
+    content = interpret_array(joints.transpose(1, 2, 0))
+    np.testing.assert_allclose(content.joints[0], joints / 640, rtol=1e-6)
+    assert content.skeleton == KIT
 
 
 def test_three_frames_last_are_no_three_joints():
@@ -94,13 +94,13 @@ PADDED = {
 
 
 @pytest.mark.parametrize("name", ["walk.npy", "walk.npz"])
-@pytest.mark.parametrize(("where", "left", "said"), PADDED.values(), ids=PADDED)
-def test_frames_without_a_body_are_cut_and_said(tmp_path, name, where, left, said):
+@pytest.mark.parametrize(("where", "left", "frames"), PADDED.values(), ids=PADDED)
+def test_frames_without_a_body_are_cut_and_said(tmp_path, name, where, left, frames):
     joints = dance().astype(np.float32)
     joints[where] = 0
     motion, notes = read_motion(saved(tmp_path / name, joints))
     np.testing.assert_array_equal(motion.joints[0], joints[left])
-    assert notes == (f"there is no body in {said}, which are left out as padding",)
+    assert notes == (f"there is no body in {frames}, which are left out as padding",)
 
 
 def test_padding_need_not_be_zero():
@@ -112,9 +112,9 @@ def test_padding_need_not_be_zero():
 def test_rows_of_features_without_a_body_are_cut_too():
     raw = joints_to_features(dance(frames=12))
     padded = np.concatenate([raw, np.zeros((20, 263), np.float32)])
-    found = interpret_array(padded)
-    np.testing.assert_array_equal(found.features, raw)
-    assert found.left_out == "frames 11 to 30 of 31"
+    content = interpret_array(padded)
+    np.testing.assert_array_equal(content.features, raw)
+    assert content.left_out == "frames 11 to 30 of 31"
     mean, std = raw.mean(axis=0), np.maximum(raw.std(axis=0), 0.01)
     normalised = np.concatenate([(raw - mean) / std, np.zeros((20, 263), np.float32)])
     np.testing.assert_allclose(interpret_array(normalised, (mean, std)).features, raw, atol=1e-5)

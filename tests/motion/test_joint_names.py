@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.motion import HUMANML3D
-from motiongpt3_jax.motion.bvh_reader import read_bvh
+from motiongpt3_jax.motion.bvh_read import read_bvh
 from motiongpt3_jax.motion.joint_names import match_joints
 from motiongpt3_jax.motion.joint_tree import JointTree
 from tests.motion.bvh_files import standing, still, tree_of, write
@@ -317,12 +317,12 @@ def test_what_all_names_end_with_goes_too(tmp_path, suffix, dialect):
 def with_helper(joint: str, name: str, offset=(0.0, 0.0, 0.0), after: bool = False) -> list[tuple]:
     """Xsens' skeleton with a helper before a joint, or beside its children, where its parent or itself lies."""
     joints = tree_of(DIALECTS["xsens"].__getitem__)
-    at = [own for own, _, _ in joints].index(DIALECTS["xsens"][joint])
+    at = [name for name, _, _ in joints].index(DIALECTS["xsens"][joint])
     if after:
         return [*joints, (name, at, offset)]
     helper = len(joints)
-    own, parent, (x, y, z) = joints[at]
-    joints[at] = (own, helper, (x - offset[0], y - offset[1], z - offset[2]))
+    name, parent, (x, y, z) = joints[at]
+    joints[at] = (name, helper, (x - offset[0], y - offset[1], z - offset[2]))
     return [*joints, (name, parent, offset)]
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.motion import HUMANML3D, KIT, Motion, read_motion, save_motion
-from motiongpt3_jax.motion.fitting import Fitted, posed
+from motiongpt3_jax.motion.fitting import Fitted, forward_kinematics
 from motiongpt3_jax.motion.joint_mapping import AXES
 from motiongpt3_jax.motion.oddities import jumps, oddities
 from motiongpt3_jax.motion.rest import rest_of
@@ -28,7 +28,7 @@ def at_rest(skeleton) -> np.ndarray:
     """A body of average size in T-pose."""
     bones = np.array(rest_of(skeleton).bones) / 100
     turns = np.tile([1.0, 0, 0, 0], (3, len(bones), 1))
-    return posed(Fitted(bones, turns, np.zeros((3, 3))), skeleton)[None]
+    return forward_kinematics(Fitted(bones, turns, np.zeros((3, 3))), skeleton)[None]
 
 
 def option(note: str) -> dict:
@@ -214,13 +214,13 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize(("sizes", "said"), CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize(("sizes", "lengths"), CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("skeleton", [HUMANML3D, KIT], ids=lambda skeleton: skeleton.name)
-def test_a_body_that_changes_is_said_with_its_sizes(sizes, said, skeleton):
+def test_a_body_that_changes_is_said_with_its_sizes(sizes, lengths, skeleton):
     still = walking()[:1] if skeleton is HUMANML3D else at_rest(KIT)[0, :1]
     joints = still * sizes[:, None, None]
     (note,) = oddities(Motion(joints[None], skeleton.fps, skeleton))
-    low, high = said if skeleton is HUMANML3D else re.findall(r"(\d\.\d+) m", note)
+    low, high = lengths if skeleton is HUMANML3D else re.findall(r"(\d\.\d+) m", note)
     assert note == f"the body changes: its legs are {low} m long in some frames and {high} m in others"
     assert oddities(Motion(still[None].repeat(40, axis=1), skeleton.fps, skeleton)) == ()
 
@@ -234,6 +234,8 @@ def test_a_body_that_changes_is_said_of_its_person():
 
 @pytest.mark.parametrize("part", ["cmu", "bandai"])
 def test_people_are_not_odd(part):
-    found = [oddities(Motion(clip[None])) for clip in real_motions(part, 20)]
-    assert not any(word in note for notes in found for note in notes for word in ("legs", "mirror", "m/s", "no body"))
-    assert sum(map(bool, found)) <= 0.02 * len(found)
+    all_notes = [oddities(Motion(clip[None])) for clip in real_motions(part, 20)]
+    assert not any(
+        word in note for notes in all_notes for note in notes for word in ("legs", "mirror", "m/s", "no body")
+    )
+    assert sum(map(bool, all_notes)) <= 0.02 * len(all_notes)

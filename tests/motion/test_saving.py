@@ -3,9 +3,9 @@ import resource
 
 import pytest
 
-from motiongpt3_jax.commands.kinds import WRITERS, write_kind
 from motiongpt3_jax.motion import Motion
-from motiongpt3_jax.motion.saving import one_each, whole_file
+from motiongpt3_jax.motion.saving import paths_per_person, whole_file
+from motiongpt3_jax.motion.write_kind import WRITERS, write_kind
 from tests.motion.samples import dance
 
 
@@ -60,13 +60,13 @@ def test_another_ending_is_named_in_one_sentence(tmp_path):
 
 
 def test_persons_of_files_of_one_person_are_numbered_before_the_ending():
-    assert [path.name for path in one_each("out/a.b.amass.npz", ".amass.npz", 1)] == ["a.b.amass.npz"]
-    names = [str(path) for path in one_each("out/a.b.amass.npz", ".amass.npz", 2)]
+    assert [path.name for path in paths_per_person("out/a.b.amass.npz", ".amass.npz", 1)] == ["a.b.amass.npz"]
+    names = [str(path) for path in paths_per_person("out/a.b.amass.npz", ".amass.npz", 2)]
     assert names == ["out/a.b_1.amass.npz", "out/a.b_2.amass.npz"]
-    assert [path.name for path in one_each("walk.BVH", ".bvh", 2)] == ["walk_1.bvh", "walk_2.bvh"]
+    assert [path.name for path in paths_per_person("walk.BVH", ".bvh", 2)] == ["walk_1.bvh", "walk_2.bvh"]
 
 
 @pytest.mark.parametrize("persons", [1, 2])
 def test_files_of_several_persons_must_have_the_ending_too(persons):
     with pytest.raises(ValueError, match=r"name it 'walk\.bvh'"):
-        one_each("out/walk.fbx", ".bvh", persons)
+        paths_per_person("out/walk.fbx", ".bvh", persons)

@@ -35,7 +35,7 @@ def main() -> None:
     found, state = losses(eight)
 
     def kernel(tree: object) -> jax.Array:
-        return tree["body"]["layers"]["text"]["mlp_in"]["kernel"]
+        return tree["body"]["layers"]["text"]["up"]["kernel"]
 
     def shard(x: jax.Array) -> list[int]:
         return list(x.sharding.shard_shape(x.shape))

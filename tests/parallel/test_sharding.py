@@ -11,6 +11,7 @@ import pytest
 from jax.sharding import AbstractMesh
 from jax.sharding import PartitionSpec as P
 
+from motiongpt3_jax.models import DECODER_RULES
 from motiongpt3_jax.parallel import constrain, make_mesh, put_batch
 from motiongpt3_jax.parallel.sharding import spec
 
@@ -20,11 +21,29 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("prefix", ["", "params/", "optimizer/1/mu/"])
 def test_optimizer_state_lies_where_its_parameter_lies(prefix):
-    assert spec(MESH, f"{prefix}decoder/layers/text/mlp_in/kernel", (12, 4, 8)) == P(None, "fsdp", "tensor")
+    assert spec(MESH, f"{prefix}decoder/layers/text/up/kernel", (12, 4, 8), DECODER_RULES) == P(None, "fsdp", "tensor")
+
+
+@pytest.mark.parametrize(
+    ("path", "shape", "wanted"),
+    [
+        ("q/kernel", (12, 8, 4, 6), P(None, "fsdp", "tensor", None)),
+        ("v/bias", (12, 4, 6), P(None, None, None)),
+        ("o/kernel", (12, 4, 6, 8), P(None, "tensor", None, "fsdp")),
+        ("k/kernel", (12, 8, 3, 6), P(None, "fsdp", None, None)),
+    ],
+)
+def test_heads_are_split_over_tensor_and_widths_over_fsdp(path, shape, wanted):
+    assert spec(MESH, f"decoder/layers/text/{path}", shape, DECODER_RULES) == wanted
+
+
+def test_a_systems_rules_are_its_own():
+    assert spec(MESH, "codes/table", (4, 8), rules=((r"codes/.*", P(None, "tensor")),)) == P(None, "tensor")
+    assert spec(MESH, "decoder/layers/text/up/kernel", (12, 4, 8), rules=()) == P(None, None, None)
 
 
 def test_an_axis_that_does_not_divide_stays_whole():
-    assert spec(MESH, "decoder/layers/text/mlp_out/kernel", (12, 3, 8)) == P(None, None, "fsdp")
+    assert spec(MESH, "decoder/layers/text/down/kernel", (12, 3, 8), DECODER_RULES) == P(None, None, "fsdp")
 
 
 def test_a_big_array_without_a_rule_is_split_along_its_longest_axis():

@@ -14,14 +14,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motiongpt3_jax.batch import Batch, Example, Slots
-from motiongpt3_jax.data_pipelines.packing import RowShape, build
-from motiongpt3_jax.interop import from_official
+from motiongpt3_jax.batch import Batch, ClipRange, Example, RowShape
+from motiongpt3_jax.data_pipelines.packing import build
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, MotionGPT3Config, sequence_example
+from motiongpt3_jax.systems.motiongpt3.layout import SCHEMA
 from motiongpt3_jax.systems.motiongpt3.losses import Draws
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
-from motiongpt3_jax.text import MOTION_INPUT, MOTION_OUTPUT, compose, fill_input, fill_output, load_tokenizer
+from motiongpt3_jax.systems.motiongpt3.official import from_official
+from motiongpt3_jax.systems.motiongpt3.prompts import (
+    MOTION_INPUT,
+    MOTION_OUTPUT,
+    TOKEN_SPEC,
+    TokenIds,
+    compose,
+    fill_input,
+    fill_output,
+)
+from motiongpt3_jax.text import load_tokenizer
 from tests.golden import FOLDER, filled, golden
 
 Data = Mapping[str, np.ndarray]
@@ -36,19 +46,14 @@ QUESTIONS = {
 """Official templates by (task, input motions, number) that gradient cases use and no recorded text shows."""
 
 
-@dataclass(frozen=True)
-class SpecialIds:
-    """The official tokenizer's special ids."""
-
-    end: int = 50256
-    start_of_motion: int = 50257
-    end_of_motion: int = 50258
-    text_vocabulary: int = 50259
-    output_holder: int = 50261
-    input_holder: int = 50262
-
-
-IDS = SpecialIds()
+IDS = TokenIds(
+    end=50256,
+    start_of_motion=50257,
+    end_of_motion=50258,
+    text_vocabulary=50259,
+    output_holder=50261,
+    input_holder=50262,
+)
 
 
 @cache
@@ -104,10 +109,10 @@ def examples(data: Data, case: str, clips: bool = True) -> list[Example]:
                 mask.astype(bool),
                 np.ones(len(ids), bool),
                 IDS,
-                ranges if clips else ranges[:inputs],
+                tuple(ClipRange(*piece) for piece in (ranges if clips else ranges[:inputs])),
                 inputs=inputs,
                 interleave=True,
-                blind=True,
+                unpredictable_targets=True,
             )
         )
     return made
@@ -118,15 +123,17 @@ def prompt_examples(data: Data, case: str) -> list[Example]:
     made = []
     for example, mask in zip(examples(data, case), data[f"{case}_mask"]):
         text, motion = (
-            Slots(s.ids[s.attended], s.positions[s.attended] - int(np.argmax(mask)), s.attended[s.attended])
+            replace(
+                s,
+                ids=s.ids[s.attended],
+                positions=s.positions[s.attended] - int(np.argmax(mask)),
+                attended=s.attended[s.attended],
+            )
             for s in (example.streams["text"], example.streams["motion"])
         )
         nothing = np.zeros(len(text.ids))
-        made.append(
-            replace(
-                example, streams={"text": text, "motion": motion}, targets=nothing.astype(np.int32), weights=nothing
-            )
-        )
+        text = replace(text, targets=nothing.astype(np.int32), weights=nothing)
+        made.append(replace(example, streams={"text": text, "motion": motion}))
     return made
 
 
@@ -143,10 +150,10 @@ def batch_of(data: Data, rows: list[Example], text: int | None = None) -> Batch:
     shape = RowShape(
         slots=(("text", text or max(ids.shape[1] for ids in recorded)), ("motion", motion)),
         clips=((data["features"].shape[1], CLIPS),),
-        outputs=1,
         samples=1,
+        capacities=(("outputs", 1),),
     )
-    return build([[e] for e in rows], lambda n: data["features"][n], shape, data["features"].shape[2])
+    return build([[e] for e in rows], lambda n, _: data["features"][n], shape, SCHEMA, data["features"].shape[2])
 
 
 def recorded_latent_noise(data: Data, case: str, batch: Batch, clips: bool = True) -> np.ndarray:
@@ -174,7 +181,7 @@ def recorded_latent_noise(data: Data, case: str, batch: Batch, clips: bool = Tru
 def recorded_draws(data: Data, case: str, batch: Batch, repeats: int = 4) -> Draws:
     """The random numbers that the official code used, in the places where ours are looked up."""
     latent = recorded_latent_noise(data, case, batch)
-    real = batch.output_clip >= 0
+    real = batch.extra["output_clip"] >= 0
     time = np.zeros((*real.shape, repeats), np.float32)
     drop = np.ones_like(time)
     noise = np.zeros((*time.shape, *latent.shape[2:]), np.float32)
@@ -203,7 +210,7 @@ def gradient_examples(data: Data, case: str) -> list[Example]:
     folder = Path(os.environ.get("MOTION_GPT2_DIR") or FOLDER.parent / "tokenizer" / "gpt2")
     if not folder.is_dir():
         pytest.skip(f"GPT-2's tokenizer is not at {folder}; set MOTION_GPT2_DIR")
-    tokenizer, train = load_tokenizer(folder), f"train_{case.rsplit('_', 1)[1]}"
+    tokenizer, train = load_tokenizer(folder, TOKEN_SPEC), f"train_{case.rsplit('_', 1)[1]}"
     ids = np.full_like(data[f"{train}_ids"], IDS.end)
     mask = np.zeros(ids.shape, np.int8)
     for row, text in enumerate(gradient_texts(data, case)):

@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motiongpt3_jax.data_pipelines.packing import RowShape, build
+from motiongpt3_jax.batch import RowShape
+from motiongpt3_jax.data_pipelines.packing import build
 from motiongpt3_jax.systems.interface import Terms
 from motiongpt3_jax.systems.motiongpt3 import LanguageObjective, MotionGPT3, MotionGPT3Config, VaeObjective
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, from_language, streams, to_language
-from motiongpt3_jax.systems.motiongpt3.losses import MOMENT_DECAY, noised, text_terms
+from motiongpt3_jax.systems.motiongpt3.layout import SCHEMA
+from motiongpt3_jax.systems.motiongpt3.losses import MOMENT_DECAY, add_noise, text_terms
 from motiongpt3_jax.systems.motiongpt3.modules import Modules, latent_state
 from tests.systems.tiny import CONFIG, EXAMPLES, example, features, rows, variables
 
@@ -108,8 +110,8 @@ def test_packed_samples_have_the_hidden_states_that_they_have_alone(packed, apar
 
 
 def test_packed_samples_have_the_conditions_that_they_have_alone(packed, apart):
-    ours = conditions(packed.hidden["motion"], PACKED.outputs)[0, :2]
-    alone = conditions(apart.hidden["motion"], APART.outputs)[jnp.array([0, 2]), 0]
+    ours = conditions(packed.hidden["motion"], PACKED.extra["outputs"])[0, :2]
+    alone = conditions(apart.hidden["motion"], APART.extra["outputs"])[jnp.array([0, 2]), 0]
     np.testing.assert_allclose(ours, alone, atol=1e-5)
 
 
@@ -192,23 +194,29 @@ def test_a_term_without_weight_is_not_computed(weights, kept):
 
 
 def test_text_alone_needs_no_clip():
-    shape = RowShape(slots=(("text", 6),), clips=(), outputs=0, samples=1)
-    batch = build([[example(1, [5, 7, 2, 19], (), inputs=0)]], features, shape, CONFIG.vae.features)
+    shape = RowShape((("text", 6),), clips=(), samples=1)
+    batch = build([[example(1, [5, 7, 2, 19], (), inputs=0)]], features, shape, SCHEMA, CONFIG.vae.features)
     assert traced("text", batch, LanguageObjective())[0].sums.keys() == {"text"}
 
 
-def test_blind_targets_count_as_the_uniform_guess():
+def test_unpredictable_targets_count_as_the_uniform_guess():
     words = jnp.zeros((3, 24, 8))
-    plain, blind = (
-        text_terms(SYSTEM.modules, VARIABLES.params, words, PACKED.replace(blind=np.array([n, 0, 0]))) for n in (0, 2)
+    plain, lost = (
+        text_terms(
+            SYSTEM.modules,
+            VARIABLES.params,
+            words,
+            PACKED.replace(extra={**PACKED.extra, "unpredictable": np.array([n, 0, 0])}),
+        )
+        for n in (0, 2)
     )
-    assert blind.counts["text"] == plain.counts["text"] + 2
-    np.testing.assert_allclose(blind.sums["text"] - plain.sums["text"], 2 * np.log(22), rtol=1e-4)
+    assert lost.counts["text"] == plain.counts["text"] + 2
+    np.testing.assert_allclose(lost.sums["text"] - plain.sums["text"], 2 * np.log(22), rtol=1e-4)
 
 
 def test_rectified_flow_predicts_the_way_from_noise_to_data():
     drawn, clean = draws(PACKED), jnp.ones((3, 3, 1, 1, CONFIG.vae.width))
-    noisy, time, way = noised(Modules(replace(CONFIG, flow=True)), clean, drawn)
+    noisy, time, way = add_noise(Modules(replace(CONFIG, flow=True)), clean, drawn)
     time = time[..., None, None]
     np.testing.assert_allclose(noisy + (1 - time) * way, jnp.broadcast_to(clean, noisy.shape), atol=1e-6)
     np.testing.assert_allclose(noisy - time * way, drawn.noise, atol=1e-6)

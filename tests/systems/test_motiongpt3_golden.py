@@ -7,13 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motiongpt3_jax.interop import to_official
 from motiongpt3_jax.motion import features_to_joints
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import LanguageObjective, MotionOptions, TextOptions
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, streams, to_language
-from motiongpt3_jax.systems.motiongpt3.respond import decode_latents, read_conditions, sample_latents, understand
-from motiongpt3_jax.systems.motiongpt3.writing import write_text
+from motiongpt3_jax.systems.motiongpt3.generate_motion import (
+    decode_latents,
+    read_conditions,
+    sample_latents,
+    understand,
+)
+from motiongpt3_jax.systems.motiongpt3.generate_text import respond_text
+from motiongpt3_jax.systems.motiongpt3.official import to_official
 from motiongpt3_jax.training.partition import merge, split
 from tests.golden import compare, golden
 from tests.systems.official import (
@@ -61,7 +66,7 @@ def internals(variables, batch, noise):
     latents = to_language(variables.state, mean + jnp.exp(0.5 * log_variance) * noise)
     entering = streams(modules, variables.params, batch, latents)
     hidden = modules.decoder.apply({"params": variables.params["decoder"]}, entering)
-    return hidden, conditions(hidden["motion"], batch.outputs), latents
+    return hidden, conditions(hidden["motion"], batch.extra["outputs"]), latents
 
 
 @jax.jit
@@ -91,7 +96,7 @@ def decode(variables, latents, frames, length):
 @partial(jax.jit, static_argnames="options")
 def write(variables, batch, clip_noise, options):
     modules = model()[0].modules
-    return write_text(modules, variables, batch, options, understand(modules, variables, batch, clip_noise))
+    return respond_text(modules, variables, batch, options, understand(modules, variables, batch, clip_noise))
 
 
 @pytest.mark.parametrize("case", cases("train_", "_gpt_loss"))
@@ -107,9 +112,11 @@ def test_training_losses_equal_the_official_ones(case, data):
     last = [int(np.flatnonzero(e.streams["text"].attended)[-1]) for e in rows]
     compare(f"{case}/hidden_text_last", hidden["text"][np.arange(len(last)), last], data[f"{case}_hidden_text_last"])
     if f"{case}_z" in data:
-        real = batch.output_clip >= 0
+        real = batch.extra["output_clip"] >= 0
         compare(f"{case}/z", condition[real], data[f"{case}_z"])
-        targets = np.take_along_axis(np.asarray(latents), np.maximum(batch.output_clip, 0)[..., None, None], axis=1)
+        targets = np.take_along_axis(
+            np.asarray(latents), np.maximum(batch.extra["output_clip"], 0)[..., None, None], axis=1
+        )
         compare(f"{case}/target", targets[real], data[f"{case}_target"])
 
 

@@ -1,16 +1,16 @@
 """A MotionGPT3 of a few thousand parameters, and three samples for it."""
 
-from dataclasses import dataclass
-
 import jax
 import numpy as np
 
-from motiongpt3_jax.batch import Batch, Example
-from motiongpt3_jax.data_pipelines.packing import RowShape, build
+from motiongpt3_jax.batch import Batch, ClipRange, Example, RowShape
+from motiongpt3_jax.data_pipelines.packing import build
 from motiongpt3_jax.models import DecoderConfig, HeadConfig, StreamConfig, VaeConfig
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, MotionGPT3Config, sequence_example
+from motiongpt3_jax.systems.motiongpt3.layout import SCHEMA
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
+from motiongpt3_jax.systems.motiongpt3.prompts import TokenIds
 
 CONFIG = MotionGPT3Config(
     vae=VaeConfig(features=9, width=8, layers=3, heads=2, mlp_width=12, max_frames=20),
@@ -28,22 +28,11 @@ CONFIG = MotionGPT3Config(
 )
 
 
-@dataclass(frozen=True)
-class Ids:
-    """Special ids that follow eighteen words."""
-
-    end: int = 19
-    start_of_motion: int = 20
-    end_of_motion: int = 21
-    text_vocabulary: int = 22
-    output_holder: int = 24
-    input_holder: int = 25
-
-
-IDS = Ids()
+# Special ids that follow eighteen words.
+IDS = TokenIds(end=19, start_of_motion=20, end_of_motion=21, text_vocabulary=22, output_holder=24, input_holder=25)
 MADE = [IDS.start_of_motion, *[IDS.output_holder] * 4, IDS.end_of_motion]
 GIVEN = [IDS.start_of_motion, *[IDS.input_holder] * 4, IDS.end_of_motion]
-SHAPE = RowShape(slots=(("text", 24), ("motion", 16)), clips=((16, 4),), outputs=3, samples=3)
+SHAPE = RowShape((("text", 24), ("motion", 16)), clips=((16, 4),), samples=3, capacities=(("outputs", 3),))
 
 
 def variables(config: MotionGPT3Config = CONFIG, seed: int = 0) -> Variables:
@@ -54,7 +43,7 @@ def variables(config: MotionGPT3Config = CONFIG, seed: int = 0) -> Variables:
     return Variables(params, latent_state(config))
 
 
-def features(number: int) -> np.ndarray:
+def features(number: int, person: int = 0) -> np.ndarray:
     """Sixteen frames of a sample's clip."""
     return np.random.default_rng(number).normal(size=(16, CONFIG.vae.features)).astype(np.float32)
 
@@ -62,7 +51,8 @@ def features(number: int) -> np.ndarray:
 def example(number: int, ids: list[int], clips: tuple[tuple[int, int], ...], inputs: int) -> Example:
     """A sample of these ids, every text id a target."""
     whole = np.ones(len(ids), bool)
-    return sequence_example(number, np.array(ids), whole, whole, IDS, clips, inputs=inputs)
+    ranges = tuple(ClipRange(*clip) for clip in clips)
+    return sequence_example(number, np.array(ids), whole, whole, IDS, ranges, inputs=inputs)
 
 
 GENERATION = example(3, [5, 7, 2, *MADE, IDS.end], ((0, 12),), inputs=0)
@@ -73,4 +63,4 @@ EXAMPLES = (GENERATION, CAPTIONING, CONTINUATION)
 
 def rows(*examples: list[Example]) -> Batch:
     """Rows of examples."""
-    return build(examples, features, SHAPE, CONFIG.vae.features)
+    return build(examples, features, SHAPE, SCHEMA, CONFIG.vae.features)

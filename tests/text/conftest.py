@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from motiongpt3_jax.systems.motiongpt3.prompts import TOKEN_SPEC
 from motiongpt3_jax.text import Tokenizer, load_tokenizer
 from tests.golden import FOLDER
 
@@ -19,4 +20,4 @@ def gpt2_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def gpt2(gpt2_folder: Path) -> Tokenizer:
-    return load_tokenizer(gpt2_folder)
+    return load_tokenizer(gpt2_folder, TOKEN_SPEC)

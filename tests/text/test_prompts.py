@@ -1,15 +1,15 @@
 import pytest
 
-from motiongpt3_jax.text import (
+from motiongpt3_jax.systems.motiongpt3.prompts import (
     MOTION_INPUT,
     MOTION_OUTPUT,
-    check_words,
     compose,
     fill_input,
     fill_output,
     motion_prompt,
     text_prompt,
 )
+from motiongpt3_jax.text import check_words
 
 CAPTION = "<Caption_Placeholder>"
 

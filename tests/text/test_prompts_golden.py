@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from motiongpt3_jax.text import (
+from motiongpt3_jax.systems.motiongpt3.prompts import (
     MOTION_INPUT,
     MOTION_OUTPUT,
     OFFICIAL_QUESTIONS,
     compose,
     fill_input,
     fill_output,
-    load_templates,
     motion_prompt,
     text_prompt,
 )
+from motiongpt3_jax.text import load_templates
 from tests.golden import golden
 
 pytestmark = pytest.mark.golden

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from motiongpt3_jax.text import PIECES, TEMPLATES, Subtask, load_templates
+from motiongpt3_jax.text import TASKS, TEMPLATES, Subtask, load_templates
 
 MOTIONS = ("t2m_caption", "t2m_framelen", "t2m_seclen", "t2m_random", "m2t_caption", "m2t_framelen", "m2t_seclen")
 INSTRUCTIONS = (*MOTIONS, "pred", "inbetween")
@@ -38,7 +38,7 @@ def written(folder: Path, groups) -> Path:
     ],
 )
 def test_pieces_of_a_clip(task, inputs, ranges):
-    assert (PIECES[task].inputs, PIECES[task].ranges(99)) == (inputs, ranges)
+    assert (len(TASKS[task].given), TASKS[task].ranges(99)) == (inputs, ranges)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_instructions_are_many_and_tell_what_the_answer_needs(subtask):
     if subtask.task not in ("t2m", "t2t"):
         assert not any("<Caption_" in text for text in subtask.inputs)
     for text in subtask.inputs:
-        assert len(re.findall("<Motion_", text)) == min(PIECES[subtask.task].inputs, 1)
+        assert len(re.findall("<Motion_", text)) == min(len(TASKS[subtask.task].given), 1)
 
 
 def test_lengths_are_answered_in_many_ways():

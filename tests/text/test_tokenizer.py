@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax import hub
-from motiongpt3_jax.text import load_tokenizer, train_tokenizer
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.systems.motiongpt3.prompts import INPUT, MASK, OUTPUT, PAD, TOKEN_SPEC
+from motiongpt3_jax.text import TokenSpec, load_tokenizer, train_tokenizer
+from motiongpt3_jax.text.tokenizer import BPE, UNIGRAM
 
 CAPTIONS = ["a person walks forward.", "a person walks back and waves", "the person runs forward"] * 3
 MOTION = (
@@ -16,7 +19,7 @@ MOTION = (
 
 @pytest.fixture(scope="module")
 def trained():
-    return train_tokenizer(CAPTIONS, 270)
+    return train_tokenizer(CAPTIONS, 270, TOKEN_SPEC)
 
 
 def test_gpt2_ids_of_a_sequence(gpt2):
@@ -27,21 +30,20 @@ def test_gpt2_ids_of_a_sequence(gpt2):
 
 
 def test_gpt2_sizes(gpt2):
-    assert (gpt2.base_vocabulary, gpt2.end, gpt2.text_vocabulary, gpt2.size) == (50257, 50256, 50259, 50263)
+    assert (gpt2.base_vocabulary, gpt2.end, gpt2.id_of(MASK), gpt2.size) == (50257, 50256, 50259, 50263)
 
 
 def test_gpt2_from_vocabulary_and_merges_is_the_same(gpt2, gpt2_folder, tmp_path):
     for name in ("vocab.json", "merges.txt", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((gpt2_folder / name).read_bytes())
     text = "It's a  test – of\n\ttwo<|endoftext|> <masked_motion>."
-    assert load_tokenizer(tmp_path).encode(text) == gpt2.encode(text)
+    assert load_tokenizer(tmp_path, TOKEN_SPEC).encode(text) == gpt2.encode(text)
 
 
 def test_motion_tokens_follow_the_base_vocabulary(trained):
     base = trained.base_vocabulary
     assert trained.encode(MOTION) == list(range(base, base + 6))
-    own = (trained.masked_motion, trained.pad_motion, trained.output_holder, trained.input_holder)
-    assert own == tuple(range(trained.text_vocabulary, trained.size))
+    assert [trained.id_of(token) for token in (MASK, PAD, OUTPUT, INPUT)] == list(range(base + 2, trained.size))
 
 
 def test_a_special_token_keeps_its_neighbours_spaces(trained):
@@ -82,14 +84,14 @@ def test_training_fills_the_size_and_shortens_its_captions(trained):
 
 
 def test_training_twice_gives_the_same_ids(trained):
-    again = train_tokenizer(CAPTIONS, 270)
+    again = train_tokenizer(CAPTIONS, 270, TOKEN_SPEC)
     assert again.encode(CAPTIONS[1]) == trained.encode(CAPTIONS[1])
 
 
 def test_saving_and_pickling_keep_every_id(trained, tmp_path):
     trained.save(tmp_path / "new" / "folder")
     text = CAPTIONS[0] + MOTION + "<|endoftext|>ß"
-    for other in (load_tokenizer(tmp_path / "new" / "folder"), pickle.loads(pickle.dumps(trained))):
+    for other in (load_tokenizer(tmp_path / "new" / "folder", TOKEN_SPEC), pickle.loads(pickle.dumps(trained))):
         assert other.encode(text) == trained.encode(text)
         assert other.size == trained.size
 
@@ -101,6 +103,23 @@ def test_transformers_reads_a_saved_tokenizer(trained, tmp_path):
     theirs = AutoTokenizer.from_pretrained(tmp_path)
     assert theirs(CAPTIONS[0] + MOTION).input_ids == trained.encode(CAPTIONS[0] + MOTION)
     assert (theirs.eos_token_id, len(theirs)) == (trained.end, trained.size)
+
+
+def test_a_unigram_tokenizer_has_its_end_in_front_and_the_added_tokens_behind(tmp_path):
+    spec = TokenSpec(("<code_0>", "<code_1>"), (UNIGRAM,))
+    tokenizer = train_tokenizer(CAPTIONS, 270, spec)
+    assert (tokenizer.kind, tokenizer.end) == (UNIGRAM, 1)
+    ids = tokenizer.encode("a person<code_1>")
+    assert ids[-1] == tokenizer.id_of("<code_1>") == tokenizer.base_vocabulary + 1
+    assert tokenizer.decode(ids) == "a person"
+    tokenizer.save(tmp_path)
+    assert load_tokenizer(tmp_path, spec).encode("a person<code_1>") == ids
+
+
+def test_a_tokenizer_of_another_kind_is_refused(trained, tmp_path):
+    trained.save(tmp_path)
+    with pytest.raises(UserError, match=f"is a {BPE}; this system takes a {UNIGRAM}"):
+        load_tokenizer(tmp_path, TokenSpec((), (UNIGRAM,)))
 
 
 def test_too_small_a_vocabulary_is_refused():
@@ -143,4 +162,4 @@ def test_too_large_a_vocabulary_is_refused():
 def test_a_tokenizer_on_the_hub_is_its_files(trained, tmp_path, monkeypatch):
     trained.save(tmp_path / "there")
     monkeypatch.setattr(hub, "snapshot", lambda name, files: tmp_path / "there")
-    assert load_tokenizer("some/body").encode("a person") == trained.encode("a person")
+    assert load_tokenizer("some/body", TOKEN_SPEC).encode("a person") == trained.encode("a person")

@@ -28,9 +28,7 @@ def test_each_stage_starts_where_the_one_before_ended_and_freezes_what_it_does_n
     jax.tree.map(np.testing.assert_array_equal, one["head"], fresh["head"])
     jax.tree.map(np.testing.assert_array_equal, one["body"], two["body"])
     assert two["head"]["bias"] != one["head"]["bias"]
-    assert np.abs(
-        one["body"]["layers"]["text"]["mlp_in"]["kernel"] - fresh["body"]["layers"]["text"]["mlp_in"]["kernel"]
-    ).max()
+    assert np.abs(one["body"]["layers"]["text"]["up"]["kernel"] - fresh["body"]["layers"]["text"]["up"]["kernel"]).max()
 
 
 def test_a_finished_run_does_nothing(tmp_path):

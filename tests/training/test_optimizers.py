@@ -99,3 +99,34 @@ def test_a_pattern_of_muon_that_matches_no_trainable_parameter_is_an_error():
 def test_muon_is_for_matrices_alone():
     with pytest.raises(ValueError, match=r"'\.\*' of `muon` matches body/kernel of shape \(2,\), which is no matrix"):
         make_optimizer(OptimizerConfig(muon=(".*",)), 1).init(PARAMS)
+
+
+def test_muon_takes_queries_keys_and_values_of_a_layer_as_one_matrix():
+    rng = np.random.default_rng(0)
+    layers, width, heads, head_width = 2, 6, 3, 2
+    q, k, v = rng.normal(size=(3, layers, width, heads, head_width)).astype(np.float32) * [
+        [[[[1]]]],
+        [[[[5]]]],
+        [[[[9]]]],
+    ]
+    o = rng.normal(size=(layers, heads, head_width, width)).astype(np.float32)
+    gradients = {name: {"kernel": jnp.asarray(x, jnp.float32)} for name, x in zip("qkvo", (q, k, v, o))}
+    packed = {
+        "qkv": {"kernel": jnp.concatenate([gradients[n]["kernel"].reshape(layers, width, -1) for n in "qkv"], axis=-1)},
+        "out": {"kernel": jnp.asarray(o.reshape(layers, heads * head_width, width))},
+    }
+    found, wanted = muon_update(gradients, steps=2), muon_update(packed, steps=2)
+    columns = np.split(np.asarray(wanted["qkv"]["kernel"]), 3, axis=-1)
+    for name, update in zip("qkv", columns):
+        np.testing.assert_allclose(found[name]["kernel"].reshape(update.shape), update, atol=1e-7)
+    np.testing.assert_allclose(found["o"]["kernel"].reshape(layers, -1, width), wanted["out"]["kernel"], atol=1e-7)
+
+
+def test_muons_momentum_lies_where_its_parameters_lie():
+    optimizer = make_optimizer(OptimizerConfig(muon=("k/kernel", "o/kernel"), learning_rate=1e-2), 10)
+    params = {name: {"kernel": jnp.ones((2, 6, 3, 2))} for name in "qkvo"}
+    state = optimizer.update(params, optimizer.init(params), params)[1]
+    momentum = state[1].inner_states["muon"].inner_state[0].mu
+    assert {path: x.shape for path, x in jax.tree.leaves_with_path(momentum)} == {
+        (jax.tree_util.DictKey(name), jax.tree_util.DictKey("kernel")): (2, 6, 3, 2) for name in "ko"
+    }

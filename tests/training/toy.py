@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.models import DECODER_RULES
 from motiongpt3_jax.parallel import local_rows
-from motiongpt3_jax.systems.interface import Terms, Tree, Variables
+from motiongpt3_jax.systems.interface import System, Terms, Tree, Variables
 from motiongpt3_jax.training import OptimizerConfig, Stage
 
 FEATURES, WIDTH = 3, 8
@@ -26,10 +27,12 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class ToySystem:
+class ToySystem(System):
     """Fits sums of squares of noisy frames with one hidden layer; frames of a clip count, padding does not."""
 
     poison: int = -1  # a sample whose loss is not a number
+
+    sharding_rules = DECODER_RULES
 
     @property
     def losses(self) -> Mapping[str, object]:
@@ -39,7 +42,7 @@ class ToySystem:
         keys = jax.random.split(rng, 2)
         up = jax.random.normal(keys[0], (1, FEATURES, WIDTH))
         down = 0.1 * jax.random.normal(keys[1], (1, WIDTH, 1))
-        layers = {"text": {"mlp_in": {"kernel": up}, "mlp_out": {"kernel": down}}}
+        layers = {"text": {"up": {"kernel": up}, "down": {"kernel": down}}}
         return Variables({"body": {"layers": layers}, "head": {"bias": jnp.zeros(1)}}, {"mean": jnp.zeros(())})
 
     def draw(self, key: jax.Array, batch: Batch, train: bool) -> Tree:
@@ -52,9 +55,7 @@ class ToySystem:
         layer = jax.tree.map(lambda x: x[0], variables.params["body"]["layers"]["text"])
         x = batch.clips[0] + draws["noise"]
         valid = jnp.arange(x.shape[2]) < batch.clip_frames[:, :, None]
-        y = (jnp.tanh(x @ layer["mlp_in"]["kernel"]) @ layer["mlp_out"]["kernel"])[..., 0] + variables.params["head"][
-            "bias"
-        ]
+        y = (jnp.tanh(x @ layer["up"]["kernel"]) @ layer["down"]["kernel"])[..., 0] + variables.params["head"]["bias"]
         error = jnp.square(y - jnp.square(batch.clips[0]).sum(-1)) * valid
         error = jnp.where((batch.samples == self.poison)[:, :1, None], jnp.nan, error)
         frames = valid.sum().astype(jnp.float32)
@@ -87,19 +88,11 @@ class ToyData:
         draws = np.random.default_rng(step)
         shape = (self.rows, 1)
         numbers = np.arange(step * self.rows, (step + 1) * self.rows).reshape(shape)
-        none = np.zeros((self.rows, 0), np.int32)
         return Batch(
             streams={},
-            targets=none,
-            weights=none.astype(np.float32),
             clips=(draws.normal(size=(*shape, self.frames, FEATURES)).astype(np.float32),),
             clip_frames=draws.integers(1, self.frames + 1, shape).astype(np.int32),
             clip_seeds=numbers.astype(np.uint32),
-            inputs=np.zeros((self.rows, 0, 2), np.int32),
-            outputs=np.zeros((self.rows, 0, 1), np.int32),
-            output_clip=none,
-            output_seeds=none.astype(np.uint32),
-            blind=np.zeros(self.rows, np.int32),
             samples=numbers.astype(np.int32),
         )
 

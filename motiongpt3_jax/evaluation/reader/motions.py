@@ -1,16 +1,17 @@
-"""Reads which actions a motion shows, by rules on large and simple measurements.
+"""Temporal action segmentation of a motion, by rules on large and simple measurements.
 
 Rules come in a fixed order. Each looks at the frames that no rule before it has taken, and takes those in which it
 recognises something, so that the arms of a runner are not read as punches.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from motiongpt3_jax.evaluation.reader.reading import Reading, Shown
+from motiongpt3_jax.evaluation.reader.reading import ActionSegment, Reading
 from motiongpt3_jax.evaluation.reader.signals import FPS, Signals, is_body, measure, runs, smooth
 
 SIDES = ("left", "right")
@@ -18,7 +19,7 @@ Free = Bool[np.ndarray, "frames"]
 
 
 def read(joints: Float[np.ndarray, "frames 22 3"]) -> Reading:
-    """The actions that a motion shows, in order.
+    """Recognise the actions of a motion, in order.
 
     Args:
       joints: HumanML3D's 22 joints in metres, y up, 20 fps, anywhere and facing anywhere.
@@ -30,50 +31,48 @@ def read(joints: Float[np.ndarray, "frames 22 3"]) -> Reading:
     if not is_body(joints):
         return Reading()
     free = np.ones(len(signals.height), bool)
-    found: list[Shown] = []
+    segments: list[ActionSegment] = []
     for rule in RULES:
-        for shown in rule(signals, free.copy()):
-            found.append(shown)
-            around = AROUND[shown.action]
-            free[max(0, shown.start - around) : shown.stop + around + 1] = False
-    return Reading(tuple(_merged(sorted(found, key=lambda shown: shown.start + shown.stop))))
+        for segment in rule(signals, free.copy()):
+            segments.append(segment)
+            around = AROUND[segment.action]
+            free[max(0, segment.start - around) : segment.stop + around + 1] = False
+    segments.sort(key=lambda segment: segment.start + segment.stop)
+    return Reading(tuple(_merge_repeats(segments)))
 
 
-def _merged(found: list[Shown]) -> Iterator[Shown]:
-    """The same again is one action that is done more often."""
-    last: Shown | None = None
-    for shown in found:
-        if last and last.what == shown.what:
-            count = last.count + shown.count if last.count and shown.count else None
-            last = Shown(*last.what, count, last.start, shown.stop)
-        else:
-            if last:
-                yield last
-            last = shown
-    if last:
-        yield last
+def _merge_repeats(segments: list[ActionSegment]) -> list[ActionSegment]:
+    """Merge neighbours of the same kind into one action that is done more often."""
+    merged: list[ActionSegment] = []
+    for segment in segments:
+        if merged and merged[-1].key == segment.key:
+            last = merged.pop()
+            count = last.count + segment.count if last.count and segment.count else None
+            segment = ActionSegment(*last.key, count, last.start, segment.stop)
+        merged.append(segment)
+    return merged
 
 
-def _jumping_jacks(s: Signals, free: Free) -> Iterator[Shown]:
+def _jumping_jacks(s: Signals, free: Free) -> Iterator[ActionSegment]:
     wide = (s.wrist_up.min(axis=1) > 0.3) & (s.ankle_out.sum(axis=1) > 0.42)
     for first, last in runs(free & wide, 2, 1):
-        yield Shown("jumping-jack", count=1, start=first, stop=last)
+        yield ActionSegment("jumping-jack", count=1, start=first, stop=last)
 
 
-def _hops(s: Signals, free: Free) -> Iterator[Shown]:
+def _hops(s: Signals, free: Free) -> Iterator[ActionSegment]:
     for stands, side in enumerate(SIDES):
-        held_up = s.toes[:, 1 - stands] - s.toes[:, stands] > 0.13
-        for first, last in runs(free & held_up, 12, 1):
+        lifted = s.toes[:, 1 - stands] - s.toes[:, stands] > 0.13
+        for first, last in runs(free & lifted, 12, 1):
             flights = runs(s.toes[first : last + 1, stands] > 0.075, 2)
             # A runner's foot is up for less time, a kicking foot goes far from the body.
             near = np.hypot(s.ankle_ahead, s.ankle_out)[first : last + 1, 1 - stands].max() < 0.55
             if flights and near:
                 ahead, _ = s.travel(first, last)
                 direction = "forward" if ahead > 0.12 + 0.08 * len(flights) else None
-                yield Shown("hop", direction, side, len(flights), first, last)
+                yield ActionSegment("hop", direction, side, len(flights), first, last)
 
 
-def _jumps(s: Signals, free: Free) -> Iterator[Shown]:
+def _jumps(s: Signals, free: Free) -> Iterator[ActionSegment]:
     for first, last in runs(free & (s.toes.min(axis=1) > 0.13), 2):
         if s.height[first : last + 1].max() < 1.1:
             continue
@@ -84,10 +83,10 @@ def _jumps(s: Signals, free: Free) -> Iterator[Shown]:
             direction = "forward" if ahead > 0 else "backward"
         else:
             direction = "left" if left > 0 else "right"
-        yield Shown("jump", direction, count=1, start=first, stop=last)
+        yield ActionSegment("jump", direction, count=1, start=first, stop=last)
 
 
-def _low(s: Signals, free: Free) -> Iterator[Shown]:
+def _low(s: Signals, free: Free) -> Iterator[ActionSegment]:
     """Sits, squats and lunges; who travels while being low is left to `_travels`."""
     end = len(free) - 1
     for first, last in runs(free & (s.height < 0.84), 4):
@@ -100,36 +99,36 @@ def _low(s: Signals, free: Free) -> Iterator[Shown]:
             continue
         gap = s.ankle_ahead[lowest, 0] - s.ankle_ahead[lowest, 1]
         if stays:
-            yield Shown("sit", start=first, stop=last)
+            yield ActionSegment("sit", start=first, stop=last)
         elif abs(gap) > 0.45:
-            yield Shown("lunge", None, "left" if gap > 0 else "right", 1, first, last)
+            yield ActionSegment("lunge", None, "left" if gap > 0 else "right", 1, first, last)
         else:
-            yield Shown("squat", count=1, start=first, stop=last)
+            yield ActionSegment("squat", count=1, start=first, stop=last)
 
 
-def _kicks(s: Signals, free: Free) -> Iterator[Shown]:
+def _kicks(s: Signals, free: Free) -> Iterator[ActionSegment]:
     for leg, side in enumerate(SIDES):
         ahead, out = s.ankle_ahead[:, leg], s.ankle_out[:, leg]
         high = (s.ankle_up[:, leg] > 0.33) & (np.maximum(ahead, out) > 0.42)
         for first, last in runs(free & high, 2):
             peak = slice(first, last + 1)
             direction = "forward" if ahead[peak].max() > out[peak].max() else "sideways"
-            yield Shown("kick", direction, side, 1, first, last)
+            yield ActionSegment("kick", direction, side, 1, first, last)
 
 
-def _bows(s: Signals, free: Free) -> Iterator[Shown]:
+def _bows(s: Signals, free: Free) -> Iterator[ActionSegment]:
     for first, last in runs(free & (s.pitch > 0.65) & (s.height > 0.84), 4):
         if s.pitch[first : last + 1].max() > 0.75:
-            yield Shown("bow", count=1, start=first, stop=last)
+            yield ActionSegment("bow", count=1, start=first, stop=last)
 
 
-def _marches(s: Signals, free: Free) -> Iterator[Shown]:
+def _marches(s: Signals, free: Free) -> Iterator[ActionSegment]:
     speed = FPS * np.linalg.norm(np.gradient(smooth(s.ground, 3.0), axis=0), axis=-1)
     lifted = (s.knee_up > -0.24) & (s.toes > 0.17) & (speed < 0.5)[:, None]
     for first, last in runs(free & lifted.any(axis=1), 3, 12):
         legs = lifted[first : last + 1]
         if legs[:, 0].sum() > 1 and legs[:, 1].sum() > 1:
-            yield Shown("march", start=first, stop=last)
+            yield ActionSegment("march", start=first, stop=last)
 
 
 RUNNING = 1.35
@@ -139,17 +138,17 @@ SOMEWHERE = 0.20
 """Metres that the body has to go to be read as going."""
 
 
-def _travels(s: Signals, free: Free) -> Iterator[Shown]:
+def _travels(s: Signals, free: Free) -> Iterator[ActionSegment]:
     """Walks, runs, walks in a crouch and steps sideways."""
     speed = FPS * np.linalg.norm(np.gradient(smooth(s.ground, 2.5), axis=0), axis=-1)
     for first, last in runs(free & (smooth(speed, 3.0) > 0.16), 7):
-        for start, stop in _legs_of_the_way(s, speed, first, last):
+        for start, stop in _split_way(s, speed, first, last):
             ahead, left = s.travel(start, stop)
             if max(abs(ahead), abs(left)) < SOMEWHERE:
                 continue
             core = slice(start + (stop - start) // 4, stop - (stop - start) // 4 + 1)
             if abs(left) > abs(ahead):
-                yield Shown("side-step", "left" if left > 0 else "right", start=start, stop=stop)
+                yield ActionSegment("side-step", "left" if left > 0 else "right", start=start, stop=stop)
                 continue
             direction = "forward" if ahead > 0 else "backward"
             pace, lift = (np.percentile(x[start : stop + 1], 80) for x in (speed, s.toes.max(axis=1)))
@@ -157,11 +156,11 @@ def _travels(s: Signals, free: Free) -> Iterator[Shown]:
                 action = "run"
             else:
                 action = "crouch-walk" if np.median(s.height[core]) < 0.84 else "walk"
-            yield Shown(action, direction, start=start, stop=stop)
+            yield ActionSegment(action, direction, start=start, stop=stop)
 
 
-def _legs_of_the_way(s: Signals, speed: np.ndarray, first: int, last: int) -> list[tuple[int, int]]:
-    """Cuts a stretch where the body nearly stops, or goes on in another direction."""
+def _split_way(s: Signals, speed: np.ndarray, first: int, last: int) -> list[tuple[int, int]]:
+    """Split a stretch where the body nearly stops, or goes on in another direction."""
     inner = speed[first : last + 1]
     lows = [i for i in range(3, len(inner) - 3) if inner[i] == inner[max(0, i - 5) : i + 6].min()]
     cuts = [i for i in lows if inner[i] < 0.65 * min(inner[:i].max(), inner[i:].max())]
@@ -179,7 +178,7 @@ def _legs_of_the_way(s: Signals, speed: np.ndarray, first: int, last: int) -> li
     return list(pairwise([*kept, last]))
 
 
-def _turns(s: Signals, free: Free) -> Iterator[Shown]:
+def _turns(s: Signals, free: Free) -> Iterator[ActionSegment]:
     heading = smooth(s.heading, 2.0)
     rate = np.gradient(heading) * FPS
     for sign, direction in ((1, "left"), (-1, "right")):
@@ -187,24 +186,24 @@ def _turns(s: Signals, free: Free) -> Iterator[Shown]:
             before, after = max(0, first - 4), min(len(free) - 1, last + 4)
             angle = abs(np.degrees(heading[after] - heading[before]))
             if angle > 45:
-                yield Shown("turn", direction if angle < 130 else "around", start=first, stop=last)
+                yield ActionSegment("turn", direction if angle < 130 else "around", start=first, stop=last)
 
 
-def _claps(s: Signals, free: Free) -> Iterator[Shown]:
+def _claps(s: Signals, free: Free) -> Iterator[ActionSegment]:
     low = np.abs(s.wrist_up.mean(axis=1) + 0.5) < 0.24
     ready = free & low & (s.wrist_ahead.min(axis=1) > 0.28)
     for first, last in runs(ready, 8, 2):
         gap = s.wrist_gap[first : last + 1]
         if gap.min() < 0.32 and np.ptp(gap) > 0.15:
-            yield Shown("clap", count=len(runs(gap < gap.min() + 0.3 * np.ptp(gap))), start=first, stop=last)
+            yield ActionSegment("clap", count=len(runs(gap < gap.min() + 0.3 * np.ptp(gap))), start=first, stop=last)
 
 
-def _thrusts(s: Signals, free: Free) -> Iterator[Shown]:
+def _thrusts(s: Signals, free: Free) -> Iterator[ActionSegment]:
     out = (s.wrist_ahead > 0.60) & (np.abs(s.wrist_up) < 0.45) & (np.abs(s.wrist_out) < 0.5)
     yield from _arms(free[:, None] & out, 2, lambda arm, first, last: ("punch", None, 1))
 
 
-def _raised(s: Signals, free: Free) -> Iterator[Shown]:
+def _arm_gestures(s: Signals, free: Free) -> Iterator[ActionSegment]:
     """Waves, and arms raised up or sideways."""
     high = s.wrist_up > 0.15
     level = (np.abs(s.wrist_up) < 0.45) & (s.wrist_out > 0.62)
@@ -226,27 +225,65 @@ def _arms(
     active: Bool[np.ndarray, "frames 2"],
     shortest: int,
     name: Callable[[int, int, int], tuple[str, str | None, int | None] | None],
-) -> Iterator[Shown]:
-    """What each arm does in the stretches in which it is active; both at once is one thing."""
-    each = [[(name(arm, *run), run) for run in runs(active[:, arm], shortest, 1)] for arm in (0, 1)]
-    left, right = ([(what, run) for what, run in arm if what] for arm in each)
-    for what, (first, last) in left:
-        twin = next((one for one in right if one[0] == what and one[1][0] <= last and first <= one[1][1]), None)
+) -> Iterator[ActionSegment]:
+    """Actions of each arm in the stretches in which it is active; what both do at once is one action."""
+    segments: tuple[list[ActionSegment], list[ActionSegment]] = [], []
+    for arm, side in enumerate(SIDES):
+        for first, last in runs(active[:, arm], shortest, 1):
+            gesture = name(arm, first, last)
+            if gesture:
+                action, direction, count = gesture
+                segments[arm].append(ActionSegment(action, direction, side, count, first, last))
+    left, right = segments
+    for segment in left:
+        twin = next((other for other in right if _is_twin(segment, other)), None)
         if twin:
             right.remove(twin)
-            first, last = min(first, twin[1][0]), max(last, twin[1][1])
-        yield Shown(what[0], what[1], "both" if twin else "left", what[2], first, last)
-    for what, (first, last) in right:
-        yield Shown(what[0], what[1], "right", what[2], first, last)
+            start, stop = min(segment.start, twin.start), max(segment.stop, twin.stop)
+            segment = replace(segment, side="both", start=start, stop=stop)
+        yield segment
+    yield from right
 
 
-RULES: tuple[Callable[[Signals, Free], Iterator[Shown]], ...] = (
-    *(_jumping_jacks, _hops, _jumps, _low, _kicks, _bows),
-    *(_marches, _travels, _turns, _claps, _raised, _thrusts),
+def _is_twin(left: ActionSegment, right: ActionSegment) -> bool:
+    """Whether both arms do the same at once."""
+    same = (left.action, left.direction, left.count) == (right.action, right.direction, right.count)
+    return same and right.start <= left.stop and left.start <= right.stop
+
+
+RULES: tuple[Callable[[Signals, Free], Iterator[ActionSegment]], ...] = (
+    _jumping_jacks,
+    _hops,
+    _jumps,
+    _low,
+    _kicks,
+    _bows,
+    _marches,
+    _travels,
+    _turns,
+    _claps,
+    _arm_gestures,
+    _thrusts,
 )
+
 AROUND = {
-    **{"jumping-jack": 7, "hop": 5, "jump": 8, "sit": 5, "squat": 5, "lunge": 9, "kick": 8, "bow": 4, "march": 3},
-    **{"walk": 2, "run": 2, "crouch-walk": 2, "side-step": 2},
-    **{"turn": 1, "clap": 7, "wave": 4, "raise": 4, "punch": 3},
+    "jumping-jack": 7,
+    "hop": 5,
+    "jump": 8,
+    "sit": 5,
+    "squat": 5,
+    "lunge": 9,
+    "kick": 8,
+    "bow": 4,
+    "march": 3,
+    "walk": 2,
+    "run": 2,
+    "crouch-walk": 2,
+    "side-step": 2,
+    "turn": 1,
+    "clap": 7,
+    "wave": 4,
+    "raise": 4,
+    "punch": 3,
 }
 """How many frames before and after what a rule finds belong to that action as well."""

@@ -1,4 +1,4 @@
-"""What a reading is, and whether it shows what was asked."""
+"""Recognised actions, and whether they match labels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One action that a motion shows or a sentence names; what it does not tell is None.
+class ActionSegment:
+    """One action that a motion shows or a sentence names, and where; what it does not tell is None.
 
     Attributes:
       action: name of the action.
@@ -26,7 +26,7 @@ class Shown:
     stop: int = 0
 
     @property
-    def what(self) -> tuple[str, str | None, str | None]:
+    def key(self) -> tuple[str, str | None, str | None]:
         """Action, direction and side."""
         return self.action, self.direction, self.side
 
@@ -35,25 +35,25 @@ class Shown:
 class Reading:
     """The actions that were recognised, in order; none when nothing was."""
 
-    actions: tuple[Shown, ...] = ()
+    actions: tuple[ActionSegment, ...] = ()
 
     def label(self) -> dict[str, list[dict[str, Any]]]:
-        """As the labels of a clip are written."""
+        """The reading in the form of a clip's labels."""
         keys = ("action", "direction", "side", "count")
-        return {"actions": [{key: getattr(shown, key) for key in keys} for shown in self.actions]}
+        return {"actions": [{key: getattr(segment, key) for key in keys} for segment in self.actions]}
 
 
 def matches(reading: Reading, labels: Mapping[str, Sequence[Mapping[str, Any]]], *, exact: bool = False) -> bool:
-    """Whether every asked action is there with its direction and side, in order.
+    """Whether every labelled action is there with its direction and side, in order (a subsequence match).
 
     Args:
       reading: of a motion or a sentence.
-      labels: what was asked, {"actions": [{"action", "direction", "side", ...}, ...]}.
+      labels: what should be there, {"actions": [{"action", "direction", "side", ...}, ...]}.
       exact: whether nothing else may be there.
     """
-    asked = [(action["action"], action.get("direction"), action.get("side")) for action in labels["actions"]]
-    seen = [shown.what for shown in reading.actions]
+    wanted = [(action["action"], action.get("direction"), action.get("side")) for action in labels["actions"]]
+    keys = [segment.key for segment in reading.actions]
     if exact:
-        return seen == asked
-    rest = iter(seen)
-    return all(what in rest for what in asked)
+        return keys == wanted
+    rest = iter(keys)
+    return all(key in rest for key in wanted)

@@ -1,9 +1,9 @@
-"""Reads which actions an English sentence names, from the words alone."""
+"""Recognise which actions an English sentence names, by regular expressions."""
 
 import re
 from dataclasses import dataclass
 
-from motiongpt3_jax.evaluation.reader.reading import Reading, Shown
+from motiongpt3_jax.evaluation.reader.reading import ActionSegment, Reading
 
 _NEXT = re.compile(r",?\s*\b(?:and\s+)?(?:then|afterwards|after that)\b|[.;]")
 _PACE = re.compile(r"\bat an? \w+ pace\b")
@@ -16,12 +16,12 @@ _BOTH = {"both": r"\bboth\b|\barms\b|\bhands\b"}
 
 @dataclass(frozen=True)
 class Words:
-    """How an action is spoken of.
+    """Patterns of the words for an action.
 
     Attributes:
       action: its name.
       verb: pattern of the words that name it.
-      directions: patterns of its directions; the first that is found counts.
+      directions: patterns of its directions; the first that matches counts.
       sides: patterns of the limbs that may do it.
     """
 
@@ -48,29 +48,31 @@ WORDS = (
     Words("side-step", r"\bside ?step|\bsteps? sideways|\bshuffl|\bmov(e|es|ing) sideways", _ASIDE),
     Words("turn", r"\bturn|\brotat|\bpivot", {"around": r"\baround\b", **_ASIDE}),
     Words(
-        *("raise", r"\b(rais|lift|stretch|extend|puts?\b|putting).*\b(arm|hand)"),
-        *({"sideways": r"\bside", "up": r"\bup\b|overhead|above|\bover\b"}, {**_ASIDE, **_BOTH}),
+        "raise",
+        r"\b(rais|lift|stretch|extend|puts?\b|putting).*\b(arm|hand)",
+        {"sideways": r"\bside", "up": r"\bup\b|overhead|above|\bover\b"},
+        {**_ASIDE, **_BOTH},
     ),
     Words("run", r"\brun|\bjog|\bsprint", _AHEAD),
     Words("walk", r"\bwalk|\bstroll|\bpac(e|es|ing)\b|\bsteps?\b", _AHEAD),
 )
-"""How each action is spoken of; the first that fits a clause names it."""
+"""Patterns of each action; the first that fits a clause names it."""
 
 
 def read_caption(text: str) -> Reading:
     """The actions that a sentence names, in order; none when no word of it names one."""
-    found = (_clause(clause) for clause in _NEXT.split(text.lower()))
-    return Reading(tuple(shown for shown in found if shown))
+    segments = (_clause(clause) for clause in _NEXT.split(text.lower()))
+    return Reading(tuple(segment for segment in segments if segment))
 
 
-def _clause(clause: str) -> Shown | None:
+def _clause(clause: str) -> ActionSegment | None:
     clause = _PACE.sub("", clause)
     words = next((words for words in WORDS if re.search(words.verb, clause)), None)
     if words is None:
         return None
     direction = _first(words.directions, clause)
-    count = next((count for said, count in _TIMES.items() if said in clause), None)
-    return Shown(words.action, direction, _first(words.sides, clause), count)
+    count = next((count for times, count in _TIMES.items() if times in clause), None)
+    return ActionSegment(words.action, direction, _first(words.sides, clause), count)
 
 
 def _first(patterns: dict[str, str] | None, clause: str) -> str | None:

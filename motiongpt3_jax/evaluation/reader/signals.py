@@ -1,4 +1,4 @@
-"""What is measured of a motion in every frame, whatever its place, heading and size."""
+"""Measurements of a motion in every frame, invariant to place, heading and size."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,16 @@ from motiongpt3_jax.errors import UserError
 
 Frames = Float[np.ndarray, "frames"]
 Sides = Float[np.ndarray, "frames 2"]
+
 FPS = 20.0
+"""Frames in a second of the motions that are measured."""
+
 ADULT_LEG = 0.82
 """Metres from hip to ankle of the body to whose size all lengths are brought."""
+
 _LEGS = ((1, 4), (4, 7), (2, 5), (5, 8))
+"""Bones of both legs, as pairs of joints."""
+
 _STANDING = 1.16
 """Height of a standing body's pelvis, in legs."""
 
@@ -59,7 +65,7 @@ class Signals:
 
 
 def measure(joints: Float[np.ndarray, "frames 22 3"]) -> Signals:
-    """The signals of a motion in HumanML3D's joints, metres, y up, 20 fps.
+    """Measure a motion in HumanML3D's joints, metres, y up, 20 fps.
 
     Raises:
       UserError: wrong shape.
@@ -73,9 +79,9 @@ def measure(joints: Float[np.ndarray, "frames 22 3"]) -> Signals:
     joints = joints - [0.0, np.percentile(joints[:, [10, 11], 1].min(axis=1), 5), 0.0]
     heading = _heading(joints)
     pelvis, neck = joints[:, 0], joints[:, 12]
-    ankles = _seen(joints[:, [7, 8]] - joints[:, :1], heading)
-    wrists = _seen(joints[:, [20, 21]] - joints[:, [16, 17]], heading) / max(arm, 1e-6)
-    trunk = _seen((neck - pelvis)[:, None], heading)[:, 0]
+    ankles = _to_body_frame(joints[:, [7, 8]] - joints[:, :1], heading)
+    wrists = _to_body_frame(joints[:, [20, 21]] - joints[:, [16, 17]], heading) / max(arm, 1e-6)
+    trunk = _to_body_frame((neck - pelvis)[:, None], heading)[:, 0]
     outward = np.array([1.0, -1.0])
     return Signals(
         ground=pelvis[:, ::2],
@@ -102,7 +108,7 @@ def is_body(joints: Float[np.ndarray, "frames 22 3"]) -> bool:
 
 
 def smooth(values: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian average over frames (the first axis); the ends are held."""
+    """Gaussian low-pass filter over frames (the first axis); the ends are held."""
     radius = int(np.ceil(3 * sigma))
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     padded = np.concatenate([values[:1].repeat(radius, 0), values, values[-1:].repeat(radius, 0)])
@@ -110,15 +116,15 @@ def smooth(values: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def runs(mask: Bool[np.ndarray, "frames"], shortest: int = 1, bridge: int = 0) -> list[tuple[int, int]]:
-    """(first, last) frames of the stretches where a mask holds; gaps of up to `bridge` frames are closed before."""
+    """Run-length encoding: (first, last) frames of the stretches where a mask holds, gaps of up to `bridge` closed."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-    found: list[list[int]] = []
+    stretches: list[list[int]] = []
     for first, after in edges.reshape(-1, 2):
-        if found and first - found[-1][1] - 1 <= bridge:
-            found[-1][1] = int(after) - 1
+        if stretches and first - stretches[-1][1] - 1 <= bridge:
+            stretches[-1][1] = int(after) - 1
         else:
-            found.append([int(first), int(after) - 1])
-    return [(first, last) for first, last in found if last - first + 1 >= shortest]
+            stretches.append([int(first), int(after) - 1])
+    return [(first, last) for first, last in stretches if last - first + 1 >= shortest]
 
 
 def _length(joints: np.ndarray, a: int, b: int) -> float:
@@ -130,8 +136,8 @@ def _heading(joints: np.ndarray) -> Frames:
     return np.unwrap(np.arctan2(-across[:, 2], across[:, 0]))
 
 
-def _seen(vectors: Float[np.ndarray, "frames n 3"], heading: Frames) -> Float[np.ndarray, "frames n 3"]:
-    """Vectors in the body's own axes: left, up, ahead."""
+def _to_body_frame(vectors: Float[np.ndarray, "frames n 3"], heading: Frames) -> Float[np.ndarray, "frames n 3"]:
+    """Rotate vectors into the body frame: left, up, ahead."""
     cos, sin = np.cos(heading)[:, None], np.sin(heading)[:, None]
     x, y, z = np.moveaxis(vectors, -1, 0)
     return np.stack([x * cos - z * sin, y, z * cos + x * sin], axis=-1)

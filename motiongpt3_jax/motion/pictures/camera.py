@@ -5,13 +5,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-FIELD_OF_VIEW = 0.5  # radians; narrow, so that near limbs do not swell
-MARGIN = 0.9  # share of the picture that bodies may fill
+FIELD_OF_VIEW = 0.5
+"""Radians; narrow, so that near limbs do not swell."""
+
+MARGIN = 0.9
+"""Share of the picture that bodies may fill."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Where each frame is looked at from.
+    """Perspective (pinhole) camera, one target a frame.
 
     Attributes:
       targets: the point in the middle of the picture, per frame, metres.
@@ -28,12 +31,12 @@ class Camera:
     focal: float
 
     def project(self, points: Float[np.ndarray, "frames *points 3"]) -> Float[np.ndarray, "frames *points 3"]:
-        """Pixels x and y (down) and the depth from the eye of world points, frame by frame."""
+        """Perspective projection of world points, frame by frame: pixels x and y (down), and depth from the eye."""
         targets = self.targets.reshape(len(self.targets), *[1] * (points.ndim - 2), 3)
-        seen = (points - targets) @ self.axes.T
-        depth = np.maximum(self.distance - seen[..., 2], 0.05)
+        view = (points - targets) @ self.axes.T
+        depth = np.maximum(self.distance - view[..., 2], 0.05)
         scale = self.focal / depth
-        return np.stack([self.centre[0] + seen[..., 0] * scale, self.centre[1] - seen[..., 1] * scale, depth], axis=-1)
+        return np.stack([self.centre[0] + view[..., 0] * scale, self.centre[1] - view[..., 1] * scale, depth], axis=-1)
 
     def at(self, frame: int) -> "Camera":
         """The camera of one frame."""
@@ -82,15 +85,15 @@ def framing_camera(
     axes = view_axes(heading, pitch)
     head_room = np.array([0, 0.15, 0])
     points = np.concatenate([joints * [1, 0, 1], joints, joints + head_room], axis=2)  # the floor below counts too
-    seen = np.moveaxis(points, 1, 0) - targets[:, None, None]
-    seen = seen @ axes.T
-    needed = seen[..., 2] + focal * np.maximum(np.abs(seen[..., 0]) / half[0], np.abs(seen[..., 1]) / half[1])
+    view = np.moveaxis(points, 1, 0) - targets[:, None, None]
+    view = view @ axes.T
+    distance = view[..., 2] + focal * np.maximum(np.abs(view[..., 0]) / half[0], np.abs(view[..., 1]) / half[1])
     centre = ((left + right) / 2, (upper + lower) / 2)
-    return Camera(targets, axes, max(float(needed.max()), 1.0), centre, focal)
+    return Camera(targets, axes, max(float(distance.max()), 1.0), centre, focal)
 
 
 def smooth(path: Float[np.ndarray, "frames n"], window: int) -> Float[np.ndarray, "frames n"]:
-    """A path averaged over time with weights that fall off from the middle; its ends are held."""
+    """Low-pass filter of a path over time with a Hann window; its ends are held."""
     weights = np.hanning(2 * window + 1)
     padded = np.pad(path, [(window, window), (0, 0)], mode="edge")
     return np.stack([np.convolve(column, weights / weights.sum(), mode="valid") for column in padded.T], axis=-1)

@@ -7,12 +7,14 @@ from jaxtyping import Float
 
 from motiongpt3_jax.motion.motion import Motion
 
-LEFT, RIGHT, MIDDLE = "left", "right", "middle"
+LEFT = "left"
+RIGHT = "right"
+MIDDLE = "middle"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """What every picture draws.
+    """Skeletons ready to be drawn.
 
     Attributes:
       joints: metres, y up; the lowest point of the motion is at y = 0.
@@ -54,10 +56,10 @@ class Figure:
         clear = np.linalg.norm(forward, axis=-1) > 1e-3
         # The last frame before, or else the first after, whose hips say where the body faces.
         for turns, known in zip(angle, clear):
-            seen = np.flatnonzero(known)
-            if len(seen):
-                held = np.searchsorted(seen, np.arange(len(turns)), side="right") - 1
-                turns[:] = turns[seen[np.maximum(held, 0)]]
+            frames = np.flatnonzero(known)
+            if len(frames):
+                last = np.searchsorted(frames, np.arange(len(turns)), side="right") - 1
+                turns[:] = turns[frames[np.maximum(last, 0)]]
             else:
                 turns[:] = 0.0
         return angle
@@ -93,7 +95,7 @@ class Figure:
 
 
 def as_figure(motion: Motion) -> Figure:
-    """Sets a motion on the floor and finds the sides of its bones."""
+    """Set a motion on the floor and find the sides of its bones."""
     joints = motion.joints.astype(np.float64)
     joints[..., 1] -= joints[..., 1].min()
     skeleton = motion.skeleton

@@ -21,6 +21,7 @@ PLACES = {
 """Folders of fonts, by `sys.platform`."""
 
 ENDINGS = (".ttf", ".otf", ".ttc", ".otc")
+"""Endings of font files."""
 
 WIDE = (
     "notosanscjk",
@@ -41,6 +42,8 @@ NOWHERE = "\U0010fffe"
 """A code point that stands for no letter: every font shows its box for it."""
 
 MOST_SHOWN = 12
+"""Letters that a note lists."""
+
 REMEDY = "install one, such as Noto Sans CJK for Chinese, Japanese and Korean, or Symbola for emoji"
 
 
@@ -95,7 +98,7 @@ def title_face(size: float, text: str = "") -> Face:
 def _cover(letters: str) -> tuple[tuple[str, ...], tuple[tuple[str, int], ...], str]:
     """(fonts, which of them has a letter that the first lacks, letters that none has); "" is Pillow's own font.
 
-    One font for all letters where there is one; else a greedy cover.
+    One font for all letters where there is one; else greedy set cover.
     """
     missing = _lacking("", letters)
     if not missing:
@@ -107,12 +110,12 @@ def _cover(letters: str) -> tuple[tuple[str, ...], tuple[tuple[str, int], ...], 
     names, places = [""], []
     while lacking and missing:
         best = min(lacking, key=lambda place: len(set(missing) & set(lacking[place])))
-        found = set(missing) - set(lacking.pop(best))
-        if not found:
+        covered = set(missing) - set(lacking.pop(best))
+        if not covered:
             break
-        places += [(letter, len(names)) for letter in sorted(found)]
+        places += [(letter, len(names)) for letter in sorted(covered)]
         names.append(best)
-        missing = "".join(letter for letter in missing if letter not in found)
+        missing = "".join(letter for letter in missing if letter not in covered)
     return tuple(names), tuple(places), missing
 
 

@@ -14,13 +14,16 @@ import numpy as np
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.motion import Motion
-from motiongpt3_jax.motion.pictures.clip import THREE_QUARTERS
 from motiongpt3_jax.motion.pictures.figure import as_figure
 from motiongpt3_jax.motion.pictures.paint import BODIES
+from motiongpt3_jax.motion.pictures.video import THREE_QUARTERS
 from motiongpt3_jax.motion.saving import whole_file
 
 MILLIMETRE = 0.001
-LARGEST = 32767  # of a signed 16-bit number
+"""Metres in a millimetre, the usual quantisation step."""
+
+LARGEST = 32767
+"""Largest signed 16-bit number."""
 
 
 class Entry(NamedTuple):
@@ -44,7 +47,7 @@ class Entry(NamedTuple):
 
 
 def write_page(path: str | Path, entries: Sequence[Entry | tuple], title: str = "Motions") -> None:
-    """Writes a self-contained page with an interactive player for each motion.
+    """Write a self-contained page with an interactive player for each motion.
 
     Args:
       path: ends in .html; written whole or not at all.
@@ -62,7 +65,7 @@ def write_page(path: str | Path, entries: Sequence[Entry | tuple], title: str = 
         data = {
             "colours": colours,
             "view": THREE_QUARTERS,
-            "entries": [packed(entry) for entry in entries],
+            "entries": [encode_entry(entry) for entry in entries],
         }
         # "<" never appears inside the data, so no caption can end its script element.
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -83,8 +86,8 @@ def links(files: Sequence[str]) -> list[tuple[str, str]]:
     return [(text, quote(PurePath(file).as_posix())) for text, file in zip(texts, files)]
 
 
-def packed(entry: Entry) -> dict[str, Any]:
-    """An entry as the player reads it: joints as signed 16-bit multiples of `step` metres from `origin`, in base64.
+def encode_entry(entry: Entry) -> dict[str, Any]:
+    """Encode an entry for the player: joints quantised to 16-bit multiples of `step` metres from `origin`, in base64.
 
     The step is a millimetre unless a motion spreads over more than 65 metres.
     """

@@ -15,7 +15,8 @@ from motiongpt3_jax.motion.pictures.fonts import Face
 Colour = tuple[int, int, int]
 Pixel = Float[np.ndarray, "_"]  # x, y (down) and, where it matters, the depth in metres
 
-OVERSAMPLING = 2  # pictures are drawn this much larger and then reduced, which smooths every edge
+OVERSAMPLING = 2
+"""Anti-aliasing by supersampling: pictures are drawn this much larger and then reduced."""
 
 PAPER: Colour = (250, 250, 248)
 GRID: Colour = (196, 200, 204)
@@ -29,9 +30,15 @@ BODIES: tuple[dict[str, Colour], ...] = (
     {LEFT: (240, 164, 66), RIGHT: (92, 176, 222), MIDDLE: (132, 84, 160)},
     {LEFT: (188, 84, 60), RIGHT: (40, 72, 150), MIDDLE: (40, 128, 98)},
 )
-BONE = 0.055  # thickness of a limb, metres
+
+BONE = 0.055
+"""Thickness of a limb, metres."""
+
 TRUNK = 0.075
-FADE = 0.45  # how far the farthest limb's colour goes towards the paper's
+"""Thickness of the trunk, metres."""
+
+FADE = 0.45
+"""How far the farthest limb's colour goes towards the paper's."""
 
 
 def mix(colour: Colour, other: Colour, share: float) -> Colour:
@@ -80,7 +87,7 @@ def take_shot(figure: Figure, camera: Camera) -> Shot:
 
 
 def paint_shadow(draw: ImageDraw.ImageDraw, shot: Shot, frame: int) -> None:
-    """What the bodies would shade if light fell straight down: it shows how far above the floor they are."""
+    """Drop shadows of the bodies, lit from straight above: they show how far above the floor these are."""
     for body in shot.shadows[frame]:
         for upper, lower, _ in shot.figure.bones:
             width = BONE * float(shot.camera.scale(body[lower, 2]))
@@ -88,7 +95,7 @@ def paint_shadow(draw: ImageDraw.ImageDraw, shot: Shot, frame: int) -> None:
 
 
 def paint_bodies(draw: ImageDraw.ImageDraw, shot: Shot, frame: int) -> None:
-    """All bodies of a frame, far parts first and paler."""
+    """Painter's algorithm: all bodies of a frame, far parts first and paler."""
     joints = shot.joints[frame]
     near, far = joints[..., 2].min(), joints[..., 2].max()
     parts = []
@@ -156,10 +163,10 @@ def paint_floor(draw: ImageDraw.ImageDraw, camera: Camera, frame: int, reach: fl
                 draw.line([*start, *end], fill=mix(PAPER, GRID, share), width=OVERSAMPLING)
 
 
-def paint_path(draw: ImageDraw.ImageDraw, points: Float[np.ndarray, "points 3"], done: int) -> None:
-    """A root's way over the floor: the part walked so far strong, what is to come pale."""
+def paint_path(draw: ImageDraw.ImageDraw, points: Float[np.ndarray, "points 3"], current: int) -> None:
+    """A root's trajectory on the floor: strong up to the current point, pale after it."""
     pixels = [tuple(point) for point in points[:, :2].tolist()]
-    for part, colour in ((pixels[done:], mix(PATH, PAPER, 0.65)), (pixels[: done + 1], PATH)):
+    for part, colour in ((pixels[current:], mix(PATH, PAPER, 0.65)), (pixels[: current + 1], PATH)):
         if len(part) > 1:
             draw.line(part, fill=colour, width=2 * OVERSAMPLING, joint="curve")
 
@@ -186,7 +193,7 @@ def disc(draw: ImageDraw.ImageDraw, at: Pixel, radius: float, colour: Colour) ->
 
 
 def wrap(text: str, face: Face, width: float, lines: int) -> list[str]:
-    """A text broken into at most `lines` lines of at most `width` pixels; what does not fit ends in an ellipsis."""
+    """Wrap a text into at most `lines` lines of at most `width` pixels; what does not fit ends in an ellipsis."""
     rows: list[str] = []
     words = text.split()
     while words and len(rows) < lines:
@@ -201,11 +208,11 @@ def wrap(text: str, face: Face, width: float, lines: int) -> list[str]:
     while last and face.getlength(last + ("..." if cut else "")) > width:
         last, cut = last[:-1], True
     rows[-1] = last.rstrip(" ,") + ("..." if cut else "")
-    return [clipped(row, face, width) for row in rows]
+    return [cut_to_width(row, face, width) for row in rows]
 
 
-def clipped(row: str, face: Face, width: float) -> str:
-    """A row cut to a width: a single word may be wider than the picture."""
+def cut_to_width(row: str, face: Face, width: float) -> str:
+    """Truncate a row to a width: a single word may be wider than the picture."""
     while len(row) > 1 and face.getlength(row) > width:
         row = row[:-1]
     return row

@@ -11,7 +11,6 @@ from PIL import ImageDraw
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.motion import Motion
 from motiongpt3_jax.motion.pictures.camera import Camera, view_axes
-from motiongpt3_jax.motion.pictures.clip import THREE_QUARTERS
 from motiongpt3_jax.motion.pictures.figure import LEFT, MIDDLE, RIGHT, Figure, as_figure
 from motiongpt3_jax.motion.pictures.fonts import font, title_face
 from motiongpt3_jax.motion.pictures.paint import (
@@ -31,13 +30,23 @@ from motiongpt3_jax.motion.pictures.paint import (
     wrap,
     write_lines,
 )
+from motiongpt3_jax.motion.pictures.video import THREE_QUARTERS
 from motiongpt3_jax.motion.saving import whole_file
 
-PITCH = 0.12  # radians; nearly level, so that all feet stand on one line
-FAR = 60.0  # metres to the eye: no perspective, every pose has the same scale
-GAP = 0.16  # metres between neighbouring poses
-BODY_ROOM = 0.1  # metres from a joint to the outside of the body around it
-GROUP_GAP = 0.5  # and between groups of several persons
+PITCH = 0.12
+"""Radians; nearly level, so that all feet stand on one line."""
+
+FAR = 60.0
+"""Metres to the eye: nearly orthographic, so every pose has the same scale."""
+
+GAP = 0.16
+"""Metres between neighbouring poses of one person."""
+
+GROUP_GAP = 0.5
+"""Metres between neighbouring poses of several persons."""
+
+BODY_ROOM = 0.1
+"""Metres from a joint to the outside of the body around it."""
 
 
 def write_strip(
@@ -49,7 +58,7 @@ def write_strip(
     height: int = 320,
     view: float = THREE_QUARTERS,
 ) -> None:
-    """Writes one PNG with key poses from left to right in time, all from one side and to one scale.
+    """Write one PNG with key poses from left to right in time, all from one side and to one scale.
 
     Under each pose stand its time and frame. The poses stand beside each other and not where the body was; where it
     went shows the small map at the right: the root's path from above with an arrow in the direction that the body
@@ -97,7 +106,7 @@ def write_strip(
 
 @dataclass(frozen=True)
 class Row:
-    """Where the poses stand: pixels, unless said otherwise.
+    """Layout of the poses: pixels, unless noted.
 
     Attributes:
       edge: room left and right.
@@ -120,7 +129,7 @@ class Row:
     scale: float
 
     def camera(self, pose: int) -> Camera:
-        """What shows a pose in its place."""
+        """The camera that shows a pose in its place."""
         place = (float(self.roots[pose]), self.ground)
         return Camera(self.centres[pose : pose + 1], self.axes, FAR, place, self.scale * FAR)
 
@@ -139,11 +148,11 @@ def lay_out(
     """
     joints = figure.joints[:, frames]
     centres = joints[:, :, figure.root].mean(0) * [1, 0, 1]
-    seen = (joints - centres[:, None]) @ axes.T
+    view = (joints - centres[:, None]) @ axes.T
     floor = ((joints - centres[:, None]) * [1, 0, 1]) @ axes.T
-    left = np.minimum(seen, floor)[..., 0].min(axis=(0, 2)) - BODY_ROOM
-    right = np.maximum(seen, floor)[..., 0].max(axis=(0, 2)) + BODY_ROOM
-    top, low = max(float(seen[..., 1].max()) + 2 * BODY_ROOM, 1.5), float(floor[..., 1].min())
+    left = np.minimum(view, floor)[..., 0].min(axis=(0, 2)) - BODY_ROOM
+    right = np.maximum(view, floor)[..., 0].max(axis=(0, 2)) + BODY_ROOM
+    top, low = max(float(view[..., 1].max()) + 2 * BODY_ROOM, 1.5), float(floor[..., 1].min())
     scale = (span[1] - span[0]) / (top - low)
     gap = GAP if len(joints) == 1 else GROUP_GAP
     widths = (np.maximum(right - left, label / scale) + gap) * scale
@@ -153,10 +162,10 @@ def lay_out(
 
 
 def key_frames(figure: Figure, poses: int) -> Int[np.ndarray, "poses"]:
-    """Frames that tell a motion apart: the first, the last, and then always the one least like those chosen.
+    """Key frames by farthest-point sampling: the first, the last, and then always the one least like those before.
 
     Likeness counts the body's shape, its height and its heading, and a little the time, so that a motion that repeats
-    itself is shown all along. Extremes (the top of a jump, the stretched leg of a kick) are chosen first.
+    itself is shown all along. Extremes (the top of a jump, the stretched leg of a kick) come first.
     """
     if poses >= figure.frames:
         return np.arange(figure.frames)
@@ -165,12 +174,12 @@ def key_frames(figure: Figure, poses: int) -> Int[np.ndarray, "poses"]:
     spread = max(float(np.linalg.norm(features - features.mean(0), axis=-1).max()), 0.05)
     time = np.linspace(0, 4 * spread, figure.frames)[:, None]
     features = np.concatenate([features, time], axis=-1)
-    chosen = [0]
+    keys = [0]
     away = np.linalg.norm(features - features[0], axis=-1)
-    while len(chosen) < poses:
-        chosen.append(figure.frames - 1 if len(chosen) == 1 else int(away.argmax()))
-        away = np.minimum(away, np.linalg.norm(features - features[chosen[-1]], axis=-1))
-    return np.sort(chosen)
+    while len(keys) < poses:
+        keys.append(figure.frames - 1 if len(keys) == 1 else int(away.argmax()))
+        away = np.minimum(away, np.linalg.norm(features - features[keys[-1]], axis=-1))
+    return np.sort(keys)
 
 
 def paint_map(

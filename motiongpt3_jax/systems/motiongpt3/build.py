@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from motiongpt3_jax.models import DecoderConfig, HeadConfig, StreamConfig, VaeConfig
+from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.motiongpt3.check import OBJECTIVES, SHARING, check_model, check_objective, motion_width
 from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, MotionGPT3Config, VaeObjective
 
@@ -17,7 +18,7 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
       vocabulary: the tokenizer's ids without those that the system adds.
 
     Raises:
-      ValueError: a size is none, is missing, or does not go with another; says which.
+      UserError: a size is none, is missing, or does not go with another; says which.
     """
     check_model(model)
     decoder, head = model["decoder"], model["head"]
@@ -55,11 +56,16 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
     )
 
 
+def sizes_of(spec: ModelSpec) -> dict[str, int]:
+    """The sizes that the config's section `model` does not say."""
+    return {"features": spec.features, "vocabulary": spec.tokenizer.base_vocabulary}
+
+
 def build_objective(loss: str, values: Mapping[str, Any]) -> VaeObjective | LanguageObjective:
     """The objective of a stage.
 
     Raises:
-      ValueError: MotionGPT3 has no such loss, or the loss no such weight.
+      UserError: MotionGPT3 has no such loss, or the loss no such weight.
     """
     check_objective(loss, values)
     return OBJECTIVES[loss](**values)

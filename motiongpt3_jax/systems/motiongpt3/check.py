@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, VaeObjective
 from motiongpt3_jax.values import FLAG, SECTION, Rule, check_values, none_or, one_of, real, whole
 
@@ -55,19 +56,19 @@ HEAD = {
     "time": Rule("an even number from 2 on", lambda value: whole(2, 2**16).holds(value) and value % 2 == 0),
 }
 LAYOUT = {
-    "slots": whole(8, 10**6),
+    "max_length": whole(8, 10**6),
     "prompt_loss": FLAG,
     "pad_loss": FLAG,
-    "blind": FLAG,
+    "unpredictable_targets": FLAG,
     "interleave": FLAG,
-    "start": whole(0, 10**6),
+    "max_position_offset": whole(0, 10**6),
 }
 SHARES = {"condition_dropout": real(0, 1)}
 """Numbers of an objective that are no weights."""
 
 
 def check_model(model: Any, path: str = "model") -> None:
-    """Raises ValueError when the sizes of a model are none, or do not go together.
+    """Raises UserError when the sizes of a model are none, or do not go together.
 
     Args:
       model: the section.
@@ -82,10 +83,10 @@ def check_model(model: Any, path: str = "model") -> None:
     _check_heads(f"{path}.decoder.width {decoder['width']}", decoder["width"], decoder["heads"])
     widths = f"{path}.decoder.width {decoder['width']} times its motion_factor {decoder['motion_factor']:g}"
     if motion < 1:
-        raise ValueError(f"{widths} leaves no width for motion; take a larger factor")
+        raise UserError(f"{widths} leaves no width for motion; take a larger factor")
     _check_heads(f"{widths} is {motion}, which", motion, head["heads"], f"{path}.head's")
     if vae["max_frames"] <= 2 * vae["latents"]:
-        raise ValueError(
+        raise UserError(
             f"{path}.vae.max_frames is {vae['max_frames']}, and {2 * vae['latents']} rows are those of its latents: "
             "take more"
         )
@@ -98,16 +99,16 @@ def motion_width(decoder: Mapping[str, Any]) -> int:
 
 def _check_heads(what: str, width: int, heads: int, whose: str = "its") -> None:
     if width % heads:
-        raise ValueError(f"{what} is not a multiple of {whose} {heads} heads")
+        raise UserError(f"{what} is not a multiple of {whose} {heads} heads")
 
 
 def check_layout(layout: Any, path: str = "layout") -> None:
-    """Raises ValueError when the options of a layout are none."""
+    """Raises UserError when the options of a layout are none."""
     check_values(path, layout, LAYOUT)
 
 
 def check_objective(loss: Any, values: Any, path: str = "objective") -> None:
-    """Raises ValueError when MotionGPT3 has no such loss, or its weights and switches are none.
+    """Raises UserError when MotionGPT3 has no such loss, or its weights and switches are none.
 
     Args:
       loss: its name.
@@ -115,7 +116,7 @@ def check_objective(loss: Any, values: Any, path: str = "objective") -> None:
       path: where they stand, as errors name it.
     """
     if not isinstance(loss, str) or loss not in OBJECTIVES:
-        raise ValueError(f"MotionGPT3 has no loss {loss!r}; choose one of {', '.join(OBJECTIVES)}")
+        raise UserError(f"MotionGPT3 has no loss {loss!r}; choose one of {', '.join(OBJECTIVES)}")
     known = {
         field.name: FLAG if isinstance(field.default, bool) else SHARES.get(field.name, real(0, 1e9))
         for field in fields(OBJECTIVES[loss])

@@ -62,7 +62,7 @@ def streams(
     embeddings = {"text": modules.text.apply({"params": vocabulary["text"]}, batch.streams["text"].ids, method="embed")}
     if "motion" in batch.streams:
         motion = modules.motion.apply({"params": vocabulary["motion"]}, batch.streams["motion"].ids, method="embed")
-        embeddings["motion"] = _insert(params, batch.inputs, motion, latents)
+        embeddings["motion"] = _insert(params, batch.streams["motion"].sources, motion, latents)
     return {
         name: Stream(
             embeddings=jnp.where((slots.segments > 0)[..., None], embeddings[name], 0.0),
@@ -76,7 +76,7 @@ def streams(
 
 def _insert(
     params: Tree,
-    inputs: Int[Array, "rows slots 2"],
+    sources: Int[Array, "rows slots 2"],
     embeddings: Float[Array, "rows slots width"],
     latents: Float[Array, "rows clips latents channels"] | None,
 ) -> Float[Array, "rows slots width"]:
@@ -87,9 +87,9 @@ def _insert(
     understood = latents.reshape(rows, clips, -1) @ params["understand"]["kernel"] + params["understand"]["bias"]
     chunks = understood.reshape(rows, -1, embeddings.shape[-1])
     per_clip = chunks.shape[1] // clips
-    place = jnp.maximum(inputs[..., 0], 0) * per_clip + inputs[..., 1]
+    place = jnp.maximum(sources[..., 0], 0) * per_clip + sources[..., 1]
     chosen = jnp.take_along_axis(chunks, place[..., None], axis=1)
-    return jnp.where((inputs[..., 0] >= 0)[..., None], chosen, embeddings)
+    return jnp.where((sources[..., 0] >= 0)[..., None], chosen, embeddings)
 
 
 def conditions(

@@ -9,11 +9,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from motiongpt3_jax.batch import Example, Sample, Slots
-from motiongpt3_jax.text import PIECES, Subtask, Tokenizer, compose, fill_input, fill_output
+from motiongpt3_jax.batch import ClipRange, Example, Field, Sample, Schema, Slots, seeds_of
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.systems.motiongpt3.prompts import HOLDERS, TokenIds, compose, fill_input, fill_output
+from motiongpt3_jax.text import TASKS, Subtask, Tokenizer
 
-HOLDERS = 4
-"""Motion slots that stand for one clip."""
+SCHEMA = Schema(
+    targets=("text",),
+    sources=("motion",),
+    fields=(
+        Field("outputs", "outputs", (HOLDERS,), counts="motion"),
+        Field("output_clip", "outputs", empty=-1, counts="clips"),
+        Field("output_seeds", "outputs", dtype="uint32"),
+        Field("unpredictable"),
+    ),
+)
+"""MotionGPT3's own arrays: for each clip to be generated the motion slots whose hidden states are its condition, the
+clip that is its target (-1: none) and the seed of its draws; and the number of targets behind a motion slot, which no
+text slot can predict."""
 
 
 @dataclass(frozen=True)
@@ -21,20 +34,22 @@ class LayoutOptions:
     """How sequences are laid out; each deviation from the official code has its official value.
 
     Attributes:
-      slots: longest sequence; longer ones lose words of their longest stretch of text (official: 192, cut at the end).
+      max_length: longest sequence; longer ones lose words of their longest stretch of text (official: 192, cut at its
+        end).
       prompt_loss: whether words of the prompt are targets too (official: True).
-      pad_loss: whether the sequence is padded to `slots` with end tokens that are targets (official: True).
-      blind: whether targets that no text slot can predict count, each as ln(vocabulary) (official: True).
+      pad_loss: whether the sequence is padded to `max_length` with end tokens that are targets (official: True).
+      unpredictable_targets: whether targets that no text slot can predict count, each as ln(vocabulary) (official:
+        True).
       interleave: whether the chunks of two input clips alternate (official: True) or follow each other.
-      start: largest position at which a text-only sequence may start, so that all positions are trained.
+      max_position_offset: largest position at which a text-only sequence may start, so that all positions are trained.
     """
 
-    slots: int = 192
+    max_length: int = 192
     prompt_loss: bool = False
     pad_loss: bool = False
-    blind: bool = False
+    unpredictable_targets: bool = False
     interleave: bool = False
-    start: int = 16
+    max_position_offset: int = 16
 
 
 @dataclass(frozen=True)
@@ -45,11 +60,18 @@ class SequenceLayout:
       tokenizer: text to ids.
       subtasks: templates of every sub-task, by name.
       options: how sequences are laid out.
+      fps: frames in a second of the clips.
     """
 
     tokenizer: Tokenizer
     subtasks: Mapping[str, Subtask]
     options: LayoutOptions = LayoutOptions()
+    fps: float = 20.0
+
+    @property
+    def schema(self) -> Schema:
+        """The arrays that it fills."""
+        return SCHEMA
 
     def __call__(self, samples: Sequence[Sample]) -> list[Example]:
         """One example per sample, each independent of the others."""
@@ -73,26 +95,26 @@ class SequenceLayout:
         ids, answers = self._cut(ids, ends > answer)
         count = len(ids)
         if self.options.pad_loss:
-            ids = np.pad(ids, (0, self.options.slots - count), constant_values=self.tokenizer.end)
-            answers = np.pad(answers, (0, self.options.slots - count), constant_values=True)
-        pieces = PIECES[subtask.task]
-        clips = tuple(pieces.ranges(sample.frames))
+            ids = np.pad(ids, (0, self.options.max_length - count), constant_values=self.tokenizer.end)
+            answers = np.pad(answers, (0, self.options.max_length - count), constant_values=True)
+        task = TASKS[subtask.task]
+        clips = tuple(ClipRange(*piece) for piece in task.ranges(sample.frames))
         return sequence_example(
             sample.number,
             ids,
             np.arange(len(ids)) < count,
             answers | self.options.prompt_loss,
-            self.tokenizer,
+            TokenIds.of(self.tokenizer),
             clips,
-            inputs=pieces.inputs,
+            inputs=len(task.given),
             interleave=self.options.interleave,
-            blind=self.options.blind,
-            start=int(sample.picks[0] * (self.options.start + 1)) if subtask.task == "text" else 0,
+            unpredictable_targets=self.options.unpredictable_targets,
+            start=int(sample.picks[0] * (self.options.max_position_offset + 1)) if subtask.task == "text" else 0,
         )
 
     def _subtask(self, name: str) -> Subtask:
         if name not in self.subtasks:
-            raise ValueError(f"no templates for the sub-task {name!r}; there are: {', '.join(sorted(self.subtasks))}")
+            raise UserError(f"no templates for the sub-task {name!r}; there are: {', '.join(sorted(self.subtasks))}")
         return self.subtasks[name]
 
     def _prompt(self, sample: Sample) -> tuple[str, int]:
@@ -100,18 +122,18 @@ class SequenceLayout:
         subtask = self._subtask(sample.subtask)
         question = subtask.inputs[int(sample.picks[0] * len(subtask.inputs))]
         answer = subtask.outputs[int(sample.picks[1] * len(subtask.outputs))]
-        question = fill_input(question, sample.caption, sample.frames, sample.coins[0])
-        answer = fill_output(answer, sample.caption, sample.frames, sample.coins[1])
+        question = fill_input(question, sample.caption, sample.frames, sample.coins[0], self.fps)
+        answer = fill_output(answer, sample.caption, sample.frames, sample.coins[1], self.fps)
         text = compose(question, answer)
         return text, len(compose(question, "", end=False)) - 1
 
     def _cut(self, ids: np.ndarray, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Shortens a sequence to `slots`: officially at its end, else by words of its longest stretch of text."""
-        excess = len(ids) - self.options.slots
+        """Shortens a sequence to `max_length`: officially at its end, else by words of its longest stretch of text."""
+        excess = len(ids) - self.options.max_length
         if excess <= 0:
             return ids, answers
         if self.options.pad_loss:
-            return ids[: self.options.slots], answers[: self.options.slots]
+            return ids[: self.options.max_length], answers[: self.options.max_length]
         special = (ids >= self.tokenizer.base_vocabulary) | (ids == self.tokenizer.end)
         edges = np.flatnonzero(np.concatenate([[True], special, [True]]))
         longest = int(np.argmax(np.diff(edges)))
@@ -126,12 +148,12 @@ def sequence_example(
     ids: np.ndarray,
     attended: np.ndarray,
     answers: np.ndarray,
-    tokenizer: Tokenizer,
-    clips: tuple[tuple[int, int], ...],
+    tokens: TokenIds,
+    clips: tuple[ClipRange, ...],
     *,
     inputs: int,
     interleave: bool = False,
-    blind: bool = False,
+    unpredictable_targets: bool = False,
     start: int = 0,
 ) -> Example:
     """Splits a row of tokenizer ids by modality.
@@ -141,20 +163,20 @@ def sequence_example(
       ids: tokenizer ids.
       attended: which positions may be keys; pads may not.
       answers: which positions are targets, if they are text.
-      tokenizer: knows the special ids.
+      tokens: the special ids.
       clips: frames of the clips: the inputs first, then those to generate.
       inputs: how many of `clips` fill input holders.
       interleave: whether the chunks of several input clips alternate.
-      blind: whether to count targets that no text slot can predict.
+      unpredictable_targets: whether to count targets that no text slot can predict.
       start: position of the first id.
     """
-    motion = ids >= tokenizer.text_vocabulary
+    motion = ids >= tokens.text_vocabulary
     positions = np.arange(len(ids))
     target = np.append(ids[1:], 0)
-    counts = np.append(answers[1:] & ~motion[1:] & (ids[1:] != tokenizer.end_of_motion), False)
-    local = np.where(motion, ids - tokenizer.text_vocabulary, ids)
-    holders = np.flatnonzero(local[motion] == tokenizer.output_holder - tokenizer.text_vocabulary)
-    filled = np.flatnonzero(local[motion] == tokenizer.input_holder - tokenizer.text_vocabulary)
+    counts = np.append(answers[1:] & ~motion[1:] & (ids[1:] != tokens.end_of_motion), False)
+    local = np.where(motion, ids - tokens.text_vocabulary, ids)
+    holders = np.flatnonzero(local[motion] == tokens.output_holder - tokens.text_vocabulary)
+    filled = np.flatnonzero(local[motion] == tokens.input_holder - tokens.text_vocabulary)
     source = np.full((int(motion.sum()), 2), (-1, 0), np.int32)
     order = np.arange(len(filled))
     if interleave:
@@ -162,25 +184,34 @@ def sequence_example(
     else:
         source[filled] = np.stack([order // HOLDERS, order % HOLDERS], axis=-1)
     groups = holders[: len(holders) // HOLDERS * HOLDERS].reshape(-1, HOLDERS)
-    streams = {
-        name: Slots(local[own].astype(np.int32), (positions[own] + start).astype(np.int32), attended[own])
-        for name, own in (("text", ~motion), ("motion", motion))
-    }
-    return Example(
-        number=number,
-        streams=streams,
+    placed = (positions + start).astype(np.int32)
+    text = Slots(
+        ids=local[~motion].astype(np.int32),
+        positions=placed[~motion],
+        attended=attended[~motion],
         targets=np.where(counts, target, 0)[~motion].astype(np.int32),
         weights=counts[~motion].astype(np.float32),
-        clips=clips,
-        inputs=source,
-        outputs=tuple(
-            (tuple(int(slot) for slot in group), inputs + i if inputs + i < len(clips) else -1)
-            for i, group in enumerate(groups)
-        ),
-        blind=int((counts & motion).sum()) if blind else 0,
     )
+    motions = Slots(local[motion].astype(np.int32), placed[motion], attended[motion], sources=source)
+    targets = [inputs + i if inputs + i < len(clips) else -1 for i in range(len(groups))]
+    extra = {
+        "outputs": groups.astype(np.int32),
+        "output_clip": np.array(targets, np.int32),
+        "output_seeds": seeds_of(number, len(groups)),
+        "unpredictable": int((counts & motion).sum()) if unpredictable_targets else 0,
+    }
+    return Example(number, {"text": text, "motion": motions}, clips, extra)
 
 
-def clip_layout(samples: Sequence[Sample]) -> list[Example]:
+@dataclass(frozen=True)
+class ClipLayout:
     """The layout of the VAE's stage: the clip alone."""
-    return [Example(number=sample.number, clips=((0, sample.frames),)) for sample in samples]
+
+    @property
+    def schema(self) -> Schema:
+        """No arrays of its own."""
+        return Schema()
+
+    def __call__(self, samples: Sequence[Sample]) -> list[Example]:
+        """One clip a sample."""
+        return [Example(number=sample.number, clips=(ClipRange(0, sample.frames),)) for sample in samples]

@@ -50,7 +50,8 @@ def draw(config: MotionGPT3Config, key: jax.Array, batch: Batch, train: bool) ->
             jax.random.uniform(mine[2], (config.repeats,)),
         )
 
-    time, noise, drop = jax.vmap(jax.vmap(of_output))(batch.output_seeds)
+    seeds = batch.extra.get("output_seeds", jnp.zeros((len(batch.samples), 0), jnp.uint32))
+    time, noise, drop = jax.vmap(jax.vmap(of_output))(seeds)
     return Draws(
         latent=jax.vmap(jax.vmap(of_clip))(batch.clip_seeds),
         time=time,
@@ -132,32 +133,33 @@ def language_terms(
     if objective.text:
         terms = _join(terms, text_terms(modules, params, hidden["text"], batch))
     if objective.diffusion and latents is not None:
-        found = conditions(hidden["motion"], batch.outputs)
-        terms = _join(terms, diffusion_terms(modules, params, found, latents, batch, draws, objective, rngs))
+        holders = conditions(hidden["motion"], batch.extra["outputs"])
+        terms = _join(terms, diffusion_terms(modules, params, holders, latents, batch, draws, objective, rngs))
     return terms
 
 
 def text_terms(modules: Modules, params: Tree, hidden: Float[Array, "rows slots width"], batch: Batch) -> Terms:
-    """Cross-entropy of the weighted targets; blind ones count as ln(vocabulary), the uniform guess."""
+    """Cross-entropy of the weighted targets; unpredictable ones count as ln(vocabulary), the uniform guess."""
+    slots, unpredictable = batch.streams["text"], batch.extra["unpredictable"].sum()
     logits = modules.text.apply({"params": params["vocabulary"]["text"]}, hidden, method="logits").astype(jnp.float32)
     if modules.constrain:
         logits = modules.constrain("logits", logits)
-    picked = jnp.take_along_axis(logits, batch.targets[..., None], axis=-1)[..., 0]
+    picked = jnp.take_along_axis(logits, slots.targets[..., None], axis=-1)[..., 0]
     losses = jax.nn.logsumexp(logits, axis=-1) - picked
-    blind = batch.blind.sum()
     vocabulary = modules.config.vocabulary + modules.config.new_ids
-    right = (jnp.argmax(logits, axis=-1) == batch.targets) * batch.weights
+    right = (jnp.argmax(logits, axis=-1) == slots.targets) * slots.weights
+    total = jnp.where(slots.weights > 0, losses * slots.weights, 0.0).sum() + unpredictable * jnp.log(vocabulary)
     return Terms(
-        sums={"text": jnp.where(batch.weights > 0, losses * batch.weights, 0.0).sum() + blind * jnp.log(vocabulary)},
-        counts={"text": batch.weights.sum() + blind},
-        metrics={"text_accuracy": (right.sum(), batch.weights.sum())},
+        sums={"text": total},
+        counts={"text": slots.weights.sum() + unpredictable},
+        metrics={"text_accuracy": (right.sum(), slots.weights.sum())},
     )
 
 
 def diffusion_terms(
     modules: Modules,
     params: Tree,
-    found: Float[Array, "rows outputs holders width"],
+    holders: Float[Array, "rows outputs holders width"],
     latents: Float[Array, "rows clips latents channels"],
     batch: Batch,
     draws: Draws,
@@ -166,14 +168,14 @@ def diffusion_terms(
 ) -> Terms:
     """Mean squared error of the predicted noise (or flow), over repeats that each draw their own noise level."""
     rows, outputs, repeats = draws.time.shape
-    real = batch.output_clip >= 0
-    place = jnp.maximum(batch.output_clip, 0)[..., None, None]
+    real = batch.extra["output_clip"] >= 0
+    place = jnp.maximum(batch.extra["output_clip"], 0)[..., None, None]
     clean = jnp.take_along_axis(latents, place, axis=1)[:, :, None]
-    noisy, time, target = noised(modules, clean, draws)
+    noisy, time, target = add_noise(modules, clean, draws)
 
     head = partial(modules.head.apply, {"params": params["head"]})
     pool = partial(head, method="pool", deterministic=rngs is None, rngs=rngs)
-    pooled = pool(found.reshape(rows * outputs, *found.shape[2:])).reshape(rows, outputs, 1, -1)
+    pooled = pool(holders.reshape(rows * outputs, *holders.shape[2:])).reshape(rows, outputs, 1, -1)
     dropped = (draws.drop < objective.condition_dropout)[..., None]
     pooled = jnp.where(dropped, pool(params["null_condition"][None])[0], pooled)
     condition = pooled.reshape(rows * outputs * repeats, -1) + head(time.reshape(-1), method="time")
@@ -185,8 +187,8 @@ def diffusion_terms(
     )
 
 
-def noised(modules: Modules, clean: Array, draws: Draws) -> tuple[Array, Array, Array]:
-    """Noisy latents, the time that the head is told, and what it is to predict."""
+def add_noise(modules: Modules, clean: Array, draws: Draws) -> tuple[Array, Array, Array]:
+    """(noisy latents, the time that the head is told, what it is to predict): q_sample, or a rectified flow's point."""
     if modules.config.flow:
         time = draws.time[..., None, None]
         return (1 - time) * draws.noise + time * clean, draws.time, clean - draws.noise

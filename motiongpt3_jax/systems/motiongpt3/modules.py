@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from motiongpt3_jax.diffusion import Schedule, linear_beta
+from motiongpt3_jax.diffusion import NoiseSchedule, linear_beta
 from motiongpt3_jax.models import Decoder, DiffusionHead, MotionVae, Stream, Vocabulary
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
@@ -57,7 +57,7 @@ class Modules:
         return DiffusionHead(self.config.head)
 
     @cached_property
-    def schedule(self) -> Schedule:
+    def schedule(self) -> NoiseSchedule:
         """The noise schedule."""
         return linear_beta(self.config.diffusion_steps, *self.config.betas)
 

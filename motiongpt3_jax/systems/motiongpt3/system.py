@@ -9,24 +9,27 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import Batch
-from motiongpt3_jax.models import by_layer
-from motiongpt3_jax.systems.interface import Loss, Tree, Variables
-from motiongpt3_jax.systems.motiongpt3 import respond, writing
+from motiongpt3_jax.models import DECODER_RULES, TextOptions, unstack_layers
+from motiongpt3_jax.systems.interface import Loss, System, Tree, Variables
+from motiongpt3_jax.systems.motiongpt3 import generate_motion, generate_text
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
 from motiongpt3_jax.systems.motiongpt3.losses import Draws, advance, draw, language_terms, vae_terms
+from motiongpt3_jax.systems.motiongpt3.migration import upgrade_tree
 from motiongpt3_jax.systems.motiongpt3.modules import Constrain, Modules, init
 
 CLIPS = 2**31
 """What is folded into a request's key for the noise of its input clips."""
 
 
-class MotionGPT3:
+class MotionGPT3(System):
     """Losses and answers of a MotionGPT3 as pure functions of arrays.
 
     Attributes:
       config: the sizes.
       modules: the parts.
     """
+
+    sharding_rules = DECODER_RULES
 
     def __init__(self, config: MotionGPT3Config, constrain: Constrain | None = None):
         self.config = config
@@ -50,9 +53,13 @@ class MotionGPT3:
         """The state after one update: the moments of the latents, moved towards the batch's."""
         return advance(state, sums)
 
+    def upgrade(self, version: int, tree: Tree) -> Tree:
+        """Trees of checkpoints from before queries, keys and values lay apart, in format 3."""
+        return upgrade_tree(tree, self.config.decoder.heads) if version < 3 else tree
+
     def unstacked(self, variables: Variables) -> Variables:
         """The variables with the decoder's layers one by one: answers copy none of them then; losses need stacks."""
-        return variables.replace(params={**variables.params, "decoder": by_layer(variables.params["decoder"])})
+        return variables.replace(params={**variables.params, "decoder": unstack_layers(variables.params["decoder"])})
 
     def understand(
         self, variables: Variables, batch: Batch, seeds: Int[Array, "rows"] | None = None
@@ -62,15 +69,15 @@ class MotionGPT3:
         if seeds is not None:
             shape = (batch.clip_frames.shape[1], self.config.vae.latents, self.config.vae.width)
             # A stream of its own, beside the one that the motion is sampled with.
-            keys = jax.vmap(lambda key: jax.random.fold_in(key, CLIPS))(respond.keys_for(seeds))
+            keys = jax.vmap(lambda key: jax.random.fold_in(key, CLIPS))(generate_motion.keys_for(seeds))
             noise = jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
-        return respond.understand(self.modules, variables, batch, noise)
+        return generate_motion.understand(self.modules, variables, batch, noise)
 
     def conditions(
         self, variables: Variables, batch: Batch, latents: Float[Array, "rows clips latents width"] | None = None
     ) -> Float[Array, "rows holders width"]:
         """What each row's motion is made from; `latents` are those of the clips that enter, see `understand`."""
-        return respond.read_conditions(self.modules, variables, batch, latents)
+        return generate_motion.read_conditions(self.modules, variables, batch, latents)
 
     def null_conditions(self, variables: Variables, rows: int) -> Float[Array, "rows holders width"]:
         """What so many motions of no sentence are made from; guidance has nothing to add to it."""
@@ -82,10 +89,12 @@ class MotionGPT3:
         variables: Variables,
         conditions: Float[Array, "rows holders width"],
         seeds: Int[Array, "rows"],
-        options: respond.MotionOptions,
+        options: generate_motion.MotionOptions,
     ) -> Float[Array, "rows latents width"]:
         """One latent a row; each depends on its own condition and seed alone."""
-        return respond.sample_latents(self.modules, variables, conditions, respond.keys_for(seeds), options)
+        return generate_motion.sample_latents(
+            self.modules, variables, conditions, generate_motion.keys_for(seeds), options
+        )
 
     def features(
         self,
@@ -95,7 +104,7 @@ class MotionGPT3:
         length: int,
     ) -> Float[Array, "rows length features"]:
         """Normalised features of each latent, `frames` of them, zero beyond."""
-        return respond.decode_latents(self.modules, variables, latents, frames, length)
+        return generate_motion.decode_latents(self.modules, variables, latents, frames, length)
 
     def respond_text(
         self,
@@ -103,10 +112,10 @@ class MotionGPT3:
         batch: Batch,
         latents: Float[Array, "rows clips latents width"] | None,
         seeds: Int[Array, "rows"] | None,
-        options: writing.TextOptions,
+        options: TextOptions,
     ) -> Int[Array, "rows tokens"]:
         """Token ids that continue every row's prompt; drawn tokens depend on their own row and seed alone."""
-        return writing.write_text(self.modules, variables, batch, options, latents, seeds)
+        return generate_text.respond_text(self.modules, variables, batch, options, latents, seeds)
 
     def reconstruct(
         self, variables: Variables, features: Float[Array, "clips frames features"], frames: Int[Array, "clips"]

@@ -90,7 +90,7 @@ def test_plain_fonts_with_many_letters_come_first(tmp_path, monkeypatch):
     monkeypatch.setitem(fonts.PLACES, sys.platform, (str(tmp_path),))
     fonts._fonts.cache_clear()
     try:
-        found = [name.rsplit("/")[-1] for name in fonts._fonts()]
+        names = [name.rsplit("/")[-1] for name in fonts._fonts()]
     finally:
         fonts._fonts.cache_clear()
-    assert found == ["NotoSansCJK-Regular.ttc", "DejaVuSans.ttf", "Zapf.ttf", "DejaVuSans-Bold.ttf"]
+    assert names == ["NotoSansCJK-Regular.ttc", "DejaVuSans.ttf", "Zapf.ttf", "DejaVuSans-Bold.ttf"]

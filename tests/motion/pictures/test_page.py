@@ -73,8 +73,8 @@ def test_the_page_needs_nothing_from_outside(tmp_path, walking):
 
 def test_the_page_says_how_it_is_used(tmp_path, walking):
     write_page(tmp_path / "a.html", [("one", walking())])
-    said = Elements((tmp_path / "a.html").read_text(encoding="utf-8")).texts["help"]
-    assert all(word in said for word in ("Drag", "wheel", "two fingers", "space", "arrows", "double-click"))
+    text = Elements((tmp_path / "a.html").read_text(encoding="utf-8")).texts["help"]
+    assert all(word in text for word in ("Drag", "wheel", "two fingers", "space", "arrows", "double-click"))
 
 
 def test_a_finger_that_moves_up_or_down_scrolls_the_page(tmp_path, walking):

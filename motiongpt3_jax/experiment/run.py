@@ -1,0 +1,262 @@
+"""From a config to the objects of a run; the only place that knows both."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions, StageData
+from motiongpt3_jax.data_pipelines.records import Records, open_records
+from motiongpt3_jax.data_pipelines.sources import SourceOptions, build_source
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.experiment.beginning import of_start, open_beginnings
+from motiongpt3_jax.experiment.check_config import check_config, check_places, stages_to_run, trained_size
+from motiongpt3_jax.inference.engine import make_system
+from motiongpt3_jax.inference.folder import Body, ModelFolder, make_folder, plain, read_folder
+from motiongpt3_jax.inference.known_words import KnownWords
+from motiongpt3_jax.inference.prompts import Prompts
+from motiongpt3_jax.parallel import constrain, local_rows, make_mesh
+from motiongpt3_jax.parallel.checks import BatchSize, check_divides
+from motiongpt3_jax.places import require_room
+from motiongpt3_jax.systems.interface import System
+from motiongpt3_jax.systems.registry import find_system
+from motiongpt3_jax.text import load_templates, train_tokenizer
+from motiongpt3_jax.training import OptimizerConfig, Stage
+
+FIXED = ("system", "seed", "model", "tokenizer", "pretrained", "start", "data", "layout")
+"""Sections of the config that a run keeps from its first start to its end."""
+
+QUANTILES = 21
+"""Numbers that describe the lengths of the training clips."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is made of.
+
+    Attributes:
+      config: plain values, every list a tuple.
+      folder: the model's folder, which is the run's.
+      records: the clips.
+    """
+
+    config: Mapping[str, Any]
+    folder: ModelFolder
+    records: Records
+
+    def stages(self) -> list[Stage]:
+        """The stages that the config asks for, in order."""
+        return [make_stage(name, self.config) for name in stages_to_run(self.config)]
+
+    def system(self) -> System:
+        """The model's functions, pinned to the mesh where there are several devices."""
+        return make_system(self.folder, constrain if jax.device_count() > 1 else None)
+
+    def mesh(self) -> Mesh:
+        """All devices, along the axes that the config asks for."""
+        return mesh_of(self.config)
+
+    def data(self, stage: Stage) -> StageData:
+        """Training and validation batches of a stage."""
+        train = self.loader(stage.name, "train")
+        held_out = self.loader(stage.name, "val") if "val" in self.records.splits else None
+        return StageData(train, held_out, self.config["stages"][stage.name]["validation_batches"])
+
+    def loader(self, stage: str, split: str) -> Loader:
+        """Batches of one split, as a stage lays them out."""
+        said, data = self.config["stages"][stage], self.config["data"]
+        clips = self.records.split(split)
+        kind, rows = self.folder.kind, said["batch"]["rows"]
+        subtasks = load_templates(said["templates"], kind.tasks) if said["templates"] else {"clip": None}
+        chosen = said["subtasks"] or tuple((name, 1.0) for name in subtasks)
+        spec = replace(self.folder.spec, config=self.config)
+        options = LoaderOptions(
+            seed=self.config["seed"],
+            rows=rows,
+            shape=kind.row_shape(said),
+            subtasks=chosen,
+            shuffle=data["shuffle"],
+            crop=data["crop"],
+            workers=data["workers"],
+        )
+        return Loader(
+            clips.source,
+            clips.lengths,
+            clips.captions,
+            self.folder.body.mean,
+            self.folder.body.std,
+            kind.layout(said, spec),
+            options,
+            local_rows(self.mesh(), rows),
+            clips.extras,
+        )
+
+
+def check_devices(config: Mapping[str, Any]) -> None:
+    """Refuses a mesh over which the batches of some stage of a config, or the decoder's heads, do not divide.
+
+    Raises:
+      UserError: names the stage and what would do.
+    """
+    stages = {name: config["stages"][name] for name in stages_to_run(config)}
+    sizes = {name: BatchSize(said["batch"]["rows"], said["optimizer"]["accumulate"]) for name, said in stages.items()}
+    heads = find_system(config["system"]).heads(config["model"])
+    check_divides(mesh_of(config).shape, sizes, heads)
+
+
+def check_run(config: ConfigDict, workdir: str | Path) -> tuple[Mapping[str, Any], Path]:
+    """(the config as plain values, the run's folder), when a run can begin with both: nothing is written.
+
+    Raises:
+      UserError: a value of the config is none, or does not fit the devices.
+      OSError: the folder cannot be written.
+    """
+    values = plain(config.to_dict())
+    check_config(values)
+    check_devices(values)
+    return values, check_workdir(workdir)
+
+
+def make_run(config: ConfigDict, workdir: str | Path) -> Run:
+    """Prepares a run's folder, or opens it again: data, tokenizer, statistics, config.
+
+    The config, and all that it names, are checked before anything is built or written. Of several processes the first
+    prepares the folder, before the others call this; they share a file system.
+
+    Raises:
+      UserError: the config has a value that is none, or the folder was made with another model, tokenizer, data or
+        layout; says which.
+      OSError: what the config names is not there, or the folder cannot be written.
+    """
+    values, workdir = check_run(config, workdir)
+    begun = read_folder(workdir) if (workdir / "config.json").is_file() else None
+    if begun:
+        check_same(begun.config, values, workdir)
+    if jax.process_index():
+        return Run(values, read_folder(workdir), prepare_data(values, workdir))
+    start, tokenizer = (None, begun.tokenizer) if begun else open_beginnings(values)
+    if not begun:
+        check_places(values)
+    records = prepare_data(values, workdir)
+    body = make_body(records)
+    if begun:
+        body = replace(body, mean=begun.body.mean, std=begun.body.std)
+    elif tokenizer is None and (tokens := find_system(values["system"]).tokens) is not None:
+        captions = [caption for captions in records.split("train").captions for caption in captions]
+        tokenizer = train_tokenizer(captions, trained_size(values["tokenizer"]), tokens)
+    if start:
+        tokenizer, body = of_start(start, tokenizer, body)
+    folder = make_folder(workdir, values, tokenizer, body, words=find_words(values, records, begun, start))
+    return Run(values, folder, records)
+
+
+def check_workdir(workdir: str | Path) -> Path:
+    """The folder of a run.
+
+    Raises:
+      UserError: it has no name.
+      OSError: a file stands there, or nothing can be written.
+    """
+    if not str(workdir):
+        raise UserError("--workdir is empty; give a folder")
+    folder = Path(workdir)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"--workdir {workdir}: a file stands there; give a folder")
+    require_room("--workdir", folder, "a folder")
+    return folder
+
+
+def mesh_of(config: Mapping[str, Any]) -> Mesh:
+    """All devices, along the axes that a config asks for.
+
+    Raises:
+      UserError: there are other numbers of devices.
+    """
+    axes = config["mesh"]
+    return make_mesh(None if axes["data"] < 0 else axes["data"], axes["fsdp"], axes["tensor"])
+
+
+def prepare_data(config: Mapping[str, Any], workdir: Path) -> Records:
+    """The run's clips: built before, or built now into the run's folder."""
+    data = config["data"]
+    built = Path(os.path.expanduser(data["path"]))
+    if data["path"] and (built / "metadata.json").is_file():
+        return open_records(built)
+    out = workdir / "data"
+    if (out / "metadata.json").is_file():
+        return open_records(out)
+    print(f"building {data['source']} clips into {out}", flush=True)
+    names = ("path", "min_frames", "max_frames", "on_bad", "clips", "sequences")
+    options = SourceOptions(seed=config["seed"], **{name: data[name] for name in names})
+    return build_source(data["source"], out, options)
+
+
+def find_words(
+    config: Mapping[str, Any], records: Records, begun: ModelFolder | None, start: ModelFolder | None
+) -> KnownWords | None:
+    """The words of a run's captions and instructions; None where it starts from a model whose words nobody knows.
+
+    Args:
+      config: of the run.
+      records: the clips.
+      begun: the run's own folder, where it is opened again; its start may be gone then.
+      start: the model that the run starts from. One whose motion branch is fresh has seen no captions.
+    """
+    captions = (caption for captions in records.split("train").captions for caption in captions)
+    own = KnownWords.of(captions, Prompts.taught(config, find_system(config["system"]), "").wordings)
+    before = begun if begun and (begun.words or config["start"]) else start
+    if before is None or before.kind.weights.captions_part in before.untrained:
+        return own
+    return before.words and own.joined(before.words)
+
+
+def make_body(records: Records) -> Body:
+    """What turns the features of some clips into joints."""
+    lengths = np.quantile(records.split("train").lengths, np.linspace(0, 1, QUANTILES))
+    return Body(records.mean, records.std, records.offsets, records.skeleton, records.fps, lengths)
+
+
+def make_stage(name: str, config: Mapping[str, Any]) -> Stage:
+    """A stage of the config.
+
+    Raises:
+      UserError: a number of it is out of range.
+    """
+    said = config["stages"][name]
+    optimizer = dict(said["optimizer"])
+    if optimizer["warmup_steps"] is None:
+        optimizer["warmup_steps"] = min(1000, said["steps"] // 20)
+    return Stage(
+        name=name,
+        loss=said["loss"],
+        objective=find_system(config["system"]).objective(said["loss"], said["objective"]),
+        trainable=said["trainable"],
+        steps=said["steps"],
+        optimizer=OptimizerConfig(**optimizer),
+        log_every=said["log_every"],
+        evaluate_every=said["evaluate_every"],
+        checkpoint_every=said["checkpoint_every"],
+        sample_every=said["sample_every"],
+        keep_every=said["keep_every"],
+    )
+
+
+def check_same(before: Mapping[str, Any], now: Mapping[str, Any], workdir: Path) -> None:
+    """Raises UserError when a section that a run keeps has changed; names the first value that differs."""
+    for section in FIXED:
+        # A run from before there was a section has none of it, which is what nothing stands for.
+        difference = _difference(section, before.get(section, ""), now[section])
+        if difference:
+            raise UserError(f"{workdir} was begun with {difference}; keep the old value or take a new --workdir")
+
+
+def _difference(path: str, before: Any, now: Any) -> str | None:
+    if isinstance(before, dict) and isinstance(now, dict) and before.keys() == now.keys():
+        return next(filter(None, (_difference(f"{path}.{key}", before[key], now[key]) for key in before)), None)
+    return None if before == now else f"{path}={before!r}, and is now asked for {now!r}"

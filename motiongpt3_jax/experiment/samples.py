@@ -1,0 +1,56 @@
+"""Samples of a model in training: a page of motions of the validation split."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.experimental.multihost_utils import process_allgather
+
+from motiongpt3_jax.experiment.run import Run
+from motiongpt3_jax.inference.engine import Engine
+from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.inference.prompts import Prompts
+from motiongpt3_jax.motion import Motion, features_to_joints
+from motiongpt3_jax.motion.pictures import Entry, write_page
+from motiongpt3_jax.systems.interface import Variables
+from motiongpt3_jax.training import Stage
+
+SAMPLES = 4
+"""Motions rendered at a time during training."""
+
+
+def write_samples(
+    made: Run, compiled: dict[Any, Callable[..., Any]], stage: Stage, step: int, variables: Variables
+) -> None:
+    """Writes a page of motions of the validation split: generated from its sentences, or through the VAE and back.
+
+    `compiled` keeps the programs from one call to the next.
+    """
+    kind = made.folder.kind
+    shows = kind.preview(made.config["stages"][stage.name])
+    if shows is None or "val" not in made.records.splits:
+        return
+    if jax.process_count() > 1:
+        # Every process has its part of the arrays; the first one draws.
+        variables = process_allgather(variables, tiled=True)
+    if jax.process_index():
+        return
+    split, body = made.records.split("val"), made.folder.body
+    engine = Engine.of(made.folder, variables, (stage.name, step), compiled)
+    picked = range(min(SAMPLES, len(split)))
+    sentences = [split.captions[i][0] for i in picked]
+    real = [split.source[i].features for i in picked]
+    if shows == "reconstruct":
+        joints = engine.reconstruct(real)
+    else:
+        model = Model(engine, Prompts.taught(made.config, kind, stage.name))
+        frames = [len(x) for x in real] if engine.answers.capabilities.length == "before" else None
+        joints = [motion.joints[0] for motion in model.generate(sentences, frames=frames)]
+    entries = []
+    for sentence, places, features in zip(sentences, joints, real):
+        entries.append(Entry(sentence, Motion(places[None], body.fps, body.skeleton), f"{stage.name} {step}"))
+        recorded = features_to_joints(features, body.skeleton)
+        entries.append(Entry(sentence, Motion(recorded[None], body.fps, body.skeleton), "recorded"))
+    folder = made.folder.path / "samples"
+    folder.mkdir(exist_ok=True)
+    write_page(folder / f"{stage.name}_{step:07d}.html", entries, f"{stage.name}, step {step}")

@@ -1,0 +1,69 @@
+"""Training from Python: prepares a run's folder and trains the stages of a config that are not trained yet."""
+
+import time
+from functools import partial
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.experiment.beginning import beginning, begins_trained
+from motiongpt3_jax.experiment.run import Run, check_run, make_run
+from motiongpt3_jax.experiment.samples import write_samples
+from motiongpt3_jax.parallel import first_does, keep_host_memory
+from motiongpt3_jax.training import Hooks, only_run
+from motiongpt3_jax.training import run as run_stages
+
+
+def train(
+    config: ConfigDict | str,
+    workdir: str | Path,
+    overrides: tuple[str, ...] = (),
+    minutes: dict[str, float] | None = None,
+) -> Run:
+    """Prepares a run's folder and trains what is not trained yet; the same call continues an interrupted run.
+
+    Args:
+      config: a config, its name ("motiongpt3:tiny"), or the path of a config file.
+      workdir: the run's folder.
+      overrides: single values of the config, such as "stages.vae.steps=5000".
+      minutes: receives the time of each part.
+
+    Raises:
+      UserError: a value of the config is wrong, or the folder was begun with another.
+      TrainingInterrupted: a signal stopped the run, which is saved.
+      TrainingDiverged: a loss was not finite.
+    """
+    if isinstance(config, str):
+        config = load_config(config, list(overrides))
+    clock = _Clock({} if minutes is None else minutes)
+    check_run(config, workdir)
+    keep_host_memory()
+    with only_run(workdir):
+        made = first_does("prepare the run", partial(make_run, config, workdir)) or make_run(config, workdir)
+        system = made.system()
+        run_stages(
+            system,
+            made.stages(),
+            lambda stage: clock.begin(stage.name) or made.data(stage),
+            workdir,
+            seed=made.config["seed"],
+            initial=partial(beginning, system, made.config, made.folder.spec) if begins_trained(made.config) else None,
+            mesh=made.mesh(),
+            hooks=Hooks(samples=partial(write_samples, made, {})),
+        )
+    clock.begin("")
+    return made
+
+
+class _Clock:
+    """Minutes of each part of a run."""
+
+    def __init__(self, minutes: dict[str, float]) -> None:
+        self.minutes, self.name, self.since = minutes, "data", time.monotonic()
+
+    def begin(self, name: str) -> None:
+        """Ends the part before and begins the next."""
+        now = time.monotonic()
+        self.minutes[self.name] = (now - self.since) / 60
+        self.name, self.since = name, now

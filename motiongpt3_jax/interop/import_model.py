@@ -1,0 +1,153 @@
+"""Import: the tensors of other code, or one of our models, as a model's folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.experiment.beginning import trained_parts
+from motiongpt3_jax.experiment.check_config import check_config
+from motiongpt3_jax.inference.exported import require_free, write_exported
+from motiongpt3_jax.inference.folder import Body, ModelFolder, plain, read_folder
+from motiongpt3_jax.inference.weights import read_variables
+from motiongpt3_jax.interop.sources import find_source
+from motiongpt3_jax.interop.statistics import NEEDED, read_body
+from motiongpt3_jax.motion import HUMANML3D
+from motiongpt3_jax.places import require_room
+from motiongpt3_jax.systems.interface import Identified, Variables
+from motiongpt3_jax.systems.parts import differences
+from motiongpt3_jax.systems.registry import find_system
+from motiongpt3_jax.tensors.checkpoint_files import as_float32, read_state_dict
+from motiongpt3_jax.text import Tokenizer, TokenSpec, load_tokenizer
+
+CONFIG = "motiongpt3:base:official"
+
+
+class Imported(NamedTuple):
+    """A model that was imported.
+
+    Attributes:
+      folder: its folder.
+      notes: what there is to say of it, a sentence each.
+    """
+
+    folder: ModelFolder
+    notes: list[str]
+
+
+def import_model(
+    source: str | Path,
+    out: str | Path,
+    config: str = CONFIG,
+    overrides: Sequence[str] = (),
+    *,
+    tokenizer: str | Path | None = None,
+    statistics: str | Path | None = None,
+) -> Imported:
+    """Writes a model's folder from a checkpoint of other code, or from one of our models.
+
+    Args:
+      source: a file, a folder or a hub name.
+      out: the folder to write.
+      config: name or path of the config that says what tensors do not.
+      overrides: single values of it ("model.decoder.heads=12").
+      tokenizer: a folder or a hub name; by default that beside the file, or the one that such models have.
+      statistics: a folder with Mean.npy and Std.npy, a model's, or that of built clips; by default those
+        beside the file.
+
+    Raises:
+      FileNotFoundError: there is no such source.
+      FileExistsError: something else lies at `out`.
+      UserError: the tensors fit no model, or the statistics or the tokenizer do not fit them; says which.
+    """
+    out = require_free(out)
+    require_room("--out", out, "a folder")
+    wanted = load_config(config, list(overrides))
+    check_config(plain(wanted.to_dict()))
+    place = find_source(str(source))
+    if place.is_dir():
+        folder, notes = read_folder(place), []
+        stage, step, variables = read_variables(folder)
+    else:
+        chosen = [override.partition("=")[0] for override in overrides]
+        folder, variables, notes = _from_tensors(place, wanted, chosen, tokenizer, statistics)
+        stage, step = "imported", 0
+    return Imported(write_exported(out, folder, variables, (stage, step)), notes)
+
+
+def _from_tensors(
+    source: Path,
+    config: ConfigDict,
+    chosen: Sequence[str],
+    tokenizer: str | Path | None,
+    statistics: str | Path | None,
+) -> tuple[ModelFolder, Variables, list[str]]:
+    """The model in a file of tensors, and what there is to say of it."""
+    kind = find_system(config.system)
+    importer = kind.weights.importer
+    if importer is None:
+        raise UserError(f"no checkpoints of other code are read as a {kind.title}; give one of its own models")
+    identified = importer.identify(read_state_dict(source), plain(config.to_dict()), chosen)
+    tensors, note = as_float32(identified.tensors)
+    identified = identified._replace(tensors=tensors)
+    name, loaded = _find_tokenizer(source, tokenizer, importer.tokenizer, identified, kind.tokens)
+    body = _find_body(source, identified, statistics)
+    values = {**identified.config, "tokenizer": name}
+    folder = ModelFolder(source, values, loaded, body, identified.untrained, identified.questions)
+    return folder, importer.variables(identified, folder.spec), [*filter(None, [note]), *identified.notes]
+
+
+def _find_tokenizer(
+    source: Path, place: str | Path | None, usual: str, identified: Identified, spec: TokenSpec
+) -> tuple[str, Tokenizer]:
+    """(name, tokenizer): the one that is named, the one beside the file, or the usual one."""
+    beside = any((source.parent / name).is_file() for name in ("tokenizer.json", "vocab.json"))
+    name = str(place or (source.parent if beside else usual))
+    tokenizer = load_tokenizer(name, spec)
+    if identified.vocabulary not in (None, tokenizer.base_vocabulary):
+        raise UserError(
+            f"{source} has {identified.vocabulary} ids, and the tokenizer {name!r} {tokenizer.base_vocabulary}: give "
+            "the one that it was trained with as --tokenizer"
+        )
+    return name, tokenizer
+
+
+def _find_body(source: Path, identified: Identified, statistics: str | Path | None) -> Body:
+    """The statistics that were given, or lie beside the file; nothing in their place for a model that reads no frames.
+
+    Raises:
+      UserError: there are none, or they are of another number of features.
+    """
+    beside = source.with_name(f"{source.stem}_Mean.npy")
+    place = statistics or (beside if beside.is_file() else None)
+    if identified.features is None and place is None:
+        count, joints = HUMANML3D.features, len(HUMANML3D.joints)
+        return Body(np.zeros(count, np.float32), np.ones(count, np.float32), np.zeros((joints, 3), np.float32))
+    if place is None:
+        raise UserError(NEEDED)
+    body = read_body(place)
+    if identified.features not in (None, len(body.mean)):
+        raise UserError(
+            f"{source} has {identified.features} features a frame, and --statistics {place} {len(body.mean)}"
+        )
+    return body
+
+
+def next_step(folder: ModelFolder, config: str) -> str:
+    """What can be done with an imported model.
+
+    Args:
+      folder: the model's.
+      config: name of the config that a training of its other parts would begin with.
+    """
+    if not folder.untrained:
+        return f'imported; next: motiongpt3 generate --model {folder.path} --text "a person walks" --out motions'
+    parts, wanted = trained_parts(folder), plain(load_config(config).to_dict())
+    run = tuple(name for name in wanted["run"] if name not in parts)
+    sizes = differences(folder.config["model"], wanted["model"], parts, folder.kind.weights)
+    asked = [f"--config {config}", *sizes, f"--config.start={folder.path}", f'--config.run="{run}"', "--workdir RUN"]
+    return f"imported: {', '.join(parts)}; next: motiongpt3 train {' '.join(asked)}"

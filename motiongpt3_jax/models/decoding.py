@@ -1,0 +1,83 @@
+"""Prefill and decode step of a decoder with a KV cache; layers are a list here, where training scans over stacks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from jaxtyping import Array, Bool, Float, Int
+
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.decoder import Decoder, FinalNorm, Layer, Positions, check_streams, visibility
+from motiongpt3_jax.models.streams import KVCache, Stream, update_slots
+
+Tree = Any
+
+
+def unstack_layers(params: Tree) -> Tree:
+    """A decoder's parameters with a list of its layers instead of stacks, of which every use would copy its layer.
+
+    This copies all of them: do it once, before a loop or when a model is loaded. Lists stay as they are.
+    """
+    stacked = params["layers"]
+    if isinstance(stacked, list):
+        return params
+    layers = len(jax.tree.leaves(stacked)[0])
+    return {**params, "layers": [jax.tree.map(lambda x, n=n: x[n], stacked) for n in range(layers)]}
+
+
+def prefill(
+    decoder: Decoder, params: Tree, streams: Mapping[str, Stream]
+) -> tuple[dict[str, Float[Array, "batch slots width"]], dict[str, KVCache]]:
+    """Runs a prompt: (hidden states after the final norm, its KV cache); parameters stacked or unstacked."""
+    if isinstance(params["layers"], list):
+        return decode_step(decoder, params, streams)
+    return decoder.apply({"params": params}, streams, return_cache=True)
+
+
+def decode_step(
+    decoder: Decoder,
+    params: Tree,
+    streams: Mapping[str, Stream],
+    cache: Mapping[str, KVCache] | None = None,
+    index: Int[Array, ""] | None = None,
+    only: Mapping[str, Bool[Array, "batch queries slots"]] | None = None,
+) -> tuple[dict[str, Float[Array, "batch slots width"]], dict[str, KVCache]]:
+    """Runs new slots against a KV cache: (their hidden states after the final norm, the cache with them written).
+
+    Args:
+      decoder: the decoder; without dropout here.
+      params: its parameters, see `unstack_layers`.
+      streams: the new slots; may be of some of the cache's streams.
+      cache: keys and values of earlier slots; None where there are none.
+      index: slot of the cache where the new slots go; they replace what it held there.
+      only: slots of a cache that each query may see at most.
+
+    Raises:
+      UserError: a stream is not the decoder's, or has no cache.
+    """
+    config = decoder.config
+    check_streams(config, streams)
+    if cache is not None and not streams.keys() <= cache.keys():
+        raise UserError(f"there is a KV cache of {sorted(cache)} for the streams {sorted(streams)}; each needs its own")
+    keys_of: Mapping[str, Stream | KVCache] = streams
+    if cache is not None:
+        keys_of = {**cache, **{name: update_slots(cache[name], stream, index) for name, stream in streams.items()}}
+    masks, layer = visibility(config, streams, keys_of, only), Layer(config, True, decoder.constrain)
+    places = {name: stream.positions for name, stream in streams.items()}
+    positions = Positions(config).apply({"params": params.get("positions", {})}, streams)
+    hidden = {
+        n: decoder.constrain("residual", (s.embeddings + positions[n]).astype(config.dtype)) for n, s in streams.items()
+    }
+    keys, values = {name: [] for name in streams}, {name: [] for name in streams}
+    for number, (layer_params, shared) in enumerate(zip(params["layers"], config.shared)):
+        layer_cache = cache and {name: (c.keys[number], c.values[number]) for name, c in cache.items()}
+        hidden, written = layer.apply({"params": layer_params}, hidden, shared, masks, places, layer_cache, index)
+        for name, (key, value) in written.items():
+            keys[name].append(key)
+            values[name].append(value)
+    new = {
+        name: KVCache(keys[name], values[name], slots.positions, slots.segments, slots.attended)
+        for name, slots in keys_of.items()
+        if name in streams
+    }
+    return FinalNorm(config).apply({"params": params["final_norm"]}, hidden), {**(cache or {}), **new}

@@ -1,0 +1,74 @@
+"""What families of decoder blocks differ in: norm, MLP, biases, positions and grouped-query attention."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from motiongpt3_jax.errors import UserError
+
+NORMS: dict[str, type[nn.Module]] = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
+"""Norms by their names."""
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"gelu_tanh": partial(nn.gelu, approximate=True), "silu": nn.silu}
+"""Activations of the MLP by their names."""
+
+POSITIONS = ("learned", "rotary")
+"""Learned: a table that is added to what enters the first layer. Rotary: queries and keys are rotated (2104.09864)."""
+
+ROTARY_BASE = 10_000.0
+"""Longest period of rotary positions, in turns of 2 pi."""
+
+
+@dataclass(frozen=True)
+class BlockFlavour:
+    """Block variant of a decoder; the defaults are GPT-2's.
+
+    Attributes:
+      norm: one of `NORMS`.
+      activation: of the MLP, one of `ACTIVATIONS`.
+      gated: whether the MLP multiplies `up` with the activated `gate`, instead of activating `up`.
+      biases: whether projections, MLP and layer norms have biases.
+      positions: one of `POSITIONS`.
+      kv_heads: heads of keys and values, which groups of query heads share; None for as many as there are queries.
+    """
+
+    norm: str = "layer"
+    activation: str = "gelu_tanh"
+    gated: bool = False
+    biases: bool = True
+    positions: str = "learned"
+    kv_heads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in (("norm", NORMS), ("activation", ACTIVATIONS), ("positions", POSITIONS)):
+            if getattr(self, name) not in known:
+                raise UserError(f"{name} of a decoder block is {getattr(self, name)!r}: choose {' or '.join(known)}")
+
+    def make_norm(self, eps: float, name: str | None = None) -> nn.Module:
+        """The norm, computed in float32."""
+        bias = {"use_bias": self.biases} if self.norm == "layer" else {}
+        return NORMS[self.norm](epsilon=eps, dtype=jnp.float32, name=name, **bias)
+
+
+GPT2 = BlockFlavour()
+"""Pre-norm blocks of GPT-2."""
+
+
+def rotate(
+    x: Float[Array, "batch heads slots head_width"], positions: Int[Array, "batch slots"]
+) -> Float[Array, "batch heads slots head_width"]:
+    """Rotary position embedding (RoPE, arXiv 2104.09864): rotates pairs of channels, half a head apart, by position."""
+    half = x.shape[-1] // 2
+    angles = positions[:, None, :, None] * ROTARY_BASE ** (-jnp.arange(half) / half)
+    sine, cosine = jnp.sin(angles).astype(x.dtype), jnp.cos(angles).astype(x.dtype)
+    first, second = x[..., :half], x[..., half:]
+    return jnp.concatenate([first * cosine - second * sine, second * cosine + first * sine], axis=-1)
+
+
+def repeat_heads(x: Float[Array, "batch kv_heads slots head_width"], heads: int) -> Float[Array, "batch heads ..."]:
+    """Keys or values for every query head: each is shared by a group of neighbouring ones."""
+    return x if x.shape[1] == heads else jnp.repeat(x, heads // x.shape[1], axis=1)

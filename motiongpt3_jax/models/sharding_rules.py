@@ -1,0 +1,15 @@
+"""Sharding rules of the decoder's parameters, for systems that have one."""
+
+from collections.abc import Sequence
+
+from jax.sharding import PartitionSpec as P
+
+DECODER_RULES: Sequence[tuple[str, P]] = (
+    # Layers are stacked: axis 0 is the layer, which a scan walks and nothing splits.
+    (r"layers/.*/[qkv]/kernel", P(None, "fsdp", "tensor", None)),
+    (r"layers/.*/o/kernel", P(None, "tensor", None, "fsdp")),
+    (r"layers/.*/(gate|up)/kernel", P(None, "fsdp", "tensor")),
+    (r"layers/.*/down/kernel", P(None, "tensor", "fsdp")),
+    (r"vocabulary/.*/table", P("tensor", "fsdp")),
+)
+"""Sharding of `models.Decoder` and `models.Vocabulary`: heads and hidden units over `tensor`, widths over `fsdp`."""

@@ -1,0 +1,32 @@
+"""MotionGPT3 as a checkpoint of the official code."""
+
+from pathlib import Path
+
+from motiongpt3_jax.systems.interface import ModelSpec, Variables
+from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
+from motiongpt3_jax.systems.motiongpt3.latents import OFFICIAL_SCALE, constant_moments, folded
+from motiongpt3_jax.systems.motiongpt3.official import to_official
+from motiongpt3_jax.tensors.checkpoint_files import write_checkpoint
+
+FOLDED = (
+    "The latents of this model have measured moments, and the official code knows one constant "
+    f"({OFFICIAL_SCALE}): they went into the weights. Text to motion and captions are the same there; encoding a "
+    "motion and decoding it again, without the language model, is not."
+)
+FLOW = "note: this model is a rectified flow; the official code samples it as a diffusion, and would make noise of it"
+
+
+def export_pytorch(out: Path, spec: ModelSpec, variables: Variables) -> list[str]:
+    """Writes a checkpoint of the official code; returns what there is to say of it.
+
+    Raises:
+      UserError: the official code cannot express the model's latents.
+    """
+    config, params, notes = build_config(spec.config["model"], **sizes_of(spec)), variables.params, []
+    if not constant_moments(variables.state):
+        params = folded(params, variables.state)
+        notes.append(FOLDED)
+    if config.flow:
+        notes.append(FLOW)
+    write_checkpoint(out, to_official(params, config))
+    return notes

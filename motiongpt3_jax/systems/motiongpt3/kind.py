@@ -1,0 +1,128 @@
+"""MotionGPT3 as the registry knows it: its config, its data layout, its tokens and its weights."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from motiongpt3_jax.batch import Layout, RowShape
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.systems.interface import Constrain, ModelSpec, Objective, Tree, Weights
+from motiongpt3_jax.systems.motiongpt3.answers import MotionGPT3Answers
+from motiongpt3_jax.systems.motiongpt3.build import build_config, build_objective, sizes_of
+from motiongpt3_jax.systems.motiongpt3.check import check_layout, check_model
+from motiongpt3_jax.systems.motiongpt3.check_stage import check_stage
+from motiongpt3_jax.systems.motiongpt3.exporter import export_pytorch
+from motiongpt3_jax.systems.motiongpt3.gpt2 import from_gpt2, read_gpt2
+from motiongpt3_jax.systems.motiongpt3.importer import MotionGPT3Importer
+from motiongpt3_jax.systems.motiongpt3.layout import ClipLayout, LayoutOptions, SequenceLayout
+from motiongpt3_jax.systems.motiongpt3.migration import upgrade_config
+from motiongpt3_jax.systems.motiongpt3.name_table import TIED
+from motiongpt3_jax.systems.motiongpt3.official import from_official, to_official
+from motiongpt3_jax.systems.motiongpt3.parts import PART_SIZES, PARTS
+from motiongpt3_jax.systems.motiongpt3.prompts import OFFICIAL_QUESTIONS, TOKEN_SPEC
+from motiongpt3_jax.systems.motiongpt3.system import MotionGPT3
+from motiongpt3_jax.text import TASKS, load_templates
+
+
+def pretrained_text(place: str, spec: ModelSpec) -> Tree:
+    """The text branch's parameters from a GPT-2."""
+    return from_gpt2(read_gpt2(place), build_config(spec.config["model"], **sizes_of(spec)))
+
+
+def read_official(tensors: Mapping[str, np.ndarray], spec: ModelSpec) -> Tree:
+    """Parameters from tensors by their official names."""
+    return from_official(tensors, build_config(spec.config["model"], **sizes_of(spec)))
+
+
+def write_official(params: Tree, spec: ModelSpec) -> Mapping[str, np.ndarray]:
+    """Tensors by their official names from parameters."""
+    return to_official(params, build_config(spec.config["model"], **sizes_of(spec)))
+
+
+class MotionGPT3Kind:
+    """The entry of the registry; see `systems.interface.SystemKind`."""
+
+    name = "motiongpt3"
+    title = "MotionGPT3"
+    tasks = TASKS
+    tokens = TOKEN_SPEC
+    styles = OFFICIAL_QUESTIONS
+    weights = Weights(
+        parts=PARTS,
+        part_sizes=PART_SIZES,
+        state_part="vae",
+        tokenizer_part="text",
+        statistics_part="vae",
+        captions_part="motion",
+        pretrained=pretrained_text,
+        from_official=read_official,
+        to_official=write_official,
+        tied=TIED,
+        importer=MotionGPT3Importer(),
+        exporters={"pytorch": export_pytorch},
+    )
+
+    def check_config(self, config: Mapping[str, Any], path: str) -> None:
+        """Checks `model` and `layout`."""
+        check_model(config["model"], f"{path}.model")
+        check_layout(config["layout"], f"{path}.layout")
+
+    def check_stage(self, name: str, config: Mapping[str, Any], path: str) -> None:
+        """Checks loss, objective, batch and tasks of a stage."""
+        check_stage(name, config, path)
+
+    def upgrade_config(self, config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
+        """The config of a model's folder of an older format."""
+        return upgrade_config(config, version)
+
+    def make_system(self, spec: ModelSpec, constrain: Constrain | None = None) -> MotionGPT3:
+        """The model's functions."""
+        return MotionGPT3(build_config(spec.config["model"], **sizes_of(spec)), constrain)
+
+    def make_answers(self, spec: ModelSpec, system: MotionGPT3) -> MotionGPT3Answers:
+        """The model as it is asked."""
+        return MotionGPT3Answers(spec, system)
+
+    def objective(self, loss: str, values: Mapping[str, Any]) -> Objective:
+        """The objective of a loss."""
+        return build_objective(loss, values)
+
+    def heads(self, model: Mapping[str, Any]) -> int:
+        """Those of the decoder."""
+        return model["decoder"]["heads"]
+
+    def stages_to_run(self, config: Mapping[str, Any]) -> list[str]:
+        """A pretrained text branch is not pretrained again."""
+        return [name for name in config["run"] if name != "text" or not config["pretrained"]]
+
+    def layout(self, stage: Mapping[str, Any], spec: ModelSpec) -> Layout:
+        """Sequences of text and motion where a stage has templates, else clips alone."""
+        if not stage["templates"]:
+            return ClipLayout()
+        options = LayoutOptions(**spec.config["layout"])
+        return SequenceLayout(spec.tokenizer, load_templates(stage["templates"]), options, spec.fps)
+
+    def row_shape(self, stage: Mapping[str, Any]) -> RowShape:
+        """How much a row of a stage holds."""
+        batch = stage["batch"]
+        slots = tuple((name, batch[f"{name}_slots"]) for name in ("text", "motion") if batch[f"{name}_slots"])
+        return RowShape(slots, batch["clips"], batch["samples"], (("outputs", batch["outputs"]),))
+
+    def preview(self, stage: Mapping[str, Any]) -> Literal["reconstruct", "generate"] | None:
+        """The VAE's stage shows motions that went through it, a stage with the diffusion head motions of sentences."""
+        if stage["loss"] == "vae":
+            return "reconstruct"
+        return "generate" if stage["objective"]["diffusion"] else None
+
+    def check_state(self, state: Tree) -> None:
+        """Checks the moments of the latents."""
+        if np.any(np.asarray(state["latent_square"]) < 0):
+            raise UserError("its latents have squares below 0")
+
+    def describe(self, config: Mapping[str, Any]) -> str:
+        """Diffusion or flow."""
+        return "MotionGPT3 trained as a rectified flow" if config["model"]["flow"] else "MotionGPT3"
+
+
+KIND = MotionGPT3Kind()

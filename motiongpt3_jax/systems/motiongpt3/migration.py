@@ -1,0 +1,90 @@
+"""What older versions wrote, in today's form: configs of model folders, and parameters of checkpoints.
+
+Checkpoints of formats 1 and 2 have, in each stream of the decoder's layers,
+
+    qkv            kernel (layers, width, 3 x heads x head width)    q, k, v   (layers, width, heads, head width) each
+    attention_out  kernel (layers, heads x head width, width)        o         (layers, heads, head width, width)
+    mlp_in         kernel (layers, width, hidden)                    up        the same
+    mlp_out        kernel (layers, hidden, width)                    down      the same
+
+and their biases. Whatever lies at the paths of parameters moves with them: Adam's moments, Muon's momentum, averages.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Tree = Any
+Leaf = Any
+"""An array, or what stands in its place where an optimizer holds none."""
+
+Upgrade = Callable[[str, Leaf, int], dict[str, Leaf]]
+"""(name of the leaf, leaf, heads) -> the leaf of each new layer."""
+
+
+def upgrade_tree(tree: Tree, heads: int) -> Tree:
+    """Renames and splits parameters of old paths, bit for bit; everything else stays as it is.
+
+    Args:
+      tree: parameters, optimizer state, averages, or all of them: nested dictionaries, lists, tuples and arrays.
+      heads: of the decoder.
+    """
+    return _upgrade(tree, (), heads)
+
+
+def _upgrade(node: Tree, path: tuple[str, ...], heads: int) -> Tree:
+    if isinstance(node, Mapping):
+        children = {name: _upgrade(child, (*path, str(name)), heads) for name, child in node.items()}
+        return _upgrade_block(children, heads) if path[-3:-1] == ("decoder", "layers") else children
+    if isinstance(node, list | tuple):
+        children = [_upgrade(child, (*path, str(number)), heads) for number, child in enumerate(node)]
+        return type(node)(*children) if hasattr(node, "_fields") else type(node)(children)
+    return node
+
+
+def _upgrade_block(block: Mapping[str, Tree], heads: int) -> dict[str, Tree]:
+    """One stream's part of the layers."""
+    new: dict[str, Tree] = {}
+    for name, layer in block.items():
+        if name not in UPGRADES:
+            new[name] = layer
+        elif not isinstance(layer, Mapping):
+            new |= UPGRADES[name]("", layer, heads)
+        else:
+            for leaf, x in layer.items():
+                for target, part in UPGRADES[name](leaf, x, heads).items():
+                    new.setdefault(target, {})[leaf] = part
+    return new
+
+
+def _split_qkv(leaf: str, x: Leaf, heads: int) -> dict[str, Leaf]:
+    """Columns of the queries, of the keys, of the values; each head by head."""
+    if not hasattr(x, "ndim"):
+        return dict.fromkeys("qkv", x)
+    split = x.reshape(*x.shape[:-1], 3, heads, -1)
+    return {name: split[..., number, :, :] for number, name in enumerate("qkv")}
+
+
+def _split_out(leaf: str, x: Leaf, heads: int) -> dict[str, Leaf]:
+    """Rows of the kernel head by head."""
+    if leaf == "kernel" and hasattr(x, "ndim"):
+        x = x.reshape(*x.shape[:-2], heads, -1, x.shape[-1])
+    return {"o": x}
+
+
+UPGRADES: dict[str, Upgrade] = {
+    "qkv": _split_qkv,
+    "attention_out": _split_out,
+    "mlp_in": lambda leaf, x, heads: {"up": x},
+    "mlp_out": lambda leaf, x, heads: {"down": x},
+}
+
+LAYOUT_NAMES = {"slots": "max_length", "blind": "unpredictable_targets", "start": "max_position_offset"}
+"""Keys of the config's section `layout` before format 2 of model folders, and what they are called now."""
+
+
+def upgrade_config(config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
+    """The config of a model's folder of format 1, which has none written there."""
+    if version >= 2 or not isinstance(config.get("layout"), Mapping):
+        return config
+    layout = {LAYOUT_NAMES.get(key, key): value for key, value in config["layout"].items()}
+    return {**config, "layout": layout}

@@ -1,0 +1,111 @@
+"""MotionGPT3's tokens and how a question and its answer become one text.
+
+Six tokens follow those of the text: two that mark a motion in the text, four that stand for motion. With GPT-2's ids:
+
+    <start_of_motion> 50257, <end_of_motion> 50258    text, before and behind a motion
+    <masked_motion> 50259                             a chunk of motion that is missing: the first id that is no text
+    <pad_motion> 50260                                a place for motion that stays empty
+    <motion_latent_holder_output> 50261               a place for a chunk of a motion to be generated
+    <motion_latent_holder> 50262                      a place for a chunk of a given motion
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from motiongpt3_jax.text.prompts import fill
+from motiongpt3_jax.text.subtasks import PLACEHOLDERS
+from motiongpt3_jax.text.tokenizer import BPE, END, Tokenizer, TokenSpec
+
+HOLDERS = 4
+"""Motion slots that stand for one clip."""
+
+SEPARATOR = " \n "
+START, STOP, MASK, PAD, OUTPUT, INPUT = TOKENS = (
+    "<start_of_motion>",
+    "<end_of_motion>",
+    "<masked_motion>",
+    "<pad_motion>",
+    "<motion_latent_holder_output>",
+    "<motion_latent_holder>",
+)
+TOKEN_SPEC = TokenSpec(TOKENS, (BPE,))
+
+MOTION_INPUT = START + INPUT * HOLDERS + STOP
+"""A motion that the model reads."""
+
+MOTION_OUTPUT = START + OUTPUT * HOLDERS + STOP
+"""A motion that the model makes."""
+
+MOTION_MASKED = MOTION_INPUT + MASK * HOLDERS + MOTION_INPUT
+"""A motion's beginning and end, with its middle left out."""
+
+OFFICIAL_QUESTIONS: Mapping[str, Mapping[str, str]] = {
+    "official_eval": {
+        "t2m": "Generate motion: <Caption_Placeholder> \n",
+        "m2t": "Generate text: <Motion_Placeholder> \n",
+        "predict": "Predict motion: <Motion_Placeholder_s1> \n",
+        "inbetween": "Complete the masked motion: <Motion_Placeholder_Masked> \n",
+    },
+    "official_eval_length": {"m2t": "Generate text with <Frame_Placeholder> frames: <Motion_Placeholder> \n"},
+}
+"""What the official evaluation asks, by style and task. It never asks so in training, and its line break comes before
+the separator's own. `official_eval_length` tells the length of the motion to be described."""
+
+
+@dataclass(frozen=True)
+class TokenIds:
+    """Ids of the tokens that mean something to the layout.
+
+    Attributes:
+      end: ends and pads texts.
+      start_of_motion, end_of_motion: stand in the text before and behind a motion.
+      text_vocabulary: number of ids that are text; motion ids count on from here.
+      output_holder, input_holder: stand for chunks of motions to be made, and of given ones.
+    """
+
+    end: int
+    start_of_motion: int
+    end_of_motion: int
+    text_vocabulary: int
+    output_holder: int
+    input_holder: int
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> "TokenIds":
+        """Those of a tokenizer."""
+        start, stop, mask, output, holder = map(tokenizer.id_of, (START, STOP, MASK, OUTPUT, INPUT))
+        return cls(tokenizer.end, start, stop, mask, output, holder)
+
+
+def motion_fillings(motion: str) -> dict[str, str]:
+    """What stands for each placeholder of motions, where one motion is written so."""
+    single = {placeholder: motion for placeholder, motions in PLACEHOLDERS.items() if motions == 1}
+    return single | {"<Motion_Placeholder_Masked>": MOTION_MASKED}
+
+
+def fill_input(template: str, caption: str, frames: int, coin: float, fps: float = 20.0) -> str:
+    """A question, see `text.fill`: motions are the model's input."""
+    return fill(template, caption, frames, coin, motion_fillings(MOTION_INPUT), fps)
+
+
+def fill_output(template: str, caption: str, frames: int, coin: float, fps: float = 20.0) -> str:
+    """An answer: motions are the model's output; otherwise as `fill_input`."""
+    return fill(template, caption, frames, coin, motion_fillings(MOTION_OUTPUT), fps)
+
+
+def compose(question: str, answer: str, end: bool = True) -> str:
+    """Question and answer as one text, ended unless the answer goes on."""
+    return question + SEPARATOR + answer + (END if end else "")
+
+
+def motion_prompt(question: str) -> str:
+    """The whole text whose last holders become a motion."""
+    return compose(question, MOTION_OUTPUT)
+
+
+def text_prompt(question: str) -> str:
+    """The whole text that the model goes on with to answer in words.
+
+    It ends before the space of the separator, which belongs to the first word: " a person ...".
+    """
+    return question + SEPARATOR.rstrip(" ")

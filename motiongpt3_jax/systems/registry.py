@@ -1,0 +1,39 @@
+"""The registry of systems: from a config's `system` to what trains, answers and saves it.
+
+Systems of other packages are found by their entry points:
+
+    [project.entry-points."motiongpt3_jax.systems"]
+    mysystem = "mypackage.mysystem:KIND"
+"""
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.systems.interface import SystemKind
+
+GROUP = "motiongpt3_jax.systems"
+
+BUILT_IN = {"motiongpt3": "motiongpt3_jax.systems.motiongpt3.kind:KIND"}
+
+
+def system_names() -> list[str]:
+    """Names of the systems that are installed."""
+    return [*BUILT_IN, *(point.name for point in entry_points(group=GROUP) if point.name not in BUILT_IN)]
+
+
+@cache
+def find_system(name: str) -> SystemKind:
+    """The system of a name.
+
+    Raises:
+      UserError: there is no such system; names those that there are.
+    """
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        return getattr(import_module(module), attribute)
+    for point in entry_points(group=GROUP):
+        if point.name == name:
+            return point.load()
+    raise UserError(f"unknown system {name!r}; there are: {', '.join(system_names())}")

@@ -1,0 +1,1 @@
+"""Tensors of files: pickles of PyTorch without executing them, safetensors, archives."""

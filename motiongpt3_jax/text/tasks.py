@@ -1,0 +1,73 @@
+"""The tasks: what each is given, what it makes, and how it is asked for in the simplest words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Share = tuple[float, float]
+Role = Literal["generate", "move", "caption", "predict", "inbetween", "text"]
+"""What people do with a task: a motion from a sentence, any motion, a sentence for a motion, a motion's further course,
+what lies between two motions, or text alone."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing that a model can be asked to do.
+
+    Attributes:
+      name: as templates name it ("class"), unique in a system.
+      role: what people do with it; commands ask the first task of the role that they serve.
+      given: beginning and end of each motion that is given, as shares of a clip.
+      made: the same of each motion that is to be made.
+      persons: how many persons move in each.
+      question: how a model is asked that no template of the task was trained on, with placeholders; "" is never asked.
+    """
+
+    name: str
+    role: Role
+    given: tuple[Share, ...] = ()
+    made: tuple[Share, ...] = ()
+    persons: int = 1
+    question: str = ""
+
+    def ranges(self, frames: int) -> list[tuple[int, int]]:
+        """(start, stop) frames of each given, then each made piece of a clip; rounded down, as officially."""
+        return [(int(start * frames), int(stop * frames)) for start, stop in (*self.given, *self.made)]
+
+
+WHOLE: Share = (0.0, 1.0)
+
+
+def by_name(*tasks: Task) -> Mapping[str, Task]:
+    """Tasks by their names."""
+    return {task.name: task for task in tasks}
+
+
+def of_role(tasks: Mapping[str, Task], role: Role) -> Task | None:
+    """The first task of a role; None where there is none."""
+    return next((task for task in tasks.values() if task.role == role), None)
+
+
+TASKS = by_name(
+    Task("t2m", "generate", made=(WHOLE,), question="<Caption_Placeholder>"),
+    Task("n2m", "move", made=(WHOLE,), question="Move in any way you like."),
+    Task("m2t", "caption", given=(WHOLE,), question="<Motion_Placeholder>"),
+    Task(
+        "predict",
+        "predict",
+        given=((0.0, 0.2),),
+        made=((0.2, 1.0),),
+        question="Predict motion: <Motion_Placeholder_s1>",
+    ),
+    Task(
+        "inbetween",
+        "inbetween",
+        given=((0.0, 0.25), (0.75, 1.0)),
+        made=(WHOLE,),
+        question="The middle is missing: <Motion_Placeholder_Masked> Fill it in.",
+    ),
+    Task("t2t", "text"),
+    Task("n2t", "text"),
+    Task("text", "text"),
+)
+"""The published tasks: t text, m motion, n nothing; `text` is a caption without a question."""

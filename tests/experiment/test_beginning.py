@@ -1,0 +1,106 @@
+"""Runs that start from the trained parts of a model."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from motiongpt3_jax.experiment.beginning import beginning, of_start, open_start
+from motiongpt3_jax.inference.engine import make_system
+from motiongpt3_jax.inference.folder import read_folder
+from motiongpt3_jax.motion import KIT
+from motiongpt3_jax.text import train_tokenizer
+from motiongpt3_jax.training import restore_variables
+from tests.commands.conftest import call
+from tests.inference.models import exported_model, model_folder
+
+
+def start_of(tmp_path, *overrides, untrained=()):
+    """(folder of a run that starts from a model with random weights, that model's folder, its variables)."""
+    start, variables = exported_model(tmp_path / "start", untrained=untrained)
+    folder = model_folder(*overrides)
+    return replace(folder, config={**folder.config, "start": str(start.path)}), start, variables
+
+
+def equal(found, expected):
+    return all(jax.tree.leaves(jax.tree.map(np.array_equal, found, expected)))
+
+
+@pytest.mark.parametrize("untrained", [(), ("text", "motion"), ("vae", "motion"), ("vae", "text")])
+def test_trained_parts_are_taken_and_the_others_are_fresh(untrained, tmp_path):
+    folder, _, given = start_of(tmp_path, untrained=untrained)
+    system, key = make_system(folder), jax.random.key(3)
+    found, fresh = beginning(system, folder.config, folder.spec, key), jax.jit(system.init)(key)
+    taken = {part: given if part not in untrained else fresh for part in ("vae", "text", "motion")}
+    places = {
+        "vae": [("vae",)],
+        "text": [("decoder", "layers", "text"), ("decoder", "final_norm", "text"), ("vocabulary", "text", "table")],
+        "motion": [("decoder", "layers", "motion"), ("vocabulary", "text", "new"), ("head",), ("understand",)],
+    }
+    for part, paths in places.items():
+        for path in paths:
+            ours, wanted = found.params, taken[part].params
+            for name in path:
+                ours, wanted = ours[name], wanted[name]
+            assert equal(ours, wanted), path
+    assert equal(found.state, taken["vae"].state)
+    assert jax.tree.structure(found.params) == jax.tree.structure(fresh.params)
+
+
+def test_the_tokenizer_and_the_statistics_stay_those_of_the_trained_parts(tmp_path):
+    _, start, _ = start_of(tmp_path)
+    tokenizer, body = (
+        train_tokenizer(["others"], 257),
+        replace(start.body, mean=start.body.mean + 1, offsets=np.ones(3)),
+    )
+    kept = of_start(start, tokenizer, body)
+    assert kept[0] is start.tokenizer
+    np.testing.assert_array_equal(kept[1].mean, start.body.mean)
+    np.testing.assert_array_equal(kept[1].offsets, body.offsets)
+    assert of_start(replace(start, untrained=("text", "vae")), tokenizer, body) == (tokenizer, body)
+    with pytest.raises(ValueError, match="of the humanml3d skeleton, the data's of kit"):
+        of_start(start, tokenizer, replace(body, skeleton=KIT))
+
+
+def test_other_sizes_are_said_with_what_to_set(tmp_path):
+    folder, start, _ = start_of(tmp_path, "model.vae.layers=5", "model.decoder.heads=2", untrained=("motion",))
+    with pytest.raises(ValueError, match=r"add --config\.model\.vae\.layers=3 --config\.model\.decoder\.heads=4$"):
+        open_start(folder.config)
+    folder, *_ = start_of(tmp_path, "model.decoder.motion_factor=0.5", untrained=("motion",))
+    assert open_start(folder.config).path == start.path
+    assert open_start({**folder.config, "start": ""}) is None
+    with pytest.raises(FileNotFoundError, match="no model at 'nowhere'"):
+        open_start({**folder.config, "start": "nowhere"})
+
+
+def test_a_run_starts_from_a_vae_and_leaves_it_alone(tmp_path):
+    start, given = exported_model(tmp_path / "start", untrained=("text", "motion"))
+    asked = ("--config", "motiongpt3:test", f"--config.start={start.path}", "--config.run=('text', 'generate')")
+    asked = ("train", *asked, "--workdir", tmp_path / "run", "--config.stages.generate.sample_every=0")
+    status, out, error = call(*asked)
+    assert status == 0, error
+    stage, step, found = restore_variables(tmp_path / "run")
+    assert (stage, step) == ("generate", 2)
+    assert equal(found.params["vae"], given.params["vae"])
+    assert equal(found.state, given.state)
+    run = read_folder(tmp_path / "run")
+    np.testing.assert_array_equal(run.body.mean, start.body.mean)
+    assert run.untrained == ()
+    # The model that it started from may be gone.
+    (start.path / "config.json").unlink()
+    status, out, error = call(*asked)
+    assert status == 0, error
+    assert "generate is finished" in out
+    np.testing.assert_array_equal(read_folder(tmp_path / "run").body.mean, start.body.mean)
+
+
+def test_damaged_weights_of_a_start_are_said_before_data_are_built(tmp_path):
+    start, _ = exported_model(tmp_path / "start")
+    weights = start.path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    asked = ("train", "--config", "motiongpt3:test", f"--config.start={start.path}", "--workdir", tmp_path / "run")
+    status, out, error = call(*asked)
+    assert (status, out) == (2, "")
+    assert "model.safetensors' is not as it was written" in error
+    assert not (tmp_path / "run").exists()
