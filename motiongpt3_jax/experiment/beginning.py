@@ -50,7 +50,7 @@ def open_beginnings(config: Mapping[str, Any]) -> tuple[ModelFolder | None, Toke
     named = None
     if kind.tokens is not None and not trained_size(config["tokenizer"]):
         named = load_tokenizer(config["tokenizer"], kind.tokens)
-    if config["pretrained"]:
+    if config.get("pretrained"):
         # What is pretrained depends on the vocabulary, and not on the features.
         kind.weights.pretrained(config["pretrained"], ModelSpec(config, 1, named))
     return start, named
@@ -61,7 +61,7 @@ def trained_parts(folder: ModelFolder) -> tuple[str, ...]:
     return tuple(part for part in folder.kind.weights.parts if part not in folder.untrained)
 
 
-def of_start(start: ModelFolder, tokenizer: Tokenizer, body: Body) -> tuple[Tokenizer, Body]:
+def of_start(start: ModelFolder, tokenizer: Tokenizer | None, body: Body) -> tuple[Tokenizer | None, Body]:
     """The run's tokenizer and body, of which those that trained parts were trained with stay as they are.
 
     A text branch keeps its ids, and a VAE the statistics of its features; the bones are those of the run's own clips.
@@ -84,7 +84,7 @@ def of_start(start: ModelFolder, tokenizer: Tokenizer, body: Body) -> tuple[Toke
 
 def begins_trained(config: Mapping[str, Any]) -> bool:
     """Whether a run starts from anything but fresh variables."""
-    return bool(config["start"] or config["pretrained"])
+    return bool(config["start"] or config.get("pretrained"))
 
 
 def beginning(system: System, config: Mapping[str, Any], spec: ModelSpec, key: jax.Array) -> Variables:
@@ -97,6 +97,6 @@ def beginning(system: System, config: Mapping[str, Any], spec: ModelSpec, key: j
         variables = variables.replace(params=merge(of_parts(trained.params, parts, weights), variables.params))
         if weights.state_part in parts:
             variables = variables.replace(state=trained.state)
-    if config["pretrained"]:
+    if config.get("pretrained"):
         variables = variables.replace(params=merge(weights.pretrained(config["pretrained"], spec), variables.params))
     return variables

@@ -14,7 +14,7 @@ from motiongpt3_jax.data_pipelines.procedural import Options, possible_moves
 from motiongpt3_jax.data_pipelines.sources import SOURCES
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.check_folder import LONGEST
-from motiongpt3_jax.systems.interface import ModelSpec
+from motiongpt3_jax.systems.interface import ModelSpec, SystemKind
 from motiongpt3_jax.systems.registry import find_system, system_names
 from motiongpt3_jax.text import Subtask, Tokenizer, load_templates
 from motiongpt3_jax.text.tokenizer import check_size
@@ -44,15 +44,14 @@ CONFIG = {
     "system": NAME,
     "seed": whole(0, 2**31 - 1),
     "model": SECTION,
-    "tokenizer": NAME,
-    "pretrained": TEXT,
     "start": TEXT,
     "data": SECTION,
-    "layout": SECTION,
     "mesh": SECTION,
     "run": sequence_of(NAME),
     "stages": SECTION,
 }
+"""What the config of every system has; `system_values` are those of one."""
+
 DATA = {
     "source": one_of(*SOURCES),
     "path": TEXT,
@@ -117,14 +116,14 @@ def check_config(config: Mapping[str, Any]) -> None:
     Args:
       config: plain values.
     """
-    check_values("config", config, CONFIG)
+    check_values("config", config, {"system": NAME}, others=True)
     check_value("config.system", config["system"], one_of(*system_names()))
     kind = find_system(config["system"])
+    check_values("config", config, {**CONFIG, **system_values(kind)})
     kind.check_config(config, "config")
     check_values("config.mesh", config["mesh"], MESH)
     check_data(config["data"])
-    trained_size(config["tokenizer"])
-    if trained_size(config["tokenizer"]) and config["pretrained"]:
+    if kind.tokens is not None and trained_size(config["tokenizer"]) and config.get("pretrained"):
         raise UserError(
             f"config.pretrained is {config['pretrained']!r}, and config.tokenizer {config['tokenizer']!r}: it "
             "needs the tokenizer that it was trained with; set config.tokenizer to its folder or hub name"
@@ -133,6 +132,13 @@ def check_config(config: Mapping[str, Any]) -> None:
     parameters = parameter_shapes(config)
     for name in config["run"]:
         check_stage(name, config, parameters)
+
+
+def system_values(kind: SystemKind) -> dict[str, Rule]:
+    """What the config of one system has beside `CONFIG`."""
+    tokenizer = {} if kind.tokens is None else {"tokenizer": NAME}
+    pretrained = {} if kind.weights.pretrained is None else {"pretrained": TEXT}
+    return {**tokenizer, **pretrained, **dict.fromkeys(kind.sections, SECTION)}
 
 
 def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
