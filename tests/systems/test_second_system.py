@@ -1,7 +1,7 @@
 """A system from outside, step by step as CONTRIBUTING's "Adding a system" says, in every place where systems are used.
 
-The steps: 1 the kind and its registration, 2 config, 3 layout, 4 variables and losses, 5 answers, 6 weights. The system
-is `tests/systems/codes`: one stream of words and motion codes, with a SentencePiece tokenizer or none.
+The steps: 1 register it, 2 its config, 3 its layout, 4 train it, 5 let it answer, 6 share it. The system is
+`tests/systems/codes`: one stream of words and motion codes, with a SentencePiece tokenizer or none.
 """
 
 import json
@@ -26,7 +26,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.check_config import check_config
 from motiongpt3_jax.inference.folder import plain, read_folder
 from motiongpt3_jax.inference.weights import read_variables
-from motiongpt3_jax.systems.interface import ModelSpec
+from motiongpt3_jax.systems.interface import Answers, ModelSpec, System, SystemKind
 from motiongpt3_jax.systems.registry import find_system, system_names
 from motiongpt3_jax.text import train_tokenizer
 from motiongpt3_jax.training import restore_variables
@@ -271,6 +271,17 @@ def test_a_system_without_a_tokenizer_trains_and_answers(installed, run, tmp_pat
     model = motiongpt3_jax.load(out)
     assert np.isfinite(model.generate(SENTENCES[0]).joints).all()
     assert isinstance(model.caption_features([np.zeros((FRAMES, 263))])[0], str)
+
+
+def test_the_steps_of_contributing_name_every_member_of_the_contract():
+    section = (HERE / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Adding a system\n")[1].split("\n## ")[0]
+    steps = re.findall(r"^(\d)\. \*\*", section, re.MULTILINE)
+    assert steps == [*"123456"]
+    assert {*re.findall(r"def test_step_(\d)", Path(__file__).read_text(encoding="utf-8"))} == {*steps}
+    for part in (SystemKind, System, Answers):
+        members = {*part.__annotations__, *(name for name in vars(part) if not name.startswith("_"))}
+        for member in sorted(members):
+            assert f"`{member}`" in section, f"{part.__name__}.{member}"
 
 
 def test_it_shares_no_name_with_the_built_in_system():
