@@ -214,6 +214,18 @@ def test_step_6_other_formats_and_checkpoints_of_other_code_are_refused(run, tmp
         motiongpt3_jax.import_model(tmp_path / "weights.ckpt", tmp_path / "out", CONFIG)
 
 
+@pytest.mark.filterwarnings("ignore::motiongpt3_jax.Note")
+def test_step_6_a_run_starts_from_an_exported_model(run, exported, tmp_path):
+    start = (f"start={exported}", "run=('speak',)", "stages.speak.sample_every=0", f"data.path={run / 'data'}")
+    with pytest.raises(UserError, match=r"it has other sizes than the config; add --config.model.decoder.width=16"):
+        motiongpt3_jax.train(CONFIG, tmp_path / "wider", (*start, "model.decoder.width=32"))
+    again = motiongpt3_jax.train(CONFIG, tmp_path / "run", (*start, "stages.speak.optimizer.learning_rate=0.0"))
+    folders = (again.folder, read_folder(exported))
+    assert len({folder.tokenizer.backend.to_str() for folder in folders}) == 1
+    first, second = (read_variables(folder)[2] for folder in folders)
+    assert jax.tree.all(jax.tree.map(np.array_equal, first, second))
+
+
 def test_every_command_works_with_it(run, installed, tmp_path):
     status, out, error = call("train", "--config", CONFIG, "--workdir", run)
     assert status == 0, error
