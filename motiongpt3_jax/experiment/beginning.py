@@ -1,13 +1,12 @@
 """What a run starts from, where its parameters are not all fresh: another model's folder, a GPT-2."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import jax
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.check_config import trained_size
+from motiongpt3_jax.experiment.config import RunConfig
 from motiongpt3_jax.inference.folder import Body, ModelFolder, read_folder, resolve_model
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.systems.interface import ModelSpec, System, Variables
@@ -17,25 +16,25 @@ from motiongpt3_jax.text import Tokenizer, load_tokenizer
 from motiongpt3_jax.training.partition import merge
 
 
-def open_start(config: Mapping[str, Any]) -> ModelFolder | None:
+def open_start(config: RunConfig) -> ModelFolder | None:
     """The folder of the model that a run starts from; None when it starts afresh.
 
     Raises:
       FileNotFoundError: there is no such model.
       UserError: a part that comes trained has other sizes than the config; says what to set.
     """
-    if not config["start"]:
+    if not config.start:
         return None
-    folder = read_folder(resolve_model(config["start"]))
-    if folder.kind is not find_system(config["system"]):
+    folder = read_folder(resolve_model(config.start))
+    if folder.kind is not find_system(config.system):
         raise UserError(f"--config.start={config['start']}: it is a {folder.kind.title}, the config another system's")
-    wrong = differences(folder.config["model"], config["model"], trained_parts(folder), folder.kind.weights)
+    wrong = differences(folder.config["model"], config.model, trained_parts(folder), folder.kind.weights)
     if wrong:
         raise UserError(f"--config.start={config['start']}: it has other sizes than the config; add {' '.join(wrong)}")
     return folder
 
 
-def open_beginnings(config: Mapping[str, Any]) -> tuple[ModelFolder | None, Tokenizer | None]:
+def open_beginnings(config: RunConfig) -> tuple[ModelFolder | None, Tokenizer | None]:
     """(the model that a run starts from, the tokenizer that is named), each None where the config names none.
 
     Weights are read to the end, so that what is wrong with them is said before data are built.
@@ -44,15 +43,15 @@ def open_beginnings(config: Mapping[str, Any]) -> tuple[ModelFolder | None, Toke
       FileNotFoundError: one of them is not there.
       UserError: one of them is damaged, or does not fit the config.
     """
-    start, kind = open_start(config), find_system(config["system"])
+    start, kind = open_start(config), find_system(config.system)
     if start:
         read_variables(start)
     named = None
-    if kind.tokens is not None and not trained_size(config["tokenizer"]):
-        named = load_tokenizer(config["tokenizer"], kind.tokens)
-    if config["pretrained"]:
+    if kind.tokens is not None and not trained_size(config.tokenizer):
+        named = load_tokenizer(config.tokenizer, kind.tokens)
+    if config.pretrained:
         # What is pretrained depends on the vocabulary, and not on the features.
-        kind.weights.pretrained(config["pretrained"], ModelSpec(config, 1, named))
+        kind.weights.pretrained(config.pretrained, ModelSpec(config.values, 1, named))
     return start, named
 
 
@@ -82,21 +81,21 @@ def of_start(start: ModelFolder, tokenizer: Tokenizer, body: Body) -> tuple[Toke
     return tokenizer, body
 
 
-def begins_trained(config: Mapping[str, Any]) -> bool:
+def begins_trained(config: RunConfig) -> bool:
     """Whether a run starts from anything but fresh variables."""
-    return bool(config["start"] or config["pretrained"])
+    return bool(config.start or config.pretrained)
 
 
-def beginning(system: System, config: Mapping[str, Any], spec: ModelSpec, key: jax.Array) -> Variables:
-    """Fresh variables, with the trained parts of `config["start"]`, and what `config["pretrained"]` has trained."""
+def beginning(system: System, config: RunConfig, spec: ModelSpec, key: jax.Array) -> Variables:
+    """Fresh variables, with the trained parts of `config.start`, and what `config.pretrained` has trained."""
     variables = jax.jit(system.init)(key)
-    start, weights = open_start(config), find_system(config["system"]).weights
+    start, weights = open_start(config), find_system(config.system).weights
     if start:
         parts = trained_parts(start)
         _, _, trained = read_variables(start)
         variables = variables.replace(params=merge(of_parts(trained.params, parts, weights), variables.params))
         if weights.state_part in parts:
             variables = variables.replace(state=trained.state)
-    if config["pretrained"]:
-        variables = variables.replace(params=merge(weights.pretrained(config["pretrained"], spec), variables.params))
+    if config.pretrained:
+        variables = variables.replace(params=merge(weights.pretrained(config.pretrained, spec), variables.params))
     return variables

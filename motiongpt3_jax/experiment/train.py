@@ -47,7 +47,7 @@ def train(
             made.stages(),
             lambda stage: clock.begin(stage.name) or made.data(stage),
             workdir,
-            seed=made.config["seed"],
+            seed=made.config.seed,
             initial=partial(beginning, system, made.config, made.folder.spec) if begins_trained(made.config) else None,
             mesh=made.mesh(),
             hooks=Hooks(samples=partial(write_samples, made, {})),
