@@ -27,10 +27,10 @@ def open_start(config: RunConfig) -> ModelFolder | None:
         return None
     folder = read_folder(resolve_model(config.start))
     if folder.kind is not find_system(config.system):
-        raise UserError(f"--config.start={config['start']}: it is a {folder.kind.title}, the config another system's")
+        raise UserError(f"--config.start={config.start}: it is a {folder.kind.title}, the config another system's")
     wrong = differences(folder.config["model"], config.model, trained_parts(folder), folder.kind.weights)
     if wrong:
-        raise UserError(f"--config.start={config['start']}: it has other sizes than the config; add {' '.join(wrong)}")
+        raise UserError(f"--config.start={config.start}: it has other sizes than the config; add {' '.join(wrong)}")
     return folder
 
 

@@ -192,14 +192,14 @@ def check_places(config: RunConfig) -> None:
     data = config.data
     if not data.path:
         if data.source != "procedural":
-            raise UserError(f"config.data.path is empty; the source {data['source']} is read from a folder: give it")
+            raise UserError(f"config.data.path is empty; the source {data.source} is read from a folder: give it")
         return
     folder = Path(os.path.expanduser(data.path))
     if not folder.is_dir():
-        raise FileNotFoundError(f"config.data.path is {data['path']!r}: there is no such folder")
+        raise FileNotFoundError(f"config.data.path is {data.path!r}: there is no such folder")
     if not (folder / "metadata.json").is_file():
         if data.source == "procedural":
             raise UserError(
-                f"config.data.path is {data['path']!r}, where no built clips lie; leave it out to have them made"
+                f"config.data.path is {data.path!r}, where no built clips lie; leave it out to have them made"
             )
         open_folder(folder)

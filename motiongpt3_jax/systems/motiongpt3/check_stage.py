@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.motiongpt3.check import read_objective
+from motiongpt3_jax.systems.motiongpt3.check import OBJECTIVES, read_objective
 from motiongpt3_jax.systems.motiongpt3.sections import BatchSection
 from motiongpt3_jax.text import TASKS, Subtask, load_templates
-from motiongpt3_jax.values import from_values
+from motiongpt3_jax.values import check_value, from_values, one_of
 
 
 def check_stage(name: str, config: Mapping[str, Any], path: str) -> None:
@@ -19,6 +19,7 @@ def check_stage(name: str, config: Mapping[str, Any], path: str) -> None:
       path: where the stage stands, as errors name it.
     """
     stage = config["stages"][name]
+    check_value(f"{path}.loss", stage["loss"], one_of(*OBJECTIVES))
     read_objective(stage["loss"], stage["objective"], f"{path}.objective")
     batch = from_values(BatchSection, stage["batch"], f"{path}.batch")
     check_clips(path, batch, config)
