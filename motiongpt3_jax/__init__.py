@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from motiongpt3_jax.data_pipelines.sources import build_source
+    from motiongpt3_jax.data_pipelines.sources import SourceOptions, build_source
     from motiongpt3_jax.experiment.train import train
     from motiongpt3_jax.inference.chat import Chat, Reply
     from motiongpt3_jax.inference.model import Joined, Model
@@ -30,6 +30,7 @@ _HOMES = {
     "Motion": "motion",
     "Note": "motion.notes",
     "Reply": "inference.chat",
+    "SourceOptions": "data_pipelines.sources",
     "build_source": "data_pipelines.sources",
     "export_model": "interop.export_model",
     "import_model": "interop.import_model",
@@ -46,6 +47,7 @@ __all__ = [
     "Motion",
     "Note",
     "Reply",
+    "SourceOptions",
     "build_source",
     "export_model",
     "import_model",

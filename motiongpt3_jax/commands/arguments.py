@@ -18,8 +18,12 @@ from motiongpt3_jax.models.token_sampling import TextOptions
 from motiongpt3_jax.parallel import keep_host_memory
 from motiongpt3_jax.places import require_room
 
-MOST = {"samples": 10**5, "steps": 10**4, "beams": 10**3, "max_tokens": 10**6, "memory": 10**4}
+MOST = {"samples": 10**5, "beams": 10**3, "max_tokens": 10**6, "memory": 10**4}
 """The largest value of arguments that decide how long a command takes."""
+
+
+LIMITS = {"steps": (1, 10**4), "eta": (0, 1), "guidance": (0, 1000)}
+"""Smallest and largest value of arguments that no system takes beyond them."""
 
 
 class _OverridingParser(argparse.ArgumentParser):
@@ -49,7 +53,7 @@ def user_path(text: str) -> str:
 
 def integer(text: str) -> int:
     """A whole number as an argument, written in plain digits."""
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+    if not re.fullmatch(r"[+-]?[0-9]{1,40}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
     return int(text)
 
@@ -154,6 +158,9 @@ def check_answers(arguments: argparse.Namespace) -> None:
     for name, most in MOST.items():
         if (values.get(name) or 0) > most:
             raise UserError(f"--{name.replace('_', '-')} {values[name]}: {most} are the most; ask for fewer")
+    for name, (least, most) in LIMITS.items():
+        if values.get(name) is not None and not least <= values[name] <= most:
+            raise UserError(f"--{name} {values[name]}: give a number from {least} to {most}")
     if "beams" in values:
         TextOptions(end=0, **decoding(arguments))
     if "seed" in values:

@@ -8,12 +8,13 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.check_config import trained_size
 from motiongpt3_jax.experiment.config import RunConfig
 from motiongpt3_jax.inference.folder import Body, ModelFolder, read_folder, resolve_model
-from motiongpt3_jax.inference.weights import read_variables
-from motiongpt3_jax.systems.interface import ModelSpec, System, Variables
-from motiongpt3_jax.systems.parts import differences, of_parts
+from motiongpt3_jax.inference.weights import WEIGHTS, read_variables
+from motiongpt3_jax.systems.interface import ModelSpec, Variables
+from motiongpt3_jax.systems.parts import differences, of_parts, part_patterns
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.text import Tokenizer, load_tokenizer
 from motiongpt3_jax.training.partition import merge
+from motiongpt3_jax.training.references import Outside
 
 
 def open_start(config: RunConfig) -> ModelFolder | None:
@@ -86,16 +87,31 @@ def begins_trained(config: RunConfig) -> bool:
     return bool(config.start or config.pretrained)
 
 
-def beginning(system: System, config: RunConfig, spec: ModelSpec, key: jax.Array) -> Variables:
-    """Fresh variables, with the trained parts of `config.start`, and what `config.pretrained` has trained."""
-    variables = jax.jit(system.init)(key)
+def beginning(config: RunConfig, spec: ModelSpec, key: jax.Array) -> Variables:
+    """The trained parts of `config.start`, and over them what `config.pretrained` has trained: no others."""
+    del key
+    variables = Variables({}, {})
     start, weights = open_start(config), find_system(config.system).weights
     if start:
         parts = trained_parts(start)
         _, _, trained = read_variables(start)
-        variables = variables.replace(params=merge(of_parts(trained.params, parts, weights), variables.params))
-        if weights.state_part in parts:
-            variables = variables.replace(state=trained.state)
+        state = trained.state if weights.state_part in parts else {}
+        variables = Variables(of_parts(trained.params, parts, weights), state)
     if config.pretrained:
         variables = variables.replace(params=merge(weights.pretrained(config.pretrained, spec), variables.params))
     return variables
+
+
+def outside_weights(config: RunConfig) -> tuple[Outside, ...]:
+    """Weights that a run begins with and refers to where they lie: a pretrained model's, an exported model's.
+
+    Another run's, which may go on, are copied instead.
+    """
+    places, weights = [], find_system(config.system).weights
+    if config.pretrained:
+        file = weights.pretrained_file(config.pretrained)
+        places.append(Outside(part_patterns(weights, (weights.pretrained_part,)), file.parent, (file.name,)))
+    start = open_start(config)
+    if start and not (start.path / "checkpoints").is_dir():
+        places.append(Outside(part_patterns(weights, trained_parts(start)), start.path, (WEIGHTS,)))
+    return tuple(places)

@@ -126,11 +126,13 @@ class StreamBlock(nn.Module):
         """Queries, keys and values."""
         config, normed = self.config, self.attention_norm(x)
         q, k, v = (projection(x.shape[-1]) for projection in (self.q, self.k, self.v))
+        mesh = jax.sharding.get_abstract_mesh()
+        joined = mesh.empty or mesh.size == 1
         if config.kv_heads == config.heads:
-            query, key, value = dense_to_heads(normed, [q, k, v], config.dtype)
+            query, key, value = dense_to_heads(normed, [q, k, v], config.dtype, joined)
         else:
-            (query,) = dense_to_heads(normed, [q], config.dtype)
-            key, value = dense_to_heads(normed, [k, v], config.dtype)
+            (query,) = dense_to_heads(normed, [q], config.dtype, joined)
+            key, value = dense_to_heads(normed, [k, v], config.dtype, joined)
         if config.flavour.positions == "rotary":
             query, key = rotate(query, positions), rotate(key, positions)
         return query, key, value

@@ -15,21 +15,21 @@ Upgrade = Callable[[int, Tree], Tree]
 """(format, tree of a checkpoint of that older format) -> the same arrays under the paths and in the shapes of today."""
 
 
-def unchanged(format: int, tree: Tree) -> Tree:
+def no_upgrade(format: int, tree: Tree) -> Tree:
     """The upgrade of a system whose parameters never changed their paths."""
     del format
     return tree
 
 
-def placed(mesh: Mesh, shapes: Tree, rules: Rules) -> Tree:
+def with_shardings(mesh: Mesh, shapes: Tree, rules: Rules) -> Tree:
     """Shapes with the shardings that they have on a mesh, by a system's sharding rules."""
     return jax.tree.map(
         lambda x, at: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=at), shapes, shardings(mesh, shapes, rules)
     )
 
 
-def put(array: np.ndarray | jax.Array, at: Sharding | None) -> jax.Array | np.ndarray:
-    """One array in its place: of an array of this host, each device gets its part alone."""
+def put_array(array: np.ndarray | jax.Array, at: Sharding | None) -> jax.Array | np.ndarray:
+    """`jax.device_put` of one array: of an array of this host, each device gets its part alone."""
     if at is None:
         return array
     if isinstance(array, jax.Array) and not array.is_fully_addressable:
@@ -41,7 +41,7 @@ def put(array: np.ndarray | jax.Array, at: Sharding | None) -> jax.Array | np.nd
 
 
 def put_like(like: Tree, found: Tree, where: str) -> Tree:
-    """A tree of host arrays with the structure, dtypes and shardings of another, matched by path.
+    """`jax.device_put` of a tree with the structure, dtypes and shardings of another, matched by path.
 
     Args:
       like: shapes, with shardings for what goes to devices.
@@ -61,6 +61,6 @@ def put_like(like: Tree, found: Tree, where: str) -> Tree:
                 f"{where} does not fit the model: {path_name(path)} {there}; continue with the settings that the run "
                 "began with, or start a new run directory."
             )
-        return put(array.astype(x.dtype), x.sharding)
+        return put_array(array.astype(x.dtype), x.sharding)
 
     return jax.tree.map_with_path(place, like)

@@ -22,9 +22,9 @@ from flax.traverse_util import unflatten_dict
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.parallel import first_does
 from motiongpt3_jax.systems.interface import Tree
-from motiongpt3_jax.training.arrays import Upgrade, put_like, unchanged
+from motiongpt3_jax.training.arrays import Upgrade, no_upgrade, put_like
 from motiongpt3_jax.training.folders import BASE, checkpoints_folder, stage_folder, steps_of
-from motiongpt3_jax.training.manifest import FORMAT, damage, format_of, referred_files, write_manifest
+from motiongpt3_jax.training.manifest import FORMAT, damage, format_of, reference_checksums, write_manifest
 from motiongpt3_jax.training.partition import matches, merge, paths_of, select
 from motiongpt3_jax.training.reading import ReadOutside, read_item, read_referred
 from motiongpt3_jax.training.references import (
@@ -113,7 +113,7 @@ class Checkpoints:
         stage: Stage,
         place: int = 0,
         order: int = 1,
-        upgrade: Upgrade = unchanged,
+        upgrade: Upgrade = no_upgrade,
         read_outside: ReadOutside | None = None,
     ) -> None:
         """Opens the checkpoints of a stage.
@@ -203,9 +203,9 @@ class Checkpoints:
         referred = {path for reference in self.references for path in reference.paths}
         self._check_trained(folder, meta, referred == paths_of(frozen))
         args = {name: ocp.args.StandardRestore(tree) for name, tree in items.items()}
-        found = self._manager.restore(step, args=ocp.args.Composite(**args))
-        moving = {name: found.get(name) or {} for name in ("params", "state", "ema")}
-        state = state.replace(**moving, **found["progress"])
+        restored = self._manager.restore(step, args=ocp.args.Composite(**args))
+        trees = {name: restored.get(name) or {} for name in ("params", "state", "ema")}
+        state = state.replace(**trees, **restored["progress"])
         return state, read_referred(folder, frozen, self.upgrade, self.read_outside)
 
     def _restore_older(
@@ -213,19 +213,19 @@ class Checkpoints:
     ) -> tuple[TrainState, Tree]:
         """A checkpoint that holds frozen parameters too, under the paths of its format."""
         older, where = format_of(meta), f"checkpoint {folder}"
-        found = {item: read_item(folder / item) for item in meta["items"]}
-        trained = [path for path in paths_of(found["params"]) if matches(path, meta["trainable"])]
-        trained = paths_of(self.upgrade(older, select(found["params"], trained)))
-        self._check_trained(folder, meta, trained == paths_of(state.params))
-        whole = put_like(merge(state.params, frozen), self.upgrade(older, found["params"]), where)
-        progress = found["progress"]
+        items = {item: read_item(folder / item) for item in meta["items"]}
+        trained_paths = [path for path in paths_of(items["params"]) if matches(path, meta["trainable"])]
+        trained_paths = paths_of(self.upgrade(older, select(items["params"], trained_paths)))
+        self._check_trained(folder, meta, trained_paths == paths_of(state.params))
+        whole = put_like(merge(state.params, frozen), self.upgrade(older, items["params"]), where)
+        progress = items["progress"]
         progress["optimizer"] = self.upgrade(older, _arrays_by_path(progress["optimizer"]))
         # Sums of numbers that only one of the versions reports start anew.
         progress["tally"] = {name: progress["tally"].get(name, (np.zeros(()), np.zeros(()))) for name in state.tally}
         state = state.replace(
-            params=select(whole, trained),
-            ema=put_like(state.ema, self.upgrade(older, found.get("ema", {})), where),
-            state=put_like(state.state, found.get("state", {}), where),
+            params=select(whole, trained_paths),
+            ema=put_like(state.ema, self.upgrade(older, items.get("ema", {})), where),
+            state=put_like(state.state, items.get("state", {}), where),
             **put_like({name: getattr(state, name) for name in PROGRESS}, progress, where),
         )
         return state, select(whole, paths_of(frozen))
@@ -253,7 +253,7 @@ class Checkpoints:
 def _write_manifests(folder: Path, step: int, references: Sequence[Reference]) -> None:
     """Writes the manifest of the checkpoint that is being written."""
     for half_written in folder.glob(f"{step}.orbax-checkpoint-tmp*"):
-        write_manifest(half_written, referred_files({"references": as_meta(references)}))
+        write_manifest(half_written, reference_checksums({"references": as_meta(references)}))
 
 
 def _items(state: TrainState) -> dict[str, Tree]:

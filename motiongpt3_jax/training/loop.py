@@ -28,7 +28,7 @@ from motiongpt3_jax.training.program import Program, make_program
 from motiongpt3_jax.training.reading import ReadOutside
 from motiongpt3_jax.training.references import Outside
 from motiongpt3_jax.training.stage import Stage
-from motiongpt3_jax.training.starts import EndOf, Initial, Start
+from motiongpt3_jax.training.starts import RunStart, StageEnd, Start
 from motiongpt3_jax.training.state import TrainState
 from motiongpt3_jax.training.step import Report, means, weighted
 
@@ -98,7 +98,7 @@ def run(
     _check_names(names)
     upgrade = system.upgrade
     read_outside = _reader(initial, seed)
-    begin: Start = Initial(system, mesh, run_dir, seed, initial, outside)
+    begin: Start = RunStart(system, mesh, run_dir, seed, initial, outside)
     with exit_on_peer_failure(), only_run(run_dir), jax.set_mesh(mesh), Interrupts() as interrupts:
         first_does("look at the checkpoints", partial(mend_checkpoints, run_dir, names, hooks.show))
         _check_order(stages, {name: last_step(run_dir, name) for name in names}, run_dir)
@@ -113,7 +113,7 @@ def run(
                     # Closing the checkpoints would wait for a process that is dead.
                     with exit_on_peer_failure(), closing(log):
                         _Run(system, stage, batches, mesh, seed, checkpoints, log, hooks).train(begin, interrupts)
-            begin = EndOf(system, mesh, run_dir, stage.name, upgrade, read_outside)
+            begin = StageEnd(system, mesh, run_dir, stage.name, upgrade, read_outside)
 
 
 class _Run:
@@ -181,7 +181,7 @@ class _Run:
         else:
             self.log.say(f"{self.stage.name} continues at step {latest} of {self.stage.steps}")
             state, stored = self.checkpoints.restore(latest, program.state, program.frozen)
-            frozen = program.hold(stored)
+            frozen = program.cast_frozen(stored)
         if self.checkpoints.references is None:
             self.checkpoints.references = begin.references(stored, anew=latest is None)
         return program, state, frozen

@@ -67,7 +67,8 @@ def damage(folder: Path, items: Sequence[str] | None = None) -> str | None:
         raise UserError(
             f"checkpoint {folder} has format {format_of(meta)}, and this version reads up to {FORMAT}: update it."
         )
-    if listed is not None and {name: listed[name][1] for name in listed if _referred(name)} != referred_files(meta):
+    in_manifest = {name: listed[name][1] for name in listed or () if _is_reference(name)}
+    if listed is not None and in_manifest != reference_checksums(meta):
         return f"{MANIFEST} has changed"
     return None
 
@@ -77,12 +78,12 @@ def format_of(meta: Mapping[str, Any]) -> int:
     return meta.get("format", 1)
 
 
-def referred_files(meta: Mapping[str, Any]) -> dict[str, str]:
+def reference_checksums(meta: Mapping[str, Any]) -> dict[str, str]:
     """Checksums of the files that a checkpoint refers to, by their path from its folder, from its `meta`."""
-    found: dict[str, str] = {}
+    checksums: dict[str, str] = {}
     for reference in meta.get("references", ()):
-        found |= {f"{reference['place']}/{name}": sha256 for name, sha256 in reference["files"].items()}
-    return found
+        checksums |= {f"{reference['place']}/{name}": sha256 for name, sha256 in reference["files"].items()}
+    return checksums
 
 
 class Unreadable(UserError):
@@ -121,7 +122,7 @@ def _compare(folder: Path, listed: Mapping[str, Any], items: Sequence[str] | Non
         path = folder / name
         try:
             size, sha256 = entry
-            if _referred(name):
+            if _is_reference(name):
                 continue
             there = path.stat().st_size
             if there != size:
@@ -136,7 +137,7 @@ def _compare(folder: Path, listed: Mapping[str, Any], items: Sequence[str] | Non
     return None
 
 
-def _referred(name: str) -> bool:
+def _is_reference(name: str) -> bool:
     return name.startswith(("../", "/"))
 
 

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.parallel import replicated, rows_sharding
 from motiongpt3_jax.systems.interface import System, Tree, Variables
-from motiongpt3_jax.training.arrays import placed
+from motiongpt3_jax.training.arrays import with_shardings
 from motiongpt3_jax.training.optimizers import make_optimizer
 from motiongpt3_jax.training.partition import cast, split
 from motiongpt3_jax.training.stage import Stage
@@ -24,7 +24,7 @@ class Program:
 
     Attributes:
       start: variables -> (state before the first step, frozen parameters), sharded.
-      hold: frozen parameters as they are stored -> in the dtypes that the system holds them in, as `start` gives them.
+      cast_frozen: frozen parameters as they are stored -> in the dtypes that steps take them in, as `start` gives them.
       step: the train step, jitted; it consumes the state that it is given.
       evaluate: the validation step, jitted.
       state: shapes and shardings of the train state.
@@ -32,7 +32,7 @@ class Program:
     """
 
     start: Callable[[Variables], tuple[TrainState, Tree]]
-    hold: Callable[[Tree], Tree]
+    cast_frozen: Callable[[Tree], Tree]
     step: TrainStep
     evaluate: EvaluateStep
     state: TrainState
@@ -58,13 +58,13 @@ def make_program(system: System, stage: Stage, mesh: Mesh, seed: int, variables:
         key, ema = stage_key(seed, stage.name), stage.optimizer.ema is not None
         return new_state(trainable, variables.state, optimizer, ema, key, names), cast(frozen, dtypes)
 
-    state = placed(mesh, jax.eval_shape(start, variables)[0], system.sharding_rules)
-    frozen = placed(mesh, split(variables.params, stage.trainable)[1], system.sharding_rules)
+    state = with_shardings(mesh, jax.eval_shape(start, variables)[0], system.sharding_rules)
+    frozen = with_shardings(mesh, split(variables.params, stage.trainable)[1], system.sharding_rules)
     state_at, frozen_at = jax.tree.map(lambda x: x.sharding, (state, frozen))
     rows, everywhere = rows_sharding(mesh), replicated(mesh)
     return Program(
         start=jax.jit(start, out_shardings=(state_at, frozen_at)),
-        hold=jax.jit(partial(cast, dtypes=dtypes), out_shardings=frozen_at) if dtypes else lambda frozen: frozen,
+        cast_frozen=jax.jit(partial(cast, dtypes=dtypes), out_shardings=frozen_at) if dtypes else lambda frozen: frozen,
         step=jax.jit(
             make_train_step(system, stage),
             in_shardings=(state_at, frozen_at, rows),

@@ -29,7 +29,7 @@ def read_item(folder: Path) -> Tree:
 
 
 def read_arrays(folder: Path, like: Tree) -> Tree:
-    """Arrays of a checkpoint's item straight to the shardings of `like`, which may name a part of them."""
+    """Partial sharded restore: the arrays of a checkpoint's item that `like` names, at its shardings."""
     args = ocp.checkpoint_utils.construct_restore_args(like)
     return ocp.PyTreeCheckpointHandler().restore(
         folder, args=ocp.args.PyTreeRestore(like, restore_args=args, partial_restore=True)

@@ -66,20 +66,20 @@ def refer_to_outside(outside: Outside, paths: Iterable[str]) -> Reference:
     return Reference(str(place), _checksums(place, outside.files), tuple(sorted(paths)))
 
 
-def inherited(last: Path, frozen: Iterable[str]) -> tuple[Reference, ...]:
+def references_after(last: Path, frozen: Iterable[str]) -> tuple[Reference, ...]:
     """What a stage refers to that starts from the checkpoint `last` of the one before: whoever trained it last.
 
     Args:
       last: folder of a checkpoint.
       frozen: paths of the parameters that the stage does not train.
     """
-    frozen, found = set(frozen), []
+    frozen, references = set(frozen), []
     for reference in references_of(last):
         paths = tuple(path for path in reference.paths if path in frozen)
         if paths:
-            found.append(Reference(reference.place, reference.files, paths))
+            references.append(Reference(reference.place, reference.files, paths))
         frozen -= set(paths)
-    return tuple(found) + ((refer_to_checkpoint(last, frozen),) if frozen else ())
+    return (*references, *([refer_to_checkpoint(last, frozen)] if frozen else []))
 
 
 def references_of(checkpoint: Path) -> tuple[Reference, ...]:
@@ -101,7 +101,7 @@ def check_references(checkpoint: Path) -> None:
     """
     for reference in references_of(checkpoint):
         folder = reference.folder(checkpoint)
-        wrong = _wrong(folder, reference)
+        wrong = _difference(folder, reference)
         if wrong:
             more = f" and {len(reference.paths) - 1} more" if len(reference.paths) > 1 else ""
             raise UserError(
@@ -110,7 +110,7 @@ def check_references(checkpoint: Path) -> None:
             )
 
 
-def _wrong(folder: Path, reference: Reference) -> str | None:
+def _difference(folder: Path, reference: Reference) -> str | None:
     if not folder.exists():
         return "which is missing"
     damaged = None if reference.outside else damage(folder, items=("params", "meta"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from motiongpt3_jax.systems.interface import Tree, Variables
-from motiongpt3_jax.training.arrays import Upgrade, unchanged
+from motiongpt3_jax.training.arrays import Upgrade, no_upgrade
 from motiongpt3_jax.training.folders import checkpoints_folder, stages_of, steps_of
 from motiongpt3_jax.training.manifest import MANIFEST, Unreadable, damage, read_json
 from motiongpt3_jax.training.partition import merge, select
@@ -29,7 +29,7 @@ def restore_variables(
     which: Literal["last", "best"] = "last",
     ema: bool = True,
     say: Callable[[str], None] = note,
-    upgrade: Upgrade = unchanged,
+    upgrade: Upgrade = no_upgrade,
     read_outside: ReadOutside | None = None,
 ) -> tuple[str, int, Variables]:
     """(stage, step, variables) of a run, as numpy arrays, whatever devices wrote them.

@@ -12,7 +12,7 @@ from jaxtyping import Array
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.parallel import first_does
 from motiongpt3_jax.systems.interface import System, Tree, Variables
-from motiongpt3_jax.training.arrays import Upgrade, placed, put_like
+from motiongpt3_jax.training.arrays import Upgrade, put_like, with_shardings
 from motiongpt3_jax.training.checkpoints import write_base
 from motiongpt3_jax.training.folders import last_folder
 from motiongpt3_jax.training.manifest import FORMAT, damage, format_of, read_meta
@@ -22,8 +22,8 @@ from motiongpt3_jax.training.references import (
     Outside,
     Reference,
     check_references,
-    inherited,
     refer_to_outside,
+    references_after,
     references_of,
 )
 
@@ -44,46 +44,46 @@ class Start(Protocol):
 
 
 @dataclass(frozen=True)
-class Initial:
-    """What the first stage starts from: fresh variables, and over them those that are given.
+class RunStart:
+    """What the first stage starts from: fresh variables, and over them initial ones such as pretrained parameters.
 
     Attributes:
       system: the system.
       mesh: the devices.
       run_dir: the run.
       seed: the run's seed.
-      given: key -> variables, of which those that are missing are fresh; None leaves all fresh.
-      outside: the given parameters that are not copied into the run.
+      initial: key -> variables; those that it leaves out are fresh, and all when None.
+      outside: the initial parameters that are not copied into the run.
     """
 
     system: System
     mesh: Mesh
     run_dir: Path
     seed: int
-    given: Callable[[Array], Variables] | None
+    initial: Callable[[Array], Variables] | None
     outside: Sequence[Outside]
 
     def variables(self) -> Variables:
-        """Made by each device for itself; of the given ones, each device gets its parts."""
+        """Sharded initialization: each device makes its part of fresh variables, and gets its part of initial ones."""
         key = jax.random.key(self.seed)
-        like = placed(self.mesh, jax.eval_shape(self.system.init, key), self.system.sharding_rules)
-        if not self.given:
+        like = with_shardings(self.mesh, jax.eval_shape(self.system.init, key), self.system.sharding_rules)
+        if not self.initial:
             return self._fresh(key, like)
-        given = self.given(key)
-        self._check_given(paths_of(given.params), paths_of(like.params))
+        initial = self.initial(key)
+        self._check_initial(paths_of(initial.params), paths_of(like.params))
         where = "what the run begins with"
-        params = put_like(select(like.params, paths_of(given.params)), given.params, where)
-        state = put_like(select(like.state, paths_of(given.state)), given.state, where)
+        params = put_like(select(like.params, paths_of(initial.params)), initial.params, where)
+        state = put_like(select(like.state, paths_of(initial.state)), initial.state, where)
         if paths_of(params) == paths_of(like.params) and paths_of(state) == paths_of(like.state):
             return Variables(params, state)
         fresh = self._fresh(key, like)
         return Variables(merge(params, fresh.params), merge(state, fresh.state))
 
-    def _check_given(self, given: set[str], model: set[str]) -> None:
-        for path in sorted(given - model):
+    def _check_initial(self, initial: set[str], model: set[str]) -> None:
+        for path in sorted(initial - model):
             raise UserError(f"the run would begin with {path}, which is no parameter of the model.")
         for outside in self.outside:
-            for path in sorted(model - given):
+            for path in sorted(model - initial):
                 if matches(path, outside.patterns):
                     raise UserError(f"{path} would be referred to in {outside.place}, but is not read from there.")
 
@@ -92,16 +92,16 @@ class Initial:
 
     def references(self, frozen: Tree, anew: bool = True) -> tuple[Reference, ...]:
         """To what lies outside of the run, and to the run's base, which is written here."""
-        left, found = paths_of(frozen), []
+        left, references = paths_of(frozen), []
         for outside in self.outside if anew else ():
             paths = {path for path in left if matches(path, outside.patterns)}
             left -= paths
-            found += [refer_to_outside(outside, paths)] if paths else []
-        return (*found, *write_base(self.run_dir, select(frozen, left)))
+            references += [refer_to_outside(outside, paths)] if paths else []
+        return (*references, *write_base(self.run_dir, select(frozen, left)))
 
 
 @dataclass(frozen=True)
-class EndOf:
+class StageEnd:
     """What a later stage starts from: the end of the stage before, without its moving average.
 
     Attributes:
@@ -121,14 +121,16 @@ class EndOf:
     read_outside: ReadOutside | None
 
     def variables(self) -> Variables:
-        """Read from its last checkpoint, and from what that refers to.
+        """Sharded restore of its last checkpoint, and of what that refers to.
 
         Raises:
           UserError: that is damaged.
         """
         last = last_folder(self.run_dir, self.stage)
         first_does(f"look at the end of '{self.stage}'", lambda: _check_end(last, self.stage))
-        like = placed(self.mesh, jax.eval_shape(self.system.init, jax.random.key(0)), self.system.sharding_rules)
+        like = with_shardings(
+            self.mesh, jax.eval_shape(self.system.init, jax.random.key(0)), self.system.sharding_rules
+        )
         referred = {path for reference in references_of(last) for path in reference.paths}
         held = select(like.params, paths_of(like.params) - referred)
         params = merge(
@@ -139,7 +141,7 @@ class EndOf:
     def references(self, frozen: Tree, anew: bool = True) -> tuple[Reference, ...]:
         """To its last checkpoint, or to where that refers."""
         del anew
-        return inherited(last_folder(self.run_dir, self.stage), paths_of(frozen))
+        return references_after(last_folder(self.run_dir, self.stage), paths_of(frozen))
 
     def _state(self, last: Path, like: Tree) -> Tree:
         if not jax.tree.leaves(like):

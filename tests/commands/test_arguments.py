@@ -41,11 +41,11 @@ def test_the_home_folder_is_put_in_where_a_shell_does_not(monkeypatch):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--steps", "0"), "steps of a motion is 0"),
-        (("--steps", "99999999"), "--steps 99999999: 10000 are the most"),
+        (("--steps", "0"), "--steps 0: give a number from 1 to"),
+        (("--steps", "99999999"), "--steps 99999999: give a number from 1 to 10000"),
         (("--seed", "-1"), "seed -1: give whole numbers"),
         (("--samples", "99999999999"), "--samples 99999999999: 100000 are the most"),
-        (("--eta", "2"), "eta of a motion is 2.0"),
+        (("--eta", "2"), "--eta 2.0: give a number from 0 to 1"),
     ],
 )
 def test_what_no_model_can_do_is_said_before_the_model_is_looked_for(more, said, tmp_path):

@@ -182,7 +182,7 @@ def test_convert_mirrors_left_and_right(tmp_path):
         ),
         (
             ("generate", "--model", "RUN", "--text", "a", "--sampler", "euler", "--out", "x"),
-            "--sampler euler does not fit this model",
+            "sampler 'euler' does not fit this model",
         ),
         (("bench", "train", "--config", "motiongpt3:test", "--stage", "none"), "the config runs vae"),
         (("bench", "train", "--config", "motiongpt3:test", "--repeats", "0"), "ask for at least 1"),
@@ -256,7 +256,7 @@ def test_bench_prints_and_writes_medians(what, tmp_path):
     assert measured["tokens_per_second"] > 0
     assert all(0 < share <= 1 for share in measured["shares"].values())
     assert "samples/s" in out
-    phases = {"train": [], "generate": ["text", "diffusion", "vae"], "caption": ["vae", "text"]}[what]
+    phases = {"train": [], "generate": ["condition", "sample", "decode"], "caption": ["understand", "write"]}[what]
     assert list(measured["phases"]) == phases
 
 

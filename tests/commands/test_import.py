@@ -13,8 +13,10 @@ from safetensors.numpy import load_file, save_file
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.inference.engine import Engine, make_system
 from motiongpt3_jax.inference.folder import read_folder
+from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.systems.motiongpt3.build import build_config
 from motiongpt3_jax.systems.motiongpt3.name_table import TIED, entries
+from motiongpt3_jax.systems.motiongpt3.official import to_official
 from motiongpt3_jax.tensors.checkpoint_files import read_state_dict, write_checkpoint
 from motiongpt3_jax.text import train_tokenizer
 from tests.commands.conftest import call
@@ -114,7 +116,7 @@ def test_rough_numbers_become_float32_and_it_is_said(given, tmp_path):
     assert status == 0
     assert f"{len(state)} of {len(state)} tensors are float16 in the file, and become float32" in out
     found = load_file(tmp_path / "model" / "model.safetensors")
-    np.testing.assert_array_equal(found["vae.final_layer.weight"], state["vae.final_layer.weight"].astype(np.float32))
+    np.testing.assert_array_equal(found["vae/final/kernel"], state["vae.final_layer.weight"].T.astype(np.float32))
 
 
 def test_numbers_that_are_not_finite_are_refused_before_anything_is_written(given, tmp_path):
@@ -135,11 +137,10 @@ def test_a_vae_of_mld_is_a_beginning(given, tmp_path):
     assert "imported: vae; next: motiongpt3 train" in out
     assert "--config.model.vae.layers=5" in out
     assert "--config.run=\"('text', 'generate', 'align_bare')\"" in out
-    found = load_file(tmp_path / "model" / "model.safetensors")
-    same(
-        {name: x for name, x in found.items() if name.startswith("vae.")},
-        {n: state[n] for n in state if n[:4] == "vae."},
-    )
+    model = read_folder(tmp_path / "model")
+    params = read_variables(model)[2].params
+    official = to_official(params, make_system(model).config, prefix="vae.")
+    same(official, {name: x for name, x in state.items() if name.startswith("vae.")})
     status, _, error = call("generate", "--model", tmp_path / "model", "--text", "a man", "--out", tmp_path / "made")
     assert status == 2
     assert "cannot answer yet; not trained: text, motion" in error
@@ -173,9 +174,8 @@ def test_a_gpt2_of_any_size_is_a_beginning_with_the_tokenizer_beside_it_and_no_s
     assert "--config.model.decoder.heads=2" in out
     assert "--config.run=\"('vae', 'generate', 'align_bare')\"" in out
     found = load_file(tmp_path / "model" / "model.safetensors")
-    table = found["lm.language_model.transformer.wte.weight"]
-    np.testing.assert_array_equal(table[:VOCABULARY], state["wte.weight"])
-    assert table.shape == (VOCABULARY + 2, 128)
+    np.testing.assert_array_equal(found["vocabulary/text/table"], state["wte.weight"])
+    assert found["vocabulary/text/new"].shape == (2, 128)
 
 
 def test_one_of_our_models_is_taken_as_it_is(tmp_path):
@@ -260,8 +260,9 @@ def test_the_full_size_takes_less_than_a_minute_and_four_gigabytes(given, tmp_pa
     assert status == 0
     assert used.ru_maxrss < 4e6, f"{used.ru_maxrss / 1e6:.1f} GB"
     assert time.monotonic() - started < 60
-    found = load_file(tmp_path / "model" / "model.safetensors")
-    same({name: found[name] for name in state}, state)
+    params = read_variables(read_folder(tmp_path / "model"))[2].params
+    official = to_official(params, config)
+    same({name: official[name] for name in state}, state)
 
 
 def test_which_layers_share_attention_is_taken_from_the_command(given, tmp_path):

@@ -93,7 +93,7 @@ def test_every_blocks_parts_equal_the_official_ones_at_their_own_positions(name)
             for part, key in (("ln1", f"ln1_{stream}"), ("ln2", f"ln2_{stream}"), ("mlp", f"mlp{number}")):
                 wanted = rows.pick(stream, data[f"b{layer}_{key}"])
                 compare(f"{name}/b{layer}_{key}", ours[part][layer][real], wanted[real], atol=3e-5)
-            for part, x in zip("qkv", heads[layer]):
+            for part, x in zip("qkv", (y[layer] for y in heads)):
                 dense = np.moveaxis(data[f"b{layer}_attn_{part}"], 1, 2)
                 wanted = rows.pick(stream, dense.reshape(*dense.shape[:2], -1))
                 x = np.moveaxis(np.asarray(x), 1, 2).reshape(wanted.shape)

@@ -13,7 +13,7 @@ from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
 from motiongpt3_jax.systems.motiongpt3.check import read_layout, read_model, read_objective
 from motiongpt3_jax.systems.motiongpt3.check_stage import check_stage
 from motiongpt3_jax.systems.motiongpt3.exporter import export_pytorch
-from motiongpt3_jax.systems.motiongpt3.gpt2 import from_gpt2, read_gpt2
+from motiongpt3_jax.systems.motiongpt3.gpt2 import from_gpt2, gpt2_file, read_gpt2
 from motiongpt3_jax.systems.motiongpt3.importer import MotionGPT3Importer
 from motiongpt3_jax.systems.motiongpt3.layout import ClipLayout, SequenceLayout
 from motiongpt3_jax.systems.motiongpt3.migration import upgrade_config
@@ -58,6 +58,8 @@ class MotionGPT3Kind:
         statistics_part="vae",
         captions_part="motion",
         pretrained=pretrained_text,
+        pretrained_part="text",
+        pretrained_file=gpt2_file,
         from_official=read_official,
         to_official=write_official,
         tied=TIED,

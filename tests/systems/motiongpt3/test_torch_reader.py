@@ -95,7 +95,7 @@ def make(path: Path, *, latents: int = 1, flow: bool = False, templates: str = "
     config["model"]["vae"]["latents"] = latents
     config["model"]["flow"] = flow
     config["stages"]["generate"]["templates"] = templates
-    rng = np.random.default_rng(7)
+    rng = np.random.default_rng(9)
     body = Body(
         rng.normal(size=263).astype(np.float32),
         rng.uniform(0.5, 1.5, 263).astype(np.float32),
