@@ -125,6 +125,8 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     stages = stages_to_run(check_config(plain(config.to_dict())))
     if arguments.what == "train" and arguments.stage not in stages:
         raise UserError(f"--stage {arguments.stage}: the config runs {', '.join(stages)}")
+    if arguments.what == "vae" and "vae" not in config.stages:
+        raise UserError(f"bench vae measures a stage 'vae'; {arguments.config} has: {', '.join(config.stages)}")
     if arguments.what == "vae":
         config.data.update({"path": "", "min_frames": arguments.frames, "max_frames": arguments.frames})
         config.run = ("vae",)
@@ -208,8 +210,12 @@ def bench_generate(made: Run, model: Model, arguments: argparse.Namespace, reque
     """A batch of sentences to joints."""
     captions = [texts[0] for texts in made.records.split("train").captions]
     sentences = [captions[i % len(captions)] for i in range(requests)]
-    frames, options = [arguments.frames] * requests, asdict(model.motion_options(**sampling(arguments)))
-    tokens = sum(len(model.engine.folder.tokenizer.encode(sentence)) for sentence in sentences)
+    frames, options = arguments.frames, asdict(model.motion_options(**sampling(arguments)))
+    if model.engine.answers.capabilities.length == "after":
+        frames = None
+    tokenizer = model.engine.folder.tokenizer
+    # A system without a tokenizer reads letters.
+    tokens = sum(len(tokenizer.encode(sentence) if tokenizer else sentence) for sentence in sentences)
     return answers(arguments, model, requests, tokens, lambda m: m.generate(sentences, frames=frames, **options))
 
 
@@ -252,6 +258,8 @@ def bench_samplers(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if not arguments.model:
         raise UserError("bench samplers measures a trained model: give --model, for example runs/demo")
     model = Model.load(arguments.model)
+    if not hasattr(model.motion_options(), "sampler"):
+        raise UserError(f"bench samplers compares denoising samplers, and {arguments.model} has none")
     data = model.engine.folder.config["data"]
     # Its frames are those of joints, of which features lose one.
     steps, guidance = arguments.steps or 20, 3.0 if arguments.guidance is None else arguments.guidance

@@ -61,7 +61,7 @@ def trained_parts(folder: ModelFolder) -> tuple[str, ...]:
     return tuple(part for part in folder.kind.weights.parts if part not in folder.untrained)
 
 
-def of_start(start: ModelFolder, tokenizer: Tokenizer, body: Body) -> tuple[Tokenizer, Body]:
+def of_start(start: ModelFolder, tokenizer: Tokenizer | None, body: Body) -> tuple[Tokenizer | None, Body]:
     """The run's tokenizer and body, of which those that trained parts were trained with stay as they are.
 
     A text branch keeps its ids, and a VAE the statistics of its features; the bones are those of the run's own clips.

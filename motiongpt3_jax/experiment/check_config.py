@@ -14,7 +14,7 @@ from motiongpt3_jax.data_pipelines.procedural import Options, possible_moves
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.config import DataConfig, RunConfig, StageConfig, read_config
 from motiongpt3_jax.systems.interface import ModelSpec
-from motiongpt3_jax.systems.registry import find_system, system_names
+from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.text import Subtask, Tokenizer, load_templates
 from motiongpt3_jax.text.tokenizer import check_size
 from motiongpt3_jax.training import partition
@@ -52,9 +52,7 @@ def check_config(values: Mapping[str, Any]) -> RunConfig:
       UserError: a value of it is none, or does not go with another; says which, and what is.
     """
     config = read_config(values)
-    check_value("config.system", config.system, one_of(*system_names()))
-    kind = find_system(config.system)
-    kind.check_config(values, "config")
+    find_system(config.system).check_config(values, "config")
     check_data(config.data)
     if trained_size(config.tokenizer) and config.pretrained:
         raise UserError(

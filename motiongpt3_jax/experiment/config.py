@@ -9,6 +9,8 @@ from typing import Any
 
 from motiongpt3_jax.data_pipelines.sources import SOURCES, SourceOptions
 from motiongpt3_jax.inference.check_folder import LONGEST
+from motiongpt3_jax.systems.interface import SystemKind
+from motiongpt3_jax.systems.registry import find_system, system_names
 from motiongpt3_jax.training import OptimizerConfig
 from motiongpt3_jax.values import (
     FLAG,
@@ -17,10 +19,13 @@ from motiongpt3_jax.values import (
     SECTION,
     TEXT,
     Rule,
+    check_value,
+    check_values,
     from_values,
     one_of,
     pair_of,
     real,
+    rules_of,
     section,
     sequence_of,
     setting,
@@ -120,29 +125,35 @@ class RunConfig:
     Attributes:
       system: which system the rest describes.
       seed: decides fresh parameters, the order of the data, and every draw.
-      model, layout: the system's own sections, plain values.
-      tokenizer: "train:SIZE", or a folder or hub name.
-      pretrained: a published model that a part starts from, a folder or hub name; empty for none.
+      model: sizes of the model, plain values. A system may have further sections, see `SystemKind.sections`.
       start: one of our models whose trained parts the run starts from, a folder or hub name; empty for none.
       data: where the clips come from.
       mesh: how the devices are laid out.
       run: the stages to train, in order.
       stages: by name; more than are run may be described.
+      tokenizer: "train:SIZE", or a folder or hub name; empty where the system has none.
+      pretrained: a published model that a part starts from, a folder or hub name; empty for none.
       values: all of it as plain values, which systems read and model folders keep.
     """
 
     system: str = setting(NAME)
     seed: int = setting(whole(0, 2**31 - 1))
     model: Mapping[str, Any] = setting(SECTION)
-    tokenizer: str = setting(NAME)
-    pretrained: str = setting(TEXT)
     start: str = setting(TEXT)
     data: DataConfig = section(DataConfig)
-    layout: Mapping[str, Any] = setting(SECTION)
     mesh: MeshConfig = section(MeshConfig)
     run: tuple[str, ...] = setting(sequence_of(NAME))
     stages: Mapping[str, StageConfig] = setting(SECTION)
+    tokenizer: str
+    pretrained: str
     values: Mapping[str, Any] = field(repr=False)
+
+
+def system_rules(kind: SystemKind) -> dict[str, Rule]:
+    """What the config of one system has beside the values that every system's has."""
+    tokenizer = {} if kind.tokens is None else {"tokenizer": NAME}
+    pretrained = {} if kind.weights.pretrained is None else {"pretrained": TEXT}
+    return {**tokenizer, **pretrained, **dict.fromkeys(kind.sections, SECTION)}
 
 
 def read_config(values: Any) -> RunConfig:
@@ -151,6 +162,11 @@ def read_config(values: Any) -> RunConfig:
     Raises:
       UserError: names the key that is missing, unknown or wrong, and what it must be.
     """
-    config = from_values(RunConfig, values, "config", values=values)
+    check_values("config", values, {"system": NAME}, others=True)
+    check_value("config.system", values["system"], one_of(*system_names()))
+    common, own = rules_of(RunConfig), system_rules(find_system(values["system"]))
+    check_values("config", values, {**common, **own})
+    others = {name: values.get(name, "") for name in ("tokenizer", "pretrained")}
+    config = from_values(RunConfig, {key: values[key] for key in common}, "config", values=values, **others)
     stages = {name: from_values(StageConfig, stage, f"config.stages.{name}") for name, stage in config.stages.items()}
     return replace(config, stages=stages)

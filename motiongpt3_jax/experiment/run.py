@@ -30,8 +30,8 @@ from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.text import load_templates, train_tokenizer
 from motiongpt3_jax.training import Stage
 
-FIXED = ("system", "seed", "model", "tokenizer", "pretrained", "start", "data", "layout")
-"""Sections of the config that a run keeps from its first start to its end."""
+CHANGING = ("mesh", "run", "stages")
+"""Sections of the config that a run may be continued with other values of; the others it keeps."""
 
 QUANTILES = 21
 """Numbers that describe the lengths of the training clips."""
@@ -243,7 +243,7 @@ def make_stage(name: str, config: RunConfig) -> Stage:
 
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], workdir: Path) -> None:
     """Raises UserError when a section that a run keeps has changed; names the first value that differs."""
-    for section in FIXED:
+    for section in (name for name in now if name not in CHANGING):
         # A run from before there was a section has none of it, which is what nothing stands for.
         difference = _difference(section, before.get(section, ""), now[section])
         if difference:

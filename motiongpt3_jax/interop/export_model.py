@@ -12,7 +12,6 @@ from motiongpt3_jax.inference.folder import read_folder, resolve_model
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.places import require_room
-from motiongpt3_jax.tensors.checkpoint_files import import_torch
 
 SAFETENSORS = "safetensors"
 
@@ -76,12 +75,11 @@ def require_file(out: str | Path) -> Path:
 
     Raises:
       FileExistsError: a folder stands there.
-      UserError: PyTorch is not installed.
+      UserError: it has no name.
     """
     if not str(out):
-        raise UserError("--out is empty; give a file such as motiongpt3.ckpt")
+        raise UserError("--out is empty; give a file such as model.ckpt")
     path = Path(os.path.expanduser(out))
     if path.is_dir():
-        raise FileExistsError(f"--out {out}: a folder stands there; give a file such as {path / 'motiongpt3.ckpt'}")
-    import_torch()
+        raise FileExistsError(f"--out {out}: a folder stands there; give a file such as {path / 'model.ckpt'}")
     return path

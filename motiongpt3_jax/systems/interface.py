@@ -357,6 +357,8 @@ class SystemKind(Protocol):
       tokens: what it asks of its tokenizer; None where it has none.
       weights: which parts may come trained.
       styles: how the official code of a published system asks, by style and task.
+      sections: names of the config's sections that the system has beside `model`. `tokenizer` is a part of its config
+        where `tokens` are, and `pretrained` where `weights.pretrained` is.
     """
 
     name: str
@@ -365,9 +367,10 @@ class SystemKind(Protocol):
     tokens: TokenSpec | None
     weights: Weights
     styles: Mapping[str, Mapping[str, str]]
+    sections: tuple[str, ...]
 
     def check_config(self, config: Mapping[str, Any], path: str) -> None:
-        """Checks the sections that are the system's own: `model` and `layout`.
+        """Checks the sections that are the system's own: `model` and `sections`.
 
         Raises:
           UserError: names the key that is wrong, and what it must be.

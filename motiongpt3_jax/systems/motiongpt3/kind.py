@@ -50,6 +50,7 @@ class MotionGPT3Kind:
     tasks = TASKS
     tokens = TOKEN_SPEC
     styles = OFFICIAL_QUESTIONS
+    sections = ("layout",)
     weights = Weights(
         parts=PARTS,
         part_sizes=PART_SIZES,
