@@ -1,4 +1,4 @@
-"""The official diffusion head with the recorded filler weights."""
+"""The official diffusion head with the recorded filler weights, and the official noise schedule."""
 
 from functools import cache
 from typing import Any
@@ -6,12 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from motiongpt3_jax.diffusion import linear_beta
 from motiongpt3_jax.models import DiffusionHead
 from motiongpt3_jax.systems.motiongpt3.official import from_official
 from tests.golden import filled
 from tests.systems.published import PUBLISHED
 
 HEAD = DiffusionHead(PUBLISHED.head)
+SCHEDULE = linear_beta(PUBLISHED.diffusion_steps, *PUBLISHED.betas)
 
 
 @cache
