@@ -26,7 +26,6 @@ FOLDER = Rule(
 TRAINED = re.compile(r"train:(.*)", re.DOTALL)
 """A tokenizer that is trained on the captions, and its size."""
 
-
 BATCH = {"rows": whole(1, 10**6)}
 """What every system's section `batch` has."""
 

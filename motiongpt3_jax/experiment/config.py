@@ -164,8 +164,8 @@ def read_config(values: Any) -> RunConfig:
     """
     check_values("config", values, {"system": NAME}, others=True)
     check_value("config.system", values["system"], one_of(*system_names()))
-    common, own = rules_of(RunConfig), system_rules(find_system(values["system"]))
-    check_values("config", values, {**common, **own})
+    common, further = rules_of(RunConfig), system_rules(find_system(values["system"]))
+    check_values("config", values, {**common, **further})
     others = {name: values.get(name, "") for name in ("tokenizer", "pretrained")}
     config = from_values(RunConfig, {key: values[key] for key in common}, "config", values=values, **others)
     stages = {name: from_values(StageConfig, stage, f"config.stages.{name}") for name, stage in config.stages.items()}
