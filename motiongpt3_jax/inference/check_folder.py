@@ -59,7 +59,7 @@ MOST_LENGTH = 10**7
 """Larger than any deviation, mean or bone that describes a body."""
 
 
-def check_folder_config(path: Path, said: Any) -> dict[str, Any]:
+def check_folder_config(path: Path, config_json: Any) -> dict[str, Any]:
     """What a `config.json` says, in today's format.
 
     Args:
@@ -69,26 +69,26 @@ def check_folder_config(path: Path, said: Any) -> dict[str, Any]:
     Raises:
       UserError: it says what no model has; names the file, the key and what to do.
     """
-    if not isinstance(said, Mapping) or not {"config", "skeleton", "fps"} <= said.keys():
+    if not isinstance(config_json, Mapping) or not {"config", "skeleton", "fps"} <= config_json.keys():
         raise UserError(f"'{path}' is another program's; models of others come in with `motiongpt3 import`")
     try:
-        check_values(path.name, said, FOLDER, OPTIONAL, others=True)
-        version = said.get("format", 1)
+        check_values(path.name, config_json, FOLDER, OPTIONAL, others=True)
+        version = config_json.get("format", 1)
         if version > NEWEST:
             raise UserError(
                 f"its format {version} is newer than {NEWEST}, the newest that is read here: update this program"
             )
-        kind, config = check_config(said["config"], version)
-        for part in said.get("untrained", ()):
+        kind, config = check_config(config_json["config"], version)
+        for part in config_json.get("untrained", ()):
             check_value("untrained", part, one_of(*kind.weights.parts))
-        for task, question in said.get("questions", {}).items():
+        for task, question in config_json.get("questions", {}).items():
             check_question(task, question, kind)
-        for name, digest in said.get(SHA256, {}).items():
+        for name, digest in config_json.get(SHA256, {}).items():
             check_value(f"{SHA256}.{name}", digest, TEXT)
     except UserError as error:
         raise UserError(f"'{path}' is damaged, or was edited: {error}; {ANEW}") from None
-    check_config_digest(path, said)
-    return {**said, "config": config}
+    check_config_digest(path, config_json)
+    return {**config_json, "config": config}
 
 
 def check_config(config: Mapping[str, Any], version: int) -> tuple[SystemKind, Mapping[str, Any]]:
@@ -120,14 +120,14 @@ def check_question(task: Any, question: Any, kind: SystemKind) -> None:
         raise UserError(f"{path}: there is no such task; there are {', '.join(kind.tasks)}")
     check_value(path, question, TEXT)
     check_words(PLACEHOLDER.sub(" ", question))
-    found = PLACEHOLDER.findall(question)
-    for name in found:
+    placeholders = PLACEHOLDER.findall(question)
+    for name in placeholders:
         if name not in PLACEHOLDERS:
             raise UserError(f"{path} has the unknown placeholder {name}")
-    motions, wanted = sum(PLACEHOLDERS[name] for name in found), len(kind.tasks[task].given)
+    motions, wanted = sum(PLACEHOLDERS[name] for name in placeholders), len(kind.tasks[task].input_spans)
     if motions != wanted:
         raise UserError(f"{path} has placeholders for {motions} motions, where {wanted} are given")
-    if kind.tasks[task].role == "generate" and "<Caption_Placeholder>" not in found:
+    if kind.tasks[task].role == "generate" and "<Caption_Placeholder>" not in placeholders:
         raise UserError(f"{path} has no <Caption_Placeholder>")
 
 

@@ -54,16 +54,16 @@ def find_source(name: str) -> Path:
 def is_ours(folder: Path) -> bool:
     """Whether a folder is that of a run or of an exported model."""
     try:
-        said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config_json = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(said, dict) and "skeleton" in said
+    return isinstance(config_json, dict) and "skeleton" in config_json
 
 
 def _only(name: str, files: list[str]) -> str:
     if len(files) != 1:
-        found = f"several: {', '.join(files)}; name one, as {name}/{files[0]}" if files else "none"
-        raise UserError(f"--from {name}: of checkpoints ({', '.join(SUFFIXES)}) it has {found}")
+        what = f"several: {', '.join(files)}; name one, as {name}/{files[0]}" if files else "none"
+        raise UserError(f"--from {name}: of checkpoints ({', '.join(SUFFIXES)}) it has {what}")
     return files[0]
 
 

@@ -214,8 +214,8 @@ def _complete(backend: tokenizers.Tokenizer, name: str, spec: TokenSpec) -> Toke
     kind = UNIGRAM if isinstance(backend.model, models.Unigram) else BPE
     if kind not in spec.kinds:
         raise UserError(f"the tokenizer {name!r} is a {kind}; this system takes a {' or a '.join(spec.kinds)}")
-    found = backend.token_to_id(spec.added[0]) if spec.added else None
-    base = backend.get_vocab_size() if found is None else found
+    first_added = backend.token_to_id(spec.added[0]) if spec.added else None
+    base = backend.get_vocab_size() if first_added is None else first_added
     if kind == BPE and backend.token_to_id(END) != base - 1:
         raise UserError(
             f"the tokenizer {name!r} is not of GPT-2's kind: {END} must be the last of its {base} ids; use gpt2, or "
