@@ -1,4 +1,4 @@
-"""Measures training, the VAE, answers, or what few denoising steps cost: warmed up, synchronised, medians."""
+"""Benchmarks of training, the VAE, inference and samplers: warmed up, synchronised, medians."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Sentences from motions."""
+"""Motion captioning: sentences from motion files."""
 
 import argparse
 import json

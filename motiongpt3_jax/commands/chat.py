@@ -1,4 +1,4 @@
-"""Free instructions to a model, which answers in words, in motion or in both."""
+"""Chat: free instructions to a model, which answers in words, in motion or in both."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""A motion file as another kind of file."""
+"""File conversion of motions: BVH, glTF, AMASS, GIF, MP4 ..."""
 
 import argparse
 from dataclasses import replace

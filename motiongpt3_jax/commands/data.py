@@ -1,4 +1,4 @@
-"""Sources of captioned motions: build them for training, look at them, find what is wrong with them."""
+"""Data sets of captioned motions: build them for training, look at them, validate them."""
 
 import argparse
 from dataclasses import fields

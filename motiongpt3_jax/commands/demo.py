@@ -1,4 +1,4 @@
-"""Everything small, end to end: makes its data, trains every stage, answers, and measures the answers."""
+"""The end-to-end demo: makes its data, trains every stage, answers, and measures the answers."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Motions from sentences."""
+"""Text to motion: motions from sentences."""
 
 import argparse
 import sys

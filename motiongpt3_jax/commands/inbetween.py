@@ -1,4 +1,4 @@
-"""Motions that join a beginning to an end."""
+"""Motion in-betweening: fills the time between a beginning and an end."""
 
 import argparse
 import math

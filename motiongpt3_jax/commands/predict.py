@@ -1,4 +1,4 @@
-"""Motions that go on from the beginning of a motion file."""
+"""Motion prediction: goes on from the beginning of a motion file."""
 
 import argparse
 import math

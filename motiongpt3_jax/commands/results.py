@@ -1,4 +1,4 @@
-"""Where the commands that make motions put them: joints, pictures, a page with all of them, and a manifest."""
+"""Output files of the commands that make motions: joints, pictures, a page with all of them, and a manifest."""
 
 import argparse
 import json

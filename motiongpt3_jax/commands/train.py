@@ -1,4 +1,4 @@
-"""Runs the stages of a config."""
+"""Training: runs the stages of a config, on one or several processes."""
 
 import argparse
 import os

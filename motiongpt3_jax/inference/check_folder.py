@@ -1,4 +1,4 @@
-"""Validation of what a model's folder says: its `config.json`, and the statistics of its features."""
+"""Validation of a model's `config.json`, and of the statistics of its features."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from motiongpt3_jax.data_pipelines.statistics import check_arrays
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.digests import SHA256, check_config_digest
 from motiongpt3_jax.motion import SKELETONS, Skeleton
+from motiongpt3_jax.motion.arrays import UnreadableArrayError
 from motiongpt3_jax.systems.interface import SystemKind
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.text import check_words
@@ -56,7 +58,7 @@ DATA = {"min_frames": whole(1, LONGEST), "max_frames": whole(1, LONGEST), "seque
 STAGE = {"loss": TEXT, "templates": TEXT, "subtasks": sequence_of(pair_of(TEXT, real(0, 1e9)))}
 STAGE_OPTIONAL = ("templates", "subtasks")
 MOST_LENGTH = 10**7
-"""Larger than any deviation, mean or bone that describes a body."""
+"""Metres: larger than any deviation, mean or bone that describes a body."""
 
 
 def check_folder_config(path: Path, config_json: Any) -> dict[str, Any]:
@@ -148,16 +150,10 @@ def check_statistics(path: Path, arrays: Mapping[str, np.ndarray], skeleton: Ske
       arrays: its content: mean, std, offsets and, in newer ones, lengths.
       skeleton: which joints the features describe.
     """
-    shapes = {"mean": (skeleton.features,), "std": (skeleton.features,), "offsets": (len(skeleton.joints), 3)}
-    for name, shape in shapes.items():
-        array = arrays.get(name)
-        if array is None or array.shape != shape or not np.issubdtype(array.dtype, np.floating):
-            found = "is missing" if array is None else f"has shape {array.shape} and type {array.dtype}"
-            raise UserError(f"'{path}' is damaged: {name} {found}; expected {shape} numbers: {ANEW}")
-        if not np.all(np.abs(array) <= MOST_LENGTH):  # which no NaN is
-            raise UserError(f"'{path}' is damaged: {name} holds values that are not finite, or absurd: {ANEW}")
-    if not np.all(arrays["std"] > 0):
-        raise UserError(f"'{path}' is damaged: std holds deviations that are not positive: {ANEW}")
+    try:
+        check_arrays(arrays, skeleton, most=MOST_LENGTH)
+    except UnreadableArrayError as error:
+        raise UserError(f"'{path}' is damaged ({error.what}): {ANEW}") from None
     lengths = arrays.get("lengths", np.zeros(0))
     if lengths.ndim != 1 or lengths.dtype.kind not in "fiu":
         raise UserError(f"'{path}' is damaged: lengths has shape {lengths.shape} and type {lengths.dtype}: {ANEW}")

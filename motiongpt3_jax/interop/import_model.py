@@ -1,4 +1,4 @@
-"""Import: the tensors of other code, or one of our models, as a model's folder."""
+"""Import of a checkpoint of other code, or of one of our models, as a model's folder."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where a checkpoint comes from: a file or a folder here, or a name on the Hugging Face hub."""
+"""Checkpoint lookup: a local file or folder, or a name on the Hugging Face hub."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from motiongpt3_jax.tensors.checkpoint_files import SUFFIXES
 
 WEIGHTS = "model.safetensors"
 USUAL = (WEIGHTS, "pytorch_model.bin")
-"""How the weights of a language model are called."""
+"""File names of the weights of a language model."""
 
 
 def find_source(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""What turns a checkpoint's features into joints: statistics and bones, which lie beside the data it was trained on."""
+"""Mean, std and bone offsets for a checkpoint's features: they lie beside the data that it was trained on."""
 
 import os
 from pathlib import Path

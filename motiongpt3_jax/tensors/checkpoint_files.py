@@ -1,4 +1,4 @@
-"""Files of tensors: PyTorch checkpoints and safetensors."""
+"""Reading and writing state dicts: PyTorch checkpoints and safetensors."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice

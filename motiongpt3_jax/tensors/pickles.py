@@ -1,4 +1,4 @@
-"""What PyTorch checkpoints hold, read without PyTorch and without running anything that they name.
+"""A restricted unpickler for PyTorch checkpoints: no PyTorch, and nothing that they name is run.
 
 A checkpoint is a zip archive: `data.pkl`, a pickle of what was saved, and under `data/` the bytes of every storage, not
 compressed. A pickle is a program that calls whatever it names. This reader knows the few names that make tensors and
@@ -74,7 +74,7 @@ class Dictionary(Inert, dict):
 
 
 class Meaning(Inert):
-    """A name that is known, with our meaning of it; a pickle can call it and change nothing of it."""
+    """A function of ours in the place of one that a pickle names; a pickle can call it and change nothing of it."""
 
     __slots__ = ("meaning",)
 

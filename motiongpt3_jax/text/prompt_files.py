@@ -1,4 +1,4 @@
-"""Files of sentences, one a line, in which other tools mark how long each motion is to be."""
+"""Parsing of prompt files: a sentence a line, with the length in the formats of MoMask and MLD."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Prompts: the placeholders of a template filled in."""
+"""Prompt templates: filling in placeholders, and validation of sentences."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Instruction templates: the sub-tasks, each a way to put a task into words."""
+"""Instruction templates (prompts) of the tasks, as JSON files hold them."""
 
 import json
 import os

@@ -22,11 +22,19 @@ from motiongpt3_jax import hub
 from motiongpt3_jax.errors import UserError
 
 END = "<|endoftext|>"
-BPE, UNIGRAM = "byte-level BPE", "SentencePiece unigram"
+"""The token with which a BPE begins, ends and pads texts."""
+
+BPE = "byte-level BPE"
+"""The kind of tokenizer that GPT-2 has."""
+
+UNIGRAM = "SentencePiece unigram"
+"""The kind of tokenizer that T5 has."""
+
 ENDS: Mapping[str, str] = {BPE: END, UNIGRAM: "</s>"}
 """The token that ends a text, by the kind of tokenizer."""
 
 UNIGRAM_SPECIALS = ("<pad>", "</s>", "<unk>")
+"""The first ids of a unigram tokenizer: padding, end of text, unknown."""
 
 SMALLEST = 257
 """Ids of a vocabulary without any merge: the bytes and the end."""

@@ -15,7 +15,7 @@ SHOWN = ("gradient_norm", "learning_rate")
 
 
 class Meter:
-    """Throughput and time left (ETA), from what each finished step held; the first is left out, as it is compiled on the way.
+    """Throughput and time left (ETA) from finished steps; the first is left out, as it is compiled on the way.
 
     Args:
       step: steps done.
