@@ -73,7 +73,7 @@ def check_folder_config(path: Path, config_json: Any) -> dict[str, Any]:
     """
     if not isinstance(config_json, Mapping) or not {"config", "skeleton", "fps"} <= config_json.keys():
         raise UserError(f"'{path}' is another program's; models of others come in with `motiongpt3 import`")
-    check_installed(path, said["config"])
+    check_installed(path, content["config"])
     try:
         check_values(path.name, config_json, FOLDER, OPTIONAL, others=True)
         version = config_json.get("format", 1)
