@@ -27,6 +27,7 @@ from motiongpt3_jax.data_pipelines import procedural
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.evaluation.accuracy import motion_accuracy
 from motiongpt3_jax.experiment.check_config import check_config, stages_to_run
+from motiongpt3_jax.experiment.config import read_config
 from motiongpt3_jax.experiment.run import Run, make_run
 from motiongpt3_jax.inference.engine import Engine, make_system
 from motiongpt3_jax.inference.folder import plain
@@ -121,9 +122,9 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if not arguments.config:
         raise UserError(f"bench {arguments.what} measures a config: give --config, for example motiongpt3:tiny")
     config = load_config(arguments.config, arguments.overrides)
-    check_config(plain(config.to_dict()))
-    if arguments.what == "train" and arguments.stage not in stages_to_run(config):
-        raise UserError(f"--stage {arguments.stage}: the config runs {', '.join(stages_to_run(config))}")
+    stages = stages_to_run(check_config(plain(config.to_dict())))
+    if arguments.what == "train" and arguments.stage not in stages:
+        raise UserError(f"--stage {arguments.stage}: the config runs {', '.join(stages)}")
     if arguments.what == "vae" and "vae" not in config.stages:
         raise UserError(f"bench vae measures a stage 'vae'; {arguments.config} has: {', '.join(config.stages)}")
     if arguments.what == "vae":
@@ -177,9 +178,10 @@ def bench_train(made: Run, arguments: argparse.Namespace, stage_name: str) -> Me
 
 def bench_vae(made: Run, arguments: argparse.Namespace, clips: int) -> list[Measurement]:
     """A training step, encoding and decoding of so many clips of one length, each beside products of matrices."""
-    frames, vae = arguments.frames, made.config["stages"]["vae"]
+    frames, values = arguments.frames, made.config.values
+    vae = values["stages"]["vae"]
     stages = {"vae": {**vae, "batch": {**vae["batch"], "rows": clips}}}
-    made = replace(made, config={**made.config, "stages": stages})
+    made = replace(made, config=read_config({**values, "stages": stages}))
     measured = [replace(bench_train(made, arguments, "vae"), what="vae train")]
 
     system = make_system(made.folder)

@@ -49,7 +49,7 @@ def train(
             stages,
             lambda stage: clock.begin(stage.name) or made.data(stage),
             workdir,
-            seed=made.config["seed"],
+            seed=made.config.seed,
             initial=partial(beginning, made.config, made.folder.spec) if begins_trained(made.config) else None,
             outside=outside_weights(made.config) if new else (),  # what a run began with may be gone when it ends
             mesh=made.mesh(),

@@ -69,6 +69,7 @@ def stage(
             "groups": (),
             "b1": 0.9,
             "b2": 0.99,
+            "eps": 1e-8,
             "weight_decay": 0.0,
             "muon": (),
             "clip_norm": 1.0,
@@ -84,7 +85,9 @@ def stage(
         "log_every": 1,
         "evaluate_every": 4,
         "checkpoint_every": 2,
+        "keep": 2,
         "keep_every": 0,
+        "best": "loss",
         "sample_every": 4 if templates else 0,
         "validation_batches": 1,
     }
