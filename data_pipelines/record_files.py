@@ -8,17 +8,25 @@ from typing import Any
 
 import numpy as np
 
+from motiongpt3_jax.data_pipelines.statistics import check_arrays
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import SKELETONS, Skeleton
 from motiongpt3_jax.motion.arrays import Archive, UnreadableArrayError
-from motiongpt3_jax.motion.interpret import as_float32, check_magnitude
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.motion import positive
 
 FORMAT = 2
 """Of a built folder. Clips of format 1 have one person and no named numbers; they are read as they are."""
 
-METADATA, STATISTICS, INDEX = "metadata.json", "statistics.npz", "index_{}.json"
+METADATA = "metadata.json"
+"""The file of a built folder that says what it holds."""
+
+STATISTICS = "statistics.npz"
+"""The file with mean, std and bones."""
+
+INDEX = "index_{}.json"
+"""The file that lists the clips of a split."""
+
 BUILD_IT = "build it with `motiongpt3 data build`"
 
 _COLUMNS: Mapping[str, Callable[[Any], bool]] = {
@@ -90,27 +98,15 @@ def read_statistics(file: Path, skeleton: Skeleton) -> tuple[np.ndarray, np.ndar
     Raises:
       UserError: they are missing, damaged or of another skeleton.
     """
-    shapes = {"mean": (skeleton.features,), "std": (skeleton.features,), "offsets": (len(skeleton.joints), 3)}
-    checked = []
     refuse_lfs_pointer(file, f"'{file}'")
     try:
-        with Archive(file) as arrays:
-            for name, shape in shapes.items():
-                if name not in arrays:
-                    raise UnreadableArrayError(f"has no '{name}'", "")
-                array = as_float32(arrays[name])
-                if array.shape != shape:
-                    raise UnreadableArrayError(f"'{name}' has shape {array.shape}, expected {shape}", "")
-                if name == "std" and array.min() <= 0:
-                    raise UnreadableArrayError("'std' has values that are not positive", "")
-                if name != "offsets":
-                    check_magnitude(array, skeleton)
-                checked.append(array)
+        with Archive(file) as archive:
+            arrays = check_arrays(archive, skeleton)
     except FileNotFoundError:
         raise UserError(f"'{file}' does not exist; {BUILD_IT} anew.") from None
     except UnreadableArrayError as error:
         raise UserError(f"'{file}' is damaged ({error.what}); {BUILD_IT} anew.") from error
-    return tuple(checked)
+    return arrays["mean"], arrays["std"], arrays["offsets"]
 
 
 def read_index(file: Path, clips: int) -> dict[str, list[Any]]:

@@ -1,6 +1,6 @@
 """Mean and standard deviation of features, as HumanML3D normalises by them (Guo et al. 2022)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +8,8 @@ from jaxtyping import Float
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import HUMANML3D, Skeleton
+from motiongpt3_jax.motion.arrays import UnreadableArrayError
+from motiongpt3_jax.motion.interpret import LARGEST_FEATURE, as_float32, check_magnitude
 
 CONSTANT = 1e-6
 """A deviation below this is rounding: such features are divided by 1 instead."""
@@ -85,3 +87,31 @@ def groups(skeleton: Skeleton = HUMANML3D) -> Iterator[slice]:
     for width in (1, 2, 1, 3 * (joints - 1), 6 * (joints - 1), 3 * joints, 4):
         yield slice(start, start + width)
         start += width
+
+
+def check_arrays(
+    arrays: Mapping[str, np.ndarray], skeleton: Skeleton, most: float = LARGEST_FEATURE
+) -> dict[str, Float[np.ndarray, "..."]]:
+    """Validation of a `statistics.npz`: mean and std of the features, and offsets (bones), as float32.
+
+    Args:
+      arrays: the file's, by name; others may be among them.
+      skeleton: which joints the features describe.
+      most: the largest number that any of them may have, in metres.
+
+    Raises:
+      UnreadableArrayError: one is missing, is of another skeleton, or describes no body; says which.
+    """
+    shapes = {"mean": (skeleton.features,), "std": (skeleton.features,), "offsets": (len(skeleton.joints), 3)}
+    checked = {}
+    for name, shape in shapes.items():
+        if name not in arrays:
+            raise UnreadableArrayError(f"has no '{name}'", "")
+        array = as_float32(arrays[name])
+        if array.shape != shape:
+            raise UnreadableArrayError(f"'{name}' has shape {array.shape}, expected {shape}", "")
+        if name == "std" and array.min() <= 0:
+            raise UnreadableArrayError("'std' has values that are not positive", "")
+        check_magnitude(array, skeleton, most)
+        checked[name] = array
+    return checked

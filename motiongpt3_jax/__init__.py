@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from motiongpt3_jax.data_pipelines.sources import SourceOptions, build_source
     from motiongpt3_jax.experiment.train import train
     from motiongpt3_jax.inference.chat import Chat, Reply
-    from motiongpt3_jax.inference.model import Joined, Model
+    from motiongpt3_jax.inference.continuation import Joined
+    from motiongpt3_jax.inference.model import Model
     from motiongpt3_jax.interop.export_model import export_model
     from motiongpt3_jax.interop.import_model import import_model
     from motiongpt3_jax.motion import Motion, load_motion, save_motion
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Chat": "inference.chat",
-    "Joined": "inference.model",
+    "Joined": "inference.continuation",
     "Model": "inference.model",
     "Motion": "motion",
     "Note": "motion.notes",

@@ -1,4 +1,4 @@
-"""Arguments that several commands share."""
+"""Argument parsing that several commands share: argparse types, groups of options, and their checks."""
 
 import argparse
 import math
@@ -30,9 +30,9 @@ class _OverridingParser(argparse.ArgumentParser):
     """Takes `--config.key=value` beside its own arguments."""
 
     def parse_args(self, arguments: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:
-        known, unknown = self.parse_known_args(arguments, namespace)
-        known.overrides = split_overrides(unknown)
-        return known
+        parsed, rest = self.parse_known_args(arguments, namespace)
+        parsed.overrides = split_overrides(rest)
+        return parsed
 
 
 def user_path(text: str) -> str:
@@ -67,7 +67,7 @@ def number(text: str) -> float:
 
 def command_parser(name: str, about: str, example: str, overrides: bool = False) -> argparse.ArgumentParser:
     """A subcommand's parser, whose help ends with an example; `overrides` lets it take `--config.key=value`."""
-    found = (_OverridingParser if overrides else argparse.ArgumentParser)(
+    parser = (_OverridingParser if overrides else argparse.ArgumentParser)(
         prog=f"motiongpt3 {name}",
         description=about,
         epilog=f"example:\n  {example}",
@@ -76,8 +76,8 @@ def command_parser(name: str, about: str, example: str, overrides: bool = False)
     )
     if overrides:
         # Shown in the help; the values themselves are taken from what the parser does not know.
-        found.add_argument("--config.KEY=VALUE", dest="_", action="store_true", help="another value of the config")
-    return found
+        parser.add_argument("--config.KEY=VALUE", dest="_", action="store_true", help="another value of the config")
+    return parser
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -214,9 +214,9 @@ def output_file(name: str, path: str | None) -> Path | None:
 def duration(text: str) -> float:
     """Seconds as an argument."""
     try:
-        found = float(text)
+        seconds = float(text)
     except ValueError:
-        found = math.nan
-    if not 0 < found < math.inf:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no length; give seconds above 0")
-    return found
+    return seconds

@@ -1,4 +1,4 @@
-"""Measures training, the VAE, answers, or what few denoising steps cost: warmed up, synchronised, medians."""
+"""Benchmarks of training, the VAE, inference and samplers: warmed up, synchronised, medians."""
 
 import argparse
 import json
@@ -74,32 +74,32 @@ class Measurement:
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    found = command_parser(
+    parser = command_parser(
         "bench",
         "Measures a config with fresh weights: a training step, the VAE, or batches of requests. `samplers` measures a "
         "trained model instead: how many sentences few denoising steps show, against many.",
         "motiongpt3 bench generate --config motiongpt3:tiny --requests 1 32 --json generate.json",
         overrides=True,
     )
-    found.add_argument("what", choices=("train", "vae", "generate", "caption", "samplers"))
-    found.add_argument("--config", type=user_path, help="motiongpt3:base, :tiny ...")
-    found.add_argument("--stage", default="generate", help="stage to train (default: generate)")
-    found.add_argument(
+    parser.add_argument("what", choices=("train", "vae", "generate", "caption", "samplers"))
+    parser.add_argument("--config", type=user_path, help="motiongpt3:base, :tiny ...")
+    parser.add_argument("--stage", default="generate", help="stage to train (default: generate)")
+    parser.add_argument(
         "--requests",
         type=integer,
         nargs="+",
         default=[32],
         help="sentences, motions or clips at once, one or more (default: 32)",
     )
-    found.add_argument("--frames", type=integer, default=196, help="frames of each motion (default: 196)")
-    found.add_argument("--tokens", type=integer, default=40, help="tokens of each caption (default: 40)")
-    found.add_argument("--repeats", type=integer, default=5, help="measured calls after the first (default: 5)")
-    found.add_argument("--json", type=user_path, metavar="FILE", help="also write the numbers to this file")
-    group = found.add_argument_group("samplers")
+    parser.add_argument("--frames", type=integer, default=196, help="frames of each motion (default: 196)")
+    parser.add_argument("--tokens", type=integer, default=40, help="tokens of each caption (default: 40)")
+    parser.add_argument("--repeats", type=integer, default=5, help="measured calls after the first (default: 5)")
+    parser.add_argument("--json", type=user_path, metavar="FILE", help="also write the numbers to this file")
+    group = parser.add_argument_group("samplers")
     group.add_argument("--model", type=user_path, metavar="RUN", help="a model trained on the embedded data")
     group.add_argument("--count", type=integer, default=1000, help="held-out sentences (default: 1000)")
-    add_sampling(found)
-    return found
+    add_sampling(parser)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -137,28 +137,28 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         config.data.update({"source": "procedural", "clips": min(config.data.clips, 400), "max_frames": longest})
     keep_host_memory()
     with tempfile.TemporaryDirectory() as folder:
-        made = make_run(config, folder)
+        experiment = make_run(config, folder)
         if arguments.what == "train":
-            measurements = [bench_train(made, arguments, arguments.stage)]
+            measurements = [bench_train(experiment, arguments, arguments.stage)]
         elif arguments.what == "vae":
-            measurements = [each for clips in arguments.requests for each in bench_vae(made, arguments, clips)]
+            measurements = [each for clips in arguments.requests for each in bench_vae(experiment, arguments, clips)]
         else:
-            model = fresh_model(made, arguments.frames)
+            model = fresh_model(experiment, arguments.frames)
             bench = {"generate": bench_generate, "caption": bench_caption}[arguments.what]
-            measurements = [bench(made, model, arguments, requests) for requests in arguments.requests]
-    for measured in measurements:
-        print(describe(measured))
-    return [asdict(measured) for measured in measurements]
+            measurements = [bench(experiment, model, arguments, requests) for requests in arguments.requests]
+    for result in measurements:
+        print(describe(result))
+    return [asdict(result) for result in measurements]
 
 
-def bench_train(made: Run, arguments: argparse.Namespace, stage_name: str) -> Measurement:
+def bench_train(experiment: Run, arguments: argparse.Namespace, stage_name: str) -> Measurement:
     """One step of a stage on the same batch over and over."""
-    stages = {stage.name: stage for stage in made.stages()}
-    stage, mesh = stages[stage_name], made.mesh()
-    data = made.data(stage)
+    stages = {stage.name: stage for stage in experiment.stages()}
+    stage, mesh = stages[stage_name], experiment.mesh()
+    data = experiment.data(stage)
     batch = data.batch(0)
-    held = data.useful(batch)
-    system = made.system()
+    useful = data.useful(batch)
+    system = experiment.system()
     with jax.set_mesh(mesh):
         variables = jax.jit(system.init)(jax.random.key(0))
         placed = put_batch(mesh, batch)
@@ -172,8 +172,8 @@ def bench_train(made: Run, arguments: argparse.Namespace, stage_name: str) -> Me
             jax.block_until_ready(report)
 
         first, times = timed(step, arguments.repeats)
-    shares = {name: share for name, share in held.items() if name not in ("samples", "tokens")}
-    return measurement("train", arguments, first, times, held["samples"], held["tokens"], shares)
+    shares = {name: share for name, share in useful.items() if name not in ("samples", "tokens")}
+    return measurement("train", arguments, first, times, useful["samples"], useful["tokens"], shares)
 
 
 def bench_vae(made: Run, arguments: argparse.Namespace, clips: int) -> list[Measurement]:
@@ -206,9 +206,9 @@ def product_seconds(repeats: int) -> float:
     return statistics.median(timed(lambda: jax.block_until_ready(product(matrix)), repeats)[1])
 
 
-def bench_generate(made: Run, model: Model, arguments: argparse.Namespace, requests: int) -> Measurement:
+def bench_generate(experiment: Run, model: Model, arguments: argparse.Namespace, requests: int) -> Measurement:
     """A batch of sentences to joints."""
-    captions = [texts[0] for texts in made.records.split("train").captions]
+    captions = [texts[0] for texts in experiment.records.split("train").captions]
     sentences = [captions[i % len(captions)] for i in range(requests)]
     frames, options = arguments.frames, asdict(model.motion_options(**sampling(arguments)))
     if model.engine.answers.capabilities.length == "after":
@@ -219,9 +219,9 @@ def bench_generate(made: Run, model: Model, arguments: argparse.Namespace, reque
     return answers(arguments, model, requests, tokens, lambda m: m.generate(sentences, frames=frames, **options))
 
 
-def bench_caption(made: Run, model: Model, arguments: argparse.Namespace, requests: int) -> Measurement:
+def bench_caption(experiment: Run, model: Model, arguments: argparse.Namespace, requests: int) -> Measurement:
     """A batch of motions to captions; fresh weights hardly ever end one early."""
-    clip = made.records.split("train").source[0].features
+    clip = experiment.records.split("train").source[0].features
     # Speed does not depend on what the clips show: one repeated to the asked length does.
     features = [np.resize(clip, (arguments.frames, clip.shape[1]))] * requests
     tokens = requests * arguments.tokens
@@ -235,22 +235,22 @@ def answers(
     first, times = timed(lambda: call(model), arguments.repeats)
     phases: dict[str, list[float]] = {}
     for _ in range(arguments.repeats):
-        watched = replace(model, engine=replace(model.engine, phases={}))
-        call(watched)
-        for name, seconds in watched.engine.phases.items():
+        timed_model = replace(model, engine=replace(model.engine, phases={}))
+        call(timed_model)
+        for name, seconds in timed_model.engine.phases.items():
             phases.setdefault(name, []).append(seconds)
-    found = measurement(arguments.what, arguments, first, times, requests, tokens, model.engine.useful_shares())
+    average = measurement(arguments.what, arguments, first, times, requests, tokens, model.engine.useful_shares())
     medians = {name: statistics.median(seconds) for name, seconds in phases.items()}
-    return replace(found, requests=requests, phases=medians)
+    return replace(average, requests=requests, phases=medians)
 
 
-def fresh_model(made: Run, frames: int) -> Model:
+def fresh_model(experiment: Run, frames: int) -> Model:
     """A model with fresh weights, as if trained on clips of so many frames: none are cut into windows."""
-    system = make_system(made.folder)
-    body = replace(made.folder.body, lengths=np.array([frames]))
-    engine = Engine.of(replace(made.folder, body=body), jax.jit(system.init)(jax.random.key(0)), ("none", 0))
+    system = make_system(experiment.folder)
+    body = replace(experiment.folder.body, lengths=np.array([frames]))
+    engine = Engine.of(replace(experiment.folder, body=body), jax.jit(system.init)(jax.random.key(0)), ("none", 0))
     engine = replace(engine, variables=engine.answers.prepare(engine.variables))
-    return Model(engine, Prompts.of(made.folder, "generate"))
+    return Model(engine, Prompts.of(experiment.folder, "generate"))
 
 
 def bench_samplers(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -267,17 +267,17 @@ def bench_samplers(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     clips = list(procedural.clips("test", arguments.count, seed=model.engine.folder.config["seed"], options=kinds))
     sentences, labels = [clip.captions[0] for clip in clips], [clip.labels for clip in clips]
     frames = [len(clip.features) for clip in clips]
-    found = []
+    measurements = []
     few = model.motion_options().sampler
     for sampler, count in (("euler" if few == "euler" else "ancestral", 100), (few, steps)):
         began = time.perf_counter()
-        made = model.generate(sentences, frames=frames, sampler=sampler, steps=count, guidance_scale=guidance)
+        motions = model.generate(sentences, frames=frames, sampler=sampler, steps=count, guidance_scale=guidance)
         seconds = time.perf_counter() - began
-        share = motion_accuracy([motion.joints[0] for motion in made], labels)
-        found.append({"sampler": sampler, "steps": count, "right": share.share_right, "of": len(clips)})
-        found[-1] |= {"guidance": guidance, "seconds": seconds}
+        share = motion_accuracy([motion.joints[0] for motion in motions], labels)
+        measurements.append({"sampler": sampler, "steps": count, "right": share.share_right, "of": len(clips)})
+        measurements[-1] |= {"guidance": guidance, "seconds": seconds}
         print(f"{count} {sampler} steps: {share.share_right:.1%} of {len(clips)} sentences shown, {seconds:.1f} s")
-    return found
+    return measurements
 
 
 def timed(call: Callable[[], object], repeats: int) -> tuple[float, list[float]]:
@@ -307,16 +307,16 @@ def measurement(
     )
 
 
-def describe(measured: Measurement) -> str:
+def describe(result: Measurement) -> str:
     """The numbers for people."""
-    shares = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in measured.shares.items())
-    phases = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in measured.phases.items())
-    several = f", {measured.requests} at once" if measured.phases or measured.products else ""
-    if measured.products:
-        phases = f"as long as {measured.products:.2f} products of 4096 x 4096"
+    shares = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in result.shares.items())
+    phases = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in result.phases.items())
+    several = f", {result.requests} at once" if result.phases or result.products else ""
+    if result.products:
+        phases = f"as long as {result.products:.2f} products of 4096 x 4096"
     return (
-        f"{measured.what} {measured.config}{several} on {measured.device}: median {measured.median_seconds:.4g} s of "
-        f"{measured.repeats} (first {measured.first_seconds:.3g} s), {measured.samples_per_second:.4g} samples/s, "
-        f"{measured.tokens_per_second:.4g} useful tokens/s; "
+        f"{result.what} {result.config}{several} on {result.device}: median {result.median_seconds:.4g} s of "
+        f"{result.repeats} (first {result.first_seconds:.3g} s), {result.samples_per_second:.4g} samples/s, "
+        f"{result.tokens_per_second:.4g} useful tokens/s; "
         f"{'; '.join(filter(None, [phases, shares]))}"
     )

@@ -1,4 +1,4 @@
-"""Sentences from motions."""
+"""Motion captioning: sentences from motion files."""
 
 import argparse
 import json
@@ -22,20 +22,20 @@ from motiongpt3_jax.motion.saving import whole_file
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    found = command_parser(
+    parser = command_parser(
         "caption",
         "A sentence for each motion file: .npy or .npz of joints, .npy of features, or .bvh.",
         "motiongpt3 caption --model runs/demo --motion motions/motion_000.npy",
     )
-    add_model(found)
-    add_motions(found)
-    found.add_argument("--fps", type=number, help="frames a second of files that do not say (default: the data set's)")
+    add_model(parser)
+    add_motions(parser)
+    parser.add_argument("--fps", type=number, help="frames a second of files that do not say (default: the data set's)")
     styles = ("train", "official_eval", "official_eval_length")
-    found.add_argument("--style", default="train", choices=styles, help="how the model is prompted")
-    found.add_argument("--seed", type=integer, default=0, help="of drawn sentences (default: 0)")
-    found.add_argument("--json", type=user_path, metavar="FILE", help="also write the captions to this file")
-    add_decoding(found)
-    return found
+    parser.add_argument("--style", default="train", choices=styles, help="how the model is prompted")
+    parser.add_argument("--seed", type=integer, default=0, help="of drawn sentences (default: 0)")
+    parser.add_argument("--json", type=user_path, metavar="FILE", help="also write the captions to this file")
+    add_decoding(parser)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,16 +51,16 @@ def run(arguments: argparse.Namespace) -> int:
     how = {"mapping": arguments.mapping, "file_fps": arguments.fps, "body": body}
     motions, left_out = read_usable(arguments.motion, check, start=arguments.start, stop=arguments.stop, **how)
     note_persons(dict(motions))
-    found = model.captions_in_time(
+    sentences = model.captions_in_time(
         [motion for _, motion in motions], seed=arguments.seed, style=arguments.style, **options
     )
-    for (path, _), parts in zip(motions, found):
+    for (path, _), parts in zip(motions, sentences):
         name = f"{path}: " if left_out.files > 1 else ""
         for start, stop, sentence in parts:
             time = f"{start:.1f} to {stop:.1f} s: " if len(parts) > 1 else ""
             print(f"{name}{time}{sentence}")
     if written:
-        said = {path: parts[0][2] if len(parts) == 1 else parts for (path, _), parts in zip(motions, found)}
+        captions = {path: parts[0][2] if len(parts) == 1 else parts for (path, _), parts in zip(motions, sentences)}
         with whole_file(written, written.suffix) as fresh:
-            fresh.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+            fresh.write_text(json.dumps(captions, indent=1) + "\n", encoding="utf-8")
     return left_out.status

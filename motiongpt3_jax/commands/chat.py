@@ -1,4 +1,4 @@
-"""Free instructions to a model, which answers in words, in motion or in both."""
+"""Chat: free instructions to a model, which answers in words, in motion or in both."""
 
 import argparse
 import sys
@@ -31,25 +31,25 @@ from motiongpt3_jax.motion import Motion
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    found = command_parser(
+    parser = command_parser(
         "chat",
         "Any instruction, with or without motions: `<motion:file.npy>` stands for a file, `<motion:last>` for the "
         "newest motion of the answers. Without an instruction, lines are read until the end of the input.",
         'motiongpt3 chat --model runs/demo "Show a person who waves." "What is this? <motion:last>" --out chat',
     )
-    add_model(found)
-    found.add_argument("instruction", nargs="*", help="one or several turns")
-    found.add_argument("--seconds", type=duration, help="length of motions in answers (default: as the model says)")
-    found.add_argument("--memory", type=integer, default=0, help="earlier turns that the model is shown (default: 0)")
-    found.add_argument("--seed", type=integer, default=0, help="turn n has seed SEED + n")
-    found.add_argument(
+    add_model(parser)
+    parser.add_argument("instruction", nargs="*", help="one or several turns")
+    parser.add_argument("--seconds", type=duration, help="length of motions in answers (default: as the model says)")
+    parser.add_argument("--memory", type=integer, default=0, help="earlier turns that the model is shown (default: 0)")
+    parser.add_argument("--seed", type=integer, default=0, help="turn n has seed SEED + n")
+    parser.add_argument(
         "--mapping", type=user_path, metavar="FILE", help="JSON file that names the joints of odd .bvh files"
     )
-    found.add_argument("--fps", type=number, help="frames a second of files that do not say")
-    add_results(found, out="chat")
-    add_decoding(found)
-    add_sampling(found)
-    return found
+    parser.add_argument("--fps", type=number, help="frames a second of files that do not say")
+    add_results(parser, out="chat")
+    add_decoding(parser)
+    add_sampling(parser)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -76,10 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
                 wrong = True
                 continue
             replies.append(reply)
-            said = {"instruction": line, "answer": reply.text, "turn": number}
+            record = {"instruction": line, "answer": reply.text, "turn": number}
             warning = unknown_note(model.unknown_words(named_motions(line)[0].replace(PLACE, " ")))
-            results += [Result(motion, line, reply.text, said, warning) for motion in reply.motions]
-            print(spoken(reply, len(results) - len(reply.motions)), flush=True)
+            results += [Result(motion, line, reply.text, record, warning) for motion in reply.motions]
+            print(as_line(reply, len(results) - len(reply.motions)), flush=True)
     finally:
         # An interrupt loses none of the turns before it.
         if results:
@@ -122,7 +122,7 @@ def read(arguments: argparse.Namespace, chat: Chat, name: str) -> Motion:
     return motion
 
 
-def spoken(reply: Reply, number: int) -> str:
+def as_line(reply: Reply, number: int) -> str:
     """An answer as a line."""
     motions = [f"[motion_{number + n:03d}: {motion.seconds:.1f} s]" for n, motion in enumerate(reply.motions)]
     return " ".join(filter(None, [reply.text, *motions])) or "(no answer)"

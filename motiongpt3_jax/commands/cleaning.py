@@ -1,4 +1,4 @@
-"""Feet of motions held where they stand, with a line on how much that changed."""
+"""Foot skate cleanup of a motion, with a line on how much it changed."""
 
 import sys
 from dataclasses import replace

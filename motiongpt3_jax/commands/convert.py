@@ -1,4 +1,4 @@
-"""A motion file as another kind of file."""
+"""File conversion of motions: BVH, glTF, AMASS, GIF, MP4 ..."""
 
 import argparse
 from dataclasses import replace
@@ -15,26 +15,28 @@ from motiongpt3_jax.motion.write_kind import WRITERS, place_of, write_kind
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    found = command_parser(
+    parser = command_parser(
         "convert",
         "A motion file as joints (.npy, .npz), a body that turns (.bvh, .glb, amass), a clip (.gif, .mp4), a strip of "
         "key poses (.png) or a page (.html).",
         "motiongpt3 convert --motion motions/motion_000.npy --to mp4",
     )
-    add_motions(found)
-    found.add_argument(
+    add_motions(parser)
+    parser.add_argument(
         "--to", required=True, choices=tuple(WRITERS), help="kind of file; bvh and amass hold one person"
     )
-    found.add_argument("--fps", type=number, help="resample to this frame rate")
-    found.add_argument("--file-fps", type=number, help="frame rate of files that do not say")
-    found.add_argument(
+    parser.add_argument("--fps", type=number, help="resample to this frame rate")
+    parser.add_argument("--file-fps", type=number, help="frame rate of files that do not say")
+    parser.add_argument(
         "--model", type=user_path, metavar="RUN", help="folder of a model, to undo its normalisation of features"
     )
-    found.add_argument("--mirror", action="store_true", help="swap left and right, in the caption too")
-    found.add_argument("--clean-feet", action="store_true", help="hold feet that slide over the floor where they stand")
-    found.add_argument("--caption", help="a sentence to show with the motion")
-    found.add_argument("--out", type=user_path, help="folder for the results (default: beside each file)")
-    return found
+    parser.add_argument("--mirror", action="store_true", help="swap left and right, in the caption too")
+    parser.add_argument(
+        "--clean-feet", action="store_true", help="hold feet that slide over the floor where they stand"
+    )
+    parser.add_argument("--caption", help="a sentence to show with the motion")
+    parser.add_argument("--out", type=user_path, help="folder for the results (default: beside each file)")
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:

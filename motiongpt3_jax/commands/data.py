@@ -1,4 +1,4 @@
-"""Sources of captioned motions: build them for training, look at them, find what is wrong with them."""
+"""Data sets of captioned motions: build them for training, look at them, validate them."""
 
 import argparse
 from dataclasses import fields
@@ -25,38 +25,38 @@ OPTIONS = {"procedural": (*BOTH, "clips", "seed"), "humanml3d": ("path", *BOTH, 
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    found = command_parser(
+    parser = command_parser(
         "data",
         "Captioned motions: build a source into a folder to train on, show what it holds, or check it.\n"
         "Sources: procedural (made here), humanml3d (a folder laid out like HumanML3D), built (what build wrote).",
         EXAMPLES,
     )
     default = SourceOptions()
-    found.add_argument("action", choices=tuple(ACTIONS))
-    found.add_argument("source", choices=tuple(OPTIONS))
-    found.add_argument("--path", type=user_path, metavar="DIR", help="folder of the source")
-    found.add_argument(
+    parser.add_argument("action", choices=tuple(ACTIONS))
+    parser.add_argument("source", choices=tuple(OPTIONS))
+    parser.add_argument("--path", type=user_path, metavar="DIR", help="folder of the source")
+    parser.add_argument(
         "--out", type=user_path, metavar="DIR", help="folder to build into, or for pictures of some clips"
     )
-    found.add_argument("--on-bad", choices=("stop", "skip"), help="at broken files or lines (default: stop)")
-    found.add_argument("--min-frames", type=integer, help=f"least frames of a clip (default: {default.min_frames})")
-    found.add_argument("--max-frames", type=integer, help=f"most frames of a clip (default: {default.max_frames})")
-    found.add_argument("--clips", type=integer, help=f"how many to make, of procedural (default: {default.clips})")
-    found.add_argument("--seed", type=integer, help=f"of procedural (default: {default.seed})")
-    found.add_argument("--examples", type=integer, default=3, help="clips of each split to show (default: 3)")
-    return found
+    parser.add_argument("--on-bad", choices=("stop", "skip"), help="at broken files or lines (default: stop)")
+    parser.add_argument("--min-frames", type=integer, help=f"least frames of a clip (default: {default.min_frames})")
+    parser.add_argument("--max-frames", type=integer, help=f"most frames of a clip (default: {default.max_frames})")
+    parser.add_argument("--clips", type=integer, help=f"how many to make, of procedural (default: {default.clips})")
+    parser.add_argument("--seed", type=integer, help=f"of procedural (default: {default.seed})")
+    parser.add_argument("--examples", type=integer, default=3, help="clips of each split to show (default: 3)")
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Does it; 2 when a check found something broken."""
-    given = {f.name: getattr(arguments, f.name, None) for f in fields(SourceOptions)}
-    given = {name: value for name, value in given.items() if value is not None}
-    for name in given:
+    options = {f.name: getattr(arguments, f.name, None) for f in fields(SourceOptions)}
+    options = {name: value for name, value in options.items() if value is not None}
+    for name in options:
         if name not in OPTIONS[arguments.source]:
             raise UserError(f"--{name.replace('_', '-')} does not concern the source '{arguments.source}'")
     if "path" in OPTIONS[arguments.source] and not arguments.path:
         raise UserError(f"the source '{arguments.source}' is read from a folder; give it with --path")
-    return ACTIONS[arguments.action](arguments, SourceOptions(**given))
+    return ACTIONS[arguments.action](arguments, SourceOptions(**options))
 
 
 def _build(arguments: argparse.Namespace, options: SourceOptions) -> int:
@@ -86,24 +86,24 @@ def _check(arguments: argparse.Namespace, options: SourceOptions) -> int:
 def _show(arguments: argparse.Namespace, options: SourceOptions) -> int:
     if not 0 <= arguments.examples <= MOST_EXAMPLES:
         raise UserError(f"--examples {arguments.examples}: ask for 0 to {MOST_EXAMPLES:,}")
-    found = overviews(arguments.source, options, arguments.examples)
+    summaries = overviews(arguments.source, options, arguments.examples)
     print(f"{'split':<8}{'clips':>8}{'captions':>10}{'hours':>8}   frames: least, median, most")
-    for overview in found:
+    for overview in summaries:
         frames = [int(q) for q in np.quantile(overview.lengths, (0, 0.5, 1))] if overview.lengths else "-"
         hours = sum(overview.lengths) / overview.skeleton.fps / 3600
         sizes = f"{len(overview.lengths):>8}{sum(overview.captions):>10}{hours:>8.2f}"
         print(f"{overview.split:<8}{sizes}   {', '.join(map(str, frames))}")
-    for overview in found:
+    for overview in summaries:
         for clip in overview.examples:
             print(f"\n{overview.split} {clip.id}, {len(clip.features)} frames", *clip.captions, sep="\n  ")
     if arguments.out:
-        _draw(output_folder(arguments.out), found)
+        _draw(output_folder(arguments.out), summaries)
     return 0
 
 
-def _draw(folder: Path, found: list[Overview]) -> None:
+def _draw(folder: Path, summaries: list[Overview]) -> None:
     entries = []
-    for overview in found:
+    for overview in summaries:
         for clip in overview.examples:
             motion, caption = _motion(clip, overview.skeleton), " / ".join(clip.captions)
             entries.append(Entry(caption, motion, f"{overview.split} {clip.id}"))

@@ -1,4 +1,4 @@
-"""Everything small, end to end: makes its data, trains every stage, answers, and measures the answers."""
+"""The end-to-end demo: makes its data, trains every stage, answers, and measures the answers."""
 
 import argparse
 import json
@@ -49,29 +49,29 @@ CAPTIONED = "Held-out motions, captioned by the model"
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    found = command_parser(
+    parser = command_parser(
         "demo",
         "Makes captioned motions, trains every stage on them, generates and captions, and measures both.",
         "motiongpt3 demo --out runs/demo",
         overrides=True,
     )
-    found.add_argument(
+    parser.add_argument(
         "--out", type=user_path, default="runs/demo", metavar="RUN", help="folder of the run (default: runs/demo)"
     )
-    found.add_argument(
+    parser.add_argument(
         "--config", type=user_path, default="motiongpt3:demo", help="config to train (default: motiongpt3:demo)"
     )
-    found.add_argument(
+    parser.add_argument(
         "--seeds",
         type=integer,
         nargs="+",
         metavar="SEED",
         help="one run for each seed, in RUN/seed_SEED, then the worst and the middle of them",
     )
-    found.add_argument("--count", type=integer, default=400, help="held-out clips to measure on (default: 400)")
-    found.add_argument("--steps", type=integer, default=20, help="denoising steps (default: 20)")
-    found.add_argument("--guidance", type=number, default=1.5, help="guidance scale (default: 1.5)")
-    return found
+    parser.add_argument("--count", type=integer, default=400, help="held-out clips to measure on (default: 400)")
+    parser.add_argument("--steps", type=integer, default=20, help="denoising steps (default: 20)")
+    parser.add_argument("--guidance", type=number, default=1.5, help="guidance scale (default: 1.5)")
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -105,21 +105,21 @@ def run_once(config: ConfigDict, out: Path, arguments: argparse.Namespace) -> di
     began = time.monotonic()
     minutes: dict[str, float] = {}
     try:
-        made = train(config, out, minutes=minutes)
+        experiment = train(config, out, minutes=minutes)
     except (TrainingInterrupted, TrainingDiverged) as stopped:
         sys.exit(f"motiongpt3: {stopped}")
     training = time.monotonic() - began
     model = Model.load(out)
-    split = made.records.split("test")
+    split = experiment.records.split("test")
     clips = [split.source[i] for i in range(min(arguments.count, len(split)))]
     options = model.motion_options(steps=arguments.steps, guidance_scale=arguments.guidance)
-    shares, generated, captions = measure(model, clips, options)
-    slides = feet_slide(generated, clips)
+    shares, motions, captions = measure(model, clips, options)
+    slides = feet_slide(motions, clips)
     print(f"\n{table(shares, NAMES.__getitem__)}")
     if slides:
         print(f"feet of generated walks slide {slides['raw']:.2f} m/s, {slides['cleaned']:.2f} m/s when cleaned")
     print()
-    show(out / "index.html", model, clips, generated, captions, shares)
+    show(out / "index.html", model, clips, motions, captions, shares)
     report: dict[str, Any] = {name: share.report() for name, share in shares.items()}
     report["skating"] = {name: round(speed, 3) for name, speed in slides.items()}
     report["minutes"] = {
@@ -138,24 +138,26 @@ def measure(model: Model, clips: Sequence[Clip], options: Any) -> tuple[dict[str
     """(shares by name, generated motions, captions) over held-out clips."""
     labels = [clip.labels for clip in clips]
     sentences = [clip.captions[0] for clip in clips]
-    recorded = [features_to_joints(clip.features, model.skeleton) for clip in clips]
+    recordings = [features_to_joints(clip.features, model.skeleton) for clip in clips]
     features = [clip.features for clip in clips]
-    generated = model.generate(sentences, frames=[len(x) for x in features], **asdict(options))
-    sided = [i for i, asked in enumerate(labels) if has_side(asked)]
-    twins = [mirror_caption(sentences[i]) for i in sided]
-    mirrored = model.generate(twins, frames=[len(features[i]) for i in sided], **asdict(options)) if sided else []
+    motions = model.generate(sentences, frames=[len(x) for x in features], **asdict(options))
+    with_side = [i for i, wanted in enumerate(labels) if has_side(wanted)]
+    twins = [mirror_caption(sentences[i]) for i in with_side]
+    mirror_images = (
+        model.generate(twins, frames=[len(features[i]) for i in with_side], **asdict(options)) if with_side else []
+    )
     captions = model.caption_features(features)
     shares = {
-        "reader_on_ground_truth": motion_accuracy(recorded, labels),
+        "reader_on_ground_truth": motion_accuracy(recordings, labels),
         "reconstruction": motion_accuracy(model.engine.reconstruct(features), labels),
-        "text_to_motion": motion_accuracy([motion.joints[0] for motion in generated], labels),
+        "text_to_motion": motion_accuracy([motion.joints[0] for motion in motions], labels),
         "sides": side_accuracy(
-            [motion.joints[0] for motion in (*(generated[i] for i in sided), *mirrored)],
-            [*(labels[i] for i in sided), *(mirror_labels(labels[i]) for i in sided)],
+            [motion.joints[0] for motion in (*(motions[i] for i in with_side), *mirror_images)],
+            [*(labels[i] for i in with_side), *(mirror_labels(labels[i]) for i in with_side)],
         ),
         "captioning": caption_accuracy(captions, labels),
     }
-    return shares, generated, captions
+    return shares, motions, captions
 
 
 def feet_slide(motions: Sequence[Motion], clips: Sequence[Clip]) -> dict[str, float]:
@@ -206,12 +208,12 @@ def summary_table(over_seeds: Mapping[str, Any]) -> str:
     """A summary as lines of text."""
     width = max(map(len, NAMES.values()))
     lines = [f"{'over seeds ' + ' '.join(map(str, over_seeds['seeds'])):<{width}}   worst  middle"]
-    for name, described in NAMES.items():
-        lines.append(f"{described:<{width}}  {over_seeds[name]['worst']:6.1%}  {over_seeds[name]['middle']:6.1%}")
+    for name, title in NAMES.items():
+        lines.append(f"{title:<{width}}  {over_seeds[name]['worst']:6.1%}  {over_seeds[name]['middle']:6.1%}")
     for name in ("raw", "cleaned"):
         if speeds := over_seeds.get(f"skating_{name}"):
-            described = f"feet of generated walks slide, m/s, {name}"
-            lines.append(f"{described:<{width}}  {speeds['worst']:6.2f}  {speeds['middle']:6.2f}")
+            title = f"feet of generated walks slide, m/s, {name}"
+            lines.append(f"{title:<{width}}  {speeds['worst']:6.2f}  {speeds['middle']:6.2f}")
     action, shares = min(over_seeds["by_action"].items(), key=lambda item: item[1]["worst"])
     lines.append(
         f"weakest action in one run: {action}, {shares['worst']:.0%} (runs together: {shares['together']:.0%})"
@@ -223,7 +225,7 @@ def show(
     path: Path,
     model: Model,
     clips: Sequence[Clip],
-    generated: Sequence[Motion],
+    motions: Sequence[Motion],
     captions: Sequence[str],
     shares: Mapping[str, Accuracy],
 ) -> None:
@@ -233,14 +235,14 @@ def show(
     entries = []
     for i in firsts:
         verdict = "shows what was asked" if shares["text_to_motion"].right[i] else "does not show what was asked"
-        entries.append(Entry(clips[i].captions[0], generated[i], f"seed {i}; {verdict}", section=GENERATED))
+        entries.append(Entry(clips[i].captions[0], motions[i], f"seed {i}; {verdict}", section=GENERATED))
     for i in firsts:
         verdict = "a right caption" if shares["captioning"].right[i] else "a wrong caption"
         motion = Motion(features_to_joints(clips[i].features, model.skeleton)[None], model.fps, model.skeleton)
         entries.append(Entry(captions[i], motion, f"clip {i}; {verdict}", section=CAPTIONED))
-    asked, said = shares["text_to_motion"], shares["captioning"]
+    generated, captioned = shares["text_to_motion"], shares["captioning"]
     title = (
-        f"MotionGPT3 from nothing: {asked.share_right:.0%} of {len(asked.right)} held-out sentences shown, "
-        f"{said.share_right:.0%} of {len(said.right)} held-out motions named"
+        f"MotionGPT3 from nothing: {generated.share_right:.0%} of {len(generated.right)} held-out sentences shown, "
+        f"{captioned.share_right:.0%} of {len(captioned.right)} held-out motions named"
     )
     write_page(path, entries, title)

@@ -1,4 +1,4 @@
-"""Motions from sentences."""
+"""Text to motion: motions from sentences."""
 
 import argparse
 import sys
@@ -37,31 +37,33 @@ SOURCES = {
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    found = command_parser(
+    parser = command_parser(
         "generate",
         "Motions from sentences: joints as .npy, a GIF or MP4 each, one page with all of them, and a manifest.",
         'motiongpt3 generate --model runs/demo --text "a person walks forward" --guidance 2 --out motions',
     )
-    add_model(found)
-    found.add_argument("--text", action="extend", nargs="+", default=[], help="sentences, each in quotes")
-    found.add_argument(
+    add_model(parser)
+    parser.add_argument("--text", action="extend", nargs="+", default=[], help="sentences, each in quotes")
+    parser.add_argument(
         "--file",
         type=user_path,
         help="a text file with a sentence a line; lengths in frames are taken, as in walk#120",
     )
-    found.add_argument("--unconditional", action="store_true", help="motions of no sentence, --samples of them")
-    length = found.add_mutually_exclusive_group()
+    parser.add_argument("--unconditional", action="store_true", help="motions of no sentence, --samples of them")
+    length = parser.add_mutually_exclusive_group()
     length.add_argument("--seconds", type=duration, help="0.5 to 60 (default: predicted, or as in training)")
     length.add_argument("--frames", type=integer, help="the same in frames, 20 a second")
-    found.add_argument("--samples", type=integer, default=1, help="motions per sentence (default: 1)")
-    found.add_argument("--seed", type=integer, default=0, help="motion n of the command has seed SEED + n")
-    found.add_argument(
+    parser.add_argument("--samples", type=integer, default=1, help="motions per sentence (default: 1)")
+    parser.add_argument("--seed", type=integer, default=0, help="motion n of the command has seed SEED + n")
+    parser.add_argument(
         "--style", default="train", choices=("train", "official_eval"), help="how sentences are prompted"
     )
-    found.add_argument("--clean-feet", action="store_true", help="hold feet that slide over the floor where they stand")
-    add_results(found)
-    add_sampling(found)
-    return found
+    parser.add_argument(
+        "--clean-feet", action="store_true", help="hold feet that slide over the floor where they stand"
+    )
+    add_results(parser)
+    add_sampling(parser)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -75,26 +77,28 @@ def run(arguments: argparse.Namespace) -> None:
     folder = output_folder(arguments.out)
     model = load_model(arguments)
     options = model.motion_options(**sampling(arguments))
-    read = read_otherwise(model, [prompt.sentence for prompt in prompts]) if arguments.style == "train" else {}
-    asked = [prompt for prompt in prompts for _ in range(arguments.samples)]
-    wanted, lengths = [prompt.sentence for prompt in asked], asked_lengths(arguments, model, asked)
+    rewritten = (
+        rewrite_as_captions(model, [prompt.sentence for prompt in prompts]) if arguments.style == "train" else {}
+    )
+    requests = [prompt for prompt in prompts for _ in range(arguments.samples)]
+    sentences, lengths = [prompt.sentence for prompt in requests], choose_lengths(arguments, model, requests)
     note_lengths(model, lengths)
     frames = [length.frames for length in lengths]
     motions = model.generate(
-        wanted, frames=frames if any(frames) else None, seed=arguments.seed, style=arguments.style, **asdict(options)
+        sentences, frames=frames if any(frames) else None, seed=arguments.seed, style=arguments.style, **asdict(options)
     )
     if arguments.clean_feet:
         motions = [clean(motion, f"motion_{number:03d}") for number, motion in enumerate(motions)]
     results = []
-    for seed, (sentence, length, motion) in enumerate(zip(wanted, lengths, motions), start=arguments.seed):
-        said = {"text": sentence, "seed": seed, "length": SOURCES[length.source]}
+    for seed, (sentence, length, motion) in enumerate(zip(sentences, lengths, motions), start=arguments.seed):
+        record = {"text": sentence, "seed": seed, "length": SOURCES[length.source]}
         unknown = model.unknown_words(sentence)
-        said |= {"unknown_words": unknown} if unknown else {}
-        said |= {"read_as": read[sentence]} if sentence in read else {}
+        record |= {"unknown_words": unknown} if unknown else {}
+        record |= {"read_as": rewritten[sentence]} if sentence in rewritten else {}
         note = f"seed {seed}, {motion.seconds:.1f} s {SOURCES[length.source]}"
-        results.append(Result(motion, sentence or "no sentence", note, said, unknown_note(unknown)))
-    said = origin(model, str(Path(arguments.model).resolve()), options) | {"style": arguments.style}
-    write_results(folder, arguments, results, "Motions from sentences", said)
+        results.append(Result(motion, sentence or "no sentence", note, record, unknown_note(unknown)))
+    record = origin(model, str(Path(arguments.model).resolve()), options) | {"style": arguments.style}
+    write_results(folder, arguments, results, "Motions from sentences", record)
     seconds = spread([motion.seconds for motion in motions])
     print(f"{len(motions)} motions of {seconds} s in {folder}; open {folder / 'index.html'}")
 
@@ -124,7 +128,7 @@ def read_prompts(texts: list[str], file: str | None) -> list[Prompt]:
     return prompts
 
 
-def asked_lengths(arguments: argparse.Namespace, model: Model, prompts: Sequence[Prompt]) -> list[Length]:
+def choose_lengths(arguments: argparse.Namespace, model: Model, prompts: Sequence[Prompt]) -> list[Length]:
     """Frames of each motion: as asked, else as its file says, else as the model says.
 
     Raises:
@@ -152,14 +156,14 @@ def asked_lengths(arguments: argparse.Namespace, model: Model, prompts: Sequence
             seconds = spread([length.frames / model.fps for length in lengths if length.source == source])
             print(f"length: {seconds} s, {SOURCES[source]}", file=sys.stderr)
         return lengths
-    frames, asked = arguments.frames, f"--frames {arguments.frames}"
+    frames, what = arguments.frames, f"--frames {arguments.frames}"
     if frames is None:
-        frames, asked = round(arguments.seconds * model.fps), f"--seconds {arguments.seconds:g}"
-    return [Length(in_range(model, frames, asked), "asked")] * len(prompts)
+        frames, what = round(arguments.seconds * model.fps), f"--seconds {arguments.seconds:g}"
+    return [Length(in_range(model, frames, what), "asked")] * len(prompts)
 
 
-def in_range(model: Model, frames: int, asked: str) -> int:
-    """A length that the model can make.
+def in_range(model: Model, frames: int, what: str) -> int:
+    """Checks that the model can make a length, which errors call `what`; returns it.
 
     Raises:
       UserError: it is too short or too long.
@@ -167,7 +171,7 @@ def in_range(model: Model, frames: int, asked: str) -> int:
     low, high = model.frames
     if not low <= frames <= high:
         raise UserError(
-            f"{asked} is out of range: this model makes {low} to {high} frames, "
+            f"{what} is out of range: this model makes {low} to {high} frames, "
             f"{low / model.fps:g} to {high / model.fps:g} s"
         )
     return frames
@@ -184,7 +188,7 @@ def note_lengths(model: Model, lengths: Sequence[Length]) -> None:
         print(f"note: this model saw motions of {seconds} s in training; longer ones come in windows", file=sys.stderr)
 
 
-def read_otherwise(model: Model, sentences: Sequence[str]) -> dict[str, str]:
+def rewrite_as_captions(model: Model, sentences: Sequence[str]) -> dict[str, str]:
     """The sentences that a model is given as its captions are written, and how; says so."""
     changed = {sentence: written for sentence in sentences if (written := model.written(sentence)) != sentence}
     for sentence, written in list(changed.items())[:1]:

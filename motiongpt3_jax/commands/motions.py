@@ -1,4 +1,4 @@
-"""Motion files as several commands take them."""
+"""Arguments for motion files, and reading them: files that cannot be used are left out."""
 
 import argparse
 import sys
@@ -93,14 +93,14 @@ def read_usable(
       UserError, OSError: the mapping is wrong, or no file can be used.
     """
     load_mapping(how.get("mapping"))  # which is wrong for all of them
-    found, left_out = [], LeftOut(len(set(paths)))
+    motions, left_out = [], LeftOut(len(set(paths)))
     for path in paths:
         with left_out.unless_usable(path):
             (motion,) = read_motions([path], **how)
             if check:
                 check(path, motion)
-            found.append((path, motion))
-    return found, left_out
+            motions.append((path, motion))
+    return motions, left_out
 
 
 def read_motions(

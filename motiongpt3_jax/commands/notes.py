@@ -1,4 +1,4 @@
-"""Notes of this package, which Python code gets as warnings, on the console."""
+"""Warnings of the kind `Note` as lines on the console, and a hint at missing quotes."""
 
 import sys
 import warnings

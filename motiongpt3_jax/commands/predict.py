@@ -1,4 +1,4 @@
-"""Motions that go on from the beginning of a motion file."""
+"""Motion prediction: goes on from the beginning of a motion file."""
 
 import argparse
 import math
@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from motiongpt3_jax.commands.arguments import command_parser, duration, integer
-from motiongpt3_jax.commands.given import (
-    Given,
-    add_given,
-    each_result,
+from motiongpt3_jax.commands.continuations import (
+    Request,
+    add_arguments,
+    answer_each,
     official_results,
-    read_given,
+    read_request,
     require_result,
-    write_given,
+    write_answers,
 )
 from motiongpt3_jax.commands.results import Result, bend_note
 from motiongpt3_jax.errors import UserError
@@ -26,32 +26,32 @@ SHARE = 0.2
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    found = command_parser(
+    parser = command_parser(
         "predict",
         "Goes on from the beginning of each motion file. The given frames stay as they are, to the bit, and the result "
         "has the file's own place, proportions and frame rate.",
         "motiongpt3 predict --model runs/demo --motion walk.bvh --share 1 --seconds 6 --out predicted",
     )
-    length = found.add_mutually_exclusive_group()
+    length = parser.add_mutually_exclusive_group()
     length.add_argument(
         "--seconds", type=duration, help="length of the result, the given part included (default: the file's)"
     )
     length.add_argument("--frames", type=integer, help="the same in frames of the file")
-    add_given(found, SHARE, "part of the file that is given, at least half a second")
-    return found
+    add_arguments(parser, SHARE, "part of the file that is given, at least half a second")
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Predicts, writes, and says where everything lies."""
     if arguments.share is not None and not 0 < arguments.share <= 1:
         raise UserError(f"--share {arguments.share:g}: give a part of the file, above 0 and up to 1")
-    given = read_given(arguments)
+    request = read_request(arguments)
     exact = arguments.protocol == "exact"
-    results = exact_results(arguments, given) if exact else official_results(arguments, given, "predict")
-    return write_given(arguments, given, results, "Motions that go on")
+    results = exact_results(arguments, request) if exact else official_results(arguments, request, "predict")
+    return write_answers(arguments, request, results, "Motions that go on")
 
 
-def exact_results(arguments: argparse.Namespace, given: Given) -> list[Result]:
+def exact_results(arguments: argparse.Namespace, request: Request) -> list[Result]:
     """Every motion gone on with from its given part.
 
     Raises:
@@ -59,16 +59,16 @@ def exact_results(arguments: argparse.Namespace, given: Given) -> list[Result]:
     """
 
     def answer(seed: int, path: str, motion: Motion) -> Result:
-        count, frames = given_and_asked(arguments, path, motion)
+        count, frames = count_frames(arguments, path, motion)
         part = replace(motion, joints=motion.joints[:, :count])
-        made, bends = given.model.predict(part, frames=frames, seed=seed, **given.sampling)
-        said = {"motion": path, "seed": seed, "given": count, "bent": [bend_note(bend) for bend in bends]}
-        return Result(made, Path(path).name, f"{count / motion.fps:.1f} s given, seed {seed}", said)
+        whole, bends = request.model.predict(part, frames=frames, seed=seed, **request.sampling)
+        record = {"motion": path, "seed": seed, "given": count, "bent": [bend_note(bend) for bend in bends]}
+        return Result(whole, Path(path).name, f"{count / motion.fps:.1f} s given, seed {seed}", record)
 
-    return each_result(given, arguments.seed, answer)
+    return answer_each(request, arguments.seed, answer)
 
 
-def given_and_asked(arguments: argparse.Namespace, path: str, motion: Motion) -> tuple[int, int]:
+def count_frames(arguments: argparse.Namespace, path: str, motion: Motion) -> tuple[int, int]:
     """How many frames of a motion are given, and how many the result has.
 
     Raises:

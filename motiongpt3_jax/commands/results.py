@@ -1,4 +1,4 @@
-"""Where the commands that make motions put them: joints, pictures, a page with all of them, and a manifest."""
+"""Output files of the commands that make motions: joints, pictures, a page with all of them, and a manifest."""
 
 import argparse
 import json
@@ -32,14 +32,14 @@ class Result:
       motion: the motion.
       title: what it is to show.
       note: what else is said on the page.
-      said: what the manifest says of it.
+      record: its entry of the manifest.
       warning: why it may not show what it is to, for the page.
     """
 
     motion: Motion
     title: str
     note: str = ""
-    said: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
     warning: str = ""
 
 
@@ -56,7 +56,7 @@ def write_results(
     arguments: argparse.Namespace,
     results: Sequence[Result],
     page: str,
-    said: Mapping[str, Any],
+    record: Mapping[str, Any],
 ) -> None:
     """Writes `motion_000.npy`, its picture, ... , then `index.html` and `manifest.json`.
 
@@ -65,10 +65,10 @@ def write_results(
       arguments: those of `add_results`.
       results: the motions.
       page: the page's title.
-      said: what the manifest says of all of them.
+      record: what the manifest says of all of them, beside an entry for each.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    listed, entries = [], []
+    records, entries = [], []
     for number, result in enumerate(results):
         motion = result.motion
         name, ending = f"motion_{number:03d}", "npy" if motion.fps == motion.skeleton.fps else "npz"
@@ -78,12 +78,12 @@ def write_results(
             what: [path.name for path in write_kind(folder, name, motion, kind, result.title)]
             for what, kind in kinds.items()
         }
-        written = tuple(path for paths in files.values() for path in paths)
-        entries.append(Entry(result.title, motion, result.note, result.warning, files=written))
+        names = tuple(path for paths in files.values() for path in paths)
+        entries.append(Entry(result.title, motion, result.note, result.warning, files=names))
         files = {what: names[0] if len(names) == 1 else names for what, names in files.items()}
-        listed.append({**result.said, "frames": motion.frames, "fps": motion.fps, **files})
+        records.append({**result.record, "frames": motion.frames, "fps": motion.fps, **files})
     write_page(folder / "index.html", entries, page)
-    text = json.dumps({**said, "motions": listed}, indent=1)
+    text = json.dumps({**record, "motions": records}, indent=1)
     earlier = listed_files(folder / MANIFEST)
     with whole_file(folder / MANIFEST, ".json") as fresh:
         fresh.write_text(text + "\n", encoding="utf-8")
@@ -93,8 +93,8 @@ def write_results(
 def listed_files(manifest: Path) -> set[str]:
     """The files that a manifest says lie beside it; none where there is no manifest that can be read."""
     try:
-        said = json.loads(manifest.read_text(encoding="utf-8"))
-        names = [name for motion in said["motions"] for value in motion.values() for name in _names(value)]
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        names = [name for motion in content["motions"] for value in motion.values() for name in _names(value)]
     except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError):
         return set()
     return {name for name in names if OURS.fullmatch(name)}
@@ -107,11 +107,11 @@ def _names(value: object) -> list[str]:
 
 def remove_earlier(folder: Path, names: Collection[str]) -> None:
     """Removes what an earlier run wrote that this one did not write anew, which would pass for its own; says so."""
-    there = sorted(name for name in names if (folder / name).is_file())
-    for name in there:
+    leftovers = sorted(name for name in names if (folder / name).is_file())
+    for name in leftovers:
         (folder / name).unlink()
-    if there:
-        print(f"removed from {folder}, of an earlier run: {', '.join(there[:5])}{' ...' * (len(there) > 5)}")
+    if leftovers:
+        print(f"removed from {folder}, of an earlier run: {', '.join(leftovers[:5])}{' ...' * (len(leftovers) > 5)}")
 
 
 def origin(model: Model, name: str, options: Any) -> dict[str, Any]:

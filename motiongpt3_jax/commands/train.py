@@ -1,4 +1,4 @@
-"""Runs the stages of a config."""
+"""Training: runs the stages of a config, on one or several processes."""
 
 import argparse
 import os
@@ -19,24 +19,24 @@ PROCESS = re.compile(r"(?P<host>\S+:[0-9]{1,5}) (?P<count>[0-9]{1,6}) (?P<index>
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    found = command_parser(
+    parser = command_parser(
         "train",
         "Runs the stages of a config. The same command continues an interrupted run; finished stages are left alone.",
         "motiongpt3 train --config motiongpt3:tiny --workdir runs/tiny --config.stages.vae.steps=5000",
         overrides=True,
     )
-    found.add_argument(
+    parser.add_argument(
         "--config", type=user_path, required=True, help="motiongpt3:base, :tiny, :demo, or a path to a config file"
     )
-    found.add_argument("--workdir", type=user_path, required=True, metavar="RUN", help="folder of the run")
-    found.add_argument(
+    parser.add_argument("--workdir", type=user_path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument(
         "--distributed",
         nargs="*",
         metavar="WORD",
         help="one of several processes that see the same RUN; alone on a TPU pod or under Slurm, elsewhere followed by "
         "HOST:PORT COUNT INDEX",
     )
-    return found
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -59,10 +59,10 @@ def join_processes(words: list[str]) -> None:
     """
     if not words:
         return initialize_distributed(devices=node_gpus(os.environ))
-    found = PROCESS.fullmatch(" ".join(words))
-    if not found:
+    match = PROCESS.fullmatch(" ".join(words))
+    if not match:
         raise UserError(f"--distributed {' '.join(words)}: give nothing, or HOST:PORT COUNT INDEX")
-    count, index = int(found["count"]), int(found["index"])
+    count, index = int(match["count"]), int(match["index"])
     if index >= count:
         raise UserError(f"--distributed {' '.join(words)}: of {count} processes the last has the index {count - 1}")
-    return initialize_distributed(found["host"], count, index)
+    return initialize_distributed(match["host"], count, index)

@@ -204,11 +204,11 @@ def find_words(
       start: the model that the run starts from. One whose motion branch is fresh has seen no captions.
     """
     captions = (caption for captions in records.split("train").captions for caption in captions)
-    own = KnownWords.of(captions, Prompts.taught(config.values, find_system(config.system), "").wordings)
+    own = KnownWords.of(captions, Prompts.of_config(config.values, find_system(config.system), "").wordings)
     before = begun if begun and (begun.words or config.start) else start
     if before is None or before.kind.weights.captions_part in before.untrained:
         return own
-    return before.words and own.joined(before.words)
+    return before.words and own.merge(before.words)
 
 
 def make_body(records: Records) -> Body:

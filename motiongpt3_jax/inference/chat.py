@@ -1,4 +1,4 @@
-"""Free instructions, one or several turns: the model itself decides whether it answers in words, in motion or in both.
+"""Multi-turn chat about text and motion: the model itself decides whether it answers in words, in motion or in both.
 
 After the instruction the text branch writes on. Where it begins a motion, the holders follow, their hidden states
 become a motion, and the text goes on behind it.
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.inference.clips import called, features_of, require_readable
+from motiongpt3_jax.inference.clips import features_of, name_motion, require_readable
 from motiongpt3_jax.inference.continuation import seed_of
 from motiongpt3_jax.inference.engine import check_seeds
 from motiongpt3_jax.inference.lengths import Length
-from motiongpt3_jax.inference.model import Model, sentence_of
+from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.notes import note_task, note_words
+from motiongpt3_jax.inference.prompts import sentence_of
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.resample import resample_motion
 from motiongpt3_jax.systems.interface import Features, Question
@@ -103,21 +104,22 @@ class Chat:
         note_words(self.model.engine.folder, [instruction.replace(PLACE, " ")])
         earlier, shown = self._history()
         engine, clips = self.model.engine, (*shown, *clips)
-        answer, parts, made, lengths = "", [], [], []
+        answer, parts, motion_joints, lengths = "", [], [], []
         while True:
-            writing = self.model.text_options(begins_motion=len(made) < MOST_MOTIONS, **(decoding or {}))
-            asked = Question(question, clips, answer, earlier)
-            text = engine.generate_texts([asked], writing, [seed_of(seed, len(made), 1)])[0]
+            writing = self.model.text_options(begins_motion=len(motion_joints) < MOST_MOTIONS, **(decoding or {}))
+            request = Question(question, clips, answer, earlier)
+            text = engine.generate_texts([request], writing, [seed_of(seed, len(motion_joints), 1)])[0]
             parts.append(sentence_of(text.words))
             answer += text.whole
             if not text.begins_motion:
                 break
             length = self.model.lengths([instruction.split(PLACE)[0]], seconds, seed)[0]
-            asked = replace(asked, answer=answer)
-            made += engine.generate_motions([asked], [length.frames], [seed_of(seed, len(made))], options)
+            request = replace(request, answer=answer)
+            motion_seed = seed_of(seed, len(motion_joints))
+            motion_joints += engine.generate_motions([request], [length.frames], [motion_seed], options)
             answer += MOTION
             lengths.append(length)
-        motions = tuple(Motion(joints[None], self.model.fps, self.model.skeleton) for joints in made)
+        motions = tuple(Motion(joints[None], self.model.fps, self.model.skeleton) for joints in motion_joints)
         # Of an answer that is longer than what is read at once, later turns are shown the end.
         body, longest = engine.folder.body, engine.longest_read
         kept = (*clips[len(shown) :], *(features_of(motion.joints[0, -longest - 1 :], body) for motion in motions))
@@ -140,7 +142,7 @@ class Chat:
 
     def _features(self, source: Motion | str | Path) -> Features:
         body, longest = self.model.engine.folder.body, self.model.engine.longest_read
-        motion, what = self.model.read(source), called(source, "a motion of the conversation")
+        motion, what = self.model.read(source), name_motion(source, "a motion of the conversation")
         require_readable(motion, body, what)
         joints = resample_motion(motion, body.fps).joints[0]
         if len(joints) > longest + 1:

@@ -1,4 +1,4 @@
-"""Validation of what a model's folder says: its `config.json`, and the statistics of its features."""
+"""Validation of a model's `config.json`, and of the statistics of its features."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from motiongpt3_jax.data_pipelines.statistics import check_arrays
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.digests import SHA256, check_config_digest
 from motiongpt3_jax.motion import SKELETONS, Skeleton
+from motiongpt3_jax.motion.arrays import UnreadableArrayError
 from motiongpt3_jax.systems.interface import SystemKind
 from motiongpt3_jax.systems.registry import find_system, system_names
 from motiongpt3_jax.text import check_words
@@ -56,10 +58,10 @@ DATA = {"min_frames": whole(1, LONGEST), "max_frames": whole(1, LONGEST), "seque
 STAGE = {"loss": TEXT, "templates": TEXT, "subtasks": sequence_of(pair_of(TEXT, real(0, 1e9)))}
 STAGE_OPTIONAL = ("templates", "subtasks")
 MOST_LENGTH = 10**7
-"""Larger than any deviation, mean or bone that describes a body."""
+"""Metres: larger than any deviation, mean or bone that describes a body."""
 
 
-def check_folder_config(path: Path, said: Any) -> dict[str, Any]:
+def check_folder_config(path: Path, config_json: Any) -> dict[str, Any]:
     """What a `config.json` says, in today's format.
 
     Args:
@@ -69,27 +71,27 @@ def check_folder_config(path: Path, said: Any) -> dict[str, Any]:
     Raises:
       UserError: it says what no model has; names the file, the key and what to do.
     """
-    if not isinstance(said, Mapping) or not {"config", "skeleton", "fps"} <= said.keys():
+    if not isinstance(config_json, Mapping) or not {"config", "skeleton", "fps"} <= config_json.keys():
         raise UserError(f"'{path}' is another program's; models of others come in with `motiongpt3 import`")
     check_installed(path, said["config"])
     try:
-        check_values(path.name, said, FOLDER, OPTIONAL, others=True)
-        version = said.get("format", 1)
+        check_values(path.name, config_json, FOLDER, OPTIONAL, others=True)
+        version = config_json.get("format", 1)
         if version > NEWEST:
             raise UserError(
                 f"its format {version} is newer than {NEWEST}, the newest that is read here: update this program"
             )
-        kind, config = check_config(said["config"], version)
-        for part in said.get("untrained", ()):
+        kind, config = check_config(config_json["config"], version)
+        for part in config_json.get("untrained", ()):
             check_value("untrained", part, one_of(*kind.weights.parts))
-        for task, question in said.get("questions", {}).items():
+        for task, question in config_json.get("questions", {}).items():
             check_question(task, question, kind)
-        for name, digest in said.get(SHA256, {}).items():
+        for name, digest in config_json.get(SHA256, {}).items():
             check_value(f"{SHA256}.{name}", digest, TEXT)
     except UserError as error:
         raise UserError(f"'{path}' is damaged, or was edited: {error}; {ANEW}") from None
-    check_config_digest(path, said)
-    return {**said, "config": config}
+    check_config_digest(path, config_json)
+    return {**config_json, "config": config}
 
 
 def check_installed(path: Path, config: Any) -> None:
@@ -131,14 +133,14 @@ def check_question(task: Any, question: Any, kind: SystemKind) -> None:
         raise UserError(f"{path}: there is no such task; there are {', '.join(kind.tasks)}")
     check_value(path, question, TEXT)
     check_words(PLACEHOLDER.sub(" ", question))
-    found = PLACEHOLDER.findall(question)
-    for name in found:
+    placeholders = PLACEHOLDER.findall(question)
+    for name in placeholders:
         if name not in PLACEHOLDERS:
             raise UserError(f"{path} has the unknown placeholder {name}")
-    motions, wanted = sum(PLACEHOLDERS[name] for name in found), len(kind.tasks[task].given)
+    motions, wanted = sum(PLACEHOLDERS[name] for name in placeholders), len(kind.tasks[task].input_spans)
     if motions != wanted:
         raise UserError(f"{path} has placeholders for {motions} motions, where {wanted} are given")
-    if kind.tasks[task].role == "generate" and "<Caption_Placeholder>" not in found:
+    if kind.tasks[task].role == "generate" and "<Caption_Placeholder>" not in placeholders:
         raise UserError(f"{path} has no <Caption_Placeholder>")
 
 
@@ -159,16 +161,10 @@ def check_statistics(path: Path, arrays: Mapping[str, np.ndarray], skeleton: Ske
       arrays: its content: mean, std, offsets and, in newer ones, lengths.
       skeleton: which joints the features describe.
     """
-    shapes = {"mean": (skeleton.features,), "std": (skeleton.features,), "offsets": (len(skeleton.joints), 3)}
-    for name, shape in shapes.items():
-        array = arrays.get(name)
-        if array is None or array.shape != shape or not np.issubdtype(array.dtype, np.floating):
-            found = "is missing" if array is None else f"has shape {array.shape} and type {array.dtype}"
-            raise UserError(f"'{path}' is damaged: {name} {found}; expected {shape} numbers: {ANEW}")
-        if not np.all(np.abs(array) <= MOST_LENGTH):  # which no NaN is
-            raise UserError(f"'{path}' is damaged: {name} holds values that are not finite, or absurd: {ANEW}")
-    if not np.all(arrays["std"] > 0):
-        raise UserError(f"'{path}' is damaged: std holds deviations that are not positive: {ANEW}")
+    try:
+        check_arrays(arrays, skeleton, most=MOST_LENGTH)
+    except UnreadableArrayError as error:
+        raise UserError(f"'{path}' is damaged ({error.what}): {ANEW}") from None
     lengths = arrays.get("lengths", np.zeros(0))
     if lengths.ndim != 1 or lengths.dtype.kind not in "fiu":
         raise UserError(f"'{path}' is damaged: lengths has shape {lengths.shape} and type {lengths.dtype}: {ANEW}")

@@ -1,4 +1,4 @@
-"""Motions as a model reads them: features of clips at its frame rate, by its own body."""
+"""Feature extraction from motions: clips at the model's frame rate, in its own skeleton's proportions."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -39,8 +39,8 @@ def require_readable(motion: Motion, body: Body, what: str = "the motion") -> No
     require_frames(motion, body.fps, what=what)
 
 
-def called(motion: Motion | str | Path, otherwise: str) -> str:
-    """What messages call a motion: by its file, where it is given as one."""
+def name_motion(motion: Motion | str | Path, otherwise: str) -> str:
+    """Name of a motion in messages: its file, where it is given as one."""
     return otherwise if isinstance(motion, Motion) else f"motion '{motion}'"
 
 

@@ -1,4 +1,4 @@
-"""Motions that go on from given frames, or join two of them: the model sees the given frames alone.
+"""Motion prediction and in-betweening with given frames kept to the bit; the model sees the given frames alone.
 
 The result is in the given motion's own place, proportions and frame rate, and its given frames are untouched. What the
 model makes is brought there: onto the given body, turned and carried to the stance that the given frames lead to, and
@@ -8,7 +8,7 @@ bent at the seams (`motion.seams`).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -46,9 +46,19 @@ class Bend:
     joints: Correction
 
 
-def predict(
-    engine: Engine, prompts: Prompts, motion: Motion, frames: int, seed: int, options: Any
-) -> tuple[Motion, list[Bend]]:
+class Joined(NamedTuple):
+    """A motion with given frames in it.
+
+    Attributes:
+      motion: in the place, proportions and frame rate of what was given.
+      bends: what it took to meet the given frames, for every person and window.
+    """
+
+    motion: Motion
+    bends: list[Bend]
+
+
+def predict(engine: Engine, prompts: Prompts, motion: Motion, frames: int, seed: int, options: Any) -> Joined:
     """The motion, gone on with until it has so many frames, and how each window was bent to what came before.
 
     The model is given as much as in training: the last quarter of what it is to add, so that the timing is right;
@@ -62,10 +72,10 @@ def predict(
     if frames <= motion.frames:
         raise UserError(f"{frames} frames were asked for and {motion.frames} are given; ask for more frames")
     limits = [acceleration_limit(person, fps=motion.fps) for person in motion.joints]
-    return _gone_on(engine, prompts, motion, frames, limits, seed, options)
+    return _extend(engine, prompts, motion, frames, limits, seed, options)
 
 
-def _gone_on(
+def _extend(
     engine: Engine,
     prompts: Prompts,
     motion: Motion,
@@ -73,7 +83,7 @@ def _gone_on(
     limits: Sequence[float],
     seed: int,
     options: Any,
-) -> tuple[Motion, list[Bend]]:
+) -> Joined:
     """As `predict`, with seams within these limits, one a person."""
     people = [person.astype(np.float64) for person in motion.joints]
     # Of what is given alone: the lowest point of frames that were made need not be the floor.
@@ -82,11 +92,11 @@ def _gone_on(
     window = 0
     while len(people[0]) < frames:
         seeds = [seed_of(seed, window, person) for person in range(len(people))]
-        made = _window(engine, prompts, people, floors, limits, motion.fps, frames, seeds, options)
-        bends += [bend for _, bend in made]
-        people = [np.concatenate([person, more]) for person, (more, _) in zip(people, made)]
+        pieces = _window(engine, prompts, people, floors, limits, motion.fps, frames, seeds, options)
+        bends += [bend for _, bend in pieces]
+        people = [np.concatenate([person, more]) for person, (more, _) in zip(people, pieces)]
         window += 1
-    return _kept(motion, people, slice(0, motion.frames)), bends
+    return Joined(_with_frames(motion, people, slice(0, motion.frames)), bends)
 
 
 def inbetween(
@@ -98,7 +108,7 @@ def inbetween(
     seed: int,
     options: Any,
     move_end: bool = False,
-) -> tuple[Motion, list[Bend]]:
+) -> Joined:
     """The two motions with so many frames between them, and how these were bent to meet both, one a person.
 
     The end stays where it is, or is brought as a whole to where the first person's way leads, on the start's floor.
@@ -122,16 +132,16 @@ def inbetween(
     limits = [acceleration_limit(*sides, fps=start.fps) for sides in zip(start.joints, end.joints)]
     first, most = start, int(engine.usual * 0.5 * start.fps / body.fps)
     if between > most:
-        first, bends = _gone_on(engine, prompts, start, start.frames + between - most, limits, seed, options)
+        first, bends = _extend(engine, prompts, start, start.frames + between - most, limits, seed, options)
     gap = between - (first.frames - start.frames)
     people = [
         _bridge(engine, prompts, *(side.astype(np.float64) for side in sides), start.fps, gap, limit)
         for *sides, limit in zip(first.joints, end.joints, limits)
     ]
     seeds = [seed_of(seed, 1000, person) for person in range(len(people))]
-    found = engine.generate_motions([b.question for b in people], [b.frames for b in people], seeds, options)
+    answers = engine.generate_motions([b.question for b in people], [b.frames for b in people], seeds, options)
     if move_end:
-        step, floors = people[0].lead(found[0], body), people[0].floors
+        step, floors = people[0].lead(answers[0], body), people[0].floors
         rise = np.array([0.0, floors[0] - floors[1], 0.0])
         people = [
             replace(
@@ -142,11 +152,11 @@ def inbetween(
             for bridge in people
         ]
         end = replace(end, joints=np.stack([bridge.end for bridge in people]).astype(np.float32))
-    joined = [bridge.fit(joints, body) for bridge, joints in zip(people, found)]
-    whole = [np.concatenate([a, middle, b]) for a, (middle, _), b in zip(first.joints, joined, end.joints)]
-    result = _kept(start, whole, slice(0, start.frames))
+    fits = [bridge.fit(joints, body) for bridge, joints in zip(people, answers)]
+    whole = [np.concatenate([a, middle, b]) for a, (middle, _), b in zip(first.joints, fits, end.joints)]
+    result = _with_frames(start, whole, slice(0, start.frames))
     result.joints[:, len(whole[0]) - end.frames :] = end.joints
-    return result, [*bends, *(bend for _, bend in joined)]
+    return Joined(result, [*bends, *(bend for _, bend in fits)])
 
 
 def _window(
@@ -163,25 +173,25 @@ def _window(
     """The frames that one answer of the model adds to every person, at the motion's own frame rate."""
     body, high = engine.folder.body, engine.usual
     ratio = fps / body.fps
-    given = len(people[0])
+    count = len(people[0])
     task = prompts.of_role("predict")
-    ((_, share),) = task.given
-    times = round((1 - share) / share)
+    ((_, share),) = task.input_spans
+    multiple = round((1 - share) / share)
     # Features are one row fewer than joints, so the answer begins with the last given frame.
-    seen = min(int((given - 1) / ratio + 1e-6), high // times)
-    made = min(high, seen * times)
-    adds = min(frames - given, int((made - 1) * ratio + 1e-6))
+    seen = min(int((count - 1) / ratio + 1e-6), high // multiple)
+    length = min(high, seen * multiple)
+    adds = min(frames - count, int((length - 1) * ratio + 1e-6))
     if adds < 1:
         raise UserError(f"a motion of {fps:g} frames a second is too slow to go on from; resample it first")
-    moments = given - 1 - np.arange(seen + 1)[::-1] * ratio
-    contexts = [interpolate(person, moments) for person in people]
+    times = count - 1 - np.arange(seen + 1)[::-1] * ratio
+    contexts = [interpolate(person, times) for person in people]
     questions = [Question(prompts.question(task.name), (features_of(context, body),)) for context in contexts]
-    found = engine.generate_motions(questions, [made] * len(people), seeds, options)
+    answers = engine.generate_motions(questions, [length] * len(people), seeds, options)
     results = []
-    for person, floor, limit, joints in zip(people, floors, limits, found):
-        own = _as_given(joints.astype(np.float64), person, body)
-        own[..., 1] += floor
-        placed = move_to_pose(own, ground_poses(own[0], body.skeleton), ground_poses(person[-1], body.skeleton))
+    for person, floor, limit, joints in zip(people, floors, limits, answers):
+        joints = _with_proportions(joints.astype(np.float64), person, body)
+        joints[..., 1] += floor
+        placed = move_to_pose(joints, ground_poses(joints[0], body.skeleton), ground_poses(person[-1], body.skeleton))
         proposed = interpolate(placed, np.arange(1, adds + 1) / ratio)
         bent, correction = join(person, proposed, None, fps, limit, body.skeleton)
         results.append((bent, Bend(0.0, 0.0, correction)))
@@ -232,10 +242,10 @@ class _Bridge:
 
     def _placed(self, joints: Joints, body: Body) -> Joints:
         """The answer's middle with a frame on either side, begun where the start ends; its floor is at height 0."""
-        own = _as_given(joints.astype(np.float64), self.start, body)
+        joints = _with_proportions(joints.astype(np.float64), self.start, body)
         first, last = self.seen[0] - 1, self.frames - self.seen[1] + 1
         way = np.arange(self.gap + 2) / (self.gap + 1)
-        middle = interpolate(own, first + way * (last - first))
+        middle = interpolate(joints, first + way * (last - first))
         return move_to_pose(middle, ground_poses(middle[0], body.skeleton), ground_poses(self.start[-1], body.skeleton))
 
 
@@ -268,9 +278,9 @@ def seed_of(seed: int, window: int, person: int = 0) -> int:
     return int(np.random.SeedSequence([seed, window, person]).generate_state(1)[0] >> 1)
 
 
-def _as_given(joints: Joints, given: Joints, body: Body) -> Joints:
-    """The model's joints by the given body, standing on a floor at height 0."""
-    usual = np.median(body.skeleton.offsets(given), axis=0)
+def _with_proportions(joints: Joints, reference: Joints, body: Body) -> Joints:
+    """The model's joints with the bone lengths of a reference motion, standing on a floor at height 0."""
+    usual = np.median(body.skeleton.offsets(reference), axis=0)
     return uniform_skeleton(joints, usual, body.skeleton)
 
 
@@ -281,10 +291,10 @@ def _progress(joints: Joints) -> Float[np.ndarray, "frames"]:
     return np.concatenate([[0.0], np.cumsum(steps) / steps.sum()])
 
 
-def _kept(motion: Motion, people: Sequence[Joints], given: slice) -> Motion:
-    """Persons as a motion, the given frames as they were to the bit."""
+def _with_frames(motion: Motion, people: Sequence[Joints], kept: slice) -> Motion:
+    """Persons as a motion, with the frames of `motion` in place of those that `kept` names, to the bit."""
     joints = np.stack(people).astype(np.float32)
-    joints[:, given] = motion.joints
+    joints[:, kept] = motion.joints
     return replace(motion, joints=joints)
 
 

@@ -17,21 +17,23 @@ CONFIG = "config.json"
 SHA256 = "sha256"
 
 
-def config_digest(said: Mapping[str, Any]) -> str:
+def config_digest(config_json: Mapping[str, Any]) -> str:
     """SHA-256 of what a `config.json` says, apart from its digests."""
     # Through JSON and back: tuples are lists there, and numbers as keys are text.
-    rest = {key: value for key, value in json.loads(json.dumps(said)).items() if key != SHA256}
+    rest = {key: value for key, value in json.loads(json.dumps(config_json)).items() if key != SHA256}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def with_digests(said: Mapping[str, Any], folder: Path, files: Sequence[str]) -> dict[str, Any]:
+def with_digests(config_json: Mapping[str, Any], folder: Path, files: Sequence[str]) -> dict[str, Any]:
     """What a `config.json` says, with the digests of these files and its own."""
-    return {**said, SHA256: {name: checksum(folder / name) for name in files} | {CONFIG: config_digest(said)}}
+    digests = {name: checksum(folder / name) for name in files}
+    digests[CONFIG] = config_digest(config_json)
+    return {**config_json, SHA256: digests}
 
 
-def check_config_digest(path: Path, said: Mapping[str, Any]) -> None:
+def check_config_digest(path: Path, config_json: Mapping[str, Any]) -> None:
     """Raises UserError when a `config.json` is not as it was written."""
-    _compare(path, CONFIG, said.get(SHA256, {}), lambda: config_digest(said))
+    _compare(path, CONFIG, config_json.get(SHA256, {}), lambda: config_digest(config_json))
 
 
 def check_file_digest(folder: Path, name: str, digests: Mapping[str, str]) -> None:

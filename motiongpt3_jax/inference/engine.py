@@ -1,8 +1,8 @@
-"""A model loaded once: questions to motions and to texts, many at once.
+"""Batched inference with compiled programs that are reused: questions to motions and to texts, many at once.
 
-Requests of different tasks and lengths share a few compiled shapes: rows, slots and frames are rounded up to the next
-of a short list. A request's result depends on its own question and seed alone, not on its batch mates. What an answer
-consists of, its system says in phases; here they are batched, compiled, run and timed.
+Requests of different tasks and lengths are padded to a few compiled shapes: rows, slots and frames are rounded up to
+the next of a short list. A request's result depends on its own question and seed alone, not on its batch mates. What an
+answer consists of, its system says in phases; here they are batched, compiled, run and timed.
 """
 
 import time
@@ -21,7 +21,7 @@ from motiongpt3_jax.batch import Batch, Example, RowShape
 from motiongpt3_jax.data_pipelines.packing import build, useful
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import Body, ModelFolder, read_folder, resolve_model
-from motiongpt3_jax.inference.shapes import FRAME_STEP, chunks, filled, slots, up
+from motiongpt3_jax.inference.shapes import FRAME_STEP, pad_to_rows, round_up, slot_count, split_into_batches
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.motion import features_to_joints
 from motiongpt3_jax.systems.interface import (
@@ -160,14 +160,14 @@ class Engine:
         """Joints of clips of raw features that went through the encoder and back."""
         body, limit = self.folder.body, self.answers.capabilities.longest_read
         joints = []
-        for order, rows in chunks(len(clips)):
-            length = up(max(len(clips[i]) for i in order), FRAME_STEP, limit)
+        for order, rows in split_into_batches(len(clips)):
+            length = round_up(max(len(clips[i]) for i in order), FRAME_STEP, limit)
             features = np.zeros((rows, length, len(body.mean)), np.float32)
             for row, i in enumerate(order):
                 features[row, : len(clips[i])] = (clips[i] - body.mean) / body.std
-            lengths = filled([len(clips[i]) for i in order], rows)
-            decoded = self._timed("reconstruct", "reconstruct", self.answers.reconstruct, features, lengths)
-            places = features_to_joints(np.asarray(decoded) * body.std + body.mean, body.skeleton)
+            lengths = pad_to_rows([len(clips[i]) for i in order], rows)
+            reconstructed = self._timed("reconstruct", "reconstruct", self.answers.reconstruct, features, lengths)
+            places = features_to_joints(np.asarray(reconstructed) * body.std + body.mean, body.skeleton)
             joints += [places[row, : len(clips[i])] for row, i in enumerate(order)]
         return joints
 
@@ -185,10 +185,10 @@ class Engine:
         for order, rows in self._groups(examples, frames):
             values: dict[str, Any] = {
                 "batch": self._batch([examples[i] for i in order], questions, rows),
-                "seeds": filled([seeds[i] for i in order], rows),
-                "frames": filled([frames[i] for i in order], rows),
+                "seeds": pad_to_rows([seeds[i] for i in order], rows),
+                "frames": pad_to_rows([frames[i] for i in order], rows),
             }
-            longest = up(max(frames[i] for i in order), FRAME_STEP, self.frames[1])
+            longest = round_up(max(frames[i] for i in order), FRAME_STEP, self.frames[1])
             for phase in self.answers.phases(examples[order[0]], makes, options, longest):
                 values |= self._run(phase, values)
             results.append((order, {name: values.get(name) for name in ("joints", "frames", "tokens")}))
@@ -201,12 +201,12 @@ class Engine:
             return len(examples[i].clips), len(examples[i].streams)
 
         def size(i: int) -> tuple[int, int]:
-            return up(frames[i], FRAME_STEP), sum(len(slots.ids) for slots in examples[i].streams.values())
+            return round_up(frames[i], FRAME_STEP), sum(len(stream.ids) for stream in examples[i].streams.values())
 
         groups = []
-        for alike in sorted({kind(i) for i in range(len(examples))}):
-            own = sorted((i for i in range(len(examples)) if kind(i) == alike), key=size)
-            groups += [([own[n] for n in numbers], rows) for numbers, rows in chunks(len(own))]
+        for group in sorted({kind(i) for i in range(len(examples))}):
+            members = sorted((i for i in range(len(examples)) if kind(i) == group), key=size)
+            groups += [([members[n] for n in numbers], rows) for numbers, rows in split_into_batches(len(members))]
         return groups
 
     def _batch(self, examples: Sequence[Example], questions: Sequence[Question], rows: int) -> Batch:
@@ -222,7 +222,7 @@ class Engine:
             if field.capacity
         }
         shape = RowShape(
-            slots=tuple((name, slots(count)) for name, count in streams.items()),
+            slots=tuple((name, slot_count(count)) for name, count in streams.items()),
             clips=self._buckets(examples),
             samples=1,
             capacities=tuple(capacities.items()),
@@ -238,7 +238,7 @@ class Engine:
             return ()
         longest = max(clip.frames for example in examples for clip in example.clips)
         limit = self.longest_read if longest <= self.longest_read else self.answers.capabilities.longest_read
-        return ((up(longest, FRAME_STEP, limit), len(examples[0].clips)),)
+        return ((round_up(longest, FRAME_STEP, limit), len(examples[0].clips)),)
 
     def _run(self, phase: Phase, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """The values that a phase adds; features become joints in the same program."""

@@ -1,4 +1,7 @@
-"""Writes an exported model: a folder that answers, may start a training, and can be pushed to the hub as it is."""
+"""Export of a model to a folder: safetensors, config, tokenizer, statistics and a model card.
+
+It answers, may start a training, and can be pushed to the hub as it is.
+"""
 
 import os
 from collections.abc import Mapping
@@ -82,18 +85,21 @@ def write_exported(
     write_weights(out / WEIGHTS, variables, folder.kind.name, trained)
     (out / "README.md").write_text(model_card(folder, variables, trained, out.name), encoding="utf-8")
     prompts, tasks = Prompts.of(folder, trained[0]), folder.kind.tasks
-    known = [name for name, task in tasks.items() if task.question and (task.role in ALWAYS or prompts.knows(name))]
+    names = [name for name, task in tasks.items() if task.question and (task.role in ALWAYS or prompts.knows(name))]
     # Templates name the one motion of a question in two ways.
-    asked = {task: prompts.template(task).replace("<Motion_Placeholder_s1>", "<Motion_Placeholder>") for task in known}
-    asked = {task: question for task, question in asked.items() if is_question(task, question, folder.kind)}
-    config = shareable(folder.config)
+    questions = {}
+    for name in names:
+        question = prompts.template(name).replace("<Motion_Placeholder_s1>", "<Motion_Placeholder>")
+        if is_question(name, question, folder.kind):
+            questions[name] = question
+    config = without_local_paths(folder.config)
     return make_folder(
-        out, config, folder.tokenizer, folder.body, folder.untrained, asked, folder.words, weights=(WEIGHTS,)
+        out, config, folder.tokenizer, folder.body, folder.untrained, questions, folder.words, weights=(WEIGHTS,)
     )
 
 
-def shareable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config without the folders of the machine that it was used on."""
+def without_local_paths(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config to share: without the folders of the machine that it was used on."""
     data = {**config["data"], "path": ""}
     places = {name: Path(config[name]).name for name in PLACES if _is_place(config.get(name, ""))}
     stages = {name: _without_folder(stage) for name, stage in config["stages"].items()}

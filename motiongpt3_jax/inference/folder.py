@@ -31,8 +31,11 @@ from motiongpt3_jax.systems.interface import ModelSpec, SystemKind
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.text import Tokenizer, load_tokenizer
 
-STATISTICS, TOKENIZER = "statistics.npz", "tokenizer/tokenizer.json"
-"""Files of a model's folder beside `config.json`."""
+STATISTICS = "statistics.npz"
+"""The file with mean, std and bones."""
+
+TOKENIZER = "tokenizer/tokenizer.json"
+"""The file with the tokenizer."""
 
 FORMAT = 2
 """Of a model's folder, in its `config.json`; the first has none written there."""
@@ -153,12 +156,16 @@ def make_folder(
     write_words(path, words)
     with whole_file(path / STATISTICS, ".npz") as fresh:
         np.savez(fresh, mean=body.mean, std=body.std, offsets=body.offsets, lengths=body.lengths)
-    said = {"format": FORMAT, "config": config, "skeleton": body.skeleton.name, "fps": body.fps}
-    said |= ({"untrained": untrained} if untrained else {}) | ({"questions": dict(questions)} if questions else {})
-    said = with_digests(said, path, (STATISTICS, *([TOKENIZER] if tokenizer is not None else []), *weights))
+    config_json = {"format": FORMAT, "config": config, "skeleton": body.skeleton.name, "fps": body.fps}
+    if untrained:
+        config_json["untrained"] = untrained
+    if questions:
+        config_json["questions"] = dict(questions)
+    files = [STATISTICS, *weights] if tokenizer is None else [STATISTICS, TOKENIZER, *weights]
+    config_json = with_digests(config_json, path, files)
     with whole_file(path / CONFIG, ".json") as fresh:
-        fresh.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
-    return ModelFolder(path, config, tokenizer, body, untrained, questions or {}, words, said[SHA256])
+        fresh.write_text(json.dumps(config_json, indent=1) + "\n", encoding="utf-8")
+    return ModelFolder(path, config, tokenizer, body, untrained, questions or {}, words, config_json[SHA256])
 
 
 def read_folder(path: str | Path) -> ModelFolder:
@@ -177,17 +184,17 @@ def read_folder(path: str | Path) -> ModelFolder:
         raise FileNotFoundError(f"{str(path)!r} is no model's folder: it has no config.json")
     for name in (CONFIG, STATISTICS, TOKENIZER, WORDS):
         refuse_lfs_pointer(path / name, f"'{path / name}'")
-    said = _read_config(path / CONFIG)
-    digests, skeleton = said.get(SHA256, {}), SKELETONS[said["skeleton"]]
+    config_json = _read_config(path / CONFIG)
+    digests, skeleton = config_json.get(SHA256, {}), SKELETONS[config_json["skeleton"]]
     arrays = _read_statistics(path / STATISTICS)
     check_statistics(path / STATISTICS, arrays, skeleton)
     for name in (STATISTICS, TOKENIZER):
         check_file_digest(path, name, digests)
-    config = plain(said["config"])
+    config = plain(config_json["config"])
     kind = find_system(config["system"])
     tokenizer = load_tokenizer(path / "tokenizer", kind.tokens) if kind.tokens is not None else None
-    body = Body(**arrays, skeleton=skeleton, fps=said["fps"])
-    untrained, questions = plain(said.get("untrained", [])), said.get("questions", {})
+    body = Body(**arrays, skeleton=skeleton, fps=config_json["fps"])
+    untrained, questions = plain(config_json.get("untrained", [])), config_json.get("questions", {})
     return ModelFolder(path, config, tokenizer, body, untrained, questions, read_words(path), digests)
 
 
@@ -207,10 +214,10 @@ def _read_statistics(path: Path) -> dict[str, np.ndarray]:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        config_json = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise UserError(f"'{path}' is damaged ({error}); {ANEW}") from None
-    return check_folder_config(path, said)
+    return check_folder_config(path, config_json)
 
 
 def plain(value: Any) -> Any:

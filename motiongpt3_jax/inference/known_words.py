@@ -61,11 +61,11 @@ class KnownWords:
         return cls(commonest, tuple(dict.fromkeys(examples)), capitals, "".join(sorted(marks)))
 
     @cached_property
-    def _known(self) -> frozenset[str]:
+    def _word_set(self) -> frozenset[str]:
         return frozenset(self.words)
 
-    def joined(self, other: "KnownWords") -> "KnownWords":
-        """The words of both: of a model, and of the one that its training began with."""
+    def merge(self, other: "KnownWords") -> "KnownWords":
+        """The union of two vocabularies: of a model, and of the one that its training began with."""
         marks = "".join(sorted({*self.marks, *other.marks}))
         words = tuple(dict.fromkeys((*self.words, *other.words)))
         return KnownWords(words, self.examples, self.capitals or other.capitals, marks)
@@ -73,10 +73,10 @@ class KnownWords:
     def unknown(self, sentence: str) -> list[str]:
         """The words of a sentence that are none of these, once each, in lower case."""
         words = dict.fromkeys(words_of(sentence))
-        return [word for word in words if not {word, word.removesuffix("'s")} & self._known]
+        return [word for word in words if not {word, word.removesuffix("'s")} & self._word_set]
 
-    def written(self, sentence: str) -> str:
-        """A sentence as captions are written: without capitals and punctuation that no caption has.
+    def rewrite(self, sentence: str) -> str:
+        """Normalises a sentence to how captions are written: without capitals and punctuation that no caption has.
 
         A tokenizer gives "Jump!!!" other ids than "jump", which a model of lower-case captions never saw.
         """
@@ -86,11 +86,11 @@ class KnownWords:
 
     def note(self, sentences: Sequence[str]) -> str:
         """What to tell of sentences with unknown words; empty when there are none."""
-        found = {sentence: self.unknown(sentence) for sentence in sentences}
-        words = list(dict.fromkeys(word for unknown in found.values() for word in unknown))
+        unknown_by_sentence = {sentence: self.unknown(sentence) for sentence in sentences}
+        words = list(dict.fromkeys(word for unknown in unknown_by_sentence.values() for word in unknown))
         if not words:
             return ""
-        named = ", ".join(map(self._named, words[:MOST_SAID]))
+        named = ", ".join(map(self._quote, words[:MOST_SAID]))
         more = f" and {len(words) - MOST_SAID} more words" if len(words) > MOST_SAID else ""
         verb = "is" if len(words) == 1 else "are"
         kinds = " and ".join(f'"{example}"' for example in self.examples)
@@ -98,10 +98,10 @@ class KnownWords:
             f"; its captions are such as {kinds}" if kinds else ""
         )
 
-    def _named(self, word: str) -> str:
+    def _quote(self, word: str) -> str:
         # Captions have slips of the pen too: of words that are alike the commonest is meant.
-        alike = min(get_close_matches(word, self.words, cutoff=ALIKE), key=self.words.index, default="")
-        return f"'{word}' ({alike}?)" if alike else f"'{word}'"
+        similar = min(get_close_matches(word, self.words, cutoff=ALIKE), key=self.words.index, default="")
+        return f"'{word}' ({similar}?)" if similar else f"'{word}'"
 
 
 def words_of(text: str) -> list[str]:
@@ -137,9 +137,9 @@ def write_words(folder: Path, known: KnownWords | None) -> None:
     path = folder / WORDS
     if known is None:
         return path.unlink(missing_ok=True)
-    said = {"examples": known.examples, "capitals": known.capitals, "marks": known.marks, "words": known.words}
+    content = {"examples": known.examples, "capitals": known.capitals, "marks": known.marks, "words": known.words}
     with whole_file(path, ".json") as fresh:
-        fresh.write_text(json.dumps(said, ensure_ascii=False) + "\n", encoding="utf-8")
+        fresh.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
     return None
 
 
@@ -153,12 +153,12 @@ def read_words(folder: Path) -> KnownWords | None:
     if not path.is_file():
         return None
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise UserError(f"'{path}' is damaged ({error}); export or download the model anew") from None
     kinds = {"examples": list, "capitals": bool, "marks": str, "words": list}
-    if not isinstance(said, dict) or not all(isinstance(said.get(name), kind) for name, kind in kinds.items()):
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), kind) for name, kind in kinds.items()):
         raise UserError(f"'{path}' is damaged (no {', '.join(kinds)} in it); export or download the model anew")
-    if not all(isinstance(text, str) for text in (*said["examples"], *said["words"])):
+    if not all(isinstance(text, str) for text in (*content["examples"], *content["words"])):
         raise UserError(f"'{path}' is damaged (a word is no text); export or download the model anew")
-    return KnownWords(tuple(said["words"]), tuple(said["examples"]), said["capitals"], said["marks"])
+    return KnownWords(tuple(content["words"]), tuple(content["examples"]), content["capitals"], content["marks"])

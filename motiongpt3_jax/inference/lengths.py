@@ -1,4 +1,4 @@
-"""How long a motion should be when nobody says."""
+"""Length prediction: how many frames a motion has, as asked for, as the model answers, or drawn as in training."""
 
 import math
 import re
@@ -57,29 +57,29 @@ def predict_lengths(engine: Engine, prompts: Prompts, sentences: Sequence[str], 
     """
     check_seeds(seeds)
     known = engine.folder.body.lengths
-    drawn = [Length(_drawn(engine, seed), "training" if len(known) else "config") for seed in seeds]
-    asked = [(i, prompts.length_question(sentence)) for i, sentence in enumerate(sentences) if sentence]
-    asked = [(i, question) for i, question in asked if question]
-    if not asked:
-        return drawn
+    lengths = [Length(_draw_length(engine, seed), "training" if len(known) else "config") for seed in seeds]
+    length_questions = [(i, prompts.length_question(sentence)) for i, sentence in enumerate(sentences) if sentence]
+    length_questions = [(i, question) for i, question in length_questions if question]
+    if not length_questions:
+        return lengths
     options = engine.answers.text_options(max_new=16, temperature=1.0, repetition_penalty=1.0)
-    questions = [Question(question) for _, (question, _) in asked for _ in range(ANSWERS)]
-    keys = [seeds[i] * ANSWERS + n for i, _ in asked for n in range(ANSWERS)]
+    questions = [Question(question) for _, (question, _) in length_questions for _ in range(ANSWERS)]
+    keys = [seeds[i] * ANSWERS + n for i, _ in length_questions for n in range(ANSWERS)]
     answers = engine.generate_texts(questions, options, [key % 2**31 for key in keys])
     fps = engine.folder.body.fps
-    shortest, longest = _trained(engine)[[0, -1]]
-    for number, (i, (_, unit)) in enumerate(asked):
-        own = [NUMBER.search(text.words) for text in answers[number * ANSWERS : (number + 1) * ANSWERS]]
-        said = (float(found[0]) * (fps if unit == "seconds" else 1) for found in own if found)
+    shortest, longest = _training_lengths(engine)[[0, -1]]
+    for number, (i, (_, unit)) in enumerate(length_questions):
+        matches = [NUMBER.search(text.words) for text in answers[number * ANSWERS : (number + 1) * ANSWERS]]
+        values = (float(match[0]) * (fps if unit == "seconds" else 1) for match in matches if match)
         # What no clip of the training lasted is a slip of the pen; whole seconds are told rounded down.
-        numbers = sorted(frames for frames in said if shortest - fps < frames <= longest + fps)
+        numbers = sorted(frames for frames in values if shortest - fps < frames <= longest + fps)
         if numbers:
             frames = round(min(max(numbers[len(numbers) // 2], shortest), longest))
-            drawn[i] = Length(frames, "sentence")
-    return drawn
+            lengths[i] = Length(frames, "sentence")
+    return lengths
 
 
-def asked_frames(fps: float, seconds: float | None, frames: int | None, most: float = LONGEST_SECONDS) -> int:
+def count_frames(fps: float, seconds: float | None, frames: int | None, most: float = LONGEST_SECONDS) -> int:
     """Frames of a motion that is asked for in seconds or in frames, `most` seconds long.
 
     Raises:
@@ -90,21 +90,21 @@ def asked_frames(fps: float, seconds: float | None, frames: int | None, most: fl
     if not math.isfinite(seconds or 0) or not isinstance(frames or 0, Integral):
         raise UserError(f"{seconds if frames is None else frames} is no length; give seconds, or whole frames")
     if most <= 0:
-        given = LONGEST_SECONDS - most
-        raise UserError(f"what is given lasts {given:.1f} s, and results last {LONGEST_SECONDS:g} s at most")
+        total = LONGEST_SECONDS - most
+        raise UserError(f"what is given lasts {total:.1f} s, and results last {LONGEST_SECONDS:g} s at most")
     count = frames if frames is not None else round(seconds * fps)
     if count > most * fps:
         raise UserError(f"{count / fps:.1f} s were asked for; here it is {most:.1f} s at most")
     return count
 
 
-def _drawn(engine: Engine, seed: int) -> int:
-    lengths = _trained(engine)
+def _draw_length(engine: Engine, seed: int) -> int:
+    lengths = _training_lengths(engine)
     place = np.random.default_rng(seed).uniform(0, len(lengths) - 1)
     return round(float(np.interp(place, np.arange(len(lengths)), lengths)))
 
 
-def _trained(engine: Engine) -> Float[np.ndarray, "quantiles"]:
+def _training_lengths(engine: Engine) -> Float[np.ndarray, "quantiles"]:
     """Lengths that the model was trained on, rising, as far as it can make them."""
     lengths, data = engine.folder.body.lengths, engine.folder.config["data"]
     if not len(lengths):

@@ -1,49 +1,34 @@
-"""The model that people use: motions and sentences in, motions and sentences out, every task."""
+"""The Python API of a loaded model: text to motion, captioning, prediction and in-betweening."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference import continuation
-from motiongpt3_jax.inference.clips import called, parts_of
-from motiongpt3_jax.inference.continuation import Bend, seed_of
+from motiongpt3_jax.inference.clips import name_motion, parts_of
+from motiongpt3_jax.inference.continuation import Joined
 from motiongpt3_jax.inference.engine import Engine, check_seeds
 from motiongpt3_jax.inference.lengths import (
     LONGEST_SECONDS,
     Length,
-    asked_frames,
     check_length_choosable,
+    count_frames,
     predict_lengths,
 )
+from motiongpt3_jax.inference.long_motions import choose_windows, frame_limits, generate_in_windows
 from motiongpt3_jax.inference.notes import note_task, note_words
-from motiongpt3_jax.inference.prompts import Prompts
+from motiongpt3_jax.inference.prompts import Prompts, sentence_of
 from motiongpt3_jax.inference.protocol import official_answers
-from motiongpt3_jax.inference.windows import Windows, windows
+from motiongpt3_jax.inference.windows import Windows
 from motiongpt3_jax.motion import Motion, Skeleton, load_motion
-from motiongpt3_jax.motion.blending import blend_motions
 from motiongpt3_jax.systems.interface import Features, Question
-from motiongpt3_jax.text import check_words, of_role
+from motiongpt3_jax.text import check_words
 from motiongpt3_jax.text.tasks import Role
-
-STRETCH = 1.25
-"""How many times as long as its training clips a motion may be before it comes in windows."""
-
-
-class Joined(NamedTuple):
-    """A motion with given frames in it.
-
-    Attributes:
-      motion: in the place, proportions and frame rate of what was given.
-      bends: what it took to meet the given frames, for every person and window.
-    """
-
-    motion: Motion
-    bends: list[Bend]
 
 
 @dataclass(frozen=True)
@@ -77,7 +62,7 @@ class Model:
     @property
     def frames(self) -> tuple[int, int]:
         """Shortest and longest motion that can be asked for."""
-        return self.engine.frames[0], round(LONGEST_SECONDS * self.fps)
+        return frame_limits(self.engine)
 
     @property
     def skeleton(self) -> Skeleton:
@@ -137,25 +122,13 @@ class Model:
         seeds = [seed + n for n in range(len(sentences))]
         check_seeds(seeds)
         counts = self._counts(sentences, seconds, frames, seed)
-        cut = [self.windows(count) for count in counts]
-        asked = [self._asked(sentence, style, own) for sentence, own in zip(sentences, seeds)]
+        windows = [self.windows(count) for count in counts]
+        questions = [self._question(sentence, style, seed) for sentence, seed in zip(sentences, seeds)]
         options = self.motion_options(**sampling)
         note_words(self.engine.folder, sentences)
-        spread = [(i, number) for i, own in enumerate(cut) for number in range(own.count)]
-        joints = self.engine.generate_motions(
-            [asked[i] for i, _ in spread],
-            [cut[i].frames for i, _ in spread],
-            [seed_of(seeds[i], number) for i, number in spread],
-            options,
-        )
-        parts: list[list[np.ndarray]] = [[] for _ in sentences]
-        for (i, _), places in zip(spread, joints):
-            parts[i].append(places)
-        made = [
-            self._motion(own[0] if len(own) == 1 else blend_motions(own, count, window.overlap, self.skeleton))
-            for own, count, window in zip(parts, counts, cut)
-        ]
-        return made[0] if one else made
+        joints = generate_in_windows(self.engine, questions, counts, windows, seeds, options)
+        motions = [Motion(np.asarray(person, np.float32)[None], self.fps, self.skeleton) for person in joints]
+        return motions[0] if one else motions
 
     def unknown_words(self, sentence: str) -> list[str]:
         """The words of a sentence that no caption and no instruction of the training has; none where nobody knows."""
@@ -170,7 +143,7 @@ class Model:
         """
         check_words(sentence)
         words = self.engine.folder.words
-        return words.written(sentence) if words else sentence
+        return words.rewrite(sentence) if words else sentence
 
     def lengths(self, sentences: str | Sequence[str], seconds: float | None = None, seed: int = 0) -> list[Length]:
         """How long the motion of each sentence is to be, and who says so; always a list.
@@ -218,8 +191,8 @@ class Model:
         """
         if isinstance(motions, Motion | str | Path):
             return self.caption([motions], seed=seed, style=style, **decoding)[0]
-        found = self.captions_in_time(motions, seed=seed, style=style, **decoding)
-        return [" ".join(dict.fromkeys(sentence for _, _, sentence in own)) for own in found]
+        captions = self.captions_in_time(motions, seed=seed, style=style, **decoding)
+        return [" ".join(dict.fromkeys(sentence for _, _, sentence in parts)) for parts in captions]
 
     def captions_in_time(
         self,
@@ -234,11 +207,13 @@ class Model:
         Arguments and errors are those of `caption`.
         """
         body, longest = self.engine.folder.body, self.engine.longest_read
-        cut = [parts_of(self.read(motion), body, longest, called(motion, "the motion")) for motion in motions]
-        clips = [part.features for parts in cut for part in parts]
-        seeds = [seed + number for number, parts in enumerate(cut) for _ in parts]
+        parts_by_motion = [
+            parts_of(self.read(motion), body, longest, name_motion(motion, "the motion")) for motion in motions
+        ]
+        clips = [part.features for parts in parts_by_motion for part in parts]
+        seeds = [seed + number for number, parts in enumerate(parts_by_motion) for _ in parts]
         sentences = iter(self.caption_features(clips, seeds, style, **decoding))
-        return [[(part.start, part.stop, next(sentences)) for part in parts] for parts in cut]
+        return [[(part.start, part.stop, next(sentences)) for part in parts] for parts in parts_by_motion]
 
     def caption_features(
         self,
@@ -283,10 +258,10 @@ class Model:
           UserError: too little is given, nothing or too much is to be added, or the skeleton is another.
         """
         motion = self.read(motion)
-        count = asked_frames(motion.fps, seconds, frames)
+        count = count_frames(motion.fps, seconds, frames)
         options = self.motion_options(**sampling)
         self._note_task("predict")
-        return Joined(*continuation.predict(self.engine, self.prompts, motion, count, seed, options))
+        return continuation.predict(self.engine, self.prompts, motion, count, seed, options)
 
     def inbetween(
         self,
@@ -314,12 +289,11 @@ class Model:
           UserError: as for `predict`, or the two do not go together.
         """
         start, end = self.read(start), self.read(end)
-        given = (start.frames + end.frames) / start.fps
-        between = asked_frames(start.fps, seconds, frames, LONGEST_SECONDS - given)
+        seconds_read = (start.frames + end.frames) / start.fps
+        between = count_frames(start.fps, seconds, frames, LONGEST_SECONDS - seconds_read)
         options = self.motion_options(**sampling)
         self._note_task("inbetween")
-        found = continuation.inbetween(self.engine, self.prompts, start, end, between, seed, options, move_end)
-        return Joined(*found)
+        return continuation.inbetween(self.engine, self.prompts, start, end, between, seed, options, move_end)
 
     def official(
         self,
@@ -356,8 +330,8 @@ class Model:
             lengths = [None if ends_itself else self.engine.frames[1]]
         for count in requests:
             for frames in lengths:
-                made = self.generate(["a person walks"] * count, frames=frames, **sampling)
-                self.caption(made)
+                motions = self.generate(["a person walks"] * count, frames=frames, **sampling)
+                self.caption(motions)
         return self.engine.programs - before
 
     def read(self, motion: Motion | str | Path) -> Motion:
@@ -378,15 +352,12 @@ class Model:
         task = self.prompts.of_role(role).name
         note_task(self.prompts.knows(task), task)
 
-    def _asked(self, sentence: str, style: str, seed: int) -> Question:
+    def _question(self, sentence: str, style: str, seed: int) -> Question:
         if not sentence.strip():
-            free = of_role(self.prompts.tasks, "move")
-            return Question(self.prompts.question(free.name) if free and self.prompts.knows(free.name) else "")
+            return Question(self.prompts.unconditional_question())
         # The official styles take it as it is.
         sentence = self.written(sentence) if style == "train" else sentence
-        # The official evaluation quotes a sentence or not, as a coin falls.
-        coin = np.random.default_rng(seed).uniform()
-        return Question(self.prompts.question(self.prompts.of_role("generate").name, style, sentence, coin=coin))
+        return Question(self.prompts.motion_question(sentence, style, seed))
 
     def _counts(
         self, sentences: Sequence[str], seconds: float | None, frames: int | Sequence[int] | None, seed: int
@@ -410,30 +381,12 @@ class Model:
         Raises:
           UserError: it is longer or shorter than can be asked for.
         """
-        low, most = self.frames
-        if not frames and self.engine.answers.capabilities.length == "after":
-            return Windows(1, 0, 0)
-        if not low <= frames <= most:
-            raise UserError(
-                f"{frames} frames were asked for; this model makes {low} to {most}, "
-                f"{low / self.fps:g} to {LONGEST_SECONDS:g} s"
-            )
-        if frames <= min(STRETCH * self.engine.usual, self.engine.frames[1]):
-            return Windows(1, frames, 0)
-        return windows(frames, self.engine.usual, self.fps)
-
-    def _motion(self, joints: np.ndarray) -> Motion:
-        return Motion(np.asarray(joints, np.float32)[None], self.fps, self.skeleton)
-
-
-def sentence_of(text: str) -> str:
-    """Decoded text as a sentence: no quotes or line breaks."""
-    return text.replace("\n", " ").strip().strip('"').strip()
+        return choose_windows(self.engine, frames)
 
 
 def _strings(sentences: Iterable[str]) -> list[str]:
-    found = list(sentences)
-    for sentence in found:
+    texts = list(sentences)
+    for sentence in texts:
         if not isinstance(sentence, str):
             raise UserError(f"a sentence is {sentence!r}; give text")
-    return found
+    return texts

@@ -1,4 +1,4 @@
-"""Notes on what a model is asked: words and tasks that it was not trained on."""
+"""Warnings on out-of-distribution requests: words and tasks that a model was not trained on."""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,10 @@
-"""How a model is asked: in the words that it was trained with, or as the official evaluation asks."""
+"""Prompts of a model: in the words that it was trained with, or as the official evaluation asks."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import ModelFolder
@@ -34,10 +36,10 @@ class Prompts:
     @classmethod
     def of(cls, folder: ModelFolder, stage: str) -> "Prompts":
         """What the stages of a model's config up to this one have taught; all of them, if it is none of them."""
-        return cls.taught(folder.config, folder.kind, stage, folder.questions)
+        return cls.of_config(folder.config, folder.kind, stage, folder.questions)
 
     @classmethod
-    def taught(
+    def of_config(
         cls, config: Mapping[str, Any], kind: SystemKind, stage: str, questions: Mapping[str, str] | None = None
     ) -> "Prompts":
         """What the stages of a config up to this one teach; all of them, if it is none of them."""
@@ -45,7 +47,8 @@ class Prompts:
         last = run.index(stage) + 1 if stage in run else len(run)
         subtasks: dict[str, Subtask] = {}
         for part in reversed(run[:last]):
-            subtasks = {**subtasks, **{k: v for k, v in _taught(config["stages"][part], kind) if k not in subtasks}}
+            for name, subtask in _subtasks_of(config["stages"][part], kind):
+                subtasks.setdefault(name, subtask)
         return cls(subtasks, questions or {}, kind.tasks, kind.styles)
 
     def of_role(self, role: Role) -> Task:
@@ -98,6 +101,20 @@ class Prompts:
             raise UserError(f"the style {style!r} has no question for this; there are: {', '.join(['train', *styles])}")
         return fill(self.styles[style][task], caption, frames, coin)
 
+    def motion_question(self, sentence: str, style: str, seed: int) -> str:
+        """The prompt of text to motion; the official evaluation quotes a sentence or not, as a coin of the seed falls.
+
+        Raises:
+          UserError: the style does not ask so, or the sentence holds a special token.
+        """
+        coin = np.random.default_rng(seed).uniform()
+        return self.question(self.of_role("generate").name, style, sentence, coin=coin)
+
+    def unconditional_question(self) -> str:
+        """The prompt of a motion of no sentence; empty where the model was not trained on that."""
+        task = of_role(self.tasks, "move")
+        return self.question(task.name) if task and self.knows(task.name) else ""
+
     def length_question(self, caption: str) -> tuple[str, str] | None:
         """(question, "frames" or "seconds") that asks how long a sentence takes; None when never trained.
 
@@ -123,7 +140,12 @@ class Prompts:
         return self.tasks[task].question
 
 
-def _taught(stage: Mapping[str, Any], kind: SystemKind) -> Iterator[tuple[str, Subtask]]:
+def sentence_of(text: str) -> str:
+    """Decoded text as a sentence: no quotes or line breaks."""
+    return text.replace("\n", " ").strip().strip('"').strip()
+
+
+def _subtasks_of(stage: Mapping[str, Any], kind: SystemKind) -> Iterator[tuple[str, Subtask]]:
     if not stage.get("templates"):
         return
     try:

@@ -1,4 +1,4 @@
-"""Prediction and in-betweening as the official evaluation runs them.
+"""The official evaluation protocol of prediction and in-betweening.
 
 Features are made of the whole motion and then cut, so that the model sees a little of what is hidden; the latents of
 what is given are drawn, not taken at their mean; and the answer has the length of the whole motion, in the model's own
@@ -39,11 +39,11 @@ def official_answers(
     for motion in motions:
         require_skeleton(motion, body)
         features = features_of(resample_motion(motion, body.fps).joints[0], body)
-        ranges = pieces.ranges(len(features))[: len(pieces.given)]
+        ranges = pieces.ranges(len(features))[: len(pieces.input_spans)]
         if any(start == stop for start, stop in ranges):
             raise UserError(f"a motion of {motion.frames} frames is too short to be given in part; give a longer one")
         text = prompts.question(pieces.name, "official_eval")
         questions.append(Question(text, tuple(features[start:stop] for start, stop in ranges)))
         frames.append(len(features))
-    found = engine.generate_motions(questions, frames, seeds, replace(options, sample_clips=True))
-    return [replace(motion, joints=np.asarray(joints)[None], fps=body.fps) for motion, joints in zip(motions, found)]
+    answers = engine.generate_motions(questions, frames, seeds, replace(options, sample_clips=True))
+    return [replace(motion, joints=np.asarray(joints)[None], fps=body.fps) for motion, joints in zip(motions, answers)]

@@ -1,4 +1,4 @@
-"""A model's arrays: from the checkpoints of a run, or from the `model.safetensors` of an exported model.
+"""Loading and saving a model's weights: checkpoints of a run, or the `model.safetensors` of an exported model.
 
 In format 2 that file holds the parameters under their own paths (`decoder/layers/text/q/kernel`) and the state as
 `state/...`, in our layout, float32; its metadata say the version of the format, the system, and the stage and step that

@@ -1,4 +1,4 @@
-"""How a motion that is longer than the model makes at once is cut into windows."""
+"""Overlapping windows of a motion that is longer than the model makes at once."""
 
 from typing import NamedTuple
 
@@ -23,8 +23,8 @@ class Windows(NamedTuple):
     overlap: int
 
 
-def windows(frames: int, at_once: int, fps: float) -> Windows:
-    """The windows of a motion of so many frames.
+def cut_into_windows(frames: int, at_once: int, fps: float) -> Windows:
+    """Fewest overlapping windows of equal length that cover a motion of so many frames.
 
     Args:
       frames: of the whole motion.

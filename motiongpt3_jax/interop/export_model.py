@@ -1,4 +1,4 @@
-"""Export: a model as a folder to share, or as a file of other code."""
+"""Export of a model: a folder of safetensors to share, or a checkpoint of other code."""
 
 import os
 from pathlib import Path

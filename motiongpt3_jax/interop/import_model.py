@@ -1,4 +1,4 @@
-"""Import: the tensors of other code, or one of our models, as a model's folder."""
+"""Import of a checkpoint of other code, or of one of our models, as a model's folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -149,5 +149,5 @@ def next_step(folder: ModelFolder, config: str) -> str:
     parts, wanted = trained_parts(folder), plain(load_config(config).to_dict())
     run = tuple(name for name in wanted["run"] if name not in parts)
     sizes = differences(folder.config["model"], wanted["model"], parts, folder.kind.weights)
-    asked = [f"--config {config}", *sizes, f"--config.start={folder.path}", f'--config.run="{run}"', "--workdir RUN"]
-    return f"imported: {', '.join(parts)}; next: motiongpt3 train {' '.join(asked)}"
+    flags = [f"--config {config}", *sizes, f"--config.start={folder.path}", f'--config.run="{run}"', "--workdir RUN"]
+    return f"imported: {', '.join(parts)}; next: motiongpt3 train {' '.join(flags)}"

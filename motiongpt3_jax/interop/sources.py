@@ -1,4 +1,4 @@
-"""Where a checkpoint comes from: a file or a folder here, or a name on the Hugging Face hub."""
+"""Checkpoint lookup: a local file or folder, or a name on the Hugging Face hub."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from motiongpt3_jax.tensors.checkpoint_files import SUFFIXES
 
 WEIGHTS = "model.safetensors"
 USUAL = (WEIGHTS, "pytorch_model.bin")
-"""How the weights of a language model are called."""
+"""File names of the weights of a language model."""
 
 
 def find_source(name: str) -> Path:
@@ -54,16 +54,16 @@ def find_source(name: str) -> Path:
 def is_ours(folder: Path) -> bool:
     """Whether a folder is that of a run or of an exported model."""
     try:
-        said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config_json = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(said, dict) and "skeleton" in said
+    return isinstance(config_json, dict) and "skeleton" in config_json
 
 
 def _only(name: str, files: list[str]) -> str:
     if len(files) != 1:
-        found = f"several: {', '.join(files)}; name one, as {name}/{files[0]}" if files else "none"
-        raise UserError(f"--from {name}: of checkpoints ({', '.join(SUFFIXES)}) it has {found}")
+        what = f"several: {', '.join(files)}; name one, as {name}/{files[0]}" if files else "none"
+        raise UserError(f"--from {name}: of checkpoints ({', '.join(SUFFIXES)}) it has {what}")
     return files[0]
 
 

@@ -1,4 +1,4 @@
-"""What turns a checkpoint's features into joints: statistics and bones, which lie beside the data it was trained on."""
+"""Mean, std and bone offsets for a checkpoint's features: they lie beside the data that it was trained on."""
 
 import os
 from pathlib import Path
@@ -51,12 +51,12 @@ def read_body(place: str | Path) -> Body:
 
 
 def _array(folder: Path, name: str) -> Float[np.ndarray, "features"]:
-    found = read_array(Folder(folder), name)
-    if isinstance(found, Problem):
-        raise UserError(f"--statistics {folder}: {found}")
-    if found.shape != (HUMANML3D.features,):
-        raise UserError(f"--statistics {folder}: {name} has shape {found.shape}; expected ({HUMANML3D.features},)")
-    return found
+    array = read_array(Folder(folder), name)
+    if isinstance(array, Problem):
+        raise UserError(f"--statistics {folder}: {array}")
+    if array.shape != (HUMANML3D.features,):
+        raise UserError(f"--statistics {folder}: {name} has shape {array.shape}; expected ({HUMANML3D.features},)")
+    return array
 
 
 def _bones(folder: Path) -> Float[np.ndarray, "joints 3"]:

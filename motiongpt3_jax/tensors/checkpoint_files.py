@@ -1,4 +1,4 @@
-"""Files of tensors: PyTorch checkpoints and safetensors."""
+"""Reading and writing state dicts: PyTorch checkpoints and safetensors."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -36,17 +36,17 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file '{path}'; give a checkpoint ({', '.join(SUFFIXES)})")
     refuse_lfs_pointer(path, f"'{path}'")
-    found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_checkpoint(path)
-    if not found:
+    tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_checkpoint(path)
+    if not tensors:
         raise UserError(f"'{path}' holds no tensors")
-    names = {name: _unwrapped(name) for name in found}
+    names = {name: _strip_wrappers(name) for name in tensors}
     if len({*names.values()}) < len(names):
         twice = next(to for name, to in names.items() if name != to and to in names)
         raise UserError(f"'{path}' holds {twice} twice, once wrapped; take the checkpoint of one of the two")
-    for name, tensor in found.items():
+    for name, tensor in tensors.items():
         if np.iscomplexobj(tensor):
             raise UserError(f"'{path}' holds complex numbers in {name}; no model that is known here has them")
-    return {to: found[name] for name, to in names.items()}
+    return {to: tensors[name] for name, to in names.items()}
 
 
 def as_float32(state: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], str]:
@@ -93,21 +93,21 @@ def _read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     content, numbers = read_archive(path)
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
-        keys = f"its keys are {_named(content)}" if isinstance(content, dict) else "it is no dictionary"
+        keys = f"its keys are {_first_keys(content)}" if isinstance(content, dict) else "it is no dictionary"
         raise UserError(f"'{path}' holds no state dict: {keys}")
     odd = [name for name, value in state.items() if not isinstance(value, Tensor) or not isinstance(name, str)]
     if odd:
-        raise UserError(f"'{path}' has entries in its state dict that are no plain tensors: {_named(odd)}")
+        raise UserError(f"'{path}' has entries in its state dict that are no plain tensors: {_first_keys(odd)}")
     return {name: numbers(tensor) for name, tensor in state.items()}
 
 
-def _named(keys: Iterable[Any]) -> str:
+def _first_keys(keys: Iterable[Any]) -> str:
     """The first few keys, whatever a file may hold as one."""
     shown = [key[:60] if isinstance(key, str) else type(key).__name__ for key in islice(keys, 4)]
     return ", ".join(shown[:3]) + " ..." * (len(shown) > 3)
 
 
-def _unwrapped(name: str) -> str:
+def _strip_wrappers(name: str) -> str:
     while name.startswith(WRAPPERS):
         name = name.split(".", 1)[1]
     return name

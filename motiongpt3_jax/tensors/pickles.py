@@ -1,4 +1,4 @@
-"""What PyTorch checkpoints hold, read without PyTorch and without running anything that they name.
+"""A restricted unpickler for PyTorch checkpoints: no PyTorch, and nothing that they name is run.
 
 A checkpoint is a zip archive: `data.pkl`, a pickle of what was saved, and under `data/` the bytes of every storage, not
 compressed. A pickle is a program that calls whatever it names. This reader knows the few names that make tensors and
@@ -73,8 +73,8 @@ class Dictionary(Inert, dict):
     __slots__ = ()
 
 
-class Known(Inert):
-    """A name that is known, with our meaning of it; a pickle can call it and change nothing of it."""
+class Meaning(Inert):
+    """A function of ours in the place of one that a pickle names; a pickle can call it and change nothing of it."""
 
     __slots__ = ("meaning",)
 
@@ -122,10 +122,10 @@ def _tensor(storage: object, start: object, shape: object, strides: object, *_: 
 
 NAMES = {
     ("collections", "OrderedDict"): Dictionary,
-    ("torch", "Size"): Known(tuple),
-    ("torch._utils", "_rebuild_tensor_v2"): Known(_tensor),
-    ("torch._utils", "_rebuild_parameter"): Known(lambda data, *_: data),
-    ("torch._utils", "_rebuild_parameter_with_state"): Known(lambda data, *_: data),
+    ("torch", "Size"): Meaning(tuple),
+    ("torch._utils", "_rebuild_tensor_v2"): Meaning(_tensor),
+    ("torch._utils", "_rebuild_parameter"): Meaning(lambda data, *_: data),
+    ("torch._utils", "_rebuild_parameter_with_state"): Meaning(lambda data, *_: data),
     **{("torch", name): Kind(np.dtype(dtype)) for name, dtype in DTYPES.items()},
 }
 """All names that mean something."""
@@ -179,7 +179,7 @@ def read_archive(path: Path) -> tuple[Any, Callable[[Tensor], np.ndarray]]:
         # A local header: 26 bytes, the lengths of the name and of what pads it, name and padding, then the content.
         header = buffer[entry.header_offset + 26 : entry.header_offset + 30].view("<u2")
         first = entry.header_offset + 30 + int(header.sum())
-        return _strided(buffer[first : first + wanted].view(tensor.storage.dtype), tensor, path)
+        return _as_strided(buffer[first : first + wanted].view(tensor.storage.dtype), tensor, path)
 
     return content, numbers
 
@@ -194,7 +194,7 @@ def _load(path: Path, pickled: bytes) -> Any:
         ) from None
 
 
-def _strided(flat: np.ndarray, tensor: Tensor, path: Path) -> np.ndarray:
+def _as_strided(flat: np.ndarray, tensor: Tensor, path: Path) -> np.ndarray:
     """The tensor's part of its storage."""
     count = math.prod(tensor.shape)
     if not count and len(tensor.shape) <= MOST_AXES and math.prod(n or 1 for n in tensor.shape) < 2**48:
@@ -206,5 +206,5 @@ def _strided(flat: np.ndarray, tensor: Tensor, path: Path) -> np.ndarray:
     if not 0 < count <= len(flat) or last >= len(flat) or len(tensor.shape) > MOST_AXES:
         raise UserError(f"'{path}' is damaged: a tensor of shape {tensor.shape} does not fit its storage")
     strides = tuple(stride * flat.itemsize for stride in steps)
-    found = np.lib.stride_tricks.as_strided(flat[tensor.start :], tensor.shape, strides, writeable=False)
-    return np.ascontiguousarray(found).reshape(tensor.shape)
+    view = np.lib.stride_tricks.as_strided(flat[tensor.start :], tensor.shape, strides, writeable=False)
+    return np.ascontiguousarray(view).reshape(tensor.shape)

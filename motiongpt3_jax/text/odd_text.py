@@ -1,4 +1,4 @@
-"""What sentences cannot hold: words that mean something else here, and characters that are no text."""
+"""Input sanitation of sentences: special tokens, placeholders and control characters are refused."""
 
 import re
 import unicodedata

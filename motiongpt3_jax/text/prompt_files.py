@@ -1,4 +1,4 @@
-"""Files of sentences, one a line, in which other tools mark how long each motion is to be."""
+"""Parsing of prompt files: a sentence a line, with the length in the formats of MoMask and MLD."""
 
 import re
 from collections.abc import Sequence
@@ -37,9 +37,9 @@ def split_marks(lines: Sequence[str]) -> list[Prompt]:
     """
     ends = [_AT_THE_END.fullmatch(line) for line in lines]
     for pattern in (_IN_A_COLUMN, _IN_FRONT):
-        found = [pattern.fullmatch(line) for line in lines]
-        if lines and all(match and int(match["frames"][:9]) >= FPS for match in found):
-            return [_prompt(match) for match in found]
+        matches = [pattern.fullmatch(line) for line in lines]
+        if lines and all(match and int(match["frames"][:9]) >= FPS for match in matches):
+            return [_prompt(match) for match in matches]
     return [Prompt(line) if match is None else _prompt(match) for line, match in zip(lines, ends)]
 
 

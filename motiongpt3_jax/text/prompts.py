@@ -1,4 +1,4 @@
-"""Prompts: the placeholders of a template filled in."""
+"""Prompt templates: filling in placeholders, and validation of sentences."""
 
 from collections.abc import Mapping
 
@@ -27,7 +27,7 @@ def fill(
         "<Frame_Placeholder>": str(frames),
         "<Second_Placeholder>": f"{frames // fps:.1f}",
     }
-    return PLACEHOLDER.sub(lambda found: fillings.get(found[0], found[0]), template)
+    return PLACEHOLDER.sub(lambda match: fillings.get(match[0], match[0]), template)
 
 
 def check_words(sentence: str) -> None:

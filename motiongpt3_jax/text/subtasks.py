@@ -1,4 +1,4 @@
-"""Instruction templates: the sub-tasks, each a way to put a task into words."""
+"""Instruction templates (prompts) of the tasks, as JSON files hold them."""
 
 import json
 import os
@@ -87,14 +87,14 @@ def load_templates(name_or_path: str | Path, tasks: Mapping[str, Task] = TASKS) 
             known = ", ".join(TEMPLATES)
             raise FileNotFoundError(f"no templates {str(name_or_path)!r}: give a JSON file, or one of {known}")
         sources = [(str(path), path.read_bytes())]
-    found: dict[str, Subtask] = {}
+    subtasks: dict[str, Subtask] = {}
     for source, content in sources:
         for group, key, entry in _entries(source, content):
             name = _name(group, key)
-            if name in found:
+            if name in subtasks:
                 raise UserError(f"{source}: there are two sub-tasks called {name!r}; rename one")
-            found[name] = _subtask(name, entry, tasks, f"{source}: the sub-task {group!r} / {key!r}")
-    return found
+            subtasks[name] = _subtask(name, entry, tasks, f"{source}: the sub-task {group!r} / {key!r}")
+    return subtasks
 
 
 def _name(group: str, key: str) -> str:
@@ -129,13 +129,13 @@ def _subtask(name: str, entry: Any, tasks: Mapping[str, Task], where: str) -> Su
         lines = entry[side]
         if not isinstance(lines, list) or not lines or not all(isinstance(line, str) for line in lines):
             raise UserError(f"{where}: its {side!r} must be a list of one or more texts")
-    given, made = len(tasks[task].given), len(tasks[task].made)
+    inputs, outputs = len(tasks[task].input_spans), len(tasks[task].output_spans)
     for line in entry["input"]:
-        if _motions(line, where) > given:
-            raise UserError(f"{where} is of class {task}, which is given {given} motions: {line!r} has more")
+        if _motions(line, where) > inputs:
+            raise UserError(f"{where} is of class {task}, which is given {inputs} motions: {line!r} has more")
     for line in entry["output"]:
-        if _motions(line, where) != made:
-            raise UserError(f"{where} is of class {task}, which answers with {made} motions, unlike {line!r}")
+        if _motions(line, where) != outputs:
+            raise UserError(f"{where} is of class {task}, which answers with {outputs} motions, unlike {line!r}")
     return Subtask(name, task, tuple(entry["input"]), tuple(entry["output"]))
 
 

@@ -1,4 +1,4 @@
-"""The tasks: what each is given, what it makes, and how it is asked for in the simplest words."""
+"""The tasks (text to motion, captioning, prediction ...): inputs, outputs, and the simplest prompt of each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ class Task:
     Attributes:
       name: as templates name it ("class"), unique in a system.
       role: what people do with it; commands ask the first task of the role that they serve.
-      given: beginning and end of each motion that is given, as shares of a clip.
-      made: the same of each motion that is to be made.
+      input_spans: (beginning, end) of each motion that is given, as shares of a clip.
+      output_spans: the same of each motion that is to be made.
       persons: how many persons move in each.
       question: how a model is asked that no template of the task was trained on, with placeholders; "" is never asked.
     """
 
     name: str
     role: Role
-    given: tuple[Share, ...] = ()
-    made: tuple[Share, ...] = ()
+    input_spans: tuple[Share, ...] = ()
+    output_spans: tuple[Share, ...] = ()
     persons: int = 1
     question: str = ""
 
     def ranges(self, frames: int) -> list[tuple[int, int]]:
         """(start, stop) frames of each given, then each made piece of a clip; rounded down, as officially."""
-        return [(int(start * frames), int(stop * frames)) for start, stop in (*self.given, *self.made)]
+        return [(int(start * frames), int(stop * frames)) for start, stop in (*self.input_spans, *self.output_spans)]
 
 
 WHOLE: Share = (0.0, 1.0)
@@ -49,21 +49,21 @@ def of_role(tasks: Mapping[str, Task], role: Role) -> Task | None:
 
 
 TASKS = by_name(
-    Task("t2m", "generate", made=(WHOLE,), question="<Caption_Placeholder>"),
-    Task("n2m", "move", made=(WHOLE,), question="Move in any way you like."),
-    Task("m2t", "caption", given=(WHOLE,), question="<Motion_Placeholder>"),
+    Task("t2m", "generate", output_spans=(WHOLE,), question="<Caption_Placeholder>"),
+    Task("n2m", "move", output_spans=(WHOLE,), question="Move in any way you like."),
+    Task("m2t", "caption", input_spans=(WHOLE,), question="<Motion_Placeholder>"),
     Task(
         "predict",
         "predict",
-        given=((0.0, 0.2),),
-        made=((0.2, 1.0),),
+        input_spans=((0.0, 0.2),),
+        output_spans=((0.2, 1.0),),
         question="Predict motion: <Motion_Placeholder_s1>",
     ),
     Task(
         "inbetween",
         "inbetween",
-        given=((0.0, 0.25), (0.75, 1.0)),
-        made=(WHOLE,),
+        input_spans=((0.0, 0.25), (0.75, 1.0)),
+        output_spans=(WHOLE,),
         question="The middle is missing: <Motion_Placeholder_Masked> Fill it in.",
     ),
     Task("t2t", "text"),

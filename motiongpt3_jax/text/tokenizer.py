@@ -22,11 +22,19 @@ from motiongpt3_jax import hub
 from motiongpt3_jax.errors import UserError
 
 END = "<|endoftext|>"
-BPE, UNIGRAM = "byte-level BPE", "SentencePiece unigram"
+"""The token with which a BPE begins, ends and pads texts."""
+
+BPE = "byte-level BPE"
+"""The kind of tokenizer that GPT-2 has."""
+
+UNIGRAM = "SentencePiece unigram"
+"""The kind of tokenizer that T5 has."""
+
 ENDS: Mapping[str, str] = {BPE: END, UNIGRAM: "</s>"}
 """The token that ends a text, by the kind of tokenizer."""
 
 UNIGRAM_SPECIALS = ("<pad>", "</s>", "<unk>")
+"""The first ids of a unigram tokenizer: padding, end of text, unknown."""
 
 SMALLEST = 257
 """Ids of a vocabulary without any merge: the bytes and the end."""
@@ -214,8 +222,8 @@ def _complete(backend: tokenizers.Tokenizer, name: str, spec: TokenSpec) -> Toke
     kind = UNIGRAM if isinstance(backend.model, models.Unigram) else BPE
     if kind not in spec.kinds:
         raise UserError(f"the tokenizer {name!r} is a {kind}; this system takes a {' or a '.join(spec.kinds)}")
-    found = backend.token_to_id(spec.added[0]) if spec.added else None
-    base = backend.get_vocab_size() if found is None else found
+    first_added = backend.token_to_id(spec.added[0]) if spec.added else None
+    base = backend.get_vocab_size() if first_added is None else first_added
     if kind == BPE and backend.token_to_id(END) != base - 1:
         raise UserError(
             f"the tokenizer {name!r} is not of GPT-2's kind: {END} must be the last of its {base} ids; use gpt2, or "

@@ -1,4 +1,4 @@
-"""Arrays of the host to their places on a mesh, leaf by leaf, so that no device holds more than its part."""
+"""Sharded `device_put` of host arrays onto a mesh, leaf by leaf, so that no device holds more than its part."""
 
 from collections.abc import Callable
 
@@ -40,18 +40,18 @@ def put_array(array: np.ndarray | jax.Array, at: Sharding | None) -> jax.Array |
     return jax.make_array_from_callback(host.shape, at, lambda index: host[index])
 
 
-def put_like(like: Tree, found: Tree, where: str) -> Tree:
+def put_like(like: Tree, tree: Tree, where: str) -> Tree:
     """`jax.device_put` of a tree with the structure, dtypes and shardings of another, matched by path.
 
     Args:
       like: shapes, with shardings for what goes to devices.
-      found: nested dictionaries and lists with at least these paths, as Orbax gives them for any kind of tree.
+      tree: nested dictionaries and lists with at least these paths, as Orbax gives them for any kind of tree.
       where: what holds them, as errors name it.
 
     Raises:
       UserError: a path is missing, or its array has another shape.
     """
-    flat = {path_name(path): x for path, x in jax.tree.leaves_with_path(found)}
+    flat = {path_name(path): x for path, x in jax.tree.leaves_with_path(tree)}
 
     def place(path: tuple[object, ...], x: jax.ShapeDtypeStruct) -> jax.Array | np.ndarray:
         array = flat.get(path_name(path))

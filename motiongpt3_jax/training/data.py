@@ -1,4 +1,4 @@
-"""What the loop knows of a stage's data."""
+"""The data protocol of the train loop: batches as a function of the step."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol

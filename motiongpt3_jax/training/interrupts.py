@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question that the loop asks after each step."""
+"""Signal handling (Ctrl-C, SIGTERM, preemption): the loop asks after each step whether to save and stop."""
 
 import os
 import signal

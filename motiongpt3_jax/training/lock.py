@@ -49,7 +49,7 @@ def only_run(run_dir: str | Path) -> Iterator[None]:
 def _acquire(run_dir: Path) -> None:
     if run_dir.exists() and not run_dir.is_dir():
         raise NotADirectoryError(f"--workdir {run_dir}: a file stands there; give a folder")
-    made = not run_dir.exists()
+    is_new = not run_dir.exists()
     run_dir.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(run_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -66,13 +66,13 @@ def _acquire(run_dir: Path) -> None:
         print(f"note: {run_dir} cannot be locked ({error.strerror}); train there once at a time", file=sys.stderr)
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    _HELD[run_dir] = descriptor, made
+    _HELD[run_dir] = descriptor, is_new
 
 
 def _release(run_dir: Path) -> None:
     """Lets go; a folder that was made for the lock, and in which nothing was written, goes with it."""
-    descriptor, made = _HELD.pop(run_dir)
-    if made and [path.name for path in run_dir.iterdir()] == [LOCK]:
+    descriptor, is_new = _HELD.pop(run_dir)
+    if is_new and [path.name for path in run_dir.iterdir()] == [LOCK]:
         (run_dir / LOCK).unlink()
         run_dir.rmdir()
     os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What a run tells: progress lines, RUN/metrics.jsonl and RUN/tensorboard."""
+"""Metrics logging: progress lines, RUN/metrics.jsonl and TensorBoard."""
 
 import json
 import os
@@ -15,7 +15,7 @@ SHOWN = ("gradient_norm", "learning_rate")
 
 
 class Meter:
-    """Rates and time left, from what each finished step held; the first is left out, as it is compiled on the way.
+    """Throughput and time left (ETA) from finished steps; the first is left out, as it is compiled on the way.
 
     Args:
       step: steps done.

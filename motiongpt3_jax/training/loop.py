@@ -30,7 +30,7 @@ from motiongpt3_jax.training.references import Outside
 from motiongpt3_jax.training.stage import Stage
 from motiongpt3_jax.training.starts import RunStart, StageEnd, Start
 from motiongpt3_jax.training.state import TrainState
-from motiongpt3_jax.training.step import Report, means, weighted
+from motiongpt3_jax.training.step import Report, means, weighted_total
 
 AHEAD = 2
 """Steps that may be under way while the next is prepared: enough to hide the host, few enough to stop soon."""
@@ -217,7 +217,7 @@ class _Run:
             return None
         terms = {name.removeprefix("loss/"): pair for name, pair in tally.items() if name.startswith("loss/")}
         sums, counts = ({name: pair[i] for name, pair in terms.items()} for i in (0, 1))
-        numbers = {"loss": float(weighted(sums, counts, self.stage))} | means(jax.device_get(tally))
+        numbers = {"loss": float(weighted_total(sums, counts, self.stage))} | means(jax.device_get(tally))
         if self.stage.best not in numbers:
             raise UserError(f"stage '{self.stage.name}' goes by '{self.stage.best}'; validation has {sorted(numbers)}.")
         self.log.validation(step, numbers)

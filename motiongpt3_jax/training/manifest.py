@@ -36,10 +36,10 @@ def write_manifest(folder: Path, referred: Mapping[str, str]) -> None:
       folder: the checkpoint.
       referred: checksums of the files that it refers to, by their path from its folder, or their absolute one.
     """
-    listed = {str(path.relative_to(folder)): [path.stat().st_size, checksum(path)] for path in files(folder)}
-    listed |= {name: [None, sha256] for name, sha256 in referred.items()}
+    entries = {str(path.relative_to(folder)): [path.stat().st_size, checksum(path)] for path in files(folder)}
+    entries |= {name: [None, sha256] for name, sha256 in referred.items()}
     with (folder / MANIFEST).open("w", encoding="utf-8") as file:
-        json.dump(listed, file)
+        json.dump(entries, file)
         file.flush()
         os.fsync(file.fileno())
 
@@ -97,14 +97,14 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
       Unreadable: the file is missing or damaged.
     """
     try:
-        found = json.loads((folder / name).read_text(encoding="utf-8"))
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Unreadable(f"{name} is missing") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError):
         raise Unreadable(f"{name} cannot be read") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise Unreadable(f"{name} cannot be read")
-    return found
+    return content
 
 
 def read_meta(folder: Path) -> dict[str, Any]:

@@ -20,10 +20,11 @@ MUON_MOMENTUM = 0.95
 MUON_SIZE = 0.2
 """Root mean square of Muon's updates before their rate: that of AdamW's (arXiv 2502.16982)."""
 
-Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
+LearningRate = Callable[[Int[Array, ""]], Float[Array, ""]]
+"""Learning rate schedule: update, from 0 -> rate."""
 
 
-def learning_rate(config: OptimizerConfig, steps: int) -> Schedule:
+def learning_rate(config: OptimizerConfig, steps: int) -> LearningRate:
     """Learning rate of update `step`, from 0, in a stage of `steps` updates."""
     peak, end, warmup = config.learning_rate, config.final_learning_rate, config.warmup(steps)
 
@@ -38,7 +39,7 @@ def learning_rate(config: OptimizerConfig, steps: int) -> Schedule:
 
 
 def scale_by_rule(config: OptimizerConfig) -> optax.GradientTransformation:
-    """Adam's update of each parameter before its rate, and Muon's of those that `config.muon` names.
+    """Adam or Muon as an Optax transformation: Muon for the matrices that `config.muon` names, before the rate.
 
     Muon is the momentum of a matrix, orthogonalized by Newton-Schulz steps: it moves along all its directions alike,
     the rare ones too. Its size is that of Adam's updates, so that rates carry over (Muon is Scalable for LLM Training,
@@ -80,7 +81,7 @@ def scale_by_rule(config: OptimizerConfig) -> optax.GradientTransformation:
 
 
 def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """The update rule of a stage of `steps` updates."""
+    """The optimizer of a stage of `steps` updates, as one Optax chain."""
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
         scale_by_rule(config),
@@ -91,7 +92,7 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
 
 
 def scale_by_group(groups: Sequence[tuple[str, float]]) -> optax.GradientTransformation:
-    """Multiplies each update with the factor of the first pattern that matches its whole path.
+    """Learning rate multipliers by path: the factor of the first pattern that matches a parameter's whole path.
 
     Raises:
       UserError: from `init`, when a pattern matches no trainable parameter.

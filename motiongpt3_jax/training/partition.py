@@ -1,4 +1,4 @@
-"""Splitting parameters by their paths into what trains and what is frozen."""
+"""Trainable and frozen parameters by path patterns: split, merge, select, cast."""
 
 import difflib
 import re

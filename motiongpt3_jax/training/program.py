@@ -1,4 +1,4 @@
-"""A stage's steps compiled for a mesh, with the sharding of everything that goes in and out."""
+"""The jitted train and evaluation steps of a stage on a mesh, with shardings of everything that goes in and out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from motiongpt3_jax.training.optimizers import make_optimizer
 from motiongpt3_jax.training.partition import cast, split
 from motiongpt3_jax.training.stage import Stage
 from motiongpt3_jax.training.state import TrainState, new_state, stage_key
-from motiongpt3_jax.training.step import EvaluateStep, TrainStep, make_evaluate_step, make_train_step, reported
+from motiongpt3_jax.training.step import EvaluateStep, TrainStep, make_evaluate_step, make_train_step, report_names
 
 
 @dataclass(frozen=True)
 class Program:
-    """One stage on one mesh.
+    """The jitted functions of one stage on one mesh.
 
     Attributes:
       start: variables -> (state before the first step, frozen parameters), sharded.
@@ -40,7 +40,7 @@ class Program:
 
 
 def make_program(system: System, stage: Stage, mesh: Mesh, seed: int, variables: Variables, batch: Batch) -> Program:
-    """Prepares a stage; nothing is compiled before it is called.
+    """Builds the jitted steps of a stage; nothing is compiled before it is called.
 
     Args:
       system: the system.
@@ -50,7 +50,7 @@ def make_program(system: System, stage: Stage, mesh: Mesh, seed: int, variables:
       variables: the system's variables, or their shapes.
       batch: a global batch, or its shapes.
     """
-    names = reported(system, stage, variables, batch)
+    names = report_names(system, stage, variables, batch)
     optimizer, dtypes = make_optimizer(stage.optimizer, stage.steps), system.dtypes
 
     def start(variables: Variables) -> tuple[TrainState, Tree]:

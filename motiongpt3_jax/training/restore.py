@@ -1,4 +1,4 @@
-"""The variables of a run for inference: from any of its checkpoints, whole, whatever that refers to.
+"""Restoring a run's variables for inference: from any of its checkpoints, with the frozen ones that it refers to.
 
 A damaged checkpoint is left where it is, and the one before it (or the next best) is taken.
 """
@@ -32,7 +32,7 @@ def restore_variables(
     upgrade: Upgrade = no_upgrade,
     read_outside: ReadOutside | None = None,
 ) -> tuple[str, int, Variables]:
-    """(stage, step, variables) of a run, as numpy arrays, whatever devices wrote them.
+    """Restores (stage, step, variables) of a run as numpy arrays, whatever devices wrote them.
 
     Args:
       run_dir: the run.
@@ -48,14 +48,14 @@ def restore_variables(
       UserError: what the checkpoint refers to is not there as it was.
     """
     root = checkpoints_folder(run_dir)
-    found = [(name, steps_of(run_dir, name)) for name in ([stage] if stage else stages_of(run_dir))]
-    found = [(name, steps) for name, steps in found if steps]
-    if not found:
+    steps_by_stage = [(name, steps_of(run_dir, name)) for name in ([stage] if stage else stages_of(run_dir))]
+    steps_by_stage = [(name, steps) for name, steps in steps_by_stage if steps]
+    if not steps_by_stage:
         raise FileNotFoundError(
             f"no checkpoint of {f'stage {stage!r}' if stage else 'any stage'} in {root}; train first."
         )
     damaged = []
-    for name, steps in sorted(found, key=lambda item: _place(root / item[0], item[1]), reverse=True):
+    for name, steps in sorted(steps_by_stage, key=lambda item: _place(root / item[0], item[1]), reverse=True):
         for step in steps[::-1] if which == "last" else _best_first(root / name, steps):
             folder = root / name / str(step)
             wrong = damage(folder)

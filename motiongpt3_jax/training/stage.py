@@ -1,4 +1,4 @@
-"""What a stage of training is: a loss, what it trains, how, and for how long."""
+"""Configuration of a training stage and its optimizer: a loss, what it trains, how, and for how long."""
 
 from dataclasses import dataclass
 from typing import Literal

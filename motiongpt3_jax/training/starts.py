@@ -1,4 +1,4 @@
-"""What a stage starts from: what the run begins with, or the end of the stage before."""
+"""Initial variables of a stage: fresh or pretrained ones, or those with which the stage before ended."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

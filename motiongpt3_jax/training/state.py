@@ -1,4 +1,4 @@
-"""Everything that a training step changes."""
+"""The train state: parameters, optimizer state, EMA, step, random key."""
 
 import zlib
 
@@ -11,16 +11,16 @@ from jaxtyping import Array, Float, Int, UInt32
 from motiongpt3_jax.systems.interface import Tree
 
 Tally = dict[str, tuple[Float[Array, ""], Float[Array, ""]]]
-"""(sum, count) of every reported number."""
+"""Running (sum, count) of every metric, by its name."""
 
 
 class TrainState(struct.PyTreeNode):
-    """What a step takes and gives back; frozen parameters stand beside it.
+    """Train state, which a step takes and returns; frozen parameters stand beside it.
 
     Attributes:
       step: updates done.
       params: the trainable parameters.
-      ema: their moving average, or empty.
+      ema: their exponential moving average, or empty.
       state: the system's arrays that move without gradients.
       optimizer: Optax's state.
       key: data of the stage's random key. Raw, since typed keys take jit's slow way in and out.
@@ -39,7 +39,7 @@ class TrainState(struct.PyTreeNode):
 def new_state(
     params: Tree, state: Tree, optimizer: optax.GradientTransformation, ema: bool, key: Array, names: list[str]
 ) -> TrainState:
-    """The state before the first step.
+    """The initial train state, before the first step.
 
     Args:
       params: the trainable parameters.

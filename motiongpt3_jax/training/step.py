@@ -1,4 +1,4 @@
-"""The train step and the validation step: pure functions of arrays, for any system and any mesh."""
+"""Train step and evaluation step: gradients with accumulation, optimizer update, EMA, metrics; pure functions."""
 
 from collections.abc import Callable, Mapping
 
@@ -21,7 +21,7 @@ VALIDATION = 2**31 - 1
 
 
 class Report(struct.PyTreeNode):
-    """What a step tells.
+    """Metrics of a train step.
 
     Attributes:
       finite: whether loss and gradients were; if not, the step changed no parameter.
@@ -33,11 +33,14 @@ class Report(struct.PyTreeNode):
 
 
 TrainStep = Callable[[TrainState, Tree, Batch], tuple[TrainState, Report]]
+"""(state, frozen parameters, batch) -> (state, report)."""
+
 EvaluateStep = Callable[[Tree, Tree, Tree, UInt32[Array, "words"], Batch], Tally]
+"""(trainable, frozen parameters, state, key data, batch) -> tally."""
 
 
 def make_train_step(system: System, stage: Stage) -> TrainStep:
-    """(state, frozen parameters, batch) -> (state, report): one update."""
+    """The train step of a stage, one optimizer update: (state, frozen parameters, batch) -> (state, report)."""
     config = stage.optimizer
     optimizer = make_optimizer(config, stage.steps)
     rate = learning_rate(config, stage.steps)
@@ -46,13 +49,14 @@ def make_train_step(system: System, stage: Stage) -> TrainStep:
         draws = system.draw(jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step), batch, True)
         gradients, terms = _gradients(system, stage, state, frozen, batch, draws)
         norm = optax.tree.norm(gradients)
-        total = weighted(terms.sums, terms.counts, stage)
+        total = weighted_total(terms.sums, terms.counts, stage)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         finite = jnp.isfinite(total) & jnp.isfinite(norm)
-        moved = (params, _ema(state, params, config.ema), _advanced(system, state.state, terms), optimizer_state)
+        new = (params, _ema(state, params, config.ema), _advance(system, state.state, terms), optimizer_state)
         before = (state.params, state.ema, state.state, state.optimizer)
-        params, ema, moving, optimizer_state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), moved, before)
+        # A step that is not finite changes nothing.
+        params, ema, moving, optimizer_state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, before)
 
         one = jnp.ones(())
         extra = {"loss": total, "gradient_norm": norm, "learning_rate": rate(state.step)}
@@ -68,7 +72,7 @@ def make_train_step(system: System, stage: Stage) -> TrainStep:
 
 
 def make_evaluate_step(system: System, stage: Stage) -> EvaluateStep:
-    """(trainable, frozen parameters, state, key data, batch) -> (sum, count) of the loss's terms and metrics."""
+    """The evaluation step: (trainable, frozen parameters, state, key data, batch) -> the loss's terms and metrics."""
 
     def evaluate(params: Tree, frozen: Tree, state: Tree, key: UInt32[Array, "words"], batch: Batch) -> Tally:
         draws = system.draw(jax.random.fold_in(jax.random.wrap_key_data(key), VALIDATION), batch, False)
@@ -77,7 +81,7 @@ def make_evaluate_step(system: System, stage: Stage) -> EvaluateStep:
     return evaluate
 
 
-def reported(system: System, stage: Stage, variables: Variables, batch: Batch) -> list[str]:
+def report_names(system: System, stage: Stage, variables: Variables, batch: Batch) -> list[str]:
     """Names of the numbers that a stage's train step reports."""
 
     def terms(variables: Variables, batch: Batch) -> Tally:
@@ -98,8 +102,8 @@ def means(tally: Mapping[str, tuple[float, float]]) -> dict[str, float]:
     return {name: float(total) / float(count) for name, (total, count) in tally.items() if float(count)}
 
 
-def weighted(sums: Mapping[str, Array], counts: Mapping[str, Array], stage: Stage) -> Float[Array, ""]:
-    """The total: each term's mean times its weight.
+def weighted_total(sums: Mapping[str, Array], counts: Mapping[str, Array], stage: Stage) -> Float[Array, ""]:
+    """Weighted sum of the loss terms: each term's mean times its weight.
 
     Raises:
       UserError: the objective does not weigh a term.
@@ -124,14 +128,14 @@ def _loss(system: System, stage: Stage) -> Callable[..., Terms]:
 def _gradients(
     system: System, stage: Stage, state: TrainState, frozen: Tree, batch: Batch, draws: Tree
 ) -> tuple[Tree, Terms]:
-    """Gradients of the whole batch's total and its terms, computed in one piece or in micro-batches."""
+    """Gradients of the batch's total loss, and its terms; with gradient accumulation over micro-batches, if any."""
     loss = _loss(system, stage)
     pieces = stage.optimizer.accumulate
 
     def total(params: Tree, moving: Tree, batch: Batch, draws: Tree, counts: Tree | None) -> tuple[Array, Terms]:
         terms = loss(Variables(merge(params, frozen), moving), batch, draws, stage.objective)
         counts = jax.lax.stop_gradient(terms.counts) if counts is None else counts
-        return weighted(terms.sums, counts, stage), terms
+        return weighted_total(terms.sums, counts, stage), terms
 
     gradient = jax.grad(total, has_aux=True)
     if pieces == 1:
@@ -157,7 +161,7 @@ def _rows(batch: Batch) -> int:
 
 
 def _in_pieces(tree: Tree, pieces: int, rows: int | None = None) -> Tree:
-    """Rows dealt out to `pieces` micro-batches, as a leading axis.
+    """Micro-batches: rows dealt out to `pieces` of them, as a leading axis.
 
     Every `pieces`-th row goes together, so that no row leaves its device. In a tree of draws (`rows` given), a single
     key is folded with the number of the micro-batch, and what has no rows goes to each.
@@ -175,13 +179,16 @@ def _in_pieces(tree: Tree, pieces: int, rows: int | None = None) -> Tree:
     return jax.tree.map(deal, tree)
 
 
-def _advanced(system: System, state: Tree, terms: Terms) -> Tree:
+def _advance(system: System, state: Tree, terms: Terms) -> Tree:
     """The new state; a loss that measures nothing for it leaves it alone."""
     return system.advance(state, terms.state_sums) if jax.tree.leaves(terms.state_sums) else state
 
 
 def _ema(state: TrainState, params: Tree, decay: float | None) -> Tree:
-    """The moving average after an update; it starts quick (decay (1 + step) / (10 + step)) and slows to `decay`."""
+    """Exponential moving average (EMA) of the parameters after an update.
+
+    It starts quick, with decay (1 + step) / (10 + step), and slows to `decay`.
+    """
     if decay is None:
         return state.ema
     now = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))

@@ -10,7 +10,7 @@ from flax.traverse_util import flatten_dict
 from safetensors.numpy import load_file, save_file
 
 from motiongpt3_jax.inference.engine import Engine, make_system
-from motiongpt3_jax.inference.exported import shareable, write_exported
+from motiongpt3_jax.inference.exported import without_local_paths, write_exported
 from motiongpt3_jax.inference.folder import read_folder, resolve_model
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.systems.motiongpt3.name_table import TIED
@@ -122,7 +122,7 @@ def test_no_folder_of_the_machine_goes_into_an_exported_config(tmp_path):
     (tmp_path / "own").mkdir()
     config = model_folder().config
     config = {**config, "data": {**config["data"], "path": "/home/me/data"}, "pretrained": "org/gpt2"}
-    shared = shareable({**config, "tokenizer": str(tmp_path / "own")})
+    shared = without_local_paths({**config, "tokenizer": str(tmp_path / "own")})
     assert (shared["data"]["path"], shared["tokenizer"], shared["pretrained"]) == ("", "own", "org/gpt2")
     assert str(tmp_path) not in json.dumps(shared)
 

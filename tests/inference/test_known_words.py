@@ -65,12 +65,12 @@ def test_of_words_that_are_alike_the_commonest_is_meant():
 
 
 def test_sentences_are_written_as_captions_are(known):
-    assert known.written("A  Person walks,  forward!!!") == "a person walks, forward"
-    assert known.written("a person walks") == "a person walks"
-    assert known.written("歩く。") == "歩く"
-    assert known.written("!!!") == "!!!"
+    assert known.rewrite("A  Person walks,  forward!!!") == "a person walks, forward"
+    assert known.rewrite("a person walks") == "a person walks"
+    assert known.rewrite("歩く。") == "歩く"
+    assert known.rewrite("!!!") == "!!!"
     upper = KnownWords.of(["A person walks."])
-    assert upper.written("Jump!!! Now.") == "Jump Now."
+    assert upper.rewrite("Jump!!! Now.") == "Jump Now."
 
 
 def test_a_model_folder_keeps_its_words_and_so_does_its_export(known, tmp_path):

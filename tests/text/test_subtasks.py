@@ -38,7 +38,7 @@ def written(folder: Path, groups) -> Path:
     ],
 )
 def test_pieces_of_a_clip(task, inputs, ranges):
-    assert (len(TASKS[task].given), TASKS[task].ranges(99)) == (inputs, ranges)
+    assert (len(TASKS[task].input_spans), TASKS[task].ranges(99)) == (inputs, ranges)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_instructions_are_many_and_tell_what_the_answer_needs(subtask):
     if subtask.task not in ("t2m", "t2t"):
         assert not any("<Caption_" in text for text in subtask.inputs)
     for text in subtask.inputs:
-        assert len(re.findall("<Motion_", text)) == min(len(TASKS[subtask.task].given), 1)
+        assert len(re.findall("<Motion_", text)) == min(len(TASKS[subtask.task].input_spans), 1)
 
 
 def test_lengths_are_answered_in_many_ways():

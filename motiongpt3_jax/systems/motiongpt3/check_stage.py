@@ -59,7 +59,7 @@ def check_room(path: str, stage: Mapping[str, Any], batch: BatchSection, subtask
         raise UserError(f"{path}.batch.text_slots is 0; the loss {stage['loss']} needs room for text")
     for name in sorted(visited):
         task = TASKS[subtasks[name].task]
-        clips, outputs = len(task.given) + len(task.made), len(task.made)
+        clips, outputs = len(task.input_spans) + len(task.output_spans), len(task.output_spans)
         room = {"clips": sum(count for _, count in batch.clips), "outputs": batch.outputs}
         for key, need in (("clips", clips), ("outputs", outputs)):
             if room[key] < need:

@@ -107,7 +107,7 @@ class SequenceLayout:
             answers | self.options.prompt_loss,
             TokenIds.of(self.tokenizer),
             clips,
-            inputs=len(task.given),
+            inputs=len(task.input_spans),
             interleave=self.options.interleave,
             unpredictable_targets=self.options.unpredictable_targets,
             start=int(sample.picks[0] * (self.options.max_position_offset + 1)) if subtask.task == "text" else 0,

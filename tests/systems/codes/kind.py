@@ -19,8 +19,8 @@ from tests.systems.codes.quantiser import chunks_of
 from tests.systems.codes.system import OBJECTIVES, CodeScript, Sizes
 
 TASKS = by_name(
-    Task("perform", "generate", made=(WHOLE,), question="perform <Caption_Placeholder>"),
-    Task("narrate", "caption", given=(WHOLE,), question="narrate <Motion_Placeholder>"),
+    Task("perform", "generate", output_spans=(WHOLE,), question="perform <Caption_Placeholder>"),
+    Task("narrate", "caption", input_spans=(WHOLE,), question="narrate <Motion_Placeholder>"),
 )
 
 WEIGHTS = Weights(part_sizes={"model": {"decoder": ("width", "layers", "heads")}})

@@ -124,7 +124,7 @@ class ScriptLayout:
         subtask = self.subtasks[sample.subtask]
         task = self.tasks[subtask.task]
         ranges = [ClipRange(*piece) for piece in task.ranges(sample.frames)]
-        given = len(task.given)
+        given = len(task.input_spans)
         texts = [
             fill(lines[int(pick * len(lines))], sample.caption, sample.frames, coin, fps=self.fps)
             for lines, pick, coin in zip((subtask.inputs, subtask.outputs), sample.picks, sample.coins)

@@ -1,4 +1,4 @@
-"""What `predict` and `inbetween` share: motion files of which a part is given, several results of each."""
+"""Arguments, inputs and outputs that `predict` and `inbetween` share: motion files, of which a part is given."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -27,8 +27,8 @@ Task = Literal["predict", "inbetween"]
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a command was given.
+class Request:
+    """A command's model, its options and the motions to continue.
 
     Attributes:
       folder: for the results.
@@ -61,12 +61,12 @@ def require_result(path: str, motion: Motion) -> None:
         )
 
 
-def add_given(parser: argparse.ArgumentParser, share: float, given: str) -> None:
-    """The motions, the share of each that is given, and how the task is run."""
+def add_arguments(parser: argparse.ArgumentParser, share: float, share_help: str) -> None:
+    """Adds the motions, the share of each that is given, and how the task is run."""
     add_model(parser)
     add_motions(parser)
     parser.add_argument("--fps", type=number, help="frames a second of files that do not say (default: the data set's)")
-    parser.add_argument("--share", type=number, help=f"{given} (default: {share:g})")
+    parser.add_argument("--share", type=number, help=f"{share_help} (default: {share:g})")
     parser.add_argument("--samples", type=integer, default=1, help="results per file (default: 1)")
     parser.add_argument("--seed", type=integer, default=0, help="result n of the command has seed SEED + n")
     parser.add_argument(
@@ -79,7 +79,7 @@ def add_given(parser: argparse.ArgumentParser, share: float, given: str) -> None
     add_sampling(parser)
 
 
-def read_given(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Given:
+def read_request(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Request:
     """Loads the model and reads the files.
 
     Raises:
@@ -104,36 +104,38 @@ def read_given(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Give
         **how,
     )
     others = list(zip(extra, read_motions(extra, **how)))
-    return Given(folder, model, options, [own for own in motions for _ in range(arguments.samples)], others, left_out)
+    return Request(
+        folder, model, options, [pair for pair in motions for _ in range(arguments.samples)], others, left_out
+    )
 
 
-def each_result(given: Given, seed: int, answer: Callable[[int, str, Motion], Result]) -> list[Result]:
+def answer_each(request: Request, first_seed: int, answer: Callable[[int, str, Motion], Result]) -> list[Result]:
     """What `answer` makes of each seed, file and motion; a file of which it makes none is said and left out.
 
     Raises:
       UserError: nothing is left.
     """
     results = []
-    for own_seed, (path, motion) in enumerate(given.motions, start=seed):
-        with given.left_out.unless_usable(path):
-            results.append(answer(own_seed, path, motion))
+    for seed, (path, motion) in enumerate(request.motions, start=first_seed):
+        with request.left_out.unless_usable(path):
+            results.append(answer(seed, path, motion))
     return results
 
 
-def official_results(arguments: argparse.Namespace, given: Given, task: Task) -> list[Result]:
+def official_results(arguments: argparse.Namespace, request: Request, task: Task) -> list[Result]:
     """The official protocol's answers."""
-    motions = [motion for _, motion in given.motions]
-    note_persons(dict(given.motions))
-    made = given.model.official(task, motions, seed=arguments.seed, **given.sampling)
+    motions = [motion for _, motion in request.motions]
+    note_persons(dict(request.motions))
+    answers = request.model.official(task, motions, seed=arguments.seed, **request.sampling)
     return [
         Result(motion, Path(path).name, f"official, seed {seed}", {"motion": path, "seed": seed})
-        for seed, ((path, _), motion) in enumerate(zip(given.motions, made), start=arguments.seed)
+        for seed, ((path, _), motion) in enumerate(zip(request.motions, answers), start=arguments.seed)
     ]
 
 
-def write_given(arguments: argparse.Namespace, given: Given, results: Sequence[Result], page: str) -> int:
+def write_answers(arguments: argparse.Namespace, request: Request, results: Sequence[Result], page: str) -> int:
     """Writes the results and says where they lie; returns the exit status."""
-    said = origin(given.model, arguments.model, given.options) | {"protocol": arguments.protocol}
-    write_results(given.folder, arguments, results, page, said)
-    print(f"{len(results)} motions in {given.folder}; open {given.folder / 'index.html'}")
-    return given.left_out.status
+    record = origin(request.model, arguments.model, request.options) | {"protocol": arguments.protocol}
+    write_results(request.folder, arguments, results, page, record)
+    print(f"{len(results)} motions in {request.folder}; open {request.folder / 'index.html'}")
+    return request.left_out.status
