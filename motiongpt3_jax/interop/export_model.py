@@ -16,6 +16,7 @@ from motiongpt3_jax.systems.registry import find_system, system_names
 from motiongpt3_jax.tensors.checkpoint_files import import_torch
 
 SAFETENSORS = "safetensors"
+PYTORCH = "pytorch"
 
 
 class Exported(NamedTuple):
@@ -53,13 +54,15 @@ def export_model(
         out = require_free(out)
         require_room("--out", out, "a folder")
     else:
-        out = require_file(out, format)
+        out = require_file(out)
         require_room("--out", out, "a file")
     folder = read_folder(resolve_model(model))
     exporters = folder.kind.weights.exporters
     if format != SAFETENSORS and format not in exporters:
         there = ", ".join((SAFETENSORS, *exporters))
         raise UserError(f"--format {format}: there is none for a {folder.kind.title}; there are: {there}")
+    if format == PYTORCH:
+        import_torch()  # said before a large model is read
     stage, step, variables = read_variables(folder, which)
     if format == SAFETENSORS:
         write_exported(out, folder, variables, (stage, step))
@@ -81,18 +84,16 @@ def known_formats() -> list[str]:
     return list(dict.fromkeys((SAFETENSORS, *others)))
 
 
-def require_file(out: str | Path, format: str = "pytorch") -> Path:
+def require_file(out: str | Path) -> Path:
     """The file that a checkpoint may be written to.
 
     Raises:
       FileExistsError: a folder stands there.
-      UserError: PyTorch is not installed.
+      UserError: it has no name.
     """
     if not str(out):
         raise UserError("--out is empty; give a file such as motiongpt3.ckpt")
     path = Path(os.path.expanduser(out))
     if path.is_dir():
         raise FileExistsError(f"--out {out}: a folder stands there; give a file such as {path / 'motiongpt3.ckpt'}")
-    if format == "pytorch":
-        import_torch()  # said before a large model is read
     return path

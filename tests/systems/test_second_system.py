@@ -207,7 +207,7 @@ def test_step_6_an_exported_model_has_its_paths_and_answers_alike(model, exporte
 
 
 def test_step_6_other_formats_and_checkpoints_of_other_code_are_refused(run, tmp_path):
-    with pytest.raises(UserError, match="there is no format 'pytorch' for a CodeScript; there are: safetensors"):
+    with pytest.raises(UserError, match="--format pytorch: there is none for a CodeScript; there are: safetensors"):
         motiongpt3_jax.export_model(run, tmp_path / "out", "pytorch")
     (tmp_path / "weights.ckpt").touch()
     with pytest.raises(UserError, match="no checkpoints of other code are read as a CodeScript"):
