@@ -86,13 +86,13 @@ def require_file(out: str | Path, format: str = "pytorch") -> Path:
 
     Raises:
       FileExistsError: a folder stands there.
-      UserError: it has no name, or PyTorch is not installed.
+      UserError: PyTorch is not installed.
     """
     if not str(out):
-        raise UserError("--out is empty; give a file such as model.ckpt")
+        raise UserError("--out is empty; give a file such as motiongpt3.ckpt")
     path = Path(os.path.expanduser(out))
     if path.is_dir():
-        raise FileExistsError(f"--out {out}: a folder stands there; give a file such as {path / 'model.ckpt'}")
+        raise FileExistsError(f"--out {out}: a folder stands there; give a file such as {path / 'motiongpt3.ckpt'}")
     if format == "pytorch":
         import_torch()  # said before a large model is read
     return path

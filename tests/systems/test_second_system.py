@@ -1,7 +1,7 @@
 """A system from outside, step by step as CONTRIBUTING's "Adding a system" says, in every place where systems are used.
 
-The steps: 1 the kind and its registration, 2 config, 3 layout, 4 variables and losses, 5 answers, 6 weights. The system
-is `tests/systems/codes`: one stream of words and motion codes, with a SentencePiece tokenizer or none.
+The steps: 1 register it, 2 its config, 3 its layout, 4 train it, 5 let it answer, 6 share it. The system is
+`tests/systems/codes`: one stream of words and motion codes, with a SentencePiece tokenizer or none.
 """
 
 import json
@@ -26,7 +26,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.check_config import check_config
 from motiongpt3_jax.inference.folder import plain, read_folder
 from motiongpt3_jax.inference.weights import read_variables
-from motiongpt3_jax.systems.interface import ModelSpec
+from motiongpt3_jax.systems.interface import Answers, ModelSpec, System, SystemKind
 from motiongpt3_jax.systems.registry import find_system, system_names
 from motiongpt3_jax.text import train_tokenizer
 from motiongpt3_jax.training import restore_variables
@@ -121,11 +121,14 @@ def test_step_3_the_layout_packs_samples_into_one_stream():
     slots = batch.streams["tokens"]
     # Two codes of each sample: those of clips 0 and 1 of the row.
     assert slots.sources[slots.sources[..., 0] >= 0].tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
-    assert batch.streams.keys() == {"tokens"} and not batch.extra
+    assert batch.streams.keys() == {"tokens"}
+    assert not batch.extra
     for segment in (1, 2):
         weights, ids = (x[slots.segments == segment] for x in (slots.weights, slots.ids))
         turn = ids.tolist().index(tokenizer.id_of("<next_turn>"))
-        assert not weights[:turn].any() and weights[turn:-1].all() and not weights[-1]
+        assert not weights[:turn].any()
+        assert weights[turn:-1].all()
+        assert not weights[-1]
 
 
 def test_step_4_every_stage_trains_and_the_next_goes_on_from_there(run):
@@ -155,7 +158,8 @@ def test_step_5_motions_end_themselves_and_do_not_depend_on_their_batch(model):
     motions = model.generate([*SENTENCES, ""], seed=5)
     assert len({motion.frames for motion in motions}) > 1
     for motion in motions:
-        assert motion.frames % CHUNK == 0 and 0 < motion.frames <= model.engine.frames[1]
+        assert motion.frames % CHUNK == 0
+        assert 0 < motion.frames <= model.engine.frames[1]
         assert np.isfinite(motion.joints).all()
     alone = model.generate(SENTENCES[1], seed=6)
     assert alone.frames == motions[1].frames
@@ -187,10 +191,12 @@ def test_step_5_programs_are_compiled_ahead_whatever_the_lengths(model):
 def test_step_6_an_exported_model_has_its_paths_and_answers_alike(model, exported):
     with safe_open(exported / "model.safetensors", framework="numpy") as file:
         names, metadata = {*file.keys()}, file.metadata()
-    assert metadata["format_version"] == "2" and metadata["system"] == "codescript"
+    assert metadata["format_version"] == "2"
+    assert metadata["system"] == "codescript"
     assert {"decoder/layers/tokens/q/kernel", "vocabulary/tokens/new", "state/codebook"} <= names
     card = (exported / "README.md").read_text()
-    assert "A CodeScript of 12 codes that turns" in card and "pytorch" not in card
+    assert "A CodeScript of 12 codes that turns" in card
+    assert "pytorch" not in card
     assert str(HERE) not in (exported / "config.json").read_text()
     questions = json.loads((exported / "config.json").read_text())["questions"]
     assert questions == {"perform": "perform <Caption_Placeholder>", "narrate": "narrate <Motion_Placeholder>"}
@@ -203,26 +209,41 @@ def test_step_6_an_exported_model_has_its_paths_and_answers_alike(model, exporte
 def test_step_6_other_formats_and_checkpoints_of_other_code_are_refused(run, tmp_path):
     with pytest.raises(UserError, match="there is no format 'pytorch' for a CodeScript; there are: safetensors"):
         motiongpt3_jax.export_model(run, tmp_path / "out", "pytorch")
-    np.savez(tmp_path / "weights.npz")
-    (tmp_path / "weights.npz").rename(tmp_path / "weights.ckpt")
+    (tmp_path / "weights.ckpt").touch()
     with pytest.raises(UserError, match="no checkpoints of other code are read as a CodeScript"):
         motiongpt3_jax.import_model(tmp_path / "weights.ckpt", tmp_path / "out", CONFIG)
 
 
+@pytest.mark.filterwarnings("ignore::motiongpt3_jax.Note")
+def test_step_6_a_run_starts_from_an_exported_model(run, exported, tmp_path):
+    start = (f"start={exported}", "run=('speak',)", "stages.speak.sample_every=0", f"data.path={run / 'data'}")
+    with pytest.raises(UserError, match=r"it has other sizes than the config; add --config.model.decoder.width=16"):
+        motiongpt3_jax.train(CONFIG, tmp_path / "wider", (*start, "model.decoder.width=32"))
+    again = motiongpt3_jax.train(CONFIG, tmp_path / "run", (*start, "stages.speak.optimizer.learning_rate=0.0"))
+    folders = (again.folder, read_folder(exported))
+    assert len({folder.tokenizer.backend.to_str() for folder in folders}) == 1
+    first, second = (read_variables(folder)[2] for folder in folders)
+    assert jax.tree.all(jax.tree.map(np.array_equal, first, second))
+
+
 def test_every_command_works_with_it(run, installed, tmp_path):
     status, out, error = call("train", "--config", CONFIG, "--workdir", run)
-    assert status == 0 and "speak is finished, at step 4 of 4" in out, error
+    assert status == 0, error
+    assert "speak is finished, at step 4 of 4" in out
     status, _, error = call("export", "--model", run, "--format", "safetensors", "--out", tmp_path / "exported")
     assert status == 0, error
     status, _, error = call("import", "--from", tmp_path / "exported", "--out", tmp_path / "imported")
     assert status == 0, error
     model = ("--model", tmp_path / "imported")
     status, out, error = call("generate", *model, "--text", SENTENCES[1], "--out", tmp_path / "out", "--format", "none")
-    assert status == 0 and "length:" not in error, error
+    assert status == 0, error
+    assert "length:" not in error
     (said,) = json.loads((tmp_path / "out" / "manifest.json").read_text())["motions"]
-    assert said["length"] == "as the model ended it" and said["frames"] % CHUNK == 0
+    assert said["length"] == "as the model ended it"
+    assert said["frames"] % CHUNK == 0
     status, out, error = call("caption", *model, "--motion", tmp_path / "out" / "motion_000.npy")
-    assert status == 0 and out.endswith("\n"), error
+    assert status == 0, error
+    assert out.endswith("\n")
     for length in ("--seconds", "--frames"):
         status, _, error = call("generate", *model, "--text", SENTENCES[1], "--out", tmp_path / "out", length, "2")
         assert status == 2
@@ -231,7 +252,8 @@ def test_every_command_works_with_it(run, installed, tmp_path):
             "out"
         )
     status, _, error = call("bench", "vae", "--config", CONFIG)
-    assert status == 2 and "has: fit, speak" in error
+    assert status == 2
+    assert "has: fit, speak" in error
 
 
 def test_a_fresh_process_finds_it_by_its_entry_point(exported, installed, tmp_path):
@@ -261,6 +283,17 @@ def test_a_system_without_a_tokenizer_trains_and_answers(installed, run, tmp_pat
     model = motiongpt3_jax.load(out)
     assert np.isfinite(model.generate(SENTENCES[0]).joints).all()
     assert isinstance(model.caption_features([np.zeros((FRAMES, 263))])[0], str)
+
+
+def test_the_steps_of_contributing_name_every_member_of_the_contract():
+    section = (HERE / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Adding a system\n")[1].split("\n## ")[0]
+    steps = re.findall(r"^(\d)\. \*\*", section, re.MULTILINE)
+    assert steps == [*"123456"]
+    assert {*re.findall(r"def test_step_(\d)", Path(__file__).read_text(encoding="utf-8"))} == {*steps}
+    for part in (SystemKind, System, Answers):
+        members = {*part.__annotations__, *(name for name in vars(part) if not name.startswith("_"))}
+        for member in sorted(members):
+            assert f"`{member}`" in section, f"{part.__name__}.{member}"
 
 
 def test_it_shares_no_name_with_the_built_in_system():

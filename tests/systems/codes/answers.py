@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import jax.numpy as jnp
@@ -69,7 +70,7 @@ class CodeScriptAnswers:
         if len(slots.ids) > room:
             raise UserError(f"the question takes {len(slots.ids)} tokens; this model reads up to {room}: shorten it")
         ends = np.cumsum([0, *frames]).tolist()
-        clips = tuple(ClipRange(*piece) for piece in zip(ends, ends[1:]))
+        clips = tuple(ClipRange(*piece) for piece in pairwise(ends))
         return Example(number, {"tokens": slots}, clips)
 
     def phases(self, example: Example, makes: Makes, options: Any, longest: int) -> Sequence[Phase]:

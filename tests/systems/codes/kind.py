@@ -23,6 +23,8 @@ TASKS = by_name(
     Task("narrate", "caption", given=(WHOLE,), question="narrate <Motion_Placeholder>"),
 )
 
+WEIGHTS = Weights(part_sizes={"model": {"decoder": ("width", "layers", "heads")}})
+
 COUNT = whole(1, 10**4)
 DECODER = {"width": COUNT, "layers": COUNT, "heads": COUNT, "max_positions": COUNT}
 QUANTISER = {"codes": COUNT, "chunk": whole(1, 64)}
@@ -38,7 +40,7 @@ class CodeScriptKind:
     tokens: TokenSpec | None
     tasks: Mapping[str, Task] = field(default_factory=lambda: TASKS)
     styles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    weights: Weights = Weights(part_sizes={"model": {"decoder": ("width", "layers", "heads")}})
+    weights: Weights = WEIGHTS
     sections: tuple[str, ...] = ("quantiser",)
 
     def check_config(self, config: Mapping[str, Any], path: str) -> None:

@@ -1,4 +1,4 @@
-"""A captioned clip as one sequence: question, turn, answer, end; a motion is a mark, its codes, and the mark that ends it.
+"""A captioned clip as one sequence: question, turn, answer, end; a motion is its codes between two marks.
 
 The layout never sees features: a code's slot says by its `source` which chunk of which clip fills it, and the losses
 take the codes from there, as what is read and as what is predicted.

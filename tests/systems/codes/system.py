@@ -89,6 +89,9 @@ class CodeScript(System):
             max_positions=sizes.max_positions,
             shared=(False,) * sizes.layers,
             dropout=0.0,
+            scan=True,
+            remat=False,
+            dtype="float32",
             flavour=flavour,
         )
         self.decoder = Decoder(config, **({"constrain": constrain} if constrain else {}))
