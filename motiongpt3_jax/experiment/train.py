@@ -11,7 +11,7 @@ from motiongpt3_jax.experiment.beginning import beginning, begins_trained
 from motiongpt3_jax.experiment.run import Run, check_run, make_run
 from motiongpt3_jax.experiment.samples import write_samples
 from motiongpt3_jax.parallel import first_does, keep_host_memory
-from motiongpt3_jax.training import Hooks, only_run
+from motiongpt3_jax.training import Hooks, run_lock
 from motiongpt3_jax.training import run as run_stages
 
 
@@ -39,7 +39,7 @@ def train(
     clock = _Clock({} if minutes is None else minutes)
     check_run(config, workdir)
     keep_host_memory()
-    with only_run(workdir):
+    with run_lock(workdir):
         made = first_does("prepare the run", partial(make_run, config, workdir)) or make_run(config, workdir)
         system = made.system()
         run_stages(
