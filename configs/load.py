@@ -15,6 +15,9 @@ from ml_collections import ConfigDict
 
 from motiongpt3_jax.errors import UserError
 
+NO_CONFIGS = ("__init__", "load", "sections")
+"""Modules of this folder that hold no config."""
+
 NOT_LITERALS = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
 """What Python raises for text that is no literal."""
 
@@ -42,7 +45,7 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> ConfigDict:
 
 def _from_house(name: str, arguments: Sequence[str]) -> ConfigDict:
     here = Path(__file__).parent
-    known = sorted(p.stem for p in here.glob("*.py") if p.stem not in ("__init__", "load"))
+    known = sorted(p.stem for p in here.glob("*.py") if p.stem not in NO_CONFIGS)
     if name not in known:
         raise UserError(f"no config {name!r}; there are: {', '.join(known)}; or give a path that ends in .py")
     get_config = importlib.import_module(f"{__package__}.{name}").get_config

@@ -16,8 +16,12 @@ Append `:official` (as in `motiongpt3:base:official`) to switch every deviation 
 shuffling, packing, losses on prompts and padding, blind targets, the VAE's dropout, condition dropout.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
+from motiongpt3_jax.configs import sections
+from motiongpt3_jax.configs.sections import data, mesh, optimizer
 from motiongpt3_jax.errors import UserError
 
 MOTION = (
@@ -49,52 +53,66 @@ def get_config(variant: str = "base", deviations: str = "") -> ConfigDict:
     return official(config) if deviations else config
 
 
+VAE_OBJECTIVE = {
+    # Weight of the smooth L1 of all features.
+    "features": 1.0,
+    # Weight of the smooth L1 of the joint positions.
+    "positions": 0.5,
+    # Weight of the smooth L1 of the running sums of the root's velocities.
+    "drift": 0.0,
+    # Weight of the L1 of places and velocities of ankles and toes.
+    "feet": 0.0,
+    # Weight of the divergence from a standard normal, per latent value.
+    "kl": 1e-5,
+    # Whether frames beyond a clip's own count (officially they do).
+    "padding": False,
+    # Whether dropout is active.
+    "dropout": True,
+}
+"""What the loss `vae` weighs."""
+
+LANGUAGE_OBJECTIVE = {
+    # Weight of the cross-entropy of the next token; 0 computes no logits.
+    "text": 1.0,
+    # Weight of the diffusion or flow loss of the motions to be made; 0 leaves the head out.
+    "diffusion": 1.0,
+    # Chance of each draw that the head sees the null condition, which guidance needs.
+    "condition_dropout": 0.1,
+    # Whether the frozen VAE encodes with dropout (officially it does, by accident of its train mode).
+    "vae_dropout": False,
+    # Whether the decoder's and the head's dropout is active.
+    "dropout": True,
+}
+"""What the loss `language` weighs."""
+
+OBJECTIVES = {
+    "vae": VAE_OBJECTIVE,
+    # The loss `language` on texts without motion.
+    "text": {**LANGUAGE_OBJECTIVE, "diffusion": 0.0},
+    "language": LANGUAGE_OBJECTIVE,
+}
+
+
 def base() -> ConfigDict:
     """The published model on HumanML3D, for about as many steps as published; packed rows hold more samples in each."""
     rows = {"rows": 8, "text_slots": 320, "motion_slots": 64, "clips": ((64, 3), (128, 4), (200, 8)), "samples": 16}
     return ConfigDict(
         {
+            # Which system the rest describes.
             "system": "motiongpt3",
+            # Decides fresh parameters, the order of the data, and every draw.
             "seed": 0,
-            "model": {
-                "vae": {
-                    "width": 256,
-                    "layers": 9,
-                    "heads": 4,
-                    "mlp_width": 1024,
-                    "latents": 1,
-                    "max_frames": 500,
-                },
-                "decoder": {
-                    "width": 768,
-                    "layers": 12,
-                    "heads": 12,
-                    "motion_factor": 1.0,
-                    "attention_mode": "all",
-                    "max_positions": 1024,
-                    "scan": True,
-                    "remat": False,
-                },
-                "head": {"width": 1024, "depth": 3, "heads": 4, "time": 256},
-                "dropout": 0.1,
-                "dtype": "float32",
-                "latent_scale": None,
-                "repeats": 4,
-                "flow": False,
-            },
+            "model": model(),
+            # "train:SIZE" trains one of so many ids on the captions; else a folder or a hub name.
             "tokenizer": "train:8192",
+            # A GPT-2 for the text branch, a folder or a hub name; it needs its own tokenizer. Empty for none.
             "pretrained": "",
+            # A model whose trained parts the run starts from: a folder or a hub name. Empty for none.
             "start": "",
             "data": data("humanml3d"),
-            "layout": {
-                "max_length": 192,
-                "prompt_loss": False,
-                "pad_loss": False,
-                "unpredictable_targets": False,
-                "interleave": False,
-                "max_position_offset": 16,
-            },
-            "mesh": {"data": -1, "fsdp": 1, "tensor": 1},
+            "layout": layout(),
+            "mesh": mesh(),
+            # The stages to train, in order.
             "run": ("vae", "text", "generate", "align_bare", "align_instruct", "tune"),
             "stages": {
                 "vae": stage(
@@ -147,23 +165,104 @@ def base() -> ConfigDict:
     )
 
 
-def data(source: str, **options: object) -> dict:
-    """Where the clips come from.
-
-    `path`: a HumanML3D folder, or one that `motiongpt3 data build` wrote; empty for `procedural`.
-    """
+def model() -> dict[str, Any]:
+    """The published sizes."""
     return {
-        "source": source,
-        "path": "",
-        "min_frames": 40,
-        "max_frames": 199,
-        "on_bad": "stop",
-        "clips": 4000,
-        "sequences": 0.3,
-        "shuffle": True,
-        "crop": True,
-        "workers": 0,
-        **options,
+        "vae": {
+            # Of the hidden states, and of a latent.
+            "width": 256,
+            # Of the encoder, and of the decoder; odd, for one is in the middle of the skips.
+            "layers": 9,
+            # Attention heads of each layer.
+            "heads": 4,
+            # Hidden width of each layer's MLP.
+            "mlp_width": 1024,
+            # Latent vectors of a clip.
+            "latents": 1,
+            # Rows of the position tables: the longest clip, and two rows for each latent.
+            "max_frames": 500,
+        },
+        "decoder": {
+            # Of the text stream.
+            "width": 768,
+            # Blocks of each stream.
+            "layers": 12,
+            # Attention heads of each layer, of both streams together.
+            "heads": 12,
+            # Width of the motion stream, as a factor of the text's.
+            "motion_factor": 1.0,
+            # In which layers the streams attend to each other: "all", "none", "odd" (counted from 1), "last_third".
+            "attention_mode": "all",
+            # Rows of the position tables: the longest sequence.
+            "max_positions": 1024,
+            # Whether the layers run in one compiled loop; changes compile time alone.
+            "scan": True,
+            # Whether the backward pass computes each layer again; changes memory and time alone.
+            "remat": False,
+        },
+        "head": {
+            # Of the MLP that predicts noise or flow.
+            "width": 1024,
+            # Its residual blocks.
+            "depth": 3,
+            # Attention heads of the layer that pools a motion's hidden states.
+            "heads": 4,
+            # Width of the sinusoidal embedding of the noise level; even.
+            "time": 256,
+        },
+        # Chance of dropout in all parts.
+        "dropout": 0.1,
+        # Of the computation: "float32", "bfloat16" or "float16"; parameters are float32.
+        "dtype": "float32",
+        # Factor from the VAE's latents to the language model's (officially 0.8457 on HumanML3D); None measures mean and
+        # deviation of every channel while the VAE trains.
+        "latent_scale": None,
+        # Steps of the noise schedule.
+        "diffusion_steps": 1000,
+        # Variance that the first and the last step of the noise schedule add; linear between them.
+        "betas": (0.00085, 0.012),
+        # Draws of noise level and noise for each motion of a batch.
+        "repeats": 4,
+        # Rectified flow instead of noise prediction.
+        "flow": False,
+    }
+
+
+def layout() -> dict[str, Any]:
+    """How sequences are laid out."""
+    return {
+        # Longest sequence; longer ones lose words of their longest stretch of text (officially their end).
+        "max_length": 192,
+        # Whether words of the question are targets too (officially they are).
+        "prompt_loss": False,
+        # Whether sequences are padded to their longest with targets (officially they are).
+        "pad_loss": False,
+        # Whether targets behind a motion slot, which no text slot can predict, count as ln(vocabulary) (officially so).
+        "unpredictable_targets": False,
+        # Whether the chunks of two input clips alternate (officially so), or follow each other.
+        "interleave": False,
+        # Largest position at which a sequence of text alone may start, so that all are trained (officially 0).
+        "max_position_offset": 16,
+    }
+
+
+def batch(
+    rows: int, text_slots: int, motion_slots: int, clips: tuple[tuple[int, int], ...], samples: int
+) -> dict[str, Any]:
+    """How much a batch of a stage holds."""
+    return {
+        # Rows of a batch, over all devices.
+        "rows": rows,
+        # Text tokens of a row.
+        "text_slots": text_slots,
+        # Motion tokens of a row: four a clip.
+        "motion_slots": motion_slots,
+        # (frames, clips): so many clips of at most so many frames in a row, from short to long.
+        "clips": clips,
+        # Motions to be made in a row.
+        "outputs": samples if motion_slots else 0,
+        # Samples in a row at most.
+        "samples": samples,
     }
 
 
@@ -182,62 +281,18 @@ def stage(
     subtasks: tuple[tuple[str, float], ...] = (),
     groups: tuple[tuple[str, float], ...] = (),
     **objective: float,
-) -> dict:
-    """One stage: its loss, what it trains, its optimizer, its batch and its tasks.
-
-    No `subtasks` means every sub-task of the templates, one visit each per clip and epoch. No `warmup_steps` means a
-    twentieth of the steps, and at most 1,000.
-    """
-    outputs = samples if motion_slots else 0
-    weights = {
-        "vae": {
-            "features": 1.0,
-            "positions": 0.5,
-            "drift": 0.0,
-            "feet": 0.0,
-            "kl": 1e-5,
-            "padding": False,
-            "dropout": True,
-        },
-        "text": {"text": 1.0, "diffusion": 0.0, "condition_dropout": 0.1, "vae_dropout": False, "dropout": True},
-        "language": {"text": 1.0, "diffusion": 1.0, "condition_dropout": 0.1, "vae_dropout": False, "dropout": True},
-    }[loss]
-    return {
-        "loss": loss,
-        "objective": {**weights, **objective},
-        "trainable": trainable,
-        "steps": steps,
-        "optimizer": {
-            "learning_rate": rate,
-            "groups": groups,
-            "b1": 0.9,
-            "b2": 0.99,
-            "weight_decay": 0.0,
-            "muon": (),
-            "clip_norm": 1.0,
-            "warmup_steps": None,
-            "schedule": "cosine",
-            "final_learning_rate": 0.1 * rate,
-            "accumulate": 1,
-            "ema": None,
-        },
-        "batch": {
-            "rows": rows,
-            "text_slots": text_slots,
-            "motion_slots": motion_slots,
-            "clips": clips,
-            "outputs": outputs,
-            "samples": samples,
-        },
-        "templates": templates,
-        "subtasks": subtasks,
-        "log_every": min(50, steps),
-        "evaluate_every": max(steps // 20, 1),
-        "checkpoint_every": max(steps // 50, 1),
-        "keep_every": 0,
-        "sample_every": max(steps // 10, 1),
-        "validation_batches": 4,
-    }
+) -> dict[str, Any]:
+    """One stage; `objective` are the weights and switches of its loss that are not those of `OBJECTIVES`."""
+    return sections.stage(
+        loss,
+        {**OBJECTIVES[loss], **objective},
+        trainable,
+        steps,
+        optimizer(rate, groups=groups),
+        batch(rows, text_slots, motion_slots, clips, samples),
+        templates,
+        subtasks,
+    )
 
 
 def official(config: ConfigDict) -> ConfigDict:

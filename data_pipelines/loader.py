@@ -44,9 +44,9 @@ class LoaderOptions:
     rows: int
     shape: RowShape
     subtasks: tuple[tuple[str, float], ...]
-    shuffle: bool = True
-    crop: bool = True
-    workers: int = 0
+    shuffle: bool
+    crop: bool
+    workers: int
 
 
 @dataclass(frozen=True)
@@ -217,8 +217,8 @@ class StageData:
     """
 
     train: Loader
-    held_out: Loader | None = None
-    validation_batches: int = 4
+    held_out: Loader | None
+    validation_batches: int
     order: int = ORDER
 
     @property

@@ -1,10 +1,10 @@
-"""Validation of plain values: numbers, words and switches as a config or a JSON file holds them."""
+"""Validation of plain values of a config or a JSON file, and their conversion to dataclasses."""
 
 import difflib
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
 from motiongpt3_jax.errors import UserError
 
@@ -87,6 +87,44 @@ TEXT = Rule("text", lambda value: isinstance(value, str) and "\0" not in value)
 NAME = Rule("text that is not empty", lambda value: TEXT.holds(value) and bool(value.strip()))
 PATTERN = Rule("a regular expression", _is_pattern)
 SECTION = Rule("a section with keys", lambda value: isinstance(value, Mapping))
+
+T = TypeVar("T")
+
+
+def setting(rule: Rule) -> Any:
+    """A field of a dataclass that `from_values` fills with a value that holds to a rule."""
+    return field(metadata={"rule": rule})
+
+
+def section(cls: type) -> Any:
+    """A field of a dataclass that `from_values` fills with the dataclass of a nested section."""
+    return field(metadata={"rule": SECTION, "class": cls})
+
+
+def rules_of(cls: type) -> dict[str, Rule]:
+    """The rules of a dataclass by the names of its fields; fields that no section fills have none."""
+    return {item.name: item.metadata["rule"] for item in fields(cls) if "rule" in item.metadata}
+
+
+def from_values(cls: type[T], values: Any, path: str, /, **others: Any) -> T:
+    """The dataclass of a section of plain values, which must hold exactly its keys, each as its rule says.
+
+    Args:
+      cls: a dataclass whose fields are made by `setting` and `section`.
+      values: the section.
+      path: where it stands, as errors name it: "config.model.vae".
+      others: fields that the section does not fill.
+
+    Raises:
+      UserError: names the key that is missing, unknown or wrong, and what it must be.
+    """
+    check_values(path, values, rules_of(cls))
+    nested = {
+        item.name: from_values(item.metadata["class"], values[item.name], f"{path}.{item.name}")
+        for item in fields(cls)
+        if "class" in item.metadata
+    }
+    return cls(**{**values, **nested, **others})
 
 
 def check_values(

@@ -1,6 +1,7 @@
 """What plain values must be."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 
@@ -10,11 +11,14 @@ from motiongpt3_jax.values import (
     PATTERN,
     check_value,
     check_values,
+    from_values,
     none_or,
     one_of,
     pair_of,
     real,
+    section,
     sequence_of,
+    setting,
     whole,
 )
 
@@ -59,3 +63,38 @@ def test_a_value_too_large_to_show_is_refused_in_a_short_sentence():
         with pytest.raises(ValueError, match=r"seed is .{1,80}; it must be") as error:
             check_value("seed", value, whole(0, 1))
         assert len(str(error.value)) < 150
+
+
+@dataclass(frozen=True)
+class Head:
+    depth: int = setting(whole(1, 8))
+
+
+@dataclass(frozen=True)
+class Model:
+    heads: int = setting(whole(1, 8))
+    head: Head = section(Head)
+    name: str = "fresh"
+
+
+def test_a_section_becomes_a_dataclass_with_its_sections_nested():
+    assert from_values(Model, {"heads": 2, "head": {"depth": 3}}, "model") == Model(2, Head(3), "fresh")
+    assert from_values(Model, {"heads": 2, "head": {"depth": 3}}, "model", name="old").name == "old"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"heads": 2, "head": {"depth": 9}}, r"^model\.head\.depth is 9; it must be a whole number from 1 to 8$"),
+        ({"heads": 2, "head": 5}, r"^model\.head is 5; it must be a section with keys$"),
+        ({"heads": 2, "head": {"deph": 3}}, r"^model\.head has no 'depth'; is 'deph' meant to be it\?$"),
+        ({"heads": 2}, r"^model has no 'head'$"),
+        (
+            {"heads": 2, "head": {"depth": 3}, "name": "x"},
+            r"^model has the unknown key 'name'; there are: heads, head$",
+        ),
+    ],
+)
+def test_a_section_becomes_no_dataclass_where_a_key_is_wrong(values, said):
+    with pytest.raises(ValueError, match=said):
+        from_values(Model, values, "model")

@@ -27,6 +27,7 @@ from motiongpt3_jax.data_pipelines import procedural
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.evaluation.accuracy import motion_accuracy
 from motiongpt3_jax.experiment.check_config import check_config, stages_to_run
+from motiongpt3_jax.experiment.config import read_config
 from motiongpt3_jax.experiment.run import Run, make_run
 from motiongpt3_jax.inference.engine import Engine, make_system
 from motiongpt3_jax.inference.folder import plain
@@ -121,9 +122,11 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if not arguments.config:
         raise UserError(f"bench {arguments.what} measures a config: give --config, for example motiongpt3:tiny")
     config = load_config(arguments.config, arguments.overrides)
-    check_config(plain(config.to_dict()))
-    if arguments.what == "train" and arguments.stage not in stages_to_run(config):
-        raise UserError(f"--stage {arguments.stage}: the config runs {', '.join(stages_to_run(config))}")
+    stages = stages_to_run(check_config(plain(config.to_dict())))
+    if arguments.what == "train" and arguments.stage not in stages:
+        raise UserError(f"--stage {arguments.stage}: the config runs {', '.join(stages)}")
+    if arguments.what == "vae" and "vae" not in config.stages:
+        raise UserError(f"bench vae measures a stage 'vae'; {arguments.config} has: {', '.join(config.stages)}")
     if arguments.what == "vae":
         config.data.update({"path": "", "min_frames": arguments.frames, "max_frames": arguments.frames})
         config.run = ("vae",)
@@ -173,14 +176,15 @@ def bench_train(experiment: Run, arguments: argparse.Namespace, stage_name: str)
     return measurement("train", arguments, first, times, useful["samples"], useful["tokens"], shares)
 
 
-def bench_vae(made: Run, arguments: argparse.Namespace, clips: int) -> list[Measurement]:
+def bench_vae(experiment: Run, arguments: argparse.Namespace, clips: int) -> list[Measurement]:
     """A training step, encoding and decoding of so many clips of one length, each beside products of matrices."""
-    frames, vae = arguments.frames, made.config["stages"]["vae"]
+    frames, values = arguments.frames, experiment.config.values
+    vae = values["stages"]["vae"]
     stages = {"vae": {**vae, "batch": {**vae["batch"], "rows": clips}}}
-    made = replace(made, config={**made.config, "stages": stages})
-    measured = [replace(bench_train(made, arguments, "vae"), what="vae train")]
+    experiment = replace(experiment, config=read_config({**values, "stages": stages}))
+    measured = [replace(bench_train(experiment, arguments, "vae"), what="vae train")]
 
-    system = make_system(made.folder)
+    system = make_system(experiment.folder)
     variables = jax.jit(system.init)(jax.random.key(0))
     features = jax.random.normal(jax.random.key(1), (clips, frames, system.config.vae.features))
     counts = jnp.full((clips,), frames)
@@ -206,8 +210,12 @@ def bench_generate(experiment: Run, model: Model, arguments: argparse.Namespace,
     """A batch of sentences to joints."""
     captions = [texts[0] for texts in experiment.records.split("train").captions]
     sentences = [captions[i % len(captions)] for i in range(requests)]
-    frames, options = [arguments.frames] * requests, asdict(model.motion_options(**sampling(arguments)))
-    tokens = sum(len(model.engine.folder.tokenizer.encode(sentence)) for sentence in sentences)
+    frames, options = arguments.frames, asdict(model.motion_options(**sampling(arguments)))
+    if model.engine.answers.capabilities.length == "after":
+        frames = None
+    tokenizer = model.engine.folder.tokenizer
+    # A system without a tokenizer reads letters.
+    tokens = sum(len(tokenizer.encode(sentence) if tokenizer else sentence) for sentence in sentences)
     return answers(arguments, model, requests, tokens, lambda m: m.generate(sentences, frames=frames, **options))
 
 
@@ -250,6 +258,8 @@ def bench_samplers(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if not arguments.model:
         raise UserError("bench samplers measures a trained model: give --model, for example runs/demo")
     model = Model.load(arguments.model)
+    if not hasattr(model.motion_options(), "sampler"):
+        raise UserError(f"bench samplers compares denoising samplers, and {arguments.model} has none")
     data = model.engine.folder.config["data"]
     # Its frames are those of joints, of which features lose one.
     steps, guidance = arguments.steps or 20, 3.0 if arguments.guidance is None else arguments.guidance

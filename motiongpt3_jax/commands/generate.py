@@ -21,7 +21,7 @@ from motiongpt3_jax.commands.cleaning import clean
 from motiongpt3_jax.commands.notes import hint_quotes
 from motiongpt3_jax.commands.results import Result, add_results, origin, unknown_note, write_results
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.inference.lengths import Length
+from motiongpt3_jax.inference.lengths import Length, check_length_choosable
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.text.prompt_files import Prompt, split_marks
@@ -134,8 +134,16 @@ def choose_lengths(arguments: argparse.Namespace, model: Model, prompts: Sequenc
     Raises:
       UserError: a length is out of range.
     """
+    capabilities = model.engine.answers.capabilities
+    for name in ("seconds", "frames"):
+        if getattr(arguments, name) is not None:
+            check_length_choosable(capabilities, f"--{name} {getattr(arguments, name):g} was")
     if arguments.frames is None and arguments.seconds is None:
         lengths = model.lengths([prompt.sentence for prompt in prompts], seed=arguments.seed)
+        if capabilities.length == "after":
+            if any(prompt.frames is not None for prompt in prompts):
+                print(f"{arguments.file} marks lengths, and this model ends its motions itself", file=sys.stderr)
+            return lengths
         for number, (sentence, frames) in enumerate(prompts):
             if frames is not None:
                 lengths[number] = Length(

@@ -58,7 +58,7 @@ class NoiseSchedule:
         return signal * clean + spread * noise
 
 
-def linear_beta(steps: int = 1000, first: float = 0.00085, last: float = 0.012) -> NoiseSchedule:
+def linear_beta(steps: int, first: float, last: float) -> NoiseSchedule:
     """Linear beta schedule (the official code names this `scaled_linear`)."""
     return NoiseSchedule(np.linspace(first, last, steps, dtype=np.float64), np.arange(steps))
 

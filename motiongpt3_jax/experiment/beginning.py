@@ -1,41 +1,41 @@
 """What a run starts from, where its parameters are not all fresh: another model's folder, a GPT-2."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import jax
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.check_config import trained_size
+from motiongpt3_jax.experiment.config import RunConfig
 from motiongpt3_jax.inference.folder import Body, ModelFolder, read_folder, resolve_model
-from motiongpt3_jax.inference.weights import read_variables
-from motiongpt3_jax.systems.interface import ModelSpec, System, Variables
-from motiongpt3_jax.systems.parts import differences, of_parts
+from motiongpt3_jax.inference.weights import WEIGHTS, read_variables
+from motiongpt3_jax.systems.interface import ModelSpec, Variables
+from motiongpt3_jax.systems.parts import differences, of_parts, part_patterns
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.text import Tokenizer, load_tokenizer
 from motiongpt3_jax.training.partition import merge
+from motiongpt3_jax.training.references import Outside
 
 
-def open_start(config: Mapping[str, Any]) -> ModelFolder | None:
+def open_start(config: RunConfig) -> ModelFolder | None:
     """The folder of the model that a run starts from; None when it starts afresh.
 
     Raises:
       FileNotFoundError: there is no such model.
       UserError: a part that comes trained has other sizes than the config; says what to set.
     """
-    if not config["start"]:
+    if not config.start:
         return None
-    folder = read_folder(resolve_model(config["start"]))
-    if folder.kind is not find_system(config["system"]):
-        raise UserError(f"--config.start={config['start']}: it is a {folder.kind.title}, the config another system's")
-    wrong = differences(folder.config["model"], config["model"], trained_parts(folder), folder.kind.weights)
+    folder = read_folder(resolve_model(config.start))
+    if folder.kind is not find_system(config.system):
+        raise UserError(f"--config.start={config.start}: it is a {folder.kind.title}, the config another system's")
+    wrong = differences(folder.config["model"], config.model, trained_parts(folder), folder.kind.weights)
     if wrong:
-        raise UserError(f"--config.start={config['start']}: it has other sizes than the config; add {' '.join(wrong)}")
+        raise UserError(f"--config.start={config.start}: it has other sizes than the config; add {' '.join(wrong)}")
     return folder
 
 
-def open_beginnings(config: Mapping[str, Any]) -> tuple[ModelFolder | None, Tokenizer | None]:
+def open_beginnings(config: RunConfig) -> tuple[ModelFolder | None, Tokenizer | None]:
     """(the model that a run starts from, the tokenizer that is named), each None where the config names none.
 
     Weights are read to the end, so that what is wrong with them is said before data are built.
@@ -44,15 +44,15 @@ def open_beginnings(config: Mapping[str, Any]) -> tuple[ModelFolder | None, Toke
       FileNotFoundError: one of them is not there.
       UserError: one of them is damaged, or does not fit the config.
     """
-    start, kind = open_start(config), find_system(config["system"])
+    start, kind = open_start(config), find_system(config.system)
     if start:
         read_variables(start)
     named = None
-    if kind.tokens is not None and not trained_size(config["tokenizer"]):
-        named = load_tokenizer(config["tokenizer"], kind.tokens)
-    if config["pretrained"]:
+    if kind.tokens is not None and not trained_size(config.tokenizer):
+        named = load_tokenizer(config.tokenizer, kind.tokens)
+    if config.pretrained:
         # What is pretrained depends on the vocabulary, and not on the features.
-        kind.weights.pretrained(config["pretrained"], ModelSpec(config, 1, named))
+        kind.weights.pretrained(config.pretrained, ModelSpec(config.values, 1, named))
     return start, named
 
 
@@ -61,7 +61,7 @@ def trained_parts(folder: ModelFolder) -> tuple[str, ...]:
     return tuple(part for part in folder.kind.weights.parts if part not in folder.untrained)
 
 
-def of_start(start: ModelFolder, tokenizer: Tokenizer, body: Body) -> tuple[Tokenizer, Body]:
+def of_start(start: ModelFolder, tokenizer: Tokenizer | None, body: Body) -> tuple[Tokenizer | None, Body]:
     """The run's tokenizer and body, of which those that trained parts were trained with stay as they are.
 
     A text branch keeps its ids, and a VAE the statistics of its features; the bones are those of the run's own clips.
@@ -82,21 +82,36 @@ def of_start(start: ModelFolder, tokenizer: Tokenizer, body: Body) -> tuple[Toke
     return tokenizer, body
 
 
-def begins_trained(config: Mapping[str, Any]) -> bool:
+def begins_trained(config: RunConfig) -> bool:
     """Whether a run starts from anything but fresh variables."""
-    return bool(config["start"] or config["pretrained"])
+    return bool(config.start or config.pretrained)
 
 
-def beginning(system: System, config: Mapping[str, Any], spec: ModelSpec, key: jax.Array) -> Variables:
-    """Fresh variables, with the trained parts of `config["start"]`, and what `config["pretrained"]` has trained."""
-    variables = jax.jit(system.init)(key)
-    start, weights = open_start(config), find_system(config["system"]).weights
+def beginning(config: RunConfig, spec: ModelSpec, key: jax.Array) -> Variables:
+    """The trained parts of `config.start`, and over them what `config.pretrained` has trained: no others."""
+    del key
+    variables = Variables({}, {})
+    start, weights = open_start(config), find_system(config.system).weights
     if start:
         parts = trained_parts(start)
         _, _, trained = read_variables(start)
-        variables = variables.replace(params=merge(of_parts(trained.params, parts, weights), variables.params))
-        if weights.state_part in parts:
-            variables = variables.replace(state=trained.state)
-    if config["pretrained"]:
-        variables = variables.replace(params=merge(weights.pretrained(config["pretrained"], spec), variables.params))
+        state = trained.state if weights.state_part in parts else {}
+        variables = Variables(of_parts(trained.params, parts, weights), state)
+    if config.pretrained:
+        variables = variables.replace(params=merge(weights.pretrained(config.pretrained, spec), variables.params))
     return variables
+
+
+def outside_weights(config: RunConfig) -> tuple[Outside, ...]:
+    """Weights that a run begins with and refers to where they lie: a pretrained model's, an exported model's.
+
+    Another run's, which may go on, are copied instead.
+    """
+    places, weights = [], find_system(config.system).weights
+    if config.pretrained:
+        file = weights.pretrained_file(config.pretrained)
+        places.append(Outside(part_patterns(weights, (weights.pretrained_part,)), file.parent, (file.name,)))
+    start = open_start(config)
+    if start and not (start.path / "checkpoints").is_dir():
+        places.append(Outside(part_patterns(weights, trained_parts(start)), start.path, (WEIGHTS,)))
+    return tuple(places)

@@ -13,10 +13,11 @@ from ml_collections import ConfigDict
 
 from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions, StageData
 from motiongpt3_jax.data_pipelines.records import Records, open_records
-from motiongpt3_jax.data_pipelines.sources import SourceOptions, build_source
+from motiongpt3_jax.data_pipelines.sources import build_source
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.beginning import of_start, open_beginnings
 from motiongpt3_jax.experiment.check_config import check_config, check_places, stages_to_run, trained_size
+from motiongpt3_jax.experiment.config import RunConfig
 from motiongpt3_jax.inference.caption_words import CaptionWords
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import Body, ModelFolder, make_folder, plain, read_folder
@@ -27,10 +28,10 @@ from motiongpt3_jax.places import require_room
 from motiongpt3_jax.systems.interface import System
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.text import load_templates, train_tokenizer
-from motiongpt3_jax.training import OptimizerConfig, Stage
+from motiongpt3_jax.training import Stage
 
-FIXED = ("system", "seed", "model", "tokenizer", "pretrained", "start", "data", "layout")
-"""Sections of the config that a run keeps from its first start to its end."""
+CHANGING = ("mesh", "run", "stages")
+"""Sections of the config that a run may be continued with other values of; the others it keeps."""
 
 QUANTILES = 21
 """Numbers that describe the lengths of the training clips."""
@@ -41,12 +42,12 @@ class Run:
     """What a run is made of.
 
     Attributes:
-      config: plain values, every list a tuple.
+      config: the config.
       folder: the model's folder, which is the run's.
       records: the clips.
     """
 
-    config: Mapping[str, Any]
+    config: RunConfig
     folder: ModelFolder
     records: Records
 
@@ -66,24 +67,21 @@ class Run:
         """Training and validation batches of a stage."""
         train = self.loader(stage.name, "train")
         held_out = self.loader(stage.name, "val") if "val" in self.records.splits else None
-        return StageData(train, held_out, self.config["stages"][stage.name]["validation_batches"])
+        return StageData(train, held_out, self.config.stages[stage.name].validation_batches)
 
     def loader(self, stage: str, split: str) -> Loader:
         """Batches of one split, as a stage lays them out."""
-        said, data = self.config["stages"][stage], self.config["data"]
-        clips = self.records.split(split)
-        kind, rows = self.folder.kind, said["batch"]["rows"]
-        subtasks = load_templates(said["templates"], kind.tasks) if said["templates"] else {"clip": None}
-        chosen = said["subtasks"] or tuple((name, 1.0) for name in subtasks)
-        spec = replace(self.folder.spec, config=self.config)
+        config, data, values = self.config.stages[stage], self.config.data, self.config.values
+        clips, kind = self.records.split(split), self.folder.kind
+        subtasks = load_templates(config.templates, kind.tasks) if config.templates else {"clip": None}
         options = LoaderOptions(
-            seed=self.config["seed"],
-            rows=rows,
-            shape=kind.row_shape(said),
-            subtasks=chosen,
-            shuffle=data["shuffle"],
-            crop=data["crop"],
-            workers=data["workers"],
+            seed=self.config.seed,
+            rows=config.rows,
+            shape=kind.row_shape(values["stages"][stage]),
+            subtasks=config.subtasks or tuple((name, 1.0) for name in subtasks),
+            shuffle=data.shuffle,
+            crop=data.crop,
+            workers=data.workers,
         )
         return Loader(
             clips.source,
@@ -91,36 +89,35 @@ class Run:
             clips.captions,
             self.folder.body.mean,
             self.folder.body.std,
-            kind.layout(said, spec),
+            kind.layout(values["stages"][stage], replace(self.folder.spec, config=values)),
             options,
-            local_rows(self.mesh(), rows),
+            local_rows(self.mesh(), config.rows),
             clips.extras,
         )
 
 
-def check_devices(config: Mapping[str, Any]) -> None:
+def check_devices(config: RunConfig) -> None:
     """Refuses a mesh over which the batches of some stage of a config, or the decoder's heads, do not divide.
 
     Raises:
       UserError: names the stage and what would do.
     """
-    stages = {name: config["stages"][name] for name in stages_to_run(config)}
-    sizes = {name: BatchSize(said["batch"]["rows"], said["optimizer"]["accumulate"]) for name, said in stages.items()}
-    heads = find_system(config["system"]).heads(config["model"])
+    stages = {name: config.stages[name] for name in stages_to_run(config)}
+    sizes = {name: BatchSize(stage.rows, stage.optimizer.accumulate) for name, stage in stages.items()}
+    heads = find_system(config.system).heads(config.model)
     check_divides(mesh_of(config).shape, sizes, heads)
 
 
-def check_run(config: ConfigDict, workdir: str | Path) -> tuple[Mapping[str, Any], Path]:
-    """(the config as plain values, the run's folder), when a run can begin with both: nothing is written.
+def check_run(config: ConfigDict, workdir: str | Path) -> tuple[RunConfig, Path]:
+    """(the config, the run's folder), when a run can begin with both: nothing is written.
 
     Raises:
       UserError: a value of the config is none, or does not fit the devices.
       OSError: the folder cannot be written.
     """
-    values = plain(config.to_dict())
-    check_config(values)
-    check_devices(values)
-    return values, check_workdir(workdir)
+    checked = check_config(plain(config.to_dict()))
+    check_devices(checked)
+    return checked, check_workdir(workdir)
 
 
 def make_run(config: ConfigDict, workdir: str | Path) -> Run:
@@ -134,26 +131,26 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
         layout; says which.
       OSError: what the config names is not there, or the folder cannot be written.
     """
-    values, workdir = check_run(config, workdir)
+    checked, workdir = check_run(config, workdir)
     begun = read_folder(workdir) if (workdir / "config.json").is_file() else None
     if begun:
-        check_same(begun.config, values, workdir)
+        check_same(begun.config, checked.values, workdir)
     if jax.process_index():
-        return Run(values, read_folder(workdir), prepare_data(values, workdir))
-    start, tokenizer = (None, begun.tokenizer) if begun else open_beginnings(values)
+        return Run(checked, read_folder(workdir), prepare_data(checked, workdir))
+    start, tokenizer = (None, begun.tokenizer) if begun else open_beginnings(checked)
     if not begun:
-        check_places(values)
-    records = prepare_data(values, workdir)
+        check_places(checked)
+    records = prepare_data(checked, workdir)
     body = make_body(records)
     if begun:
         body = replace(body, mean=begun.body.mean, std=begun.body.std)
-    elif tokenizer is None and (tokens := find_system(values["system"]).tokens) is not None:
+    elif tokenizer is None and (tokens := find_system(checked.system).tokens) is not None:
         captions = [caption for captions in records.split("train").captions for caption in captions]
-        tokenizer = train_tokenizer(captions, trained_size(values["tokenizer"]), tokens)
+        tokenizer = train_tokenizer(captions, trained_size(checked.tokenizer), tokens)
     if start:
         tokenizer, body = of_start(start, tokenizer, body)
-    folder = make_folder(workdir, values, tokenizer, body, words=find_words(values, records, begun, start))
-    return Run(values, folder, records)
+    words = find_words(checked, records, begun, start)
+    return Run(checked, make_folder(workdir, checked.values, tokenizer, body, words=words), records)
 
 
 def check_workdir(workdir: str | Path) -> Path:
@@ -172,33 +169,31 @@ def check_workdir(workdir: str | Path) -> Path:
     return folder
 
 
-def mesh_of(config: Mapping[str, Any]) -> Mesh:
+def mesh_of(config: RunConfig) -> Mesh:
     """All devices, along the axes that a config asks for.
 
     Raises:
       UserError: there are other numbers of devices.
     """
-    axes = config["mesh"]
-    return make_mesh(None if axes["data"] < 0 else axes["data"], axes["fsdp"], axes["tensor"])
+    axes = config.mesh
+    return make_mesh(None if axes.data < 0 else axes.data, axes.fsdp, axes.tensor)
 
 
-def prepare_data(config: Mapping[str, Any], workdir: Path) -> Records:
+def prepare_data(config: RunConfig, workdir: Path) -> Records:
     """The run's clips: built before, or built now into the run's folder."""
-    data = config["data"]
-    built = Path(os.path.expanduser(data["path"]))
-    if data["path"] and (built / "metadata.json").is_file():
+    data = config.data
+    built = Path(os.path.expanduser(data.path))
+    if data.path and (built / "metadata.json").is_file():
         return open_records(built)
     out = workdir / "data"
     if (out / "metadata.json").is_file():
         return open_records(out)
-    print(f"building {data['source']} clips into {out}", flush=True)
-    names = ("path", "min_frames", "max_frames", "on_bad", "clips", "sequences")
-    options = SourceOptions(seed=config["seed"], **{name: data[name] for name in names})
-    return build_source(data["source"], out, options)
+    print(f"building {data.source} clips into {out}", flush=True)
+    return build_source(data.source, out, data.source_options(config.seed))
 
 
 def find_words(
-    config: Mapping[str, Any], records: Records, begun: ModelFolder | None, start: ModelFolder | None
+    config: RunConfig, records: Records, begun: ModelFolder | None, start: ModelFolder | None
 ) -> CaptionWords | None:
     """The words of a run's captions and instructions; None where it starts from a model whose words nobody knows.
 
@@ -209,8 +204,8 @@ def find_words(
       start: the model that the run starts from. One whose motion branch is fresh has seen no captions.
     """
     captions = (caption for captions in records.split("train").captions for caption in captions)
-    own = CaptionWords.of(captions, Prompts.of_config(config, find_system(config["system"]), "").wordings)
-    before = begun if begun and (begun.words or config["start"]) else start
+    own = CaptionWords.of(captions, Prompts.of_config(config.values, find_system(config.system), "").wordings)
+    before = begun if begun and (begun.words or config.start) else start
     if before is None or before.kind.weights.captions_part in before.untrained:
         return own
     return before.words and own.merge(before.words)
@@ -222,34 +217,33 @@ def make_body(records: Records) -> Body:
     return Body(records.mean, records.std, records.offsets, records.skeleton, records.fps, lengths)
 
 
-def make_stage(name: str, config: Mapping[str, Any]) -> Stage:
+def make_stage(name: str, config: RunConfig) -> Stage:
     """A stage of the config.
 
     Raises:
       UserError: a number of it is out of range.
     """
-    said = config["stages"][name]
-    optimizer = dict(said["optimizer"])
-    if optimizer["warmup_steps"] is None:
-        optimizer["warmup_steps"] = min(1000, said["steps"] // 20)
+    stage = config.stages[name]
     return Stage(
         name=name,
-        loss=said["loss"],
-        objective=find_system(config["system"]).objective(said["loss"], said["objective"]),
-        trainable=said["trainable"],
-        steps=said["steps"],
-        optimizer=OptimizerConfig(**optimizer),
-        log_every=said["log_every"],
-        evaluate_every=said["evaluate_every"],
-        checkpoint_every=said["checkpoint_every"],
-        sample_every=said["sample_every"],
-        keep_every=said["keep_every"],
+        loss=stage.loss,
+        objective=find_system(config.system).objective(stage.loss, stage.objective),
+        trainable=stage.trainable,
+        steps=stage.steps,
+        optimizer=stage.optimizer,
+        log_every=stage.log_every,
+        evaluate_every=stage.evaluate_every,
+        checkpoint_every=stage.checkpoint_every,
+        sample_every=stage.sample_every,
+        keep=stage.keep,
+        keep_every=stage.keep_every,
+        best=stage.best,
     )
 
 
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], workdir: Path) -> None:
     """Raises UserError when a section that a run keeps has changed; names the first value that differs."""
-    for section in FIXED:
+    for section in (name for name in now if name not in CHANGING):
         # A run from before there was a section has none of it, which is what nothing stands for.
         difference = _difference(section, before.get(section, ""), now[section])
         if difference:

@@ -27,7 +27,7 @@ def write_samples(
     `compiled` keeps the programs from one call to the next.
     """
     kind = made.folder.kind
-    shows = kind.preview(made.config["stages"][stage.name])
+    shows = kind.preview(made.config.values["stages"][stage.name])
     if shows is None or "val" not in made.records.splits:
         return
     if jax.process_count() > 1:
@@ -43,7 +43,7 @@ def write_samples(
     if shows == "reconstruct":
         joints = engine.reconstruct(real)
     else:
-        model = Model(engine, Prompts.of_config(made.config, kind, stage.name))
+        model = Model(engine, Prompts.of_config(made.config.values, kind, stage.name))
         frames = [len(x) for x in real] if engine.answers.capabilities.length == "before" else None
         joints = [motion.joints[0] for motion in model.generate(sentences, frames=frames)]
     entries = []

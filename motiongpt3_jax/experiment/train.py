@@ -7,12 +7,13 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from motiongpt3_jax.configs import load_config
-from motiongpt3_jax.experiment.beginning import beginning, begins_trained
+from motiongpt3_jax.experiment.beginning import beginning, begins_trained, outside_weights
 from motiongpt3_jax.experiment.run import Run, check_run, make_run
 from motiongpt3_jax.experiment.samples import write_samples
 from motiongpt3_jax.parallel import first_does, keep_host_memory
 from motiongpt3_jax.training import Hooks, run_lock
 from motiongpt3_jax.training import run as run_stages
+from motiongpt3_jax.training.folders import steps_of
 
 
 def train(
@@ -41,14 +42,16 @@ def train(
     keep_host_memory()
     with run_lock(workdir):
         made = first_does("prepare the run", partial(make_run, config, workdir)) or make_run(config, workdir)
-        system = made.system()
+        stages = made.stages()
+        new = not steps_of(workdir, stages[0].name)
         run_stages(
-            system,
-            made.stages(),
+            made.system(),
+            stages,
             lambda stage: clock.begin(stage.name) or made.data(stage),
             workdir,
-            seed=made.config["seed"],
-            initial=partial(beginning, system, made.config, made.folder.spec) if begins_trained(made.config) else None,
+            seed=made.config.seed,
+            initial=partial(beginning, made.config, made.folder.spec) if begins_trained(made.config) else None,
+            outside=outside_weights(made.config) if new else (),  # what a run began with may be gone when it ends
             mesh=made.mesh(),
             hooks=Hooks(samples=partial(write_samples, made, {})),
         )

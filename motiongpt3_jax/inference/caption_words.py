@@ -47,7 +47,7 @@ class CaptionWords:
     marks: str = ""
 
     @classmethod
-    def of(cls, captions: Iterable[str], templates: Iterable[str] = ()) -> "KnownWords":
+    def of(cls, captions: Iterable[str], templates: Iterable[str] = ()) -> "CaptionWords":
         """The words of some captions, and of templates without their placeholders."""
         captions = list(dict.fromkeys(captions))
         words = Counter(word for text in (*captions, *templates) for word in words_of(text))
@@ -64,7 +64,7 @@ class CaptionWords:
     def _word_set(self) -> frozenset[str]:
         return frozenset(self.words)
 
-    def merge(self, other: "KnownWords") -> "KnownWords":
+    def merge(self, other: "CaptionWords") -> "CaptionWords":
         """The union of two vocabularies: of a model, and of the one that its training began with."""
         marks = "".join(sorted({*self.marks, *other.marks}))
         words = tuple(dict.fromkeys((*self.words, *other.words)))

@@ -12,7 +12,7 @@ from motiongpt3_jax.inference.digests import SHA256, check_config_digest
 from motiongpt3_jax.motion import SKELETONS, Skeleton
 from motiongpt3_jax.motion.arrays import UnreadableArrayError
 from motiongpt3_jax.systems.interface import SystemKind
-from motiongpt3_jax.systems.registry import find_system
+from motiongpt3_jax.systems.registry import find_system, system_names
 from motiongpt3_jax.text import check_words
 from motiongpt3_jax.text.subtasks import PLACEHOLDER, PLACEHOLDERS
 from motiongpt3_jax.values import (
@@ -73,6 +73,7 @@ def check_folder_config(path: Path, config_json: Any) -> dict[str, Any]:
     """
     if not isinstance(config_json, Mapping) or not {"config", "skeleton", "fps"} <= config_json.keys():
         raise UserError(f"'{path}' is another program's; models of others come in with `motiongpt3 import`")
+    check_installed(path, config_json["config"])
     try:
         check_values(path.name, config_json, FOLDER, OPTIONAL, others=True)
         version = config_json.get("format", 1)
@@ -91,6 +92,16 @@ def check_folder_config(path: Path, config_json: Any) -> dict[str, Any]:
         raise UserError(f"'{path}' is damaged, or was edited: {error}; {ANEW}") from None
     check_config_digest(path, config_json)
     return {**config_json, "config": config}
+
+
+def check_installed(path: Path, config: Any) -> None:
+    """Raises UserError when a model is of a system that is not installed; one that names none is damaged."""
+    name = config.get("system") if isinstance(config, Mapping) else None
+    if isinstance(name, str) and name not in system_names():
+        raise UserError(
+            f"'{path}' describes a model of the system {name!r}, which is not installed; there are: "
+            f"{', '.join(system_names())}"
+        )
 
 
 def check_config(config: Mapping[str, Any], version: int) -> tuple[SystemKind, Mapping[str, Any]]:

@@ -102,7 +102,13 @@ def without_local_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config to share: without the folders of the machine that it was used on."""
     data = {**config["data"], "path": ""}
     places = {name: Path(config[name]).name for name in PLACES if _is_place(config.get(name, ""))}
-    return {**config, "data": data, **places}
+    stages = {name: _without_folder(stage) for name, stage in config["stages"].items()}
+    return {**config, "data": data, "stages": stages, **places}
+
+
+def _without_folder(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage whose file of templates is named alone: an exported model brings its questions along."""
+    return {**stage, "templates": Path(stage["templates"]).name} if stage.get("templates") else dict(stage)
 
 
 def _is_place(name: str) -> bool:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.engine import Engine, check_seeds
 from motiongpt3_jax.inference.prompts import Prompts
-from motiongpt3_jax.systems.interface import Question
+from motiongpt3_jax.systems.interface import Capabilities, Question
 
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
@@ -36,6 +36,17 @@ class Length(NamedTuple):
 
     frames: int
     source: Literal["asked", "sentence", "training", "config", "model"]
+
+
+def check_length_choosable(capabilities: Capabilities, what: str) -> None:
+    """Raises UserError when a length is asked for of a model that ends its motions itself.
+
+    Args:
+      capabilities: of the model.
+      what: the length in words, as the error begins.
+    """
+    if capabilities.length == "after":
+        raise UserError(f"{what} asked for, and this model ends its motions itself: leave the length out")
 
 
 def predict_lengths(engine: Engine, prompts: Prompts, sentences: Sequence[str], seeds: Sequence[int]) -> list[Length]:

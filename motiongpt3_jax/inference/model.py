@@ -13,7 +13,13 @@ from motiongpt3_jax.inference import continuation
 from motiongpt3_jax.inference.clips import name_motion, parts_of
 from motiongpt3_jax.inference.continuation import Joined
 from motiongpt3_jax.inference.engine import Engine, check_seeds
-from motiongpt3_jax.inference.lengths import LONGEST_SECONDS, Length, count_frames, predict_lengths
+from motiongpt3_jax.inference.lengths import (
+    LONGEST_SECONDS,
+    Length,
+    check_length_choosable,
+    count_frames,
+    predict_lengths,
+)
 from motiongpt3_jax.inference.long_motions import choose_windows, frame_limits, generate_in_windows
 from motiongpt3_jax.inference.notes import note_task, note_words
 from motiongpt3_jax.inference.prompts import Prompts, sentence_of
@@ -101,7 +107,8 @@ class Model:
 
         Args:
           sentences: one, or several.
-          seconds: how long each is to be, 0.5 to 60; None lets `lengths` say.
+          seconds: how long each is to be, 0.5 to 60; None lets `lengths` say. A model that ends its motions itself
+            takes no other.
           frames: the same at the model's frame rate, of all or of each.
           seed: of the first motion; the next has the next one.
           style: how the model is asked.
@@ -145,9 +152,10 @@ class Model:
           UserError: `seconds` is out of range.
         """
         sentences = _strings([sentences] if isinstance(sentences, str) else sentences)
-        if self.engine.answers.capabilities.length == "after":
-            if seconds is not None:
-                raise UserError("this model ends its motions itself: leave the length out")
+        capabilities = self.engine.answers.capabilities
+        if seconds is not None:
+            check_length_choosable(capabilities, f"{seconds:g} s were")
+        if capabilities.length == "after":
             return [Length(0, "model")] * len(sentences)
         if seconds is None:
             written = [self.written(sentence) for sentence in sentences]
@@ -316,10 +324,13 @@ class Model:
           **sampling: see `motion_options`; other options make other programs.
         """
         before = self.engine.programs
-        longest = self.engine.frames[1]
+        lengths: list[int | None] = [round(length * self.fps) for length in seconds]
+        if not lengths:
+            ends_itself = self.engine.answers.capabilities.length == "after"
+            lengths = [None if ends_itself else self.engine.frames[1]]
         for count in requests:
-            for frames in [round(length * self.fps) for length in seconds] or [longest]:
-                motions = self.generate(["a person walks"] * count, frames=[frames] * count, **sampling)
+            for frames in lengths:
+                motions = self.generate(["a person walks"] * count, frames=frames, **sampling)
                 self.caption(motions)
         return self.engine.programs - before
 
@@ -356,6 +367,7 @@ class Model:
             return [length.frames for length in self.lengths(sentences, seconds, seed)]
         if seconds is not None:
             raise UserError("say how long motions are to be either in seconds or in frames, not in both")
+        check_length_choosable(self.engine.answers.capabilities, f"{frames} frames were")
         counts = [frames] * len(sentences) if np.ndim(frames) == 0 else list(frames)
         if not all(isinstance(count, Integral) for count in counts):
             raise UserError(f"frames are {frames!r}; give a whole number, or one for each sentence")

@@ -9,6 +9,7 @@ layout, and the state lay beside them as `state.latent_mean`.
 import re
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -21,10 +22,10 @@ from safetensors.numpy import save_file
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.check_folder import ANEW
 from motiongpt3_jax.inference.digests import check_file_digest
-from motiongpt3_jax.inference.folder import ModelFolder
+from motiongpt3_jax.inference.folder import ModelFolder, read_folder
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.saving import whole_file
-from motiongpt3_jax.systems.interface import Variables
+from motiongpt3_jax.systems.interface import Tree, Variables
 from motiongpt3_jax.training.restore import restore_variables
 
 WEIGHTS = "model.safetensors"
@@ -41,8 +42,12 @@ def read_variables(folder: ModelFolder, which: Literal["last", "best"] = "last")
     """
     path = folder.path / WEIGHTS
     if not path.is_file() or (folder.path / "checkpoints").is_dir():
-        upgrade = folder.kind.make_system(folder.spec).upgrade
-        stage, step, variables = restore_variables(folder.path, which=which, upgrade=upgrade)
+        stage, step, variables = restore_variables(
+            folder.path,
+            which=which,
+            upgrade=folder.kind.make_system(folder.spec).upgrade,
+            read_outside=partial(_read_outside, folder),
+        )
         check_variables(f"checkpoint {step} of stage {stage!r} in '{folder.path}'", variables, folder)
         return stage, step, variables
     if which == "best":
@@ -52,6 +57,13 @@ def read_variables(folder: ModelFolder, which: Literal["last", "best"] = "last")
         print(f"note: '{folder.path}' has no digests of its files, so damage may go unnoticed", file=sys.stderr)
     check_file_digest(folder.path, WEIGHTS, folder.sha256)
     return weights
+
+
+def _read_outside(folder: ModelFolder, place: Path) -> Tree:
+    """Parameters that a run refers to outside of itself: an exported model's, or a pretrained one's."""
+    if (place / "config.json").is_file() and (place / "statistics.npz").is_file():
+        return read_variables(read_folder(place))[2].params
+    return folder.kind.weights.pretrained(str(place), folder.spec)
 
 
 def read_weights(path: Path, folder: ModelFolder) -> tuple[str, int, Variables]:

@@ -12,6 +12,7 @@ from motiongpt3_jax.inference.folder import read_folder, resolve_model
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.places import require_room
+from motiongpt3_jax.systems.registry import find_system, system_names
 from motiongpt3_jax.tensors.checkpoint_files import import_torch
 
 SAFETENSORS = "safetensors"
@@ -45,17 +46,20 @@ def export_model(
       FileExistsError: something else lies at `out`.
       UserError: the model cannot be exported so.
     """
+    formats = known_formats()
+    if format not in formats:
+        raise UserError(f"--format {format}: there is no such format; there are: {', '.join(formats)}")
     if format == SAFETENSORS:
         out = require_free(out)
         require_room("--out", out, "a folder")
     else:
-        out = require_file(out)
+        out = require_file(out, format)
         require_room("--out", out, "a file")
     folder = read_folder(resolve_model(model))
     exporters = folder.kind.weights.exporters
     if format != SAFETENSORS and format not in exporters:
         there = ", ".join((SAFETENSORS, *exporters))
-        raise UserError(f"there is no format {format!r} for a {folder.kind.title}; there are: {there}")
+        raise UserError(f"--format {format}: there is none for a {folder.kind.title}; there are: {there}")
     stage, step, variables = read_variables(folder, which)
     if format == SAFETENSORS:
         write_exported(out, folder, variables, (stage, step))
@@ -71,7 +75,13 @@ def export_model(
     return ExportResult(files, notes)
 
 
-def require_file(out: str | Path) -> Path:
+def known_formats() -> list[str]:
+    """Formats that the models of some system are written in."""
+    others = (format for name in system_names() for format in find_system(name).weights.exporters)
+    return list(dict.fromkeys((SAFETENSORS, *others)))
+
+
+def require_file(out: str | Path, format: str = "pytorch") -> Path:
     """The file that a checkpoint may be written to.
 
     Raises:
@@ -83,5 +93,6 @@ def require_file(out: str | Path) -> Path:
     path = Path(os.path.expanduser(out))
     if path.is_dir():
         raise FileExistsError(f"--out {out}: a folder stands there; give a file such as {path / 'motiongpt3.ckpt'}")
-    import_torch()
+    if format == "pytorch":
+        import_torch()  # said before a large model is read
     return path

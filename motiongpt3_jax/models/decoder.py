@@ -52,10 +52,10 @@ class DecoderConfig:
       max_positions: rows of a position table.
       shared: per layer, whether streams see each other.
       dropout: of embeddings, attention weights and residual branches.
-      eps: of the norms.
       scan: whether layers run in one compiled loop; never changes parameters.
       remat: whether the backward pass recomputes each layer; never changes parameters.
       dtype: of the computation; parameters are float32, softmax and norms too.
+      eps: of the norms.
       flavour: norm, MLP, biases, positions and head grouping of the blocks.
     """
 
@@ -65,11 +65,11 @@ class DecoderConfig:
     head_width: int
     max_positions: int
     shared: tuple[bool, ...]
-    dropout: float = 0.1
+    dropout: float
+    scan: bool
+    remat: bool
+    dtype: str
     eps: float = 1e-5
-    scan: bool = True
-    remat: bool = False
-    dtype: str = "float32"
     flavour: BlockFlavour = GPT2
 
     @property

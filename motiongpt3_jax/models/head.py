@@ -24,21 +24,21 @@ class HeadConfig:
       depth: residual blocks.
       heads, pool_mlp: of the layer that pools the holders.
       time: width of the sinusoidal time embedding.
-      max_positions: rows of the pool's position table.
       dropout: in the pool.
       dtype: of the computation.
+      max_positions: rows of the pool's position table.
     """
 
-    latent: int = 256
-    condition: int = 768
-    width: int = 1024
-    depth: int = 3
-    heads: int = 4
-    pool_mlp: int = 3072
-    time: int = 256
+    latent: int
+    condition: int
+    width: int
+    depth: int
+    heads: int
+    pool_mlp: int
+    time: int
+    dropout: float
+    dtype: str
     max_positions: int = 500
-    dropout: float = 0.1
-    dtype: str = "float32"
 
 
 class ResidualBlock(nn.Module):

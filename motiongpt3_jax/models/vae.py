@@ -27,15 +27,15 @@ class VaeConfig:
       dtype: of the computation.
     """
 
-    features: int = 263
-    width: int = 256
-    layers: int = 9
-    heads: int = 4
-    mlp_width: int = 1024
-    latents: int = 1
-    max_frames: int = 500
-    dropout: float = 0.1
-    dtype: str = "float32"
+    features: int
+    width: int
+    layers: int
+    heads: int
+    mlp_width: int
+    latents: int
+    max_frames: int
+    dropout: float
+    dtype: str
 
     @property
     def longest_read(self) -> int:

@@ -322,6 +322,8 @@ class Weights:
         features come with.
       captions_part: the part that has learned the words of captions.
       pretrained: (place, model) -> parameters of a part that a published model has trained, such as a GPT-2.
+      pretrained_part: which part that is.
+      pretrained_file: place -> the file that they are read from.
       from_official: (tensors by their official names, model) -> parameters; None where there are no official names.
       to_official: the way back.
       tied: official names that repeat another tensor, and that tensor's name.
@@ -336,6 +338,8 @@ class Weights:
     statistics_part: str = "model"
     captions_part: str = "model"
     pretrained: Callable[[str, ModelSpec], Tree] | None = None
+    pretrained_part: str = "model"
+    pretrained_file: Callable[[str], Path] | None = None
     from_official: Callable[[Mapping[str, np.ndarray], ModelSpec], Tree] | None = None
     to_official: Callable[[Tree, ModelSpec], Mapping[str, np.ndarray]] | None = None
     tied: Mapping[str, str] = field(default_factory=dict)
@@ -353,6 +357,8 @@ class SystemKind(Protocol):
       tokens: what it asks of its tokenizer; None where it has none.
       weights: which parts may come trained.
       styles: how the official code of a published system asks, by style and task.
+      sections: names of the config's sections that the system has beside `model`. `tokenizer` is a part of its config
+        where `tokens` are, and `pretrained` where `weights.pretrained` is.
     """
 
     name: str
@@ -361,9 +367,10 @@ class SystemKind(Protocol):
     tokens: TokenSpec | None
     weights: Weights
     styles: Mapping[str, Mapping[str, str]]
+    sections: tuple[str, ...]
 
     def check_config(self, config: Mapping[str, Any], path: str) -> None:
-        """Checks the sections that are the system's own: `model` and `layout`.
+        """Checks the sections that are the system's own: `model` and `sections`.
 
         Raises:
           UserError: names the key that is wrong, and what it must be.

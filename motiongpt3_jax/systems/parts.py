@@ -20,6 +20,17 @@ def of_parts(params: Mapping[str, Any], parts: Collection[str], weights: Weights
     return chosen
 
 
+def part_patterns(weights: Weights, parts: Collection[str]) -> tuple[str, ...]:
+    """Patterns of the paths of some parts alone; the pattern of a later part may match those of earlier ones too."""
+    patterns, before = [], []
+    for part, pattern in weights.parts.items():
+        others = "|".join(f"(?:{earlier})" for earlier in before)
+        if part in parts:
+            patterns.append(f"(?!(?:{others})$)(?:{pattern})" if others else pattern)
+        before.append(pattern)
+    return tuple(patterns)
+
+
 def differences(
     trained: Mapping[str, Any], wanted: Mapping[str, Any], parts: Collection[str], weights: Weights
 ) -> list[str]:

@@ -20,7 +20,7 @@ BUILT_IN = {"motiongpt3": "motiongpt3_jax.systems.motiongpt3.kind:KIND"}
 
 def system_names() -> list[str]:
     """Names of the systems that are installed."""
-    return [*BUILT_IN, *(point.name for point in entry_points(group=GROUP) if point.name not in BUILT_IN)]
+    return list(dict.fromkeys([*BUILT_IN, *(point.name for point in entry_points(group=GROUP))]))
 
 
 @cache

@@ -26,7 +26,7 @@ LearningRate = Callable[[Int[Array, ""]], Float[Array, ""]]
 
 def learning_rate(config: OptimizerConfig, steps: int) -> LearningRate:
     """Learning rate of update `step`, from 0, in a stage of `steps` updates."""
-    peak, end, warmup = config.learning_rate, config.final_learning_rate, config.warmup_steps
+    peak, end, warmup = config.learning_rate, config.final_learning_rate, config.warmup(steps)
 
     def rate(step: Int[Array, ""]) -> Float[Array, ""]:
         rising = jnp.minimum(1.0, (step + 1) / max(warmup, 1))

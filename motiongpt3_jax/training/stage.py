@@ -1,15 +1,19 @@
 """Configuration of a training stage and its optimizer: a loss, what it trains, how, and for how long."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.interface import Objective
+from motiongpt3_jax.values import PATTERN, none_or, one_of, pair_of, real, sequence_of, setting, whole
+
+MOST_WARMUP = 1000
+"""Most steps of a warmup whose length is not given."""
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """The update rule and what surrounds it.
+    """AdamW or Muon, with its learning rate schedule, clipping and averaging: `configs/sections.py` has the defaults.
 
     Attributes:
       learning_rate: peak rate.
@@ -17,26 +21,31 @@ class OptimizerConfig:
       b1, b2, eps, weight_decay: AdamW's; the decay is Muon's as well.
       muon: path patterns of the matrices that Muon updates; AdamW has all others.
       clip_norm: longest global gradient norm; None leaves gradients as they are.
-      warmup_steps: steps in which the rate rises linearly; the first step already moves.
+      warmup_steps: steps in which the rate rises linearly; the first step already moves. None is a twentieth of the
+        stage's steps, and 1,000 at most.
       schedule: "constant", or "cosine" down to `final_learning_rate` at the stage's last step.
       final_learning_rate: where the cosine ends.
       accumulate: micro-batches that each batch is computed in; changes memory, not results.
       ema: decay of the parameters' moving average, which validation and inference then use; None keeps none.
     """
 
-    learning_rate: float = 1e-4
-    groups: tuple[tuple[str, float], ...] = ()
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    muon: tuple[str, ...] = ()
-    clip_norm: float | None = None
-    warmup_steps: int = 0
-    schedule: Literal["constant", "cosine"] = "constant"
-    final_learning_rate: float = 0.0
-    accumulate: int = 1
-    ema: float | None = None
+    learning_rate: float = setting(real(0, 1e3))
+    groups: tuple[tuple[str, float], ...] = setting(sequence_of(pair_of(PATTERN, real(0, 1e6))))
+    b1: float = setting(real(0, 1, below=True))
+    b2: float = setting(real(0, 1, below=True))
+    eps: float = setting(real(0, 1, above=True))
+    weight_decay: float = setting(real(0, 1e3))
+    muon: tuple[str, ...] = setting(sequence_of(PATTERN))
+    clip_norm: float | None = setting(none_or(real(0, 1e9, above=True)))
+    warmup_steps: int | None = setting(none_or(whole(0, 10**9)))
+    schedule: Literal["constant", "cosine"] = setting(one_of("constant", "cosine"))
+    final_learning_rate: float = setting(real(0, 1e3))
+    accumulate: int = setting(whole(1, 10**6))
+    ema: float | None = setting(none_or(real(0, 1, below=True)))
+
+    def warmup(self, steps: int) -> int:
+        """Steps of the warmup in a stage of so many."""
+        return min(MOST_WARMUP, steps // 20) if self.warmup_steps is None else self.warmup_steps
 
     def __post_init__(self) -> None:
         if self.schedule not in ("constant", "cosine"):
@@ -70,14 +79,14 @@ class Stage:
     objective: Objective
     trainable: tuple[str, ...]
     steps: int
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    log_every: int = 50
-    evaluate_every: int = 1000
-    checkpoint_every: int = 1000
-    sample_every: int = 0
-    keep: int = 2
-    keep_every: int = 0
-    best: str = "loss"
+    optimizer: OptimizerConfig
+    log_every: int
+    evaluate_every: int
+    checkpoint_every: int
+    sample_every: int
+    keep: int
+    keep_every: int
+    best: str
 
     def __post_init__(self) -> None:
         for number in ("steps", "log_every", "checkpoint_every", "keep"):

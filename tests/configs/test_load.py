@@ -60,7 +60,7 @@ def test_official_switches_every_deviation_off():
     layout = config.layout
     assert layout.prompt_loss
     assert layout.pad_loss
-    assert layout.blind
+    assert layout.unpredictable_targets
     assert layout.interleave
     assert not config.data.shuffle
     assert config.model.latent_scale == 0.8457

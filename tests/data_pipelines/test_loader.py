@@ -32,7 +32,8 @@ def loader(clips: int = 23, rows_here: Sequence[int] | None = None, **options) -
         Clip(f"clip{i}", np.full((20 + i % 17, 2), i, np.float32), ("a" * (1 + i % 3), "b" * (2 + i % 2)))
         for i in range(clips)
     ]
-    chosen = LoaderOptions(seed=3, rows=2, shape=SHAPE, subtasks=(("t2m", 1.0), ("m2t", 1.0)))
+    subtasks = (("t2m", 1.0), ("m2t", 1.0))
+    chosen = LoaderOptions(seed=3, rows=2, shape=SHAPE, subtasks=subtasks, shuffle=True, crop=True, workers=0)
     return Loader(
         source=source,
         lengths=[len(c.features) for c in source],

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from motiongpt3_jax.batch import ClipRange, Example, RowShape, Schema
 from motiongpt3_jax.data_pipelines.clip import Clip
+from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions
 from motiongpt3_jax.data_pipelines.records import build, open_records
 from motiongpt3_jax.data_pipelines.statistics import Statistics, statistics
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import HUMANML3D, KIT
 from tests.motion.test_saving import full_disk
 
@@ -59,6 +62,42 @@ def test_clips_come_back_as_they_were_in_their_order(folder):
     assert len(source) == 5
     for i, clip in enumerate(clips(5)):
         assert_same(source[i], clip)
+
+
+def test_several_persons_and_named_numbers_come_back_and_reach_the_layout(tmp_path):
+    first, second = (np.random.default_rng(i).normal(size=(4, 263)).astype(np.float32) for i in (0, 1))
+    pair = Clip("pair", first, ("two people meet",), others=(second,), numbers={"place": (0.5, -1.0, 2.0)})
+    records = written(tmp_path / "pairs", splits={"train": [pair, *clips(2)]})
+    split = records.split("train")
+    assert split.extras == [(2, {"place": (0.5, -1.0, 2.0)}), (1, {}), (1, {})]
+    read = split.source[0]
+    np.testing.assert_array_equal(read.others[0], second)
+    assert (len(read.persons), read.numbers) == (2, {"place": (0.5, -1.0, 2.0)})
+    options = LoaderOptions(seed=0, rows=1, shape=RowShape((), ((5, 3),), 3), subtasks=(("meet", 1.0),), crop=False)
+    ones = np.ones(263, np.float32)
+    loader = Loader(split.source, split.lengths, split.captions, 0 * ones, ones, Persons(), options, None, split.extras)
+    assert dict(loader.visit(0, 0).sample.numbers) == {"place": (0.5, -1.0, 2.0)}
+    batch = next(b for b in map(loader.batch, range(loader.steps_per_epoch)) if 0 in b.samples)
+    both = [batch.clips[0][0, i, :4] for i in range(3) if batch.clip_seeds[0, i] in (0, 1) and batch.clip_frames[0, i]]
+    np.testing.assert_array_equal(both, [first, second])
+
+
+class Persons:
+    """Every person's whole motion."""
+
+    schema = Schema()
+
+    def __call__(self, samples):
+        return [
+            Example(s.number, clips=tuple(ClipRange(0, s.frames, person) for person in range(s.persons)))
+            for s in samples
+        ]
+
+
+def test_persons_of_other_lengths_are_refused(tmp_path):
+    pair = Clip("pair", np.zeros((4, 263), np.float32), (), others=(np.zeros((3, 263), np.float32),))
+    with pytest.raises(UserError, match=r"clip 'pair' of split 'train' has persons of \[4, 3\] frames; cut them alike"):
+        written(tmp_path / "pairs", splits={"train": [pair]})
 
 
 def test_splits_are_kept_apart(folder):

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motiongpt3_jax.diffusion import SAMPLERS, classifier_free_guidance, linear_beta
+from motiongpt3_jax.diffusion import SAMPLERS, classifier_free_guidance
 from motiongpt3_jax.diffusion.samplers import even_log_snr
+from tests.diffusion.official import SCHEDULE
 
-SCHEDULE = linear_beta()
 MEAN, SPREAD = 2.0, 0.5
 SHAPE = (64, 1, 64)
 LEFT = jnp.asarray(SCHEDULE.alphas_cumprod, jnp.float32)

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from motiongpt3_jax.diffusion import SAMPLERS, classifier_free_guidance, linear_beta
-from tests.diffusion.official import HEAD, head_params
+from motiongpt3_jax.diffusion import SAMPLERS, classifier_free_guidance
+from tests.diffusion.official import HEAD, SCHEDULE, head_params
 from tests.golden import compare, golden
 
 pytestmark = pytest.mark.golden
@@ -37,7 +37,7 @@ def sample(params, start, noise, conditions, scale, temperature, steps):
         return classifier_free_guidance(*jnp.split(predicted, 2), scale)
 
     options = SimpleNamespace(steps=steps, temperature=temperature)
-    return SAMPLERS["ancestral"](eps, linear_beta(), (start, noise), start.shape, options)
+    return SAMPLERS["ancestral"](eps, SCHEDULE, (start, noise), start.shape, options)
 
 
 @pytest.mark.parametrize(("steps", "scale", "temperature"), runs())

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from motiongpt3_jax.diffusion import linear_beta, respace
+from motiongpt3_jax.diffusion import respace
 from motiongpt3_jax.diffusion.samplers import even_log_snr
-
-SCHEDULE = linear_beta()
+from tests.diffusion.official import SCHEDULE
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 100, 1000])

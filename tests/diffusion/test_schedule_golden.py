@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.diffusion import linear_beta, respace
+from tests.diffusion.official import SCHEDULE
 from tests.golden import compare, golden
+from tests.systems.published import PUBLISHED
 
 pytestmark = pytest.mark.golden
 
@@ -25,7 +27,7 @@ def recorded():
 
 @pytest.mark.parametrize(("kind", "steps", "table"), recorded())
 def test_tables_equal_the_official_ones(kind, steps, table):
-    schedule = linear_beta(steps) if kind == "sched" else respace(linear_beta(), steps)
+    schedule = linear_beta(steps, *PUBLISHED.betas) if kind == "sched" else respace(SCHEDULE, steps)
     wanted = golden("diffusion_head")[f"{kind}{steps}_{table}"]
     if table == "posterior_log_variance_clipped":
         # The first variance is 0; officially the second takes its place.

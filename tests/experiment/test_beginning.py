@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.experiment.beginning import beginning, of_start, open_start
+from motiongpt3_jax.experiment.config import read_config
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import read_folder
+from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.motion import KIT
 from motiongpt3_jax.text import train_tokenizer
-from motiongpt3_jax.training import restore_variables
+from motiongpt3_jax.training.partition import merge
 from tests.commands.conftest import call
 from tests.inference.models import exported_model, model_folder
 
@@ -23,6 +25,11 @@ def start_of(tmp_path, *overrides, untrained=()):
     return replace(folder, config={**folder.config, "start": str(start.path)}), start, variables
 
 
+def config_of(folder, **values):
+    """The config of a folder, with these values."""
+    return read_config({**folder.config, **values})
+
+
 def equal(found, expected):
     return all(jax.tree.leaves(jax.tree.map(np.array_equal, found, expected)))
 
@@ -31,7 +38,8 @@ def equal(found, expected):
 def test_trained_parts_are_taken_and_the_others_are_fresh(untrained, tmp_path):
     folder, _, given = start_of(tmp_path, untrained=untrained)
     system, key = make_system(folder), jax.random.key(3)
-    found, fresh = beginning(system, folder.config, folder.spec, key), jax.jit(system.init)(key)
+    trained, fresh = beginning(config_of(folder), folder.spec, key), jax.jit(system.init)(key)
+    found = fresh.replace(params=merge(trained.params, fresh.params), state={**fresh.state, **trained.state})
     taken = {part: given if part not in untrained else fresh for part in ("vae", "text", "motion")}
     places = {
         "vae": [("vae",)],
@@ -66,12 +74,12 @@ def test_the_tokenizer_and_the_statistics_stay_those_of_the_trained_parts(tmp_pa
 def test_other_sizes_are_said_with_what_to_set(tmp_path):
     folder, start, _ = start_of(tmp_path, "model.vae.layers=5", "model.decoder.heads=2", untrained=("motion",))
     with pytest.raises(ValueError, match=r"add --config\.model\.vae\.layers=3 --config\.model\.decoder\.heads=4$"):
-        open_start(folder.config)
+        open_start(config_of(folder))
     folder, *_ = start_of(tmp_path, "model.decoder.motion_factor=0.5", untrained=("motion",))
-    assert open_start(folder.config).path == start.path
-    assert open_start({**folder.config, "start": ""}) is None
+    assert open_start(config_of(folder)).path == start.path
+    assert open_start(config_of(folder, start="")) is None
     with pytest.raises(FileNotFoundError, match="no model at 'nowhere'"):
-        open_start({**folder.config, "start": "nowhere"})
+        open_start(config_of(folder, start="nowhere"))
 
 
 def test_a_run_starts_from_a_vae_and_leaves_it_alone(tmp_path):
@@ -80,19 +88,28 @@ def test_a_run_starts_from_a_vae_and_leaves_it_alone(tmp_path):
     asked = ("train", *asked, "--workdir", tmp_path / "run", "--config.stages.generate.sample_every=0")
     status, out, error = call(*asked)
     assert status == 0, error
-    stage, step, found = restore_variables(tmp_path / "run")
+    stage, step, found = read_variables(read_folder(tmp_path / "run"))
     assert (stage, step) == ("generate", 2)
     assert equal(found.params["vae"], given.params["vae"])
     assert equal(found.state, given.state)
     run = read_folder(tmp_path / "run")
     np.testing.assert_array_equal(run.body.mean, start.body.mean)
     assert run.untrained == ()
-    # The model that it started from may be gone.
-    (start.path / "config.json").unlink()
+    # The VAE is not copied: its weights must stay where they are, and as they are.
+    base = tmp_path / "run" / "checkpoints" / "base" / "0" / "params" / "_METADATA"
+    assert "decoder" in base.read_text()
+    assert "vae" not in base.read_text()
+    weights = start.path / "model.safetensors"
+    weights.rename(tmp_path / "moved")
+    status, _, error = call(*asked)
+    assert status == 2
+    assert "takes the frozen vae/" in error
+    assert str(start.path) in error
+    (tmp_path / "moved").rename(weights)
     status, out, error = call(*asked)
     assert status == 0, error
     assert "generate is finished" in out
-    np.testing.assert_array_equal(read_folder(tmp_path / "run").body.mean, start.body.mean)
+    assert equal(read_variables(read_folder(tmp_path / "run"))[2].params["vae"], given.params["vae"])
 
 
 def test_damaged_weights_of_a_start_are_said_before_data_are_built(tmp_path):

@@ -11,7 +11,7 @@ from tests.commands.conftest import call
 
 
 def checked(*overrides):
-    check_config(plain(load_config("motiongpt3:test", overrides).to_dict()))
+    return check_config(plain(load_config("motiongpt3:test", overrides).to_dict()))
 
 
 @pytest.mark.parametrize("variant", ["base", "tiny", "demo", "test"])
@@ -41,11 +41,18 @@ def test_every_config_that_comes_with_the_package_is_right(variant, deviations):
         ("stages.text.trainable=('vocabulary/txt/.*',)", "config.stages.text.trainable: pattern"),
         ("stages.vae.optimizer.groups=(('head/.*', 2.0),)", "'head/.*' matches no parameter that trains"),
         ("stages.vae.optimizer.muon=('head/.*',)", "config.stages.vae.optimizer.muon: 'head/.*' matches no parameter"),
-        ("stages.vae.optimizer.muon=('vae/.*',)", "'vae/.*' which is no matrix"),
+        ("stages.vae.optimizer.muon=('vae/.*',)", "config.stages.vae.optimizer.muon: 'vae/.*' matches vae/"),
         ("stages.generate.templates=''", "the loss language needs instruction templates"),
         ("stages.generate.templates=none", "config.stages.generate.templates: no templates 'none'"),
         ("stages.align_bare.subtasks=(('fly', 1.0),)", "names 'fly'; the templates have: "),
         ("stages.align_bare.subtasks=(('t2m', 0.0),)", "gives no sub-task any visits"),
+        ("stages.vae.optimizer.eps=0", "config.stages.vae.optimizer.eps is 0.0; it must be a number above 0 to 1"),
+        ("stages.vae.keep=0", "config.stages.vae.keep is 0"),
+        ("stages.vae.best=loss/text", "config.stages.vae.best is 'loss/text'; it must be one of loss, loss/features, "),
+        ("stages.generate.best=loss/text", "it must be one of loss, loss/diffusion"),
+        ("model.diffusion_steps=0", "config.model.diffusion_steps is 0"),
+        ("model.betas=(0.1,)", "config.model.betas is (0.1,); it must be a pair"),
+        ("model.betas=(0.2, 0.1)", "config.model.betas is (0.2, 0.1); the noise rises"),
         ("stages.generate.batch.outputs=0", "has room for 0, and the sub-task 't2m' takes 1"),
         ("stages.vae.batch.clips=((40, 8),)", "config.data.max_frames is 47: add longer ones"),
         ("stages.vae.batch.clips=((9000, 8),)", "the VAE reads 206 at most"),
@@ -61,8 +68,7 @@ def test_a_pretrained_text_branch_needs_its_own_tokenizer_and_leaves_its_stage_o
         checked("pretrained=gpt2")
     with pytest.raises(ValueError, match="names no stage to train; a pretrained text branch is not pretrained again"):
         checked("pretrained=gpt2", "tokenizer=gpt2", "run=('text',)")
-    config = load_config("motiongpt3:test", ["pretrained=gpt2", "tokenizer=gpt2"])
-    assert stages_to_run(config) == ["vae", "generate", "align_bare"]
+    assert stages_to_run(checked("pretrained=gpt2", "tokenizer=gpt2")) == ["vae", "generate", "align_bare"]
 
 
 @pytest.mark.parametrize("override", ["stages.vae.steps=0", "tokenizer=./nowhere", "data.path=nowhere", "mesh.fsdp=3"])

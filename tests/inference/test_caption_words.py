@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.experiment.config import read_config
 from motiongpt3_jax.experiment.run import find_words
 from motiongpt3_jax.inference.caption_words import WORDS, CaptionWords, read_words, words_of, write_words
 from motiongpt3_jax.inference.exported import write_exported
@@ -101,9 +102,11 @@ def test_words_that_are_no_text_are_damage(known, tmp_path):
 
 
 def words_of_run(start=None, begun=None):
-    config = plain(load_config("motiongpt3:tiny", ["start=somewhere"] if start or begun else []).to_dict())
+    config = load_config("motiongpt3:tiny", ["start=somewhere"] if start or begun else [])
     split = SimpleNamespace(captions=[("a person walks",), ("a man jumps", "a man hops")])
-    return find_words(config, SimpleNamespace(split={"train": split}.__getitem__), begun, start)
+    return find_words(
+        read_config(plain(config.to_dict())), SimpleNamespace(split={"train": split}.__getitem__), begun, start
+    )
 
 
 def test_a_run_knows_its_captions_its_instructions_and_the_words_of_its_start(known):

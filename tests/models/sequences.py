@@ -12,6 +12,7 @@ from motiongpt3_jax.models import DecoderConfig, Stream, StreamConfig, Vocabular
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
 from motiongpt3_jax.systems.motiongpt3.official import from_official
 from tests.golden import filled, golden_json
+from tests.systems.published import PUBLISHED
 
 TYPES = {"text": 0, "motion": 1}
 NEW_IDS = 2
@@ -34,11 +35,13 @@ def sizes(name: str, heads: int) -> MotionGPT3Config:
         head_width=shapes[f"{block}.c_attn.fn.0.weight"][1] // 3 // heads,
         max_positions=shapes[f"{LANGUAGE}transformer.wpe.weight"][0],
         shared=(True,) * layers,
+        dropout=0.1,
+        scan=True,
+        remat=False,
+        dtype="float32",
     )
     motion_ids = shapes[f"{LANGUAGE}pre_processors.1.weight"][0]
-    return replace(
-        MotionGPT3Config(), decoder=decoder, vocabulary=ids - NEW_IDS, new_ids=NEW_IDS, motion_ids=motion_ids
-    )
+    return replace(PUBLISHED, decoder=decoder, vocabulary=ids - NEW_IDS, new_ids=NEW_IDS, motion_ids=motion_ids)
 
 
 def weights(name: str, config: MotionGPT3Config) -> dict[str, Any]:

@@ -9,7 +9,18 @@ import numpy as np
 
 from motiongpt3_jax.models import DiffusionHead, HeadConfig
 
-CONFIG = HeadConfig(latent=3, condition=8, width=10, depth=2, heads=2, pool_mlp=12, time=6, max_positions=5)
+CONFIG = HeadConfig(
+    latent=3,
+    condition=8,
+    width=10,
+    depth=2,
+    heads=2,
+    pool_mlp=12,
+    time=6,
+    dropout=0.1,
+    dtype="float32",
+    max_positions=5,
+)
 X, T = jax.random.normal(jax.random.key(1), (2, 1, 3)), jnp.array([3, 990])
 C = jax.random.normal(jax.random.key(2), (2, 4, 8))
 PARAMS = jax.jit(lambda k: DiffusionHead(CONFIG).init(k, X, T, C))(jax.random.key(0))["params"]

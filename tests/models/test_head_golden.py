@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motiongpt3_jax.diffusion import classifier_free_guidance, linear_beta
-from tests.diffusion.official import HEAD, head_params
+from motiongpt3_jax.diffusion import classifier_free_guidance
+from tests.diffusion.official import HEAD, SCHEDULE, head_params
 from tests.golden import compare, golden
 
 pytestmark = pytest.mark.golden
@@ -60,7 +60,7 @@ def test_guided_noise_equals_the_official_one(scale, data):
 
 
 def test_the_training_loss_equals_the_official_one(data):
-    noisy = linear_beta().q_sample(data["train_target"], data["t"], data["train_noise"])
+    noisy = SCHEDULE.q_sample(data["train_target"], data["t"], data["train_noise"])
     compare("diffusion_head/train_x_t", noisy, data["train_x_t"], atol=1e-6, rtol=1e-6)
     found, _ = predict(head_params(), noisy, data["t"], data["c"])
     loss = jnp.mean((found - data["train_noise"]) ** 2, axis=(1, 2))

@@ -10,7 +10,9 @@ import pytest
 
 from motiongpt3_jax.models import MotionVae, VaeConfig, vae_loss
 
-CONFIG = VaeConfig(features=70, width=8, layers=3, heads=2, mlp_width=12, max_frames=9)
+CONFIG = VaeConfig(
+    features=70, width=8, layers=3, heads=2, mlp_width=12, latents=1, max_frames=9, dropout=0.1, dtype="float32"
+)
 FRAMES = jnp.array([5, 3])
 CLIPS = jax.random.normal(jax.random.key(1), (2, 5, 70)) * (jnp.arange(5) < FRAMES[:, None])[..., None]
 PARAMS = jax.jit(lambda k: MotionVae(CONFIG).init(k, CLIPS, FRAMES))(jax.random.key(0))["params"]

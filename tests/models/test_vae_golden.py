@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motiongpt3_jax.models import MotionVae, VaeConfig, vae_loss
-from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config, VaeObjective
+from motiongpt3_jax.models import MotionVae, vae_loss
 from motiongpt3_jax.systems.motiongpt3.official import from_official
 from tests.golden import compare, filled, golden
+from tests.systems.published import PUBLISHED, vae_objective
 
 pytestmark = pytest.mark.golden
 
-VAE = MotionVae(VaeConfig())
+VAE = MotionVae(PUBLISHED.vae)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def data():
 
 @cache
 def params():
-    return jax.tree.map(jnp.asarray, from_official(filled("vae"), MotionGPT3Config(), prefix="vae.")["vae"])
+    return jax.tree.map(jnp.asarray, from_official(filled("vae"), PUBLISHED, prefix="vae.")["vae"])
 
 
 @jax.jit
@@ -82,5 +82,5 @@ def test_the_loss_equals_the_official_one():
     compare("metrics/vae_recons_feature", means["features"], data["vae_recons_feature"], **tolerance)
     compare("metrics/vae_recons_velocity", means["positions"], data["vae_recons_velocity"], **tolerance)
     compare("metrics/vae_kl", means["kl"], data["vae_kl"], **tolerance)
-    total = sum(VaeObjective().term_weights[name] * value for name, value in means.items())
+    total = sum(vae_objective().term_weights[name] * value for name, value in means.items())
     compare("metrics/vae_total", total, data["vae_total"], **tolerance)

@@ -14,6 +14,10 @@ CONFIG = DecoderConfig(
     head_width=4,
     max_positions=16,
     shared=(True, True),
+    dropout=0.1,
+    scan=True,
+    remat=False,
+    dtype="float32",
 )
 NARROW = replace(CONFIG, streams=(StreamConfig("text", 8, 12), StreamConfig("motion", 4, 6)))
 PLACES = {"text": [0, 1, 4, 5], "motion": [2, 3]}

@@ -9,15 +9,15 @@ import numpy as np
 import optax
 
 from motiongpt3_jax.parallel import constrain, make_mesh, put_batch
-from motiongpt3_jax.training import OptimizerConfig, restore_params, run
+from motiongpt3_jax.training import restore_params, run
 from motiongpt3_jax.training.program import make_program
-from tests.training.toy import ToyData, ToySystem, stage
+from tests.training.toy import ToyData, ToySystem, adamw, stage
 
 ROWS = 16
 
 
 def losses(mesh: jax.sharding.Mesh, accumulate: int = 1) -> tuple[list[float], object]:
-    of = stage(optimizer=OptimizerConfig(learning_rate=1e-2, accumulate=accumulate), log_every=1)
+    of = stage(optimizer=adamw(learning_rate=1e-2, accumulate=accumulate), log_every=1)
     data, variables = ToyData(rows=ROWS), ToySystem().init(jax.random.key(0))
     with jax.set_mesh(mesh):
         program = make_program(ToySystem(), of, mesh, 0, variables, data.batch(0))

@@ -17,7 +17,7 @@ import pytest
 from motiongpt3_jax.batch import Batch, ClipRange, Example, RowShape
 from motiongpt3_jax.data_pipelines.packing import build
 from motiongpt3_jax.systems.interface import Variables
-from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, MotionGPT3Config, sequence_example
+from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, sequence_example
 from motiongpt3_jax.systems.motiongpt3.layout import SCHEMA
 from motiongpt3_jax.systems.motiongpt3.losses import Draws
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
@@ -33,6 +33,7 @@ from motiongpt3_jax.systems.motiongpt3.prompts import (
 )
 from motiongpt3_jax.text import load_tokenizer
 from tests.golden import FOLDER, filled, golden
+from tests.systems.published import PUBLISHED
 
 Data = Mapping[str, np.ndarray]
 END, CAPTION = "<|endoftext|>", "<Caption_Placeholder>"
@@ -59,9 +60,8 @@ IDS = TokenIds(
 @cache
 def model() -> tuple[MotionGPT3, Variables]:
     """The full-size model with the recorded filler weights."""
-    config = MotionGPT3Config()
-    params = from_official(filled("e2e"), config)
-    return MotionGPT3(config), Variables(jax.tree.map(jnp.asarray, params), latent_state(config))
+    params = from_official(filled("e2e"), PUBLISHED)
+    return MotionGPT3(PUBLISHED), Variables(jax.tree.map(jnp.asarray, params), latent_state(PUBLISHED))
 
 
 def end_to_end() -> Data:

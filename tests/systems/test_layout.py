@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.batch import Sample
-from motiongpt3_jax.systems.motiongpt3 import ClipLayout, LayoutOptions, SequenceLayout
+from motiongpt3_jax.systems.motiongpt3 import ClipLayout, SequenceLayout
 from motiongpt3_jax.systems.motiongpt3.prompts import TOKEN_SPEC, TokenIds
 from motiongpt3_jax.text import load_templates, train_tokenizer
+from tests.systems.published import layout_options
 
 CAPTION = "a man walks"
 
@@ -15,7 +16,7 @@ def tokenizer():
 
 
 def lay_out(tokenizer, subtask, templates="pretrain", frames=40, caption=CAPTION, **options):
-    layout = SequenceLayout(tokenizer, load_templates(templates), LayoutOptions(**options))
+    layout = SequenceLayout(tokenizer, load_templates(templates), layout_options(**options))
     return layout([Sample(3, frames, caption, subtask)])[0]
 
 
@@ -113,7 +114,7 @@ def test_a_sequence_that_is_too_long_loses_words_and_keeps_its_motion_and_end(to
 
 
 def test_plain_text_may_start_at_any_position(tokenizer):
-    layout = SequenceLayout(tokenizer, load_templates("text"), LayoutOptions(max_position_offset=16))
+    layout = SequenceLayout(tokenizer, load_templates("text"), layout_options(max_position_offset=16))
     early, late = layout([Sample(0, 40, CAPTION, "text", (0.0, 0.0)), Sample(1, 40, CAPTION, "text", (0.99, 0.0))])
     assert early.streams["text"].positions[0] == 0
     assert late.streams["text"].positions[0] == 16
@@ -125,7 +126,7 @@ def test_an_unknown_sub_task_is_named(tokenizer):
 
 
 def test_one_sample_is_laid_out_as_among_many(tokenizer):
-    layout = SequenceLayout(tokenizer, load_templates("instructions"))
+    layout = SequenceLayout(tokenizer, load_templates("instructions"), layout_options())
     samples = [
         Sample(n, 60, CAPTION, name, (0.3, 0.6), (0.1, 0.9)) for n, name in enumerate(load_templates("instructions"))
     ]

@@ -12,11 +12,12 @@ import pytest
 from motiongpt3_jax.batch import RowShape
 from motiongpt3_jax.data_pipelines.packing import build
 from motiongpt3_jax.systems.interface import Terms
-from motiongpt3_jax.systems.motiongpt3 import LanguageObjective, MotionGPT3, MotionGPT3Config, VaeObjective
+from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, from_language, streams, to_language
 from motiongpt3_jax.systems.motiongpt3.layout import SCHEMA
 from motiongpt3_jax.systems.motiongpt3.losses import MOMENT_DECAY, add_noise, text_terms
 from motiongpt3_jax.systems.motiongpt3.modules import Modules, latent_state
+from tests.systems.published import PUBLISHED, language_objective, vae_objective
 from tests.systems.tiny import CONFIG, EXAMPLES, example, features, rows, variables
 
 SYSTEM = MotionGPT3(CONFIG)
@@ -50,7 +51,7 @@ def run(batch, draws, chance):
     params, state, modules = VARIABLES.params, VARIABLES.state, SYSTEM.modules
 
     def diffusion(params):
-        objective = LanguageObjective(condition_dropout=chance)
+        objective = language_objective(condition_dropout=chance)
         found = SYSTEM.losses["language"](VARIABLES.replace(params=params), batch, draws, objective)
         return found.sums["diffusion"] / found.counts["diffusion"], found
 
@@ -58,7 +59,7 @@ def run(batch, draws, chance):
     posterior = encode_clips(modules, params, batch)
     entering = streams(modules, params, batch, to_language(state, posterior[0]))
     hidden = modules.decoder.apply({"params": params["decoder"]}, entering)
-    vae = MotionGPT3(MEASURED).losses["vae"](variables(MEASURED), batch, draws, VaeObjective())
+    vae = MotionGPT3(MEASURED).losses["vae"](variables(MEASURED), batch, draws, vae_objective())
     return Found(posterior, hidden, language, vae, gradients)
 
 
@@ -93,7 +94,7 @@ def largest(tree):
 
 
 def test_the_full_model_has_as_many_parameters_as_the_official_one():
-    params = jax.eval_shape(MotionGPT3(MotionGPT3Config()).init, jax.random.key(0)).params
+    params = jax.eval_shape(MotionGPT3(PUBLISHED).init, jax.random.key(0)).params
     counts = {name: sum(prod(x.shape) for x in jax.tree.leaves(part)) for name, part in params.items()}
     assert counts.pop("vae") == 18_032_135
     assert sum(counts.values()) == 238_246_912
@@ -173,7 +174,7 @@ def test_a_batch_without_clips_leaves_the_latents_moments_alone():
 
 
 def test_a_fixed_scale_stays_fixed():
-    _, alone = traced("vae", PACKED, VaeObjective())
+    _, alone = traced("vae", PACKED, vae_objective())
     assert alone
     latents = jnp.ones((2, 1, CONFIG.vae.width))
     np.testing.assert_allclose(to_language(VARIABLES.state, latents), CONFIG.latent_scale * latents, rtol=1e-6)
@@ -190,13 +191,13 @@ def test_measured_latents_become_standard_and_come_back():
 
 @pytest.mark.parametrize(("weights", "kept"), [({"text": 0.0}, "diffusion"), ({"diffusion": 0.0}, "text")])
 def test_a_term_without_weight_is_not_computed(weights, kept):
-    assert traced("language", PACKED, LanguageObjective(**weights))[0].sums.keys() == {kept}
+    assert traced("language", PACKED, language_objective(**weights))[0].sums.keys() == {kept}
 
 
 def test_text_alone_needs_no_clip():
     shape = RowShape((("text", 6),), clips=(), samples=1)
     batch = build([[example(1, [5, 7, 2, 19], (), inputs=0)]], features, shape, SCHEMA, CONFIG.vae.features)
-    assert traced("text", batch, LanguageObjective())[0].sums.keys() == {"text"}
+    assert traced("text", batch, language_objective())[0].sums.keys() == {"text"}
 
 
 def test_unpredictable_targets_count_as_the_uniform_guess():

@@ -9,7 +9,7 @@ import pytest
 
 from motiongpt3_jax.motion import features_to_joints
 from motiongpt3_jax.systems.interface import Variables
-from motiongpt3_jax.systems.motiongpt3 import LanguageObjective, MotionOptions, TextOptions
+from motiongpt3_jax.systems.motiongpt3 import MotionOptions, TextOptions
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, streams, to_language
 from motiongpt3_jax.systems.motiongpt3.generate_motion import (
     decode_latents,
@@ -34,6 +34,7 @@ from tests.systems.official import (
     recorded_draws,
     recorded_latent_noise,
 )
+from tests.systems.published import language_objective
 
 pytestmark = pytest.mark.golden
 
@@ -55,7 +56,7 @@ def data():
 
 @jax.jit
 def losses(variables, batch, draws):
-    return model()[0].losses["language"](variables, batch, draws, LanguageObjective())
+    return model()[0].losses["language"](variables, batch, draws, language_objective())
 
 
 @jax.jit
@@ -75,7 +76,7 @@ def gradients(trainable, frozen, state, batch, draws, weights):
 
     def total(trainable):
         variables = Variables(merge(trainable, frozen), state)
-        terms = model()[0].losses["language"](variables, batch, draws, LanguageObjective())
+        terms = model()[0].losses["language"](variables, batch, draws, language_objective())
         return sum(weight * terms.sums[k] / jnp.maximum(terms.counts[k], 1) for k, weight in weights.items())
 
     return jax.value_and_grad(total)(trainable)

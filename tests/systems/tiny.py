@@ -12,8 +12,9 @@ from motiongpt3_jax.systems.motiongpt3.layout import SCHEMA
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
 from motiongpt3_jax.systems.motiongpt3.prompts import TokenIds
 
+COMMON = {"dropout": 0.1, "dtype": "float32"}
 CONFIG = MotionGPT3Config(
-    vae=VaeConfig(features=9, width=8, layers=3, heads=2, mlp_width=12, max_frames=20),
+    vae=VaeConfig(features=9, width=8, layers=3, heads=2, mlp_width=12, latents=1, max_frames=20, **COMMON),
     decoder=DecoderConfig(
         streams=(StreamConfig("text", 8, 16), StreamConfig("motion", 8, 16)),
         layers=2,
@@ -21,9 +22,17 @@ CONFIG = MotionGPT3Config(
         head_width=4,
         max_positions=32,
         shared=(True, True),
+        scan=True,
+        remat=False,
+        **COMMON,
     ),
-    head=HeadConfig(latent=8, condition=8, width=12, depth=2, heads=2, pool_mlp=12, time=8, max_positions=8),
+    head=HeadConfig(latent=8, condition=8, width=12, depth=2, heads=2, pool_mlp=12, time=8, max_positions=8, **COMMON),
     vocabulary=20,
+    latent_scale=0.8457,
+    diffusion_steps=1000,
+    betas=(0.00085, 0.012),
+    repeats=4,
+    flow=False,
     new_ids=2,
 )
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.systems.interface import Variables
-from motiongpt3_jax.training import Hooks, OptimizerConfig, Stage, TrainingDiverged, restore_variables, run
+from motiongpt3_jax.training import Hooks, Stage, TrainingDiverged, restore_variables, run
 from motiongpt3_jax.training.folders import steps_of
-from tests.training.toy import ToyData, ToySystem, stage
+from tests.training.toy import ToyData, ToySystem, adamw, stage
 
 
 def train(run_dir, *stages: Stage, system: ToySystem | None = None, **settings: object) -> list[str]:
@@ -55,7 +55,7 @@ def test_an_earlier_stage_made_longer_under_a_later_one_is_an_error(tmp_path):
 
 def test_a_run_starts_from_given_variables(tmp_path):
     given = jax.tree.map(lambda x: x + 1, ToySystem().init(jax.random.key(5)))
-    still = OptimizerConfig(learning_rate=0.0)
+    still = adamw(learning_rate=0.0)
     train(tmp_path, stage(steps=1, optimizer=still), initial=lambda key: given)
     jax.tree.map(np.testing.assert_array_equal, params(tmp_path, "first"), given.params)
 
@@ -92,6 +92,6 @@ def test_an_unknown_best_number_is_an_error(tmp_path):
 
 
 def test_the_toy_learns(tmp_path):
-    lines = train(tmp_path, stage(steps=200, log_every=20, checkpoint_every=200, optimizer=OptimizerConfig(1e-1)))
+    lines = train(tmp_path, stage(steps=200, log_every=20, checkpoint_every=200, optimizer=adamw(learning_rate=1e-1)))
     losses = [float(line.split("loss ")[1].split()[0]) for line in lines]
     assert losses[-1] < 0.7 * losses[0]

@@ -6,6 +6,7 @@ import pytest
 
 from motiongpt3_jax.training import OptimizerConfig
 from motiongpt3_jax.training.optimizers import learning_rate, make_optimizer
+from tests.training.toy import adamw
 
 PARAMS = {"body": {"kernel": jnp.array([1.0, -2.0])}, "head": {"bias": jnp.array([0.5])}}
 
@@ -19,13 +20,20 @@ def update(config: OptimizerConfig, gradients: dict) -> dict:
     return optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)[0]
 
 
+@pytest.mark.parametrize(("steps", "warmup"), [(40, 2), (100_000, 1000)])
+def test_a_warmup_without_a_length_takes_a_twentieth_of_the_stage_and_at_most_a_thousand_steps(steps, warmup):
+    rate = learning_rate(adamw(learning_rate=1.0, warmup_steps=None), steps)
+    assert rate(jnp.int32(warmup - 2)) < 1
+    assert rate(jnp.int32(warmup - 1)) == 1
+
+
 def test_warm_up_rises_in_equal_parts_and_moves_from_the_first_step():
-    found = rates(OptimizerConfig(learning_rate=1.0, warmup_steps=4), 6)
+    found = rates(adamw(learning_rate=1.0, warmup_steps=4), 6)
     np.testing.assert_allclose(found, [0.25, 0.5, 0.75, 1, 1, 1])
 
 
 def test_cosine_falls_from_the_peak_to_the_final_rate_at_the_last_step():
-    config = OptimizerConfig(learning_rate=1.0, warmup_steps=2, schedule="cosine", final_learning_rate=0.2)
+    config = adamw(learning_rate=1.0, warmup_steps=2, schedule="cosine", final_learning_rate=0.2)
     np.testing.assert_allclose(rates(config, 7), [0.5, 1.0, 1.0, 0.882843, 0.6, 0.317157, 0.2], atol=1e-6)
 
 
@@ -33,32 +41,32 @@ def test_without_options_it_is_optax_adamw():
     gradients = {"body": {"kernel": jnp.array([0.3, -5.0])}, "head": {"bias": jnp.array([1e-3])}}
     expected = optax.adamw(1e-2, 0.9, 0.99, weight_decay=0.1)
     expected = expected.update(gradients, expected.init(PARAMS), PARAMS)[0]
-    found = update(OptimizerConfig(learning_rate=1e-2, b2=0.99, weight_decay=0.1), gradients)
+    found = update(adamw(learning_rate=1e-2, b2=0.99, weight_decay=0.1), gradients)
     np.testing.assert_allclose(found["body"]["kernel"], expected["body"]["kernel"], rtol=1e-6)
 
 
 def test_a_group_scales_the_rate_of_its_paths():
     gradients = {"body": {"kernel": jnp.array([1.0, 1.0])}, "head": {"bias": jnp.array([1.0])}}
-    found = update(OptimizerConfig(learning_rate=1e-2, groups=(("head/.*", 2.0), (".*", 1.0))), gradients)
+    found = update(adamw(learning_rate=1e-2, groups=(("head/.*", 2.0), (".*", 1.0))), gradients)
     np.testing.assert_allclose(found["head"]["bias"], -2e-2, rtol=1e-5)
     np.testing.assert_allclose(found["body"]["kernel"], -1e-2, rtol=1e-5)
 
 
 def test_a_group_that_matches_no_trainable_parameter_is_an_error():
     with pytest.raises(ValueError, match=r"'hand/\.\*' matches no trainable parameter"):
-        make_optimizer(OptimizerConfig(groups=(("hand/.*", 2.0),)), 1).init(PARAMS)
+        make_optimizer(adamw(groups=(("hand/.*", 2.0),)), 1).init(PARAMS)
 
 
 def test_clipping_bounds_the_norm_of_all_gradients_together():
     gradients = {"body": {"kernel": jnp.array([3.0, 0.0])}, "head": {"bias": jnp.array([4.0])}}
-    optimizer = make_optimizer(OptimizerConfig(clip_norm=1.0), 1)
+    optimizer = make_optimizer(adamw(clip_norm=1.0), 1)
     state = optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)[1]
     clipped = optax.tree_utils.tree_get(state, "mu")["head"]["bias"] / 0.1
     np.testing.assert_allclose(clipped, 0.8, rtol=1e-5)
 
 
 def muon_update(gradients: dict, steps: int = 1) -> dict:
-    optimizer = make_optimizer(OptimizerConfig(muon=(".*kernel",), learning_rate=1e-2, weight_decay=0.0), 10)
+    optimizer = make_optimizer(adamw(muon=(".*kernel",), learning_rate=1e-2, weight_decay=0.0), 10)
     params = jax.tree.map(jnp.zeros_like, gradients)
     state = optimizer.init(params)
     for _ in range(steps):
@@ -93,12 +101,12 @@ def test_muon_leaves_biases_and_tables_to_adam():
 
 def test_a_pattern_of_muon_that_matches_no_trainable_parameter_is_an_error():
     with pytest.raises(ValueError, match=r"'hand/\.\*' of `muon` matches no trainable matrix"):
-        make_optimizer(OptimizerConfig(muon=("hand/.*",)), 1).init(PARAMS)
+        make_optimizer(adamw(muon=("hand/.*",)), 1).init(PARAMS)
 
 
 def test_muon_is_for_matrices_alone():
     with pytest.raises(ValueError, match=r"'\.\*' of `muon` matches body/kernel of shape \(2,\), which is no matrix"):
-        make_optimizer(OptimizerConfig(muon=(".*",)), 1).init(PARAMS)
+        make_optimizer(adamw(muon=(".*",)), 1).init(PARAMS)
 
 
 def test_muon_takes_queries_keys_and_values_of_a_layer_as_one_matrix():
@@ -123,7 +131,7 @@ def test_muon_takes_queries_keys_and_values_of_a_layer_as_one_matrix():
 
 
 def test_muons_momentum_lies_where_its_parameters_lie():
-    optimizer = make_optimizer(OptimizerConfig(muon=("k/kernel", "o/kernel"), learning_rate=1e-2), 10)
+    optimizer = make_optimizer(adamw(muon=("k/kernel", "o/kernel"), learning_rate=1e-2), 10)
     params = {name: {"kernel": jnp.ones((2, 6, 3, 2))} for name in "qkvo"}
     state = optimizer.update(params, optimizer.init(params), params)[1]
     momentum = state[1].inner_states["muon"].inner_state[0].mu

@@ -12,16 +12,16 @@ import pytest
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.interface import Variables
-from motiongpt3_jax.training import OptimizerConfig, Outside, checkpoints, restore_variables, starts
+from motiongpt3_jax.training import Outside, checkpoints, restore_variables, starts
 from motiongpt3_jax.training.folders import steps_of
 from motiongpt3_jax.training.manifest import MANIFEST, damage
 from motiongpt3_jax.training.partition import paths_of
 from motiongpt3_jax.training.references import references_of
 from tests.training.test_damage import biggest, cut
 from tests.training.test_loop import params, train
-from tests.training.toy import ToySystem, stage
+from tests.training.toy import ToySystem, adamw, stage
 
-STEADY = OptimizerConfig(learning_rate=1e-2, ema=0.9)
+STEADY = adamw(learning_rate=1e-2, ema=0.9)
 BODY, HEAD = ("body/.*",), ("head/.*",)
 FIRST = r"body/.*/(up|mlp_in)/kernel"
 SECOND = r"body/.*/(down|mlp_out)/kernel"

@@ -7,11 +7,11 @@ import pytest
 
 from motiongpt3_jax.parallel import make_mesh
 from motiongpt3_jax.systems.interface import Tree
-from motiongpt3_jax.training import OptimizerConfig, Stage
+from motiongpt3_jax.training import Stage
 from motiongpt3_jax.training.program import Program, make_program
 from motiongpt3_jax.training.state import TrainState
 from motiongpt3_jax.training.step import Report, make_train_step
-from tests.training.toy import ToyData, ToySystem, Weights, stage
+from tests.training.toy import ToyData, ToySystem, Weights, adamw, stage
 
 MESH = make_mesh(devices=jax.devices()[:1])
 
@@ -23,7 +23,7 @@ def begin(of: Stage, system: ToySystem) -> tuple[Program, TrainState, Tree]:
 
 
 def steps(count: int, system: ToySystem | None = None, **settings: object) -> tuple[TrainState, Report]:
-    of = stage(**{"optimizer": OptimizerConfig(learning_rate=1e-2), **settings})
+    of = stage(**{"optimizer": adamw(learning_rate=1e-2), **settings})
     program, state, frozen = begin(of, system or ToySystem())
     for step in range(count):
         state, report = program.step(state, frozen, ToyData().batch(step))
@@ -37,14 +37,14 @@ def close(found: Tree, expected: Tree, tolerance: float) -> None:
 @pytest.mark.parametrize("pieces", [2, 4])
 def test_accumulation_equals_one_piece_though_micro_batches_count_differently(pieces):
     whole, report = steps(3)
-    found, found_report = steps(3, optimizer=OptimizerConfig(learning_rate=1e-2, accumulate=pieces))
+    found, found_report = steps(3, optimizer=adamw(learning_rate=1e-2, accumulate=pieces))
     close(found.params, whole.params, 1e-5)
     close(found.state, whole.state, 1e-5)  # it moves once a step, however many micro-batches measured it
     close(found_report.tally, report.tally, 1e-4)
 
 
 def test_accumulation_does_not_compute_the_forward_pass_twice():
-    of = stage(optimizer=OptimizerConfig(accumulate=2))
+    of = stage(optimizer=adamw(accumulate=2))
     program, state, frozen = begin(of, ToySystem())
     text = program.step.lower(state, frozen, ToyData().batch(0)).compile().as_text()
     main = text[text.index("ENTRY") :]
@@ -54,7 +54,7 @@ def test_accumulation_does_not_compute_the_forward_pass_twice():
 
 def test_rows_that_do_not_divide_into_micro_batches_are_an_error():
     with pytest.raises(ValueError, match="4 rows do not divide into accumulate = 3"):
-        steps(1, optimizer=OptimizerConfig(accumulate=3))
+        steps(1, optimizer=adamw(accumulate=3))
 
 
 def test_frozen_parameters_have_no_optimizer_state():
@@ -76,7 +76,7 @@ def test_a_loss_that_is_not_finite_changes_nothing_but_the_step():
 
 def test_the_moving_average_follows_the_parameters():
     before = ToySystem().init(jax.random.key(0)).params["head"]["bias"]
-    first, _ = steps(1, optimizer=OptimizerConfig(learning_rate=1e-2, ema=0.9))
+    first, _ = steps(1, optimizer=adamw(learning_rate=1e-2, ema=0.9))
     expected = 0.1 * before + 0.9 * first.params["head"]["bias"]  # the decay starts at 1/10
     np.testing.assert_allclose(first.ema["head"]["bias"], expected, rtol=1e-5)
 
@@ -126,7 +126,7 @@ def test_single_keys_differ_between_micro_batches_and_sample_draws_do_not():
             terms = super().fit(variables, batch, draws, objective)
             return terms.replace(metrics={"drawn": (jax.random.uniform(draws["dropout"]), jnp.ones(()))})
 
-    settings = {"objective": Weights(), "optimizer": OptimizerConfig(accumulate=2)}
+    settings = {"objective": Weights(), "optimizer": adamw(accumulate=2)}
     system, of = Keyed(), stage(**settings)
     variables = system.init(jax.random.key(0))
     program = make_program(system, of, MESH, 0, variables, ToyData().batch(0))

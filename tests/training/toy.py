@@ -116,14 +116,22 @@ class ToyData:
         }
 
 
+def adamw(**changes: object) -> OptimizerConfig:
+    """Plain AdamW at a constant rate, with these changes."""
+    off = {"groups": (), "weight_decay": 0.0, "muon": (), "clip_norm": None, "accumulate": 1, "ema": None}
+    rate = {"learning_rate": 1e-4, "warmup_steps": 0, "schedule": "constant", "final_learning_rate": 0.0}
+    return OptimizerConfig(**{"b1": 0.9, "b2": 0.999, "eps": 1e-8, **off, **rate, **changes})
+
+
 def stage(name: str = "first", **changes: object) -> Stage:
     settings = {"name": name, "loss": "fit", "objective": Weights(), "trainable": (".*",), "steps": 20}
-    settings |= {"log_every": 5, "evaluate_every": 10, "checkpoint_every": 5}
-    settings |= {"optimizer": OptimizerConfig(learning_rate=1e-2, schedule="cosine", warmup_steps=3, ema=0.9)}
+    settings |= {"log_every": 5, "evaluate_every": 10, "checkpoint_every": 5, "sample_every": 0}
+    settings |= {"keep": 2, "keep_every": 0, "best": "loss"}
+    settings |= {"optimizer": adamw(learning_rate=1e-2, schedule="cosine", warmup_steps=3, ema=0.9)}
     return Stage(**{**settings, **changes})
 
 
 def two_stages(steps: int = 20) -> list[Stage]:
     """Two update rules, so that runs of both continue, split and recover alike."""
-    muon = OptimizerConfig(learning_rate=1e-2, muon=("body/.*kernel",), schedule="cosine", warmup_steps=3, ema=0.9)
+    muon = adamw(learning_rate=1e-2, muon=("body/.*kernel",), schedule="cosine", warmup_steps=3, ema=0.9)
     return [stage("first", trainable=("body/.*",), steps=steps), stage("second", optimizer=muon, steps=steps)]

@@ -4,20 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.motiongpt3.check import check_objective
+from motiongpt3_jax.systems.motiongpt3.check import OBJECTIVES, read_objective
+from motiongpt3_jax.systems.motiongpt3.sections import BatchSection
 from motiongpt3_jax.text import TASKS, Subtask, load_templates
-from motiongpt3_jax.values import check_values, pair_of, sequence_of, whole
-
-MOST_FRAMES = 10**6
-SLOTS = whole(0, 10**6)
-BATCH = {
-    "rows": whole(1, 10**6),
-    "text_slots": SLOTS,
-    "motion_slots": SLOTS,
-    "clips": sequence_of(pair_of(whole(1, MOST_FRAMES), whole(1, 10**4))),
-    "outputs": whole(0, 10**4),
-    "samples": whole(1, 10**4),
-}
+from motiongpt3_jax.values import check_value, from_values, one_of
 
 
 def check_stage(name: str, config: Mapping[str, Any], path: str) -> None:
@@ -29,22 +19,23 @@ def check_stage(name: str, config: Mapping[str, Any], path: str) -> None:
       path: where the stage stands, as errors name it.
     """
     stage = config["stages"][name]
-    check_objective(stage["loss"], stage["objective"], f"{path}.objective")
-    check_values(f"{path}.batch", stage["batch"], BATCH)
-    check_clips(path, stage["batch"], config)
+    check_value(f"{path}.loss", stage["loss"], one_of(*OBJECTIVES))
+    read_objective(stage["loss"], stage["objective"], f"{path}.objective")
+    batch = from_values(BatchSection, stage["batch"], f"{path}.batch")
+    check_clips(path, batch, config)
     if stage["loss"] == "vae":
         if stage["templates"]:
             raise UserError(f"{path}.templates is {stage['templates']!r}; the loss vae reads no text: leave it empty")
         return
     if not stage["templates"]:
         raise UserError(f"{path}.templates is empty; the loss {stage['loss']} needs instruction templates")
-    check_room(path, stage, load_templates(stage["templates"]))
+    check_room(path, stage, batch, load_templates(stage["templates"]))
     check_positions(path, config)
 
 
-def check_clips(path: str, batch: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+def check_clips(path: str, batch: BatchSection, config: Mapping[str, Any]) -> None:
     """Raises UserError when clips find no room in a batch, or in the VAE."""
-    frames = [count for count, _ in batch["clips"]]
+    frames = [count for count, _ in batch.clips]
     if frames != sorted({*frames}):
         raise UserError(f"{path}.batch.clips has the lengths {frames}; order them from short to long, each once")
     vae, most = config["model"]["vae"], config["data"]["max_frames"]
@@ -56,27 +47,26 @@ def check_clips(path: str, batch: Mapping[str, Any], config: Mapping[str, Any]) 
             f"{path}.batch.clips has clips of {frames[-1]} frames at most, and config.data.max_frames is {most}: "
             "add longer ones"
         )
-    if not frames and not batch["text_slots"]:
+    if not frames and not batch.text_slots:
         raise UserError(f"{path}.batch has no clips and no text_slots: nothing could be trained on")
 
 
-def check_room(path: str, stage: Mapping[str, Any], subtasks: Mapping[str, Subtask]) -> None:
+def check_room(path: str, stage: Mapping[str, Any], batch: BatchSection, subtasks: Mapping[str, Subtask]) -> None:
     """Raises UserError when a row has no room for a sample of a sub-task."""
     names = [name for name, _ in stage["subtasks"]]
     visited = {name for name, visits in stage["subtasks"] if visits} if names else {*subtasks}
-    batch = stage["batch"]
-    if not batch["text_slots"]:
+    if not batch.text_slots:
         raise UserError(f"{path}.batch.text_slots is 0; the loss {stage['loss']} needs room for text")
     for name in sorted(visited):
         task = TASKS[subtasks[name].task]
         clips, outputs = len(task.input_spans) + len(task.output_spans), len(task.output_spans)
-        room = {"clips": sum(count for _, count in batch["clips"]), "outputs": batch["outputs"]}
+        room = {"clips": sum(count for _, count in batch.clips), "outputs": batch.outputs}
         for key, need in (("clips", clips), ("outputs", outputs)):
             if room[key] < need:
                 raise UserError(
                     f"{path}.batch.{key} has room for {room[key]}, and the sub-task {name!r} takes {need}: give more"
                 )
-        if clips and not batch["motion_slots"]:
+        if clips and not batch.motion_slots:
             raise UserError(f"{path}.batch.motion_slots is 0, and the sub-task {name!r} has motions: give more")
 
 

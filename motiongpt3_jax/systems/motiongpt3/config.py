@@ -1,9 +1,12 @@
 """The sizes of a MotionGPT3, and the switches of its losses, as plain dataclasses."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from motiongpt3_jax.models import DecoderConfig, HeadConfig, StreamConfig, VaeConfig
+from motiongpt3_jax.models import DecoderConfig, HeadConfig, VaeConfig
+from motiongpt3_jax.values import FLAG, real, setting
+
+WEIGHT = real(0, 1e9)
 
 
 @dataclass(frozen=True)
@@ -15,38 +18,27 @@ class MotionGPT3Config:
       decoder: the two-stream decoder, streams `text` and `motion`.
       head: the diffusion head.
       vocabulary: rows of the text table without the new ids.
-      new_ids: text ids added to it (start and end of motion).
-      motion_ids: rows of the motion table; with two rows that the official table has and never uses.
-      holders: motion slots that stand for one clip.
       latent_scale: factor from the VAE's latents to the language model's (0.8457 officially on HumanML3D); None
         measures mean and deviation of every channel while the VAE trains.
       diffusion_steps: length of the noise schedule.
       betas: first and last beta; the schedule is linear between them.
       repeats: draws of step and noise per generated clip in training (`diffusion_batch_mul`).
       flow: rectified flow instead of noise prediction.
+      new_ids: text ids added to it (start and end of motion).
+      motion_ids: rows of the motion table; with two rows that the official table has and never uses.
     """
 
-    vae: VaeConfig = field(default_factory=VaeConfig)
-    decoder: DecoderConfig = field(
-        default_factory=lambda: DecoderConfig(
-            streams=(StreamConfig("text", 768, 3072), StreamConfig("motion", 768, 3072)),
-            layers=12,
-            heads=12,
-            head_width=64,
-            max_positions=1024,
-            shared=(True,) * 12,
-        )
-    )
-    head: HeadConfig = field(default_factory=HeadConfig)
-    vocabulary: int = 50257
+    vae: VaeConfig
+    decoder: DecoderConfig
+    head: HeadConfig
+    vocabulary: int
+    latent_scale: float | None
+    diffusion_steps: int
+    betas: tuple[float, float]
+    repeats: int
+    flow: bool
     new_ids: int = 2
     motion_ids: int = 6
-    holders: int = 4
-    latent_scale: float | None = 0.8457
-    diffusion_steps: int = 1000
-    betas: tuple[float, float] = (0.00085, 0.012)
-    repeats: int = 4
-    flow: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,13 +55,13 @@ class VaeObjective:
       dropout: whether dropout is active.
     """
 
-    features: float = 1.0
-    positions: float = 0.5
-    drift: float = 0.0
-    feet: float = 0.0
-    kl: float = 1e-5
-    padding: bool = False
-    dropout: bool = True
+    features: float = setting(WEIGHT)
+    positions: float = setting(WEIGHT)
+    drift: float = setting(WEIGHT)
+    feet: float = setting(WEIGHT)
+    kl: float = setting(WEIGHT)
+    padding: bool = setting(FLAG)
+    dropout: bool = setting(FLAG)
 
     @property
     def term_weights(self) -> Mapping[str, float]:
@@ -91,11 +83,11 @@ class LanguageObjective:
       dropout: whether the decoder's and the head's dropout is active.
     """
 
-    text: float = 1.0
-    diffusion: float = 1.0
-    condition_dropout: float = 0.1
-    vae_dropout: bool = False
-    dropout: bool = True
+    text: float = setting(WEIGHT)
+    diffusion: float = setting(WEIGHT)
+    condition_dropout: float = setting(real(0, 1))
+    vae_dropout: bool = setting(FLAG)
+    dropout: bool = setting(FLAG)
 
     @property
     def term_weights(self) -> Mapping[str, float]:

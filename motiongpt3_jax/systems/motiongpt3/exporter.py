@@ -15,6 +15,13 @@ FOLDED = (
 )
 FLOW = "note: this model is a rectified flow; the official code samples it as a diffusion, and would make noise of it"
 
+OFFICIAL_NOISE = {"diffusion_steps": 1000, "betas": (0.00085, 0.012)}
+"""The noise schedule that the official code samples with."""
+
+NOISE = (
+    "note: this model has another noise schedule than the official code, which samples it worse or makes noise of it"
+)
+
 
 def export_pytorch(out: Path, spec: ModelSpec, variables: Variables) -> list[str]:
     """Writes a checkpoint of the official code; returns what there is to say of it.
@@ -28,5 +35,7 @@ def export_pytorch(out: Path, spec: ModelSpec, variables: Variables) -> list[str
         notes.append(FOLDED)
     if config.flow:
         notes.append(FLOW)
+    elif any(getattr(config, name) != value for name, value in OFFICIAL_NOISE.items()):
+        notes.append(NOISE)
     write_checkpoint(out, to_official(params, config))
     return notes

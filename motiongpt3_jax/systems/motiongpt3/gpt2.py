@@ -29,6 +29,24 @@ UNUSED = re.compile(r"(^|\.)(attn\.(masked_)?bias|lm_head\.weight)$")
 """Causal masks, and the output table that repeats the input's."""
 
 
+def gpt2_file(name_or_folder: str | Path) -> Path:
+    """The weights of a GPT-2 checkpoint in a local folder, or on the Hugging Face hub.
+
+    Raises:
+      FileNotFoundError: there is no `model.safetensors`.
+    """
+    folder = Path(os.path.expanduser(name_or_folder))
+    if folder.is_dir():
+        path = folder / "model.safetensors"
+        if not path.is_file():
+            raise FileNotFoundError(f"'{folder}' has no model.safetensors; give the folder of a GPT-2 checkpoint")
+        return path
+    try:
+        return Path(hub.file(str(name_or_folder), "model.safetensors"))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"no GPT-2 at {str(name_or_folder)!r}: it is no local folder, and {error}") from error
+
+
 def read_gpt2(name_or_folder: str | Path) -> dict[str, np.ndarray]:
     """The tensors of a GPT-2 checkpoint in a local folder, or on the Hugging Face hub.
 
@@ -36,19 +54,8 @@ def read_gpt2(name_or_folder: str | Path) -> dict[str, np.ndarray]:
       FileNotFoundError: there is no `model.safetensors`.
       UserError: it is damaged.
     """
-    folder = Path(os.path.expanduser(name_or_folder))
-    if folder.is_dir():
-        path = folder / "model.safetensors"
-        if not path.is_file():
-            raise FileNotFoundError(f"'{folder}' has no model.safetensors; give the folder of a GPT-2 checkpoint")
-    else:
-        try:
-            path = Path(hub.file(str(name_or_folder), "model.safetensors"))
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f"no GPT-2 at {str(name_or_folder)!r}: it is no local folder, and {error}"
-            ) from error
-    state = {key.removeprefix("transformer."): tensor for key, tensor in read_state_dict(path).items()}
+    tensors = read_state_dict(gpt2_file(name_or_folder))
+    state = {key.removeprefix("transformer."): tensor for key, tensor in tensors.items()}
     return {key: tensor for key, tensor in state.items() if not UNUSED.search(key)}
 
 

@@ -9,20 +9,22 @@ from motiongpt3_jax.batch import Layout, RowShape
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.interface import Constrain, ModelSpec, Objective, Tree, Weights
 from motiongpt3_jax.systems.motiongpt3.answers import MotionGPT3Answers
-from motiongpt3_jax.systems.motiongpt3.build import build_config, build_objective, sizes_of
-from motiongpt3_jax.systems.motiongpt3.check import check_layout, check_model
+from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
+from motiongpt3_jax.systems.motiongpt3.check import read_layout, read_model, read_objective
 from motiongpt3_jax.systems.motiongpt3.check_stage import check_stage
 from motiongpt3_jax.systems.motiongpt3.exporter import export_pytorch
-from motiongpt3_jax.systems.motiongpt3.gpt2 import from_gpt2, read_gpt2
+from motiongpt3_jax.systems.motiongpt3.gpt2 import from_gpt2, gpt2_file, read_gpt2
 from motiongpt3_jax.systems.motiongpt3.importer import MotionGPT3Importer
-from motiongpt3_jax.systems.motiongpt3.layout import ClipLayout, LayoutOptions, SequenceLayout
+from motiongpt3_jax.systems.motiongpt3.layout import ClipLayout, SequenceLayout
 from motiongpt3_jax.systems.motiongpt3.migration import upgrade_config
 from motiongpt3_jax.systems.motiongpt3.name_table import TIED
 from motiongpt3_jax.systems.motiongpt3.official import from_official, to_official
 from motiongpt3_jax.systems.motiongpt3.parts import PART_SIZES, PARTS
 from motiongpt3_jax.systems.motiongpt3.prompts import OFFICIAL_QUESTIONS, TOKEN_SPEC
+from motiongpt3_jax.systems.motiongpt3.sections import BatchSection
 from motiongpt3_jax.systems.motiongpt3.system import MotionGPT3
 from motiongpt3_jax.text import TASKS, load_templates
+from motiongpt3_jax.values import from_values
 
 
 def pretrained_text(place: str, spec: ModelSpec) -> Tree:
@@ -48,6 +50,7 @@ class MotionGPT3Kind:
     tasks = TASKS
     tokens = TOKEN_SPEC
     styles = OFFICIAL_QUESTIONS
+    sections = ("layout",)
     weights = Weights(
         parts=PARTS,
         part_sizes=PART_SIZES,
@@ -56,6 +59,8 @@ class MotionGPT3Kind:
         statistics_part="vae",
         captions_part="motion",
         pretrained=pretrained_text,
+        pretrained_part="text",
+        pretrained_file=gpt2_file,
         from_official=read_official,
         to_official=write_official,
         tied=TIED,
@@ -65,8 +70,8 @@ class MotionGPT3Kind:
 
     def check_config(self, config: Mapping[str, Any], path: str) -> None:
         """Checks `model` and `layout`."""
-        check_model(config["model"], f"{path}.model")
-        check_layout(config["layout"], f"{path}.layout")
+        read_model(config["model"], f"{path}.model")
+        read_layout(config["layout"], f"{path}.layout")
 
     def check_stage(self, name: str, config: Mapping[str, Any], path: str) -> None:
         """Checks loss, objective, batch and tasks of a stage."""
@@ -86,7 +91,7 @@ class MotionGPT3Kind:
 
     def objective(self, loss: str, values: Mapping[str, Any]) -> Objective:
         """The objective of a loss."""
-        return build_objective(loss, values)
+        return read_objective(loss, values)
 
     def heads(self, model: Mapping[str, Any]) -> int:
         """Those of the decoder."""
@@ -100,14 +105,15 @@ class MotionGPT3Kind:
         """Sequences of text and motion where a stage has templates, else clips alone."""
         if not stage["templates"]:
             return ClipLayout()
-        options = LayoutOptions(**spec.config["layout"])
+        options = read_layout(spec.config["layout"])
         return SequenceLayout(spec.tokenizer, load_templates(stage["templates"]), options, spec.fps)
 
     def row_shape(self, stage: Mapping[str, Any]) -> RowShape:
         """How much a row of a stage holds."""
-        batch = stage["batch"]
-        slots = tuple((name, batch[f"{name}_slots"]) for name in ("text", "motion") if batch[f"{name}_slots"])
-        return RowShape(slots, batch["clips"], batch["samples"], (("outputs", batch["outputs"]),))
+        batch = from_values(BatchSection, stage["batch"], "batch")
+        slots = (("text", batch.text_slots), ("motion", batch.motion_slots))
+        outputs = (("outputs", batch.outputs),)
+        return RowShape(tuple(slot for slot in slots if slot[1]), batch.clips, batch.samples, outputs)
 
     def preview(self, stage: Mapping[str, Any]) -> Literal["reconstruct", "generate"] | None:
         """The VAE's stage shows motions that went through it, a stage with the diffusion head motions of sentences."""

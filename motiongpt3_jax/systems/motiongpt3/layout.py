@@ -13,6 +13,7 @@ from motiongpt3_jax.batch import ClipRange, Example, Field, Sample, Schema, Slot
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.motiongpt3.prompts import HOLDERS, TokenIds, compose, fill_input, fill_output
 from motiongpt3_jax.text import TASKS, Subtask, Tokenizer
+from motiongpt3_jax.values import FLAG, setting, whole
 
 SCHEMA = Schema(
     targets=("text",),
@@ -44,12 +45,12 @@ class LayoutOptions:
       max_position_offset: largest position at which a text-only sequence may start, so that all positions are trained.
     """
 
-    max_length: int = 192
-    prompt_loss: bool = False
-    pad_loss: bool = False
-    unpredictable_targets: bool = False
-    interleave: bool = False
-    max_position_offset: int = 16
+    max_length: int = setting(whole(8, 10**6))
+    prompt_loss: bool = setting(FLAG)
+    pad_loss: bool = setting(FLAG)
+    unpredictable_targets: bool = setting(FLAG)
+    interleave: bool = setting(FLAG)
+    max_position_offset: int = setting(whole(0, 10**6))
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class SequenceLayout:
 
     tokenizer: Tokenizer
     subtasks: Mapping[str, Subtask]
-    options: LayoutOptions = LayoutOptions()
+    options: LayoutOptions
     fps: float = 20.0
 
     @property

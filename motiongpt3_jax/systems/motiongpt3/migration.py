@@ -82,9 +82,35 @@ LAYOUT_NAMES = {"slots": "max_length", "blind": "unpredictable_targets", "start"
 """Keys of the config's section `layout` before format 2 of model folders, and what they are called now."""
 
 
+NEW_MODEL_VALUES = {"diffusion_steps": 1000, "betas": (0.00085, 0.012)}
+"""Values of the config's section `model` that every model of format 1 had, and its config did not say."""
+
+NEW_STAGE_VALUES = {"keep": 2, "best": "loss"}
+"""Values of a stage that every run of format 1 had, and its config did not say."""
+
+NEW_OPTIMIZER_VALUES = {"eps": 1e-8}
+"""The same of an optimizer; a config could say it."""
+
+
 def upgrade_config(config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
     """The config of a model's folder of format 1, which has none written there."""
-    if version >= 2 or not isinstance(config.get("layout"), Mapping):
+    if version >= 2:
         return config
-    layout = {LAYOUT_NAMES.get(key, key): value for key, value in config["layout"].items()}
-    return {**config, "layout": layout}
+    sections = {"layout": _rename_layout, "model": lambda model: {**NEW_MODEL_VALUES, **model}, "stages": _fill_stages}
+    upgraded = {key: upgrade(config[key]) for key, upgrade in sections.items() if isinstance(config.get(key), Mapping)}
+    return {**config, **upgraded}
+
+
+def _rename_layout(layout: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {LAYOUT_NAMES.get(key, key): value for key, value in layout.items()}
+
+
+def _fill_stages(stages: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: _fill_stage(stage) if isinstance(stage, Mapping) else stage for name, stage in stages.items()}
+
+
+def _fill_stage(stage: Mapping[str, Any]) -> Mapping[str, Any]:
+    filled = {**NEW_STAGE_VALUES, **stage}
+    if isinstance(filled.get("optimizer"), Mapping):
+        filled["optimizer"] = {**NEW_OPTIMIZER_VALUES, **filled["optimizer"]}
+    return filled

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.systems.motiongpt3.prompts import HOLDERS
 
 if TYPE_CHECKING:
     from motiongpt3_jax.models import DecoderConfig, HeadConfig, VaeConfig
@@ -85,7 +86,7 @@ def entries(config: "MotionGPT3Config") -> tuple[Entry, ...]:
     rows, motion_rows = (config.vocabulary + config.new_ids, text.width), (config.motion_ids, motion.width)
     table = [
         *_vae(config.vae),
-        Entry("lm.fake_latent", "null_condition", (config.holders, motion.width), optional=True),
+        Entry("lm.fake_latent", "null_condition", (HOLDERS, motion.width), optional=True),
         Entry(f"{language}.transformer.wte.weight", "vocabulary/text/table", rows, part=slice(0, config.vocabulary)),
         Entry(f"{language}.transformer.wte.weight", "vocabulary/text/new", rows, part=slice(config.vocabulary, None)),
         Entry(f"{language}.pre_processors.1.weight", "vocabulary/motion/table", motion_rows),
@@ -96,7 +97,7 @@ def entries(config: "MotionGPT3Config") -> tuple[Entry, ...]:
             "transposed",
         ),
         *_decoder(config.decoder),
-        *_linear("lm.motion_und_head.layers", "understand", clip, config.holders * motion.width),
+        *_linear("lm.motion_und_head.layers", "understand", clip, HOLDERS * motion.width),
         *_head(config.head),
     ]
     return tuple(entry for entry in table if config.new_ids or entry.path != "vocabulary/text/new")

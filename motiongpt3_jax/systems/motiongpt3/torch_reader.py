@@ -40,8 +40,7 @@ CAPTION, MOTION = "<Caption_Placeholder>", "<Motion_Placeholder>"  # in the ques
 MOTION_IDS = 6
 UNITS = {"humanml3d": 1.0, "kit": 0.75 / 480}  # metres in the unit of a skeleton's features
 LAYER = {"dropout": 0.0, "activation": "gelu", "batch_first": True}  # of every Transformer layer but GPT-2's
-SIGNAL = torch.cumprod(1 - torch.linspace(0.00085, 0.012, 1000, dtype=torch.float64), dim=0)
-"""Share of the clean latent's variance that is left at every noise level."""
+STEPS, BETAS = 1000, (0.00085, 0.012)  # of the noise schedule, where `config.json` does not say
 WTE = "lm.language_model.transformer.wte.weight"
 TIED = tuple(f"lm.language_model.{name}.weight" for name in ("lm_head", "pre_processors.0", "post_processors.0"))
 """Other names of the tensor `WTE`, which a file may leave out."""
@@ -365,27 +364,30 @@ class Head(nn.Module):
         return self.final_layer["linear"](F.layer_norm(x, x.shape[-1:], eps=1e-6) * (1 + scale) + shift)
 
 
-def noise_levels(steps: int, even_log_snr: bool) -> list[int]:
+def noise_levels(schedule: Tensor, steps: int, even_log_snr: bool) -> list[int]:
     """Rising levels of noise, evenly spaced, or as evenly in log-SNR as whole levels allow."""
-    last, order = len(SIGNAL) - 1, np.arange(steps)
+    last, order = len(schedule) - 1, np.arange(steps)
     if not even_log_snr:
         return [round(last / (steps - 1) * i) for i in range(steps)] if steps > 1 else [last]
-    log_snr = torch.logit(SIGNAL).numpy()
+    log_snr = torch.logit(schedule).numpy()
     nearest = np.sort(np.abs(log_snr - np.linspace(log_snr[-1], log_snr[0], steps)[:, None]).argmin(axis=1))
     return np.minimum(np.maximum.accumulate(nearest - order) + order, last + 1 - steps + order).tolist()
 
 
-def sample(eps: Callable[[Tensor, float], Tensor], sampler: str, steps: int, x: Tensor, fresh: Tensor) -> Tensor:
+def sample(
+    eps: Callable[[Tensor, float], Tensor], schedule: Tensor, sampler: str, steps: int, x: Tensor, fresh: Tensor
+) -> Tensor:
     """From noise `x` (batch, latents, width) to a latent; ancestral steps add `fresh` (steps, batch, latents, width).
 
-    `eps` finds the noise in `x` at a level, or a flow's velocity at a time.
+    `eps` finds the noise in `x` at a level, or a flow's velocity at a time. `schedule` is the share of the clean
+    latent's variance that is left at every noise level.
     """
     if sampler == "euler":
         for step in range(steps):
             x = x + eps(x, step / steps) / steps
         return x
-    levels = noise_levels(steps, even_log_snr=sampler == "dpm++")
-    signal, cleaner = SIGNAL[levels], torch.cat([SIGNAL.new_ones(1), SIGNAL[levels[:-1]]])
+    levels = noise_levels(schedule, steps, even_log_snr=sampler == "dpm++")
+    signal, cleaner = schedule[levels], torch.cat([schedule.new_ones(1), schedule[levels[:-1]]])
     log_snr, before = 0.5 * torch.logit(signal), x
     for i, more in zip(reversed(range(steps)), fresh):
         now, then = signal[i], cleaner[i]
@@ -422,6 +424,8 @@ class MotionGPT3(nn.Module):
         self.questions = said["questions"]
         decoder, latents, channels = config["decoder"], config["vae"]["latents"], config["vae"]["width"]
         self.tokenizer, self.text_ids, self.flow = tokenizer, tokenizer.token_to_id(STOP) + 1, config["flow"]
+        betas = torch.linspace(*config.get("betas", BETAS), config.get("diffusion_steps", STEPS), dtype=torch.float64)
+        self.schedule = torch.cumprod(1 - betas, dim=0)
         text, motion = decoder["width"], round(decoder["width"] * decoder["motion_factor"])
         layers = range(decoder["layers"])
         modes = {"all": [True for _ in layers], "none": [False for _ in layers], "odd": [i % 2 == 0 for i in layers]}
@@ -492,8 +496,8 @@ class MotionGPT3(nn.Module):
         width).
         """
         known = ("euler",) if self.flow else ("dpm++", "ddim", "ancestral")
-        if (sampler or known[0]) not in known or not 1 <= steps <= len(SIGNAL):
-            raise ValueError(f"no {steps} steps of {sampler!r}: choose {' or '.join(known)}, 1 to {len(SIGNAL)} steps")
+        if (sampler or known[0]) not in known or not 1 <= steps <= (most := len(self.schedule)):
+            raise ValueError(f"no {steps} steps of {sampler!r}: choose {' or '.join(known)}, 1 to {most} steps")
         specials = [token.content for token in self.tokenizer.get_added_tokens_decoder().values()]
         if found := [token for token in specials if any(token in sentence for sentence in sentences)]:
             raise ValueError(f"a sentence holds {found[0]}, which has a meaning of its own; leave it out")
@@ -515,7 +519,7 @@ class MotionGPT3(nn.Module):
             drawn = [torch.randn(1 + steps, *self.latent_mean.shape, generator=generator) for generator in chance]
             every = torch.stack(drawn, dim=1).to(ids.device)
             noise = every[0], every[1:]
-        return sample(eps, sampler or known[0], steps, *noise) * self.latent_std + self.latent_mean
+        return sample(eps, self.schedule, sampler or known[0], steps, *noise) * self.latent_std + self.latent_mean
 
     @torch.no_grad()
     def caption(self, motions: Sequence[np.ndarray], max_new: int = 40, penalty: float = 1.1) -> list[str]:

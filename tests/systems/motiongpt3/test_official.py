@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.models import DecoderConfig, HeadConfig, StreamConfig, VaeConfig
-from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, MotionGPT3Config
+from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
 from motiongpt3_jax.systems.motiongpt3.name_table import TIED, entries
 from motiongpt3_jax.systems.motiongpt3.official import from_official, to_official
 from tests.golden import fill, golden_json
+from tests.systems.published import PUBLISHED
 
-TINY = MotionGPT3Config(
-    vae=VaeConfig(features=5, width=4, layers=3, heads=2, mlp_width=6, max_frames=7),
+COMMON = {"dropout": 0.1, "dtype": "float32"}
+TINY = replace(
+    PUBLISHED,
+    vae=VaeConfig(features=5, width=4, layers=3, heads=2, mlp_width=6, latents=1, max_frames=7, **COMMON),
     decoder=DecoderConfig(
         streams=(StreamConfig("text", 8, 12), StreamConfig("motion", 8, 10)),
         layers=2,
@@ -21,12 +24,14 @@ TINY = MotionGPT3Config(
         head_width=4,
         max_positions=9,
         shared=(True, True),
+        scan=True,
+        remat=False,
+        **COMMON,
     ),
-    head=HeadConfig(latent=4, condition=8, width=6, depth=2, heads=2, pool_mlp=7, time=4, max_positions=5),
+    head=HeadConfig(latent=4, condition=8, width=6, depth=2, heads=2, pool_mlp=7, time=4, max_positions=5, **COMMON),
     vocabulary=11,
     new_ids=2,
     motion_ids=6,
-    holders=3,
 )
 NARROW = replace(
     TINY,
@@ -73,7 +78,7 @@ def test_parameters_are_the_systems_own_and_come_back_bit_by_bit(config):
 @pytest.mark.golden
 def test_the_full_size_names_and_shapes_are_the_official_ones():
     manifest = golden_json("e2e.manifest")
-    ours = {entry.key: entry.shape for entry in entries(MotionGPT3Config())}
+    ours = {entry.key: entry.shape for entry in entries(PUBLISHED)}
     ours |= {copy: ours[key] for copy, key in TIED.items()}
     assert ours == {key: tuple(entry["shape"]) for key, entry in manifest.items()}
     assert {key: entry["alias_of"] for key, entry in manifest.items() if "alias_of" in entry} == TIED
@@ -152,7 +157,7 @@ def test_one_error_names_everything_that_does_not_fit():
     assert "missing vae.encoder.norm.weight (4,); nearest: vae.encoder.norm.gain (4,)" in message
     assert "unexpected vae.encoder.norm.gain (4,); nearest: vae.encoder.norm.weight (4,)" in message
     assert "vae.final_layer.bias has shape (9,), expected (5,)" in message
-    assert "missing lm.motion_und_head.layers.bias (24,)\n" in message + "\n"
+    assert "missing lm.motion_und_head.layers.bias (32,)\n" in message + "\n"
 
 
 def test_layers_that_do_not_fit_share_a_line_with_their_numbers():

@@ -4,9 +4,11 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +46,10 @@ SENTENCES = ["a person walks", "a person jumps high and then turns around"]
 FRAMES = [12, 20]
 VARIANTS = {
     "as published": {},
-    "apart, narrow motion": {"attention_mode": "none", "motion_factor": 0.5},
+    "apart, narrow motion, other noise": {
+        **{"attention_mode": "none", "motion_factor": 0.5},
+        "noise": {"diffusion_steps": 300, "betas": (0.001, 0.02)},
+    },
     "odd layers, two latents, instructions": {
         **{"attention_mode": "odd", "layers": 3, "latents": 2},
         "templates": "instructions",
@@ -88,12 +93,20 @@ class Both:
         return text_prompt(self.prompts().question("m2t"))
 
 
-def make(path: Path, *, latents: int = 1, flow: bool = False, templates: str = "pretrain", **decoder: object) -> Both:
+def make(
+    path: Path,
+    *,
+    latents: int = 1,
+    flow: bool = False,
+    templates: str = "pretrain",
+    noise: Mapping[str, object] = MappingProxyType({}),
+    **decoder: object,
+) -> Both:
     """Writes a tiny model with random weights as an exported folder, and reads it back."""
     config = load_config("motiongpt3:test").to_dict()
     config["model"]["decoder"].update(decoder)
     config["model"]["vae"]["latents"] = latents
-    config["model"]["flow"] = flow
+    config["model"].update({"flow": flow, **noise})
     config["stages"]["generate"]["templates"] = templates
     rng = np.random.default_rng(9)
     body = Body(

@@ -1,0 +1,133 @@
+"""Sections that the configs of all systems have: data, mesh, stages and their optimizer, each value with its comment.
+
+These are the only defaults of a run: the dataclasses that they become have none. What a source of clips is asked for
+has its defaults in `SourceOptions`, for data are built without a config too.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from motiongpt3_jax.data_pipelines.sources import SourceOptions
+
+SOURCE = SourceOptions()
+
+
+def data(source: str, **options: Any) -> dict[str, Any]:
+    """Where the clips come from, and how they are read."""
+    return {
+        # What is built where no built clips are named: "procedural" (made here) or "humanml3d" (read from `path`).
+        "source": source,
+        # A HumanML3D folder, or one that `motiongpt3 data build` wrote; empty for `procedural`.
+        "path": SOURCE.path,
+        # Frames of the shortest clip, as features at 20 fps.
+        "min_frames": SOURCE.min_frames,
+        # Frames of the longest clip, included.
+        "max_frames": SOURCE.max_frames,
+        # At a broken file of `humanml3d`: "stop", or "skip" it and record that.
+        "on_bad": SOURCE.on_bad,
+        # Clips that `procedural` makes, all splits together.
+        "clips": SOURCE.clips,
+        # Share of the `procedural` clips in which one action follows another.
+        "sequences": SOURCE.sequences,
+        # Whether every epoch has an order of its own; False keeps that of the clips.
+        "shuffle": True,
+        # Whether a third of the visits see the clip cut to a multiple of four frames.
+        "crop": True,
+        # Processes that load batches; 0 loads in threads of the training process.
+        "workers": 0,
+        **options,
+    }
+
+
+def mesh() -> dict[str, Any]:
+    """How the devices are laid out; the product of the axes is their number."""
+    return {
+        # Devices along which a batch is split; -1 takes all that the other axes leave.
+        "data": -1,
+        # Devices over which parameters and optimizer state are split, gathered where they are used; splits batches too.
+        "fsdp": 1,
+        # Devices over which the heads and the MLPs of each layer are split.
+        "tensor": 1,
+    }
+
+
+def optimizer(rate: float, **options: Any) -> dict[str, Any]:
+    """The update rule of a stage, and what surrounds it."""
+    return {
+        # Peak learning rate.
+        "learning_rate": rate,
+        # (path pattern, factor on the learning rate); the first that matches a parameter's whole path counts.
+        "groups": (),
+        # AdamW's decay of the gradients' mean.
+        "b1": 0.9,
+        # AdamW's decay of the gradients' square: .99 in every measured recipe. Adam's usual .999 averages over a
+        # thousand steps, which some stages do not have.
+        "b2": 0.99,
+        # AdamW's smallest divisor.
+        "eps": 1e-8,
+        # Decoupled weight decay, of AdamW and of Muon.
+        "weight_decay": 0.0,
+        # Path patterns of the matrices that Muon updates; AdamW has all others.
+        "muon": (),
+        # Longest global norm of the gradients; None leaves them as they are.
+        "clip_norm": 1.0,
+        # Steps in which the rate rises linearly; None is a twentieth of the stage, and 1,000 at most.
+        "warmup_steps": None,
+        # "cosine" falls to the final learning rate at the stage's last step; "constant" stays at the peak.
+        "schedule": "cosine",
+        # Where the cosine ends.
+        "final_learning_rate": 0.1 * rate,
+        # Micro-batches that each batch is computed in; changes memory, not results.
+        "accumulate": 1,
+        # Decay of the moving average of the parameters, which validation and inference then use; None keeps none.
+        "ema": None,
+        **options,
+    }
+
+
+def stage(
+    loss: str,
+    objective: Mapping[str, Any],
+    trainable: tuple[str, ...],
+    steps: int,
+    optimizer: Mapping[str, Any],
+    batch: Mapping[str, Any],
+    templates: str = "",
+    subtasks: tuple[tuple[str, float], ...] = (),
+) -> dict[str, Any]:
+    """One stage of training."""
+    return {
+        # Which of the system's losses.
+        "loss": loss,
+        # Weights and switches of the loss, as the system defines them.
+        "objective": dict(objective),
+        # Path patterns of the parameters that train; all others stay as the stage before left them.
+        "trainable": trainable,
+        # Updates in all.
+        "steps": steps,
+        # The update rule.
+        "optimizer": dict(optimizer),
+        # Rows of a batch (`rows`), and how much a row holds, as the system defines it.
+        "batch": dict(batch),
+        # Instruction templates: a name, or a JSON file; empty for a loss that reads no text.
+        "templates": templates,
+        # (sub-task, visits per clip and epoch); none is every sub-task of the templates, one visit each.
+        "subtasks": subtasks,
+        # Steps between reports.
+        "log_every": min(50, steps),
+        # Steps between validations; 0 validates at the end alone.
+        "evaluate_every": max(steps // 20, 1),
+        # Steps between checkpoints.
+        "checkpoint_every": max(steps // 50, 1),
+        # How many of the last checkpoints stay, besides the best.
+        "keep": 2,
+        # Checkpoints at multiples of this stay for good; 0 keeps none of them.
+        "keep_every": 0,
+        # The validation number whose lowest value marks the best checkpoint: "loss", or a term of it that has a weight,
+        # such as "loss/text".
+        "best": "loss",
+        # Steps between pages of sample motions; 0 writes none.
+        "sample_every": max(steps // 10, 1),
+        # Batches of each validation.
+        "validation_batches": 4,
+    }

@@ -1,0 +1,103 @@
+"""The sections of a config that are MotionGPT3's own, as dataclasses whose fields say what each value must be."""
+
+from dataclasses import dataclass
+
+from motiongpt3_jax.values import FLAG, Rule, none_or, one_of, pair_of, real, section, sequence_of, setting, whole
+
+SHARING = {
+    "all": lambda layer, layers: True,
+    "none": lambda layer, layers: False,
+    "odd": lambda layer, layers: layer % 2 == 0,
+    "last_third": lambda layer, layers: layer >= int(layers * 2 / 3),
+}
+"""Which layers share attention between the streams (`attention_mode`); "odd" counts layers from 1."""
+
+WIDTH, LAYERS, FRAMES = whole(1, 2**16), whole(1, 1024), whole(1, 10**6)
+SLOTS = whole(0, 10**6)
+ODD = Rule("an odd number from 3 on", lambda value: whole(3, 1023).holds(value) and value % 2 == 1)
+EVEN = Rule("an even number from 2 on", lambda value: whole(2, 2**16).holds(value) and value % 2 == 0)
+BETA = real(0, 1, above=True, below=True)
+
+
+@dataclass(frozen=True)
+class VaeSection:
+    """Section `model.vae`: sizes of the motion VAE, see `models.VaeConfig`."""
+
+    width: int = setting(WIDTH)
+    layers: int = setting(ODD)
+    heads: int = setting(WIDTH)
+    mlp_width: int = setting(WIDTH)
+    latents: int = setting(whole(1, 256))
+    max_frames: int = setting(FRAMES)
+
+
+@dataclass(frozen=True)
+class DecoderSection:
+    """Section `model.decoder`: sizes of the two-stream decoder.
+
+    Attributes:
+      width: of the text stream.
+      layers, heads, max_positions, scan, remat: see `models.DecoderConfig`.
+      motion_factor: width of the motion stream as a factor of the text's.
+      attention_mode: which layers share attention between the streams, see `SHARING`.
+    """
+
+    width: int = setting(WIDTH)
+    layers: int = setting(LAYERS)
+    heads: int = setting(WIDTH)
+    motion_factor: float = setting(real(0, 64, above=True))
+    attention_mode: str = setting(one_of(*SHARING))
+    max_positions: int = setting(FRAMES)
+    scan: bool = setting(FLAG)
+    remat: bool = setting(FLAG)
+
+    @property
+    def motion_width(self) -> int:
+        """Width of the motion stream."""
+        return round(self.width * self.motion_factor)
+
+
+@dataclass(frozen=True)
+class HeadSection:
+    """Section `model.head`: sizes of the diffusion head, see `models.HeadConfig`."""
+
+    width: int = setting(WIDTH)
+    depth: int = setting(LAYERS)
+    heads: int = setting(WIDTH)
+    time: int = setting(EVEN)
+
+
+@dataclass(frozen=True)
+class ModelSection:
+    """Section `model`: all that a config says of the model's shapes and constants, see `MotionGPT3Config`."""
+
+    vae: VaeSection = section(VaeSection)
+    decoder: DecoderSection = section(DecoderSection)
+    head: HeadSection = section(HeadSection)
+    dropout: float = setting(real(0, 1, below=True))
+    dtype: str = setting(one_of("float32", "bfloat16", "float16"))
+    latent_scale: float | None = setting(none_or(real(0, 1e6, above=True)))
+    diffusion_steps: int = setting(whole(1, 10**5))
+    betas: tuple[float, float] = setting(pair_of(BETA, BETA))
+    repeats: int = setting(whole(1, 1024))
+    flow: bool = setting(FLAG)
+
+
+@dataclass(frozen=True)
+class BatchSection:
+    """Section `batch` of a stage: how much a batch holds.
+
+    Attributes:
+      rows: rows of a batch, over all devices.
+      text_slots, motion_slots: tokens of each stream in a row.
+      clips: (frames, clips): so many clips of at most so many frames in a row, from short to long.
+      outputs: motions to be made in a row.
+      samples: samples in a row at most.
+    """
+
+    rows: int = setting(whole(1, 10**6))
+    text_slots: int = setting(SLOTS)
+    motion_slots: int = setting(SLOTS)
+    clips: tuple[tuple[int, int], ...] = setting(sequence_of(pair_of(whole(1, 10**6), whole(1, 10**4))))
+    outputs: int = setting(whole(0, 10**4))
+    samples: int = setting(whole(1, 10**4))

@@ -1,0 +1,1 @@
+"""A tiny encoder-decoder with cross-attention: streams `source` and `target`, positions from 0 in both."""
