@@ -96,7 +96,7 @@ def test_variables_of_other_sizes_or_without_values_are_refused_by_name(model):
 
 
 @pytest.mark.parametrize(
-    ("task", "question", "said"),
+    ("task", "question", "message"),
     [
         ("t2m", "Show it", "has no <Caption_Placeholder>"),
         ("t2m", "<Caption_Placeholder> <Motion_Placeholder>", "placeholders for 1 motions, where 0 are given"),
@@ -107,6 +107,6 @@ def test_variables_of_other_sizes_or_without_values_are_refused_by_name(model):
         ("m2t", 5, r"questions\.m2t is 5; it must be text"),
     ],
 )
-def test_a_question_has_the_placeholders_that_its_task_fills(task, question, config_json):
-    with pytest.raises(ValueError, match=config_json):
+def test_a_question_has_the_placeholders_that_its_task_fills(task, question, message):
+    with pytest.raises(ValueError, match=message):
         check_question(task, question, find_system("motiongpt3"))

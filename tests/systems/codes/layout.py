@@ -131,7 +131,7 @@ class ScriptLayout:
         ]
         frames = [piece.frames for piece in ranges]
         question = self.composer.text_with_motions(texts[0], frames[:inputs])
-        answer = self.composer.text_with_motions(texts[1], frames[inputs:], given)
+        answer = self.composer.text_with_motions(texts[1], frames[inputs:], inputs)
         end = [self.composer.alphabet.end], [(-1, 0)]
         whole = join(question, self.composer.mark(TURN), answer, end)
         slots = slots_of(whole, targets_from=len(question[0]) + 1)
