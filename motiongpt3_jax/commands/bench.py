@@ -176,15 +176,15 @@ def bench_train(experiment: Run, arguments: argparse.Namespace, stage_name: str)
     return measurement("train", arguments, first, times, useful["samples"], useful["tokens"], shares)
 
 
-def bench_vae(made: Run, arguments: argparse.Namespace, clips: int) -> list[Measurement]:
+def bench_vae(experiment: Run, arguments: argparse.Namespace, clips: int) -> list[Measurement]:
     """A training step, encoding and decoding of so many clips of one length, each beside products of matrices."""
-    frames, values = arguments.frames, made.config.values
+    frames, values = arguments.frames, experiment.config.values
     vae = values["stages"]["vae"]
     stages = {"vae": {**vae, "batch": {**vae["batch"], "rows": clips}}}
-    made = replace(made, config=read_config({**values, "stages": stages}))
-    measured = [replace(bench_train(made, arguments, "vae"), what="vae train")]
+    experiment = replace(experiment, config=read_config({**values, "stages": stages}))
+    measured = [replace(bench_train(experiment, arguments, "vae"), what="vae train")]
 
-    system = make_system(made.folder)
+    system = make_system(experiment.folder)
     variables = jax.jit(system.init)(jax.random.key(0))
     features = jax.random.normal(jax.random.key(1), (clips, frames, system.config.vae.features))
     counts = jnp.full((clips,), frames)

@@ -49,13 +49,13 @@ def run(arguments: argparse.Namespace) -> int:
         require_readable(motion, body, f"motion '{path}'")
 
     how = {"mapping": arguments.mapping, "file_fps": arguments.fps, "body": body}
-    motions, left_out = read_usable(arguments.motion, check, start=arguments.start, stop=arguments.stop, **how)
+    motions, skipped_files = read_usable(arguments.motion, check, start=arguments.start, stop=arguments.stop, **how)
     note_persons(dict(motions))
     sentences = model.captions_in_time(
         [motion for _, motion in motions], seed=arguments.seed, style=arguments.style, **options
     )
     for (path, _), parts in zip(motions, sentences):
-        name = f"{path}: " if left_out.files > 1 else ""
+        name = f"{path}: " if skipped_files.files > 1 else ""
         for start, stop, sentence in parts:
             time = f"{start:.1f} to {stop:.1f} s: " if len(parts) > 1 else ""
             print(f"{name}{time}{sentence}")
@@ -63,4 +63,4 @@ def run(arguments: argparse.Namespace) -> int:
         captions = {path: parts[0][2] if len(parts) == 1 else parts for (path, _), parts in zip(motions, sentences)}
         with whole_file(written, written.suffix) as fresh:
             fresh.write_text(json.dumps(captions, indent=1) + "\n", encoding="utf-8")
-    return left_out.status
+    return skipped_files.status

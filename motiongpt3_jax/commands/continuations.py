@@ -15,7 +15,7 @@ from motiongpt3_jax.commands.arguments import (
     output_folder,
     sampling,
 )
-from motiongpt3_jax.commands.motions import LeftOut, add_motions, note_persons, read_motions, read_usable
+from motiongpt3_jax.commands.motions import SkippedFiles, add_motions, note_persons, read_motions, read_usable
 from motiongpt3_jax.commands.results import Result, add_results, origin, write_results
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.clips import require_skeleton
@@ -36,7 +36,7 @@ class Request:
       options: how it samples.
       motions: (file, motion) in the order asked for.
       extra: (file, motion) beside them.
-      left_out: the files that cannot be used.
+      skipped_files: those that cannot be used.
     """
 
     folder: Path
@@ -44,7 +44,7 @@ class Request:
     options: Any
     motions: Sequence[tuple[str, Motion]]
     extra: Sequence[tuple[str, Motion]]
-    left_out: LeftOut
+    skipped_files: SkippedFiles
 
     @property
     def sampling(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def read_request(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Re
     options = model.motion_options(**sampling(arguments))
     body = model.engine.folder.body
     how = {"mapping": arguments.mapping, "file_fps": arguments.fps, "body": body}
-    motions, left_out = read_usable(
+    motions, skipped_files = read_usable(
         arguments.motion,
         lambda path, motion: require_skeleton(motion, body, f"motion '{path}'"),
         start=arguments.start,
@@ -105,7 +105,7 @@ def read_request(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Re
     )
     others = list(zip(extra, read_motions(extra, **how)))
     return Request(
-        folder, model, options, [pair for pair in motions for _ in range(arguments.samples)], others, left_out
+        folder, model, options, [pair for pair in motions for _ in range(arguments.samples)], others, skipped_files
     )
 
 
@@ -117,7 +117,7 @@ def answer_each(request: Request, first_seed: int, answer: Callable[[int, str, M
     """
     results = []
     for seed, (path, motion) in enumerate(request.motions, start=first_seed):
-        with request.left_out.unless_usable(path):
+        with request.skipped_files.skip_if_unusable(path):
             results.append(answer(seed, path, motion))
     return results
 
@@ -138,4 +138,4 @@ def write_answers(arguments: argparse.Namespace, request: Request, results: Sequ
     record = origin(request.model, arguments.model, request.options) | {"protocol": arguments.protocol}
     write_results(request.folder, arguments, results, page, record)
     print(f"{len(results)} motions in {request.folder}; open {request.folder / 'index.html'}")
-    return request.left_out.status
+    return request.skipped_files.status

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Converts every file; all are read, and what they become is checked, before the first is written."""
     body = read_folder(resolve_model(arguments.model)).body if arguments.model else None
     how = {name: getattr(arguments, name) for name in ("mapping", "fps", "file_fps", "start", "stop")}
-    read, left_out = read_usable(arguments.motion, body=body, **how)
+    read, skipped_files = read_usable(arguments.motion, body=body, **how)
     motions = [(Path(path), motion) for path, motion in read]
     caption = arguments.caption
     if arguments.mirror:
@@ -61,4 +61,4 @@ def run(arguments: argparse.Namespace) -> int:
     for (path, motion), place in zip(motions, places):
         for written in write_kind(place.parent, place.name, motion, arguments.to, caption, keep=path):
             print(written)
-    return left_out.status
+    return skipped_files.status

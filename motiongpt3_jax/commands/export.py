@@ -27,10 +27,10 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Writes the model, and says what was written."""
     which = "best" if arguments.best else "last"
-    exported = export_model(arguments.model, arguments.out, arguments.format, which)
-    for note in exported.notes:
+    result = export_model(arguments.model, arguments.out, arguments.format, which)
+    for note in result.notes:
         print(note, file=sys.stderr if note.startswith("note:") else sys.stdout)
-    print_files(exported.files)
+    print_files(result.files)
 
 
 def print_files(paths: list[Path]) -> None:

@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes the model, and says what was written and what comes next."""
-    imported = import_model(
+    result = import_model(
         arguments.source,
         arguments.out,
         arguments.config,
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
         tokenizer=arguments.tokenizer,
         statistics=arguments.statistics,
     )
-    for note in imported.notes:
+    for note in result.notes:
         print(note)
-    print_files(sorted(path for path in imported.folder.path.rglob("*") if path.is_file()))
-    print(next_step(imported.folder, arguments.config))
+    print_files(sorted(path for path in result.folder.path.rglob("*") if path.is_file()))
+    print(next_step(result.folder, arguments.config))

@@ -41,19 +41,19 @@ def note_persons(motions: Mapping[str, Motion]) -> None:
 
 
 @dataclass
-class LeftOut:
+class SkippedFiles:
     """Files that cannot be used while others can: each is said, and the command ends with status 2.
 
     Attributes:
       files: how many there are in all.
-      paths: those that were left out.
+      paths: those that were skipped.
     """
 
     files: int
     paths: set[str] = field(default_factory=set)
 
     @contextmanager
-    def unless_usable(self, path: str) -> Iterator[None]:
+    def skip_if_unusable(self, path: str) -> Iterator[None]:
         """Lets the command go on without a file at which the block fails.
 
         Raises:
@@ -81,7 +81,7 @@ class LeftOut:
 
 def read_usable(
     paths: Sequence[str], check: Callable[[str, Motion], None] | None = None, **how: Any
-) -> tuple[list[tuple[str, Motion]], LeftOut]:
+) -> tuple[list[tuple[str, Motion]], SkippedFiles]:
     """(file, motion) of those files that can be used, and the others.
 
     Args:
@@ -93,14 +93,14 @@ def read_usable(
       UserError, OSError: the mapping is wrong, or no file can be used.
     """
     load_mapping(how.get("mapping"))  # which is wrong for all of them
-    motions, left_out = [], LeftOut(len(set(paths)))
+    motions, skipped_files = [], SkippedFiles(len(set(paths)))
     for path in paths:
-        with left_out.unless_usable(path):
+        with skipped_files.skip_if_unusable(path):
             (motion,) = read_motions([path], **how)
             if check:
                 check(path, motion)
             motions.append((path, motion))
-    return motions, left_out
+    return motions, skipped_files
 
 
 def read_motions(

@@ -18,9 +18,9 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.beginning import of_start, open_beginnings
 from motiongpt3_jax.experiment.check_config import check_config, check_places, stages_to_run, trained_size
 from motiongpt3_jax.experiment.config import RunConfig
+from motiongpt3_jax.inference.caption_words import CaptionWords
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import Body, ModelFolder, make_folder, plain, read_folder
-from motiongpt3_jax.inference.known_words import KnownWords
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.parallel import constrain, local_rows, make_mesh
 from motiongpt3_jax.parallel.checks import BatchSize, check_divides
@@ -194,7 +194,7 @@ def prepare_data(config: RunConfig, workdir: Path) -> Records:
 
 def find_words(
     config: RunConfig, records: Records, begun: ModelFolder | None, start: ModelFolder | None
-) -> KnownWords | None:
+) -> CaptionWords | None:
     """The words of a run's captions and instructions; None where it starts from a model whose words nobody knows.
 
     Args:
@@ -204,7 +204,7 @@ def find_words(
       start: the model that the run starts from. One whose motion branch is fresh has seen no captions.
     """
     captions = (caption for captions in records.split("train").captions for caption in captions)
-    own = KnownWords.of(captions, Prompts.of_config(config.values, find_system(config.system), "").wordings)
+    own = CaptionWords.of(captions, Prompts.of_config(config.values, find_system(config.system), "").wordings)
     before = begun if begun and (begun.words or config.start) else start
     if before is None or before.kind.weights.captions_part in before.untrained:
         return own

@@ -11,7 +11,7 @@ from motiongpt3_jax.experiment.beginning import beginning, begins_trained, outsi
 from motiongpt3_jax.experiment.run import Run, check_run, make_run
 from motiongpt3_jax.experiment.samples import write_samples
 from motiongpt3_jax.parallel import first_does, keep_host_memory
-from motiongpt3_jax.training import Hooks, only_run
+from motiongpt3_jax.training import Hooks, run_lock
 from motiongpt3_jax.training import run as run_stages
 from motiongpt3_jax.training.folders import steps_of
 
@@ -40,7 +40,7 @@ def train(
     clock = _Clock({} if minutes is None else minutes)
     check_run(config, workdir)
     keep_host_memory()
-    with only_run(workdir):
+    with run_lock(workdir):
         made = first_does("prepare the run", partial(make_run, config, workdir)) or make_run(config, workdir)
         stages = made.stages()
         new = not steps_of(workdir, stages[0].name)

@@ -66,14 +66,14 @@ def check_folder_config(path: Path, config_json: Any) -> dict[str, Any]:
 
     Args:
       path: the file.
-      said: its content.
+      config_json: its content.
 
     Raises:
       UserError: it says what no model has; names the file, the key and what to do.
     """
     if not isinstance(config_json, Mapping) or not {"config", "skeleton", "fps"} <= config_json.keys():
         raise UserError(f"'{path}' is another program's; models of others come in with `motiongpt3 import`")
-    check_installed(path, content["config"])
+    check_installed(path, config_json["config"])
     try:
         check_values(path.name, config_json, FOLDER, OPTIONAL, others=True)
         version = config_json.get("format", 1)

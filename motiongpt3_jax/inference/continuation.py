@@ -130,7 +130,7 @@ def inbetween(
     # A gap that is longer than the model can bridge is first walked into from its beginning.
     bends: list[Bend] = []
     limits = [acceleration_limit(*sides, fps=start.fps) for sides in zip(start.joints, end.joints)]
-    first, most = start, int(engine.usual * 0.5 * start.fps / body.fps)
+    first, most = start, int(engine.window_length * 0.5 * start.fps / body.fps)
     if between > most:
         first, bends = _extend(engine, prompts, start, start.frames + between - most, limits, seed, options)
     gap = between - (first.frames - start.frames)
@@ -171,7 +171,7 @@ def _window(
     options: Any,
 ) -> list[tuple[Joints, Bend]]:
     """The frames that one answer of the model adds to every person, at the motion's own frame rate."""
-    body, high = engine.folder.body, engine.usual
+    body, high = engine.folder.body, engine.window_length
     ratio = fps / body.fps
     count = len(people[0])
     task = prompts.of_role("predict")
@@ -256,7 +256,7 @@ def _bridge(
     body = engine.folder.body
     ratio = fps / body.fps
     hidden = max(round((gap + 1) / ratio) - 1, 1)
-    room = max((engine.usual - hidden) // 2, 2)
+    room = max((engine.window_length - hidden) // 2, 2)
     shortest = round(SHORTEST * body.fps)
     wanted = min(max(-(-hidden // 2), shortest), room)
     seen = [min(int((len(side) - 1) / ratio + 1e-6) + 1, wanted) for side in (start, end)]

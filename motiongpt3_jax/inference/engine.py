@@ -95,7 +95,7 @@ class Engine:
         return max(1, round(0.5 * self.folder.body.fps)), self.answers.capabilities.longest_made
 
     @property
-    def usual(self) -> int:
+    def window_length(self) -> int:
         """Frames of the longest motion that the model was trained on and makes at once; longer ones come in windows."""
         lengths = self.folder.body.lengths
         trained = round(max(lengths)) if len(lengths) else self.folder.config["data"]["max_frames"]
@@ -104,7 +104,7 @@ class Engine:
     @property
     def longest_read(self) -> int:
         """Frames of the longest clip that is read at once."""
-        return min(self.usual, self.answers.capabilities.longest_read)
+        return min(self.window_length, self.answers.capabilities.longest_read)
 
     @property
     def programs(self) -> int:

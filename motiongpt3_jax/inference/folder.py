@@ -21,9 +21,9 @@ from jaxtyping import Float
 
 from motiongpt3_jax import hub
 from motiongpt3_jax.errors import UserError, cause
+from motiongpt3_jax.inference.caption_words import WORDS, CaptionWords, read_words, write_words
 from motiongpt3_jax.inference.check_folder import ANEW, check_folder_config, check_statistics
 from motiongpt3_jax.inference.digests import CONFIG, SHA256, check_file_digest, with_digests
-from motiongpt3_jax.inference.known_words import WORDS, KnownWords, read_words, write_words
 from motiongpt3_jax.motion import HUMANML3D, SKELETONS, Skeleton
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.saving import whole_file
@@ -86,7 +86,7 @@ class ModelFolder:
     body: Body
     untrained: tuple[str, ...] = ()
     questions: Mapping[str, str] = field(default_factory=dict)
-    words: KnownWords | None = None
+    words: CaptionWords | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -136,7 +136,7 @@ def make_folder(
     body: Body,
     untrained: tuple[str, ...] = (),
     questions: Mapping[str, str] | None = None,
-    words: KnownWords | None = None,
+    words: CaptionWords | None = None,
     weights: Sequence[str] = (),
 ) -> ModelFolder:
     """Writes a model's folder; `config.json` last, so that a folder that has it is complete.

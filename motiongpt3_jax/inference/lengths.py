@@ -38,15 +38,15 @@ class Length(NamedTuple):
     source: Literal["asked", "sentence", "training", "config", "model"]
 
 
-def check_length_choosable(capabilities: Capabilities, asked: str) -> None:
+def check_length_choosable(capabilities: Capabilities, what: str) -> None:
     """Raises UserError when a length is asked for of a model that ends its motions itself.
 
     Args:
       capabilities: of the model.
-      asked: the length in words, as the error begins.
+      what: the length in words, as the error begins.
     """
     if capabilities.length == "after":
-        raise UserError(f"{asked} asked for, and this model ends its motions itself: leave the length out")
+        raise UserError(f"{what} asked for, and this model ends its motions itself: leave the length out")
 
 
 def predict_lengths(engine: Engine, prompts: Prompts, sentences: Sequence[str], seeds: Sequence[int]) -> list[Length]:

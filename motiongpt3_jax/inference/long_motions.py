@@ -36,9 +36,9 @@ def choose_windows(engine: Engine, frames: int) -> Windows:
             f"{frames} frames were asked for; this model makes {low} to {most}, "
             f"{low / engine.folder.body.fps:g} to {LONGEST_SECONDS:g} s"
         )
-    if frames <= min(STRETCH * engine.usual, engine.frames[1]):
+    if frames <= min(STRETCH * engine.window_length, engine.frames[1]):
         return Windows(1, frames, 0)
-    return cut_into_windows(frames, engine.usual, engine.folder.body.fps)
+    return cut_into_windows(frames, engine.window_length, engine.folder.body.fps)
 
 
 def generate_in_windows(

@@ -19,7 +19,7 @@ SAFETENSORS = "safetensors"
 PYTORCH = "pytorch"
 
 
-class Exported(NamedTuple):
+class ExportResult(NamedTuple):
     """What an export has written.
 
     Attributes:
@@ -33,7 +33,7 @@ class Exported(NamedTuple):
 
 def export_model(
     model: str | Path, out: str | Path, format: str = SAFETENSORS, which: Literal["last", "best"] = "last"
-) -> Exported:
+) -> ExportResult:
     """Writes a model for others.
 
     Args:
@@ -66,16 +66,16 @@ def export_model(
     stage, step, variables = read_variables(folder, which)
     if format == SAFETENSORS:
         write_exported(out, folder, variables, (stage, step))
-        return Exported(sorted(path for path in out.rglob("*") if path.is_file()), [])
+        return ExportResult(sorted(path for path in out.rglob("*") if path.is_file()), [])
     folder.require_trained()
     out.parent.mkdir(parents=True, exist_ok=True)
     notes = exporters[format](out, folder.spec, variables)
-    written = [out]
+    files = [out]
     for name, array in (("Mean", folder.body.mean), ("Std", folder.body.std)):
-        written.append(out.with_name(f"{out.stem}_{name}.npy"))
-        with whole_file(written[-1], ".npy") as fresh:
+        files.append(out.with_name(f"{out.stem}_{name}.npy"))
+        with whole_file(files[-1], ".npy") as fresh:
             np.save(fresh, array)
-    return Exported(written, notes)
+    return ExportResult(files, notes)
 
 
 def known_formats() -> list[str]:

@@ -27,7 +27,7 @@ from motiongpt3_jax.text import Tokenizer, TokenSpec, load_tokenizer
 CONFIG = "motiongpt3:base:official"
 
 
-class Imported(NamedTuple):
+class ImportResult(NamedTuple):
     """A model that was imported.
 
     Attributes:
@@ -47,7 +47,7 @@ def import_model(
     *,
     tokenizer: str | Path | None = None,
     statistics: str | Path | None = None,
-) -> Imported:
+) -> ImportResult:
     """Writes a model's folder from a checkpoint of other code, or from one of our models.
 
     Args:
@@ -66,17 +66,17 @@ def import_model(
     """
     out = require_free(out)
     require_room("--out", out, "a folder")
-    wanted = load_config(config, list(overrides))
-    check_config(plain(wanted.to_dict()))
+    config_dict = load_config(config, list(overrides))
+    check_config(plain(config_dict.to_dict()))
     place = find_source(str(source))
     if place.is_dir():
         folder, notes = read_folder(place), []
         stage, step, variables = read_variables(folder)
     else:
-        chosen = [override.partition("=")[0] for override in overrides]
-        folder, variables, notes = _from_tensors(place, wanted, chosen, tokenizer, statistics)
+        overridden_keys = [override.partition("=")[0] for override in overrides]
+        folder, variables, notes = _from_tensors(place, config_dict, overridden_keys, tokenizer, statistics)
         stage, step = "imported", 0
-    return Imported(write_exported(out, folder, variables, (stage, step)), notes)
+    return ImportResult(write_exported(out, folder, variables, (stage, step)), notes)
 
 
 def _from_tensors(
@@ -94,10 +94,10 @@ def _from_tensors(
     identified = importer.identify(read_state_dict(source), plain(config.to_dict()), chosen)
     tensors, note = as_float32(identified.tensors)
     identified = identified._replace(tensors=tensors)
-    name, loaded = _find_tokenizer(source, tokenizer, importer.tokenizer, identified, kind.tokens)
+    name, tokenizer_model = _find_tokenizer(source, tokenizer, importer.tokenizer, identified, kind.tokens)
     body = _find_body(source, identified, statistics)
     values = {**identified.config, "tokenizer": name}
-    folder = ModelFolder(source, values, loaded, body, identified.untrained, identified.questions)
+    folder = ModelFolder(source, values, tokenizer_model, body, identified.untrained, identified.questions)
     return folder, importer.variables(identified, folder.spec), [*filter(None, [note]), *identified.notes]
 
 

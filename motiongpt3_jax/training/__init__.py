@@ -2,7 +2,7 @@
 
 from motiongpt3_jax.training.data import Data
 from motiongpt3_jax.training.interrupts import TrainingInterrupted
-from motiongpt3_jax.training.lock import only_run
+from motiongpt3_jax.training.lock import run_lock
 from motiongpt3_jax.training.loop import Hooks, TrainingDiverged, run
 from motiongpt3_jax.training.references import Outside
 from motiongpt3_jax.training.restore import restore_params, restore_variables
@@ -16,8 +16,8 @@ __all__ = [
     "Stage",
     "TrainingDiverged",
     "TrainingInterrupted",
-    "only_run",
     "restore_params",
     "restore_variables",
     "run",
+    "run_lock",
 ]

@@ -26,7 +26,7 @@ from motiongpt3_jax.training.arrays import Upgrade, no_upgrade, put_like
 from motiongpt3_jax.training.folders import BASE, checkpoints_folder, stage_folder, steps_of
 from motiongpt3_jax.training.manifest import FORMAT, damage, format_of, reference_checksums, write_manifest
 from motiongpt3_jax.training.partition import matches, merge, paths_of, select
-from motiongpt3_jax.training.reading import ReadOutside, read_item, read_referred
+from motiongpt3_jax.training.reading import ReadOutside, read_item, read_references
 from motiongpt3_jax.training.references import (
     Reference,
     as_meta,
@@ -140,7 +140,7 @@ class Checkpoints:
                 create=True,
                 best_fn=_score,
                 preservation_policy=policies.AnyPreservationPolicy(keep),
-                async_options=ocp.AsyncOptions(post_finalization_callback=self._written),
+                async_options=ocp.AsyncOptions(post_finalization_callback=self._on_files_written),
             ),
         )
         best = self._manager.best_step()
@@ -190,7 +190,7 @@ class Checkpoints:
         folder, items = self.folder / str(step), _items(state)
         meta = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
         if meta["items"] != sorted(items):
-            raise UserError(_changed(folder, f"{meta['items']}", f"{sorted(items)}"))
+            raise UserError(_mismatch(folder, f"{meta['items']}", f"{sorted(items)}"))
         if meta.get("order", 1) != self.order:
             raise UserError(
                 f"{folder} was written when samples came in order {meta.get('order', 1)}, and now they come in order "
@@ -206,7 +206,7 @@ class Checkpoints:
         restored = self._manager.restore(step, args=ocp.args.Composite(**args))
         trees = {name: restored.get(name) or {} for name in ("params", "state", "ema")}
         state = state.replace(**trees, **restored["progress"])
-        return state, read_referred(folder, frozen, self.upgrade, self.read_outside)
+        return state, read_references(folder, frozen, self.upgrade, self.read_outside)
 
     def _restore_older(
         self, folder: Path, meta: Mapping[str, Any], state: TrainState, frozen: Tree
@@ -233,13 +233,13 @@ class Checkpoints:
     def _check_trained(self, folder: Path, meta: Mapping[str, Any], same: bool) -> None:
         if not same:
             was, now = f"trainable={meta['trainable']}", f"trainable={list(self.stage.trainable)}"
-            raise UserError(_changed(folder, was, now))
+            raise UserError(_mismatch(folder, was, now))
 
     def wait(self) -> None:
         """Returns when everything is on disk; raises what went wrong in writing."""
         self._manager.wait_until_finished()
 
-    def _written(self) -> None:
+    def _on_files_written(self) -> None:
         """Called in the first process when all files of a checkpoint are written, before it gets its final name."""
         _write_manifests(self.folder, self._writing, self.references or ())
 
@@ -272,7 +272,7 @@ def _arrays_by_path(tree: Tree) -> Tree:
     return unflatten_dict(flat)
 
 
-def _changed(folder: Path, was: str, now: str) -> str:
+def _mismatch(folder: Path, was: str, now: str) -> str:
     return (
         f"{folder} was written with {was}, the stage now has {now}; continue with the old settings or start a new run "
         "directory."

@@ -21,12 +21,12 @@ except ImportError:  # Windows has another kind of lock; there nothing is locked
 
 LOCK = "train.lock"
 
-_HELD: dict[Path, tuple[int, bool]] = {}
+_LOCKS: dict[Path, tuple[int, bool]] = {}
 """Of each folder that this process has locked: the lock's descriptor, and whether the folder was made for it."""
 
 
 @contextmanager
-def only_run(run_dir: str | Path) -> Iterator[None]:
+def run_lock(run_dir: str | Path) -> Iterator[None]:
     """Holds RUN/train.lock while it is entered; the system lets go of it when the process dies, however it dies.
 
     Of several processes the first one holds it for all. Entered again in the same process, it does nothing.
@@ -35,7 +35,7 @@ def only_run(run_dir: str | Path) -> Iterator[None]:
       UserError: another process holds it.
     """
     run_dir = Path(run_dir).resolve()
-    if run_dir in _HELD or fcntl is None:
+    if run_dir in _LOCKS or fcntl is None:
         yield
         return
     first_does("lock the run's folder", partial(_acquire, run_dir))
@@ -66,12 +66,12 @@ def _acquire(run_dir: Path) -> None:
         print(f"note: {run_dir} cannot be locked ({error.strerror}); train there once at a time", file=sys.stderr)
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    _HELD[run_dir] = descriptor, is_new
+    _LOCKS[run_dir] = descriptor, is_new
 
 
 def _release(run_dir: Path) -> None:
     """Lets go; a folder that was made for the lock, and in which nothing was written, goes with it."""
-    descriptor, is_new = _HELD.pop(run_dir)
+    descriptor, is_new = _LOCKS.pop(run_dir)
     if is_new and [path.name for path in run_dir.iterdir()] == [LOCK]:
         (run_dir / LOCK).unlink()
         run_dir.rmdir()

@@ -21,7 +21,7 @@ from motiongpt3_jax.training.checkpoints import Checkpoints, mend_checkpoints
 from motiongpt3_jax.training.data import Data
 from motiongpt3_jax.training.folders import BASE, last_step
 from motiongpt3_jax.training.interrupts import Interrupts, TrainingInterrupted
-from motiongpt3_jax.training.lock import only_run
+from motiongpt3_jax.training.lock import run_lock
 from motiongpt3_jax.training.log import Log, Meter
 from motiongpt3_jax.training.partition import merge, split
 from motiongpt3_jax.training.program import Program, make_program
@@ -99,7 +99,7 @@ def run(
     upgrade = system.upgrade
     read_outside = _reader(initial, seed)
     begin: Start = RunStart(system, mesh, run_dir, seed, initial, outside)
-    with exit_on_peer_failure(), only_run(run_dir), jax.set_mesh(mesh), Interrupts() as interrupts:
+    with exit_on_peer_failure(), run_lock(run_dir), jax.set_mesh(mesh), Interrupts() as interrupts:
         first_does("look at the checkpoints", partial(mend_checkpoints, run_dir, names, hooks.show))
         _check_order(stages, {name: last_step(run_dir, name) for name in names}, run_dir)
         for place, stage in enumerate(stages):

@@ -32,9 +32,9 @@ def on_matrices(muon: optax.GradientTransformation) -> optax.GradientTransformat
     def update(updates: Tree, state: Tree, params: Tree | None = None) -> tuple[Tree, Tree]:
         del params
         packed = optax.tree.set(state, mu=to_matrices(optax.tree.get(state, "mu")))
-        moved, packed = muon.update(to_matrices(updates), packed)
+        new, packed = muon.update(to_matrices(updates), packed)
         momentum = from_matrices(optax.tree.get(packed, "mu"), updates)
-        return from_matrices(moved, updates), optax.tree.set(packed, mu=momentum)
+        return from_matrices(new, updates), optax.tree.set(packed, mu=momentum)
 
     return optax.GradientTransformation(init, update)
 

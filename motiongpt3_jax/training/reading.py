@@ -46,8 +46,8 @@ def read_params(checkpoint: Path, like: Tree, upgrade: Upgrade) -> Tree:
     return put_like(like, upgrade(older, read_item(checkpoint / "params")), f"checkpoint {checkpoint}")
 
 
-def read_referred(checkpoint: Path, like: Tree, upgrade: Upgrade, read_outside: ReadOutside | None) -> Tree:
-    """Parameters that a checkpoint refers to, at the shardings of `like`, which may name a part of them."""
+def read_references(checkpoint: Path, like: Tree, upgrade: Upgrade, read_outside: ReadOutside | None) -> Tree:
+    """Restores the frozen parameters that a checkpoint refers to, at the shardings of `like`: all, or a part."""
     references = references_of(checkpoint)
     return merge(*(_read_reference(checkpoint, reference, like, upgrade, read_outside) for reference in references))
 

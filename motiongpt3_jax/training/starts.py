@@ -17,7 +17,7 @@ from motiongpt3_jax.training.checkpoints import write_base
 from motiongpt3_jax.training.folders import last_folder
 from motiongpt3_jax.training.manifest import FORMAT, damage, format_of, read_meta
 from motiongpt3_jax.training.partition import matches, merge, paths_of, select
-from motiongpt3_jax.training.reading import ReadOutside, read_arrays, read_item, read_params, read_referred
+from motiongpt3_jax.training.reading import ReadOutside, read_arrays, read_item, read_params, read_references
 from motiongpt3_jax.training.references import (
     Outside,
     Reference,
@@ -134,7 +134,7 @@ class StageEnd:
         referred = {path for reference in references_of(last) for path in reference.paths}
         held = select(like.params, paths_of(like.params) - referred)
         params = merge(
-            read_params(last, held, self.upgrade), read_referred(last, like.params, self.upgrade, self.read_outside)
+            read_params(last, held, self.upgrade), read_references(last, like.params, self.upgrade, self.read_outside)
         )
         return Variables(params, self._state(last, like.state))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax import Chat, Model, Note
-from motiongpt3_jax.inference.known_words import WORDS
+from motiongpt3_jax.inference.caption_words import WORDS
 from tests.commands.conftest import call
 
 FAST = ("--frames", "24", "--steps", "2", "--format", "none")

@@ -56,26 +56,26 @@ def test_a_file_that_was_never_fetched_is_called_a_pointer(model, name):
 
 
 def test_a_config_that_was_edited_is_refused_until_its_digest_is_taken_out(model):
-    said = config_of(model)
-    said["config"]["model"]["decoder"]["heads"] = 8
-    (model / "config.json").write_text(json.dumps(said))
+    config_json = config_of(model)
+    config_json["config"]["model"]["decoder"]["heads"] = 8
+    (model / "config.json").write_text(json.dumps(config_json))
     with pytest.raises(ValueError, match=r'config\.json.* is not as it was written.* out of "sha256"'):
         read_folder(model)
-    del said["sha256"]["config.json"]
-    (model / "config.json").write_text(json.dumps(said))
+    del config_json["sha256"]["config.json"]
+    (model / "config.json").write_text(json.dumps(config_json))
     assert read_folder(model).config["model"]["decoder"]["heads"] == 8
 
 
 def test_spaces_and_order_of_a_config_are_no_edit(model):
-    said = config_of(model)
-    (model / "config.json").write_text(json.dumps(dict(reversed(said.items())), indent=4))
+    config_json = config_of(model)
+    (model / "config.json").write_text(json.dumps(dict(reversed(config_json.items())), indent=4))
     assert weights_of(model)[:2] == ("tune", 7)
 
 
 def test_a_model_without_digests_is_read_with_a_note(model, capsys):
-    said = config_of(model)
-    del said["sha256"]
-    (model / "config.json").write_text(json.dumps(said))
+    config_json = config_of(model)
+    del config_json["sha256"]
+    (model / "config.json").write_text(json.dumps(config_json))
     assert weights_of(model)[:2] == ("tune", 7)
     assert "has no digests of its files, so damage may go unnoticed" in capsys.readouterr().err
 
@@ -96,7 +96,7 @@ def test_variables_of_other_sizes_or_without_values_are_refused_by_name(model):
 
 
 @pytest.mark.parametrize(
-    ("task", "question", "said"),
+    ("task", "question", "message"),
     [
         ("t2m", "Show it", "has no <Caption_Placeholder>"),
         ("t2m", "<Caption_Placeholder> <Motion_Placeholder>", "placeholders for 1 motions, where 0 are given"),
@@ -107,6 +107,6 @@ def test_variables_of_other_sizes_or_without_values_are_refused_by_name(model):
         ("m2t", 5, r"questions\.m2t is 5; it must be text"),
     ],
 )
-def test_a_question_has_the_placeholders_that_its_task_fills(task, question, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_question_has_the_placeholders_that_its_task_fills(task, question, message):
+    with pytest.raises(ValueError, match=message):
         check_question(task, question, find_system("motiongpt3"))

@@ -68,7 +68,7 @@ class Knowing:
 
     def __init__(self, rows, offsets):
         body = Body(np.zeros(263, np.float32), np.ones(263, np.float32), offsets)
-        self.folder, self.usual, self.rows = SimpleNamespace(body=body), len(rows), rows
+        self.folder, self.window_length, self.rows = SimpleNamespace(body=body), len(rows), rows
 
     def generate_motions(self, questions, frames, seeds, options):
         clips = questions[0].clips

@@ -161,7 +161,7 @@ def test_what_cannot_be_asked_is_said(model, call, said):
 
 
 def test_the_first_window_is_the_short_motion_of_the_same_seed(model):
-    first = cut_into_windows(240, model.engine.usual, model.fps).frames
+    first = cut_into_windows(240, model.engine.window_length, model.fps).frames
     short = model.generate("a person walks", frames=first, seed=5, **FAST)
     long = model.generate("a person walks", frames=[240], seed=5, **FAST)
     np.testing.assert_allclose(long.joints[0, :20, 0], short.joints[0, :20, 0], atol=1e-5)

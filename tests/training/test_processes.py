@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from motiongpt3_jax.training import only_run, restore_params, run
+from motiongpt3_jax.training import restore_params, run, run_lock
 from tests.training.test_damage import biggest, cut
 from tests.training.toy import ToyData, ToySystem, two_stages
 
@@ -109,7 +109,7 @@ def test_a_damaged_checkpoint_is_set_aside_by_one_process_for_all(tmp_path):
 
 @pytest.mark.slow
 def test_processes_are_refused_together_where_another_run_trains(tmp_path):
-    with only_run(tmp_path):
+    with run_lock(tmp_path):
         found = errors(start(tmp_path), status=1)
     assert f"{tmp_path} is being trained already (process {os.getpid()} on " in found[0]
     assert f"process 0 could not lock the run's folder: {tmp_path} is being trained already" in found[1]

@@ -124,14 +124,14 @@ class ScriptLayout:
         subtask = self.subtasks[sample.subtask]
         task = self.tasks[subtask.task]
         ranges = [ClipRange(*piece) for piece in task.ranges(sample.frames)]
-        given = len(task.input_spans)
+        inputs = len(task.input_spans)
         texts = [
             fill(lines[int(pick * len(lines))], sample.caption, sample.frames, coin, fps=self.fps)
             for lines, pick, coin in zip((subtask.inputs, subtask.outputs), sample.picks, sample.coins)
         ]
         frames = [piece.frames for piece in ranges]
-        question = self.composer.text_with_motions(texts[0], frames[:given])
-        answer = self.composer.text_with_motions(texts[1], frames[given:], given)
+        question = self.composer.text_with_motions(texts[0], frames[:inputs])
+        answer = self.composer.text_with_motions(texts[1], frames[inputs:], inputs)
         end = [self.composer.alphabet.end], [(-1, 0)]
         whole = join(question, self.composer.mark(TURN), answer, end)
         slots = slots_of(whole, targets_from=len(question[0]) + 1)

@@ -8,9 +8,9 @@ import pytest
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.experiment.config import read_config
 from motiongpt3_jax.experiment.run import find_words
+from motiongpt3_jax.inference.caption_words import WORDS, CaptionWords, read_words, words_of, write_words
 from motiongpt3_jax.inference.exported import write_exported
 from motiongpt3_jax.inference.folder import make_folder, plain, read_folder
-from motiongpt3_jax.inference.known_words import WORDS, KnownWords, read_words, words_of, write_words
 from tests.inference.models import model_folder, random_variables
 
 CAPTIONS = ["a person walks forward", "a man's arm waves, twice", "a person walks", "the man walks fast"]
@@ -18,7 +18,7 @@ CAPTIONS = ["a person walks forward", "a man's arm waves, twice", "a person walk
 
 @pytest.fixture
 def known():
-    return KnownWords.of(CAPTIONS, ["Animate this:  "])
+    return CaptionWords.of(CAPTIONS, ["Animate this:  "])
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_note_on_many_words_stays_short(known):
 
 
 def test_of_words_that_are_alike_the_commonest_is_meant():
-    known = KnownWords.of(["forword", *[f"forward {number}" for number in range(3)]])
+    known = CaptionWords.of(["forword", *[f"forward {number}" for number in range(3)]])
     assert "'forwrd' (forward?)" in known.note(["forwrd"])
 
 
@@ -69,7 +69,7 @@ def test_sentences_are_written_as_captions_are(known):
     assert known.rewrite("a person walks") == "a person walks"
     assert known.rewrite("歩く。") == "歩く"
     assert known.rewrite("!!!") == "!!!"
-    upper = KnownWords.of(["A person walks."])
+    upper = CaptionWords.of(["A person walks."])
     assert upper.rewrite("Jump!!! Now.") == "Jump Now."
 
 

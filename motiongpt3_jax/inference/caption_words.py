@@ -31,8 +31,8 @@ ASCII_WORD = re.compile(r"[a-z0-9']+")
 
 
 @dataclass(frozen=True)
-class KnownWords:
-    """The words that a model was trained on.
+class CaptionWords:
+    """Vocabulary of the captions that a model was trained on.
 
     Attributes:
       words: of its captions and instruction templates, in lower case, the commonest first.
@@ -47,7 +47,7 @@ class KnownWords:
     marks: str = ""
 
     @classmethod
-    def of(cls, captions: Iterable[str], templates: Iterable[str] = ()) -> "KnownWords":
+    def of(cls, captions: Iterable[str], templates: Iterable[str] = ()) -> "CaptionWords":
         """The words of some captions, and of templates without their placeholders."""
         captions = list(dict.fromkeys(captions))
         words = Counter(word for text in (*captions, *templates) for word in words_of(text))
@@ -64,11 +64,11 @@ class KnownWords:
     def _word_set(self) -> frozenset[str]:
         return frozenset(self.words)
 
-    def merge(self, other: "KnownWords") -> "KnownWords":
+    def merge(self, other: "CaptionWords") -> "CaptionWords":
         """The union of two vocabularies: of a model, and of the one that its training began with."""
         marks = "".join(sorted({*self.marks, *other.marks}))
         words = tuple(dict.fromkeys((*self.words, *other.words)))
-        return KnownWords(words, self.examples, self.capitals or other.capitals, marks)
+        return CaptionWords(words, self.examples, self.capitals or other.capitals, marks)
 
     def unknown(self, sentence: str) -> list[str]:
         """The words of a sentence that are none of these, once each, in lower case."""
@@ -132,7 +132,7 @@ def _kind(letter: str) -> str:
     return "signs" if category == "So" else ""
 
 
-def write_words(folder: Path, known: KnownWords | None) -> None:
+def write_words(folder: Path, known: CaptionWords | None) -> None:
     """Writes a model's words into its folder; where they are not known, none of an earlier model stay there."""
     path = folder / WORDS
     if known is None:
@@ -143,7 +143,7 @@ def write_words(folder: Path, known: KnownWords | None) -> None:
     return None
 
 
-def read_words(folder: Path) -> KnownWords | None:
+def read_words(folder: Path) -> CaptionWords | None:
     """The words in a model's folder; None when it has no list of them, as older and imported ones.
 
     Raises:
@@ -161,4 +161,4 @@ def read_words(folder: Path) -> KnownWords | None:
         raise UserError(f"'{path}' is damaged (no {', '.join(kinds)} in it); export or download the model anew")
     if not all(isinstance(text, str) for text in (*content["examples"], *content["words"])):
         raise UserError(f"'{path}' is damaged (a word is no text); export or download the model anew")
-    return KnownWords(tuple(content["words"]), tuple(content["examples"]), content["capitals"], content["marks"])
+    return CaptionWords(tuple(content["words"]), tuple(content["examples"]), content["capitals"], content["marks"])
