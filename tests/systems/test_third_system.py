@@ -7,9 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from motiongpt3_jax.training import OptimizerConfig, Stage, restore_variables
+from motiongpt3_jax.training import restore_variables
 from motiongpt3_jax.training import run as train
 from tests.systems.translate.system import SHAPE, TARGET, Translate, TranslateData, TranslateObjective, examples, packed
+from tests.training.toy import adamw, stage
 
 STEPS = 300
 
@@ -18,18 +19,17 @@ STEPS = 300
 def run(tmp_path_factory):
     """A trained run."""
     folder = tmp_path_factory.mktemp("translate")
-    stage = Stage(
+    learn = stage(
         "learn",
-        "translation",
-        TranslateObjective(),
-        (".*",),
-        STEPS,
-        OptimizerConfig(learning_rate=2e-2),
+        loss="translation",
+        objective=TranslateObjective(),
+        steps=STEPS,
+        optimizer=adamw(learning_rate=2e-2),
         log_every=STEPS // 10,
         evaluate_every=0,
         checkpoint_every=STEPS,
     )
-    train(Translate(), [stage], lambda stage: TranslateData(), folder)
+    train(Translate(), [learn], lambda stage: TranslateData(), folder)
     return folder
 
 
