@@ -79,12 +79,12 @@ STATISTICS: dict[str, Callable[[dict[str, np.ndarray]], object]] = {
 }
 
 WEIGHTS: dict[str, Callable[[dict[str, np.ndarray]], object]] = {
-    "a NaN": lambda x: x["vae.final_layer.bias"].__setitem__(0, np.nan),
-    "an infinity": lambda x: x["lm.fake_latent"].__setitem__((0, 0), np.inf),
-    "a negative square": lambda x: x["state.latent_square"].__setitem__((0, 0), -1),
-    "a state of another shape": lambda x: x.update({"state.latent_mean": np.zeros((3, 3), np.float32)}),
-    "a tensor less": lambda x: x.pop("vae.final_layer.bias"),
-    "a tensor of another shape": lambda x: x.update({"vae.final_layer.bias": np.zeros(3, np.float32)}),
+    "a NaN": lambda x: x["vae/final/bias"].__setitem__(0, np.nan),
+    "an infinity": lambda x: x["null_condition"].__setitem__((0, 0), np.inf),
+    "a negative square": lambda x: x["state/latent_square"].__setitem__((0, 0), -1),
+    "a state of another shape": lambda x: x.update({"state/latent_mean": np.zeros((3, 3), np.float32)}),
+    "a tensor less": lambda x: x.pop("vae/final/bias"),
+    "a tensor of another shape": lambda x: x.update({"vae/final/bias": np.zeros(3, np.float32)}),
 }
 
 
@@ -135,7 +135,7 @@ def opened(place: Path) -> Engine:
     stage, step, variables = read_variables(folder)
     engine = Engine.of(folder, variables, (stage, step))
     assert 0 < engine.frames[0] <= engine.frames[1]
-    assert engine.usual > 0
+    assert engine.window_length > 0
     question = Question(Prompts.of(folder, stage).question("t2m", caption="a person walks"))
     engine.answers.example(0, question, "motion", engine.answers.motion_options())
     return engine
@@ -173,7 +173,7 @@ def known(copies: Copies) -> Iterator[Case]:
         tensors = load_file(copies.model / "model.safetensors")
         change(tensors)
         path = copies.folder / "changed.safetensors"
-        save_file(tensors, path, metadata={"format_version": "1", "stage": "tune", "step": "7"})
+        save_file(tensors, path, metadata={"format_version": "2", "stage": "tune", "step": "7"})
         yield case(name, copies.make("model.safetensors", path.read_bytes()), "model.safetensors")
     for file in ("statistics.npz", "tokenizer/tokenizer.json"):
         yield case(f"{file} is gone", copies.make(file, None), file.split("/")[0])
