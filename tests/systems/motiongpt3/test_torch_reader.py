@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
-from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.batch import Batch, ClipRange, RowShape
 from motiongpt3_jax.configs import load_config
-from motiongpt3_jax.data_pipelines.packing import RowShape, build
+from motiongpt3_jax.data_pipelines.packing import build
 from motiongpt3_jax.inference.exported import write_exported
 from motiongpt3_jax.inference.folder import Body, ModelFolder
 from motiongpt3_jax.inference.prompts import Prompts
@@ -29,10 +29,11 @@ from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, MotionOptions, TextOpt
 from motiongpt3_jax.systems.motiongpt3.build import build_config
 from motiongpt3_jax.systems.motiongpt3.forward import streams
 from motiongpt3_jax.systems.motiongpt3.generate_motion import read_conditions, sample_latents, understand
+from motiongpt3_jax.systems.motiongpt3.layout import SCHEMA
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
 from motiongpt3_jax.systems.motiongpt3.name_table import TIED
 from motiongpt3_jax.systems.motiongpt3.official import to_official
-from motiongpt3_jax.systems.motiongpt3.prompts import motion_prompt, text_prompt
+from motiongpt3_jax.systems.motiongpt3.prompts import TOKEN_SPEC, TokenIds, fill_input, motion_prompt, text_prompt
 from motiongpt3_jax.text import train_tokenizer
 from tests.extras import torch_module
 
@@ -73,24 +74,26 @@ class Both:
         tokenizer, body, examples = self.folder.tokenizer, self.folder.body, []
         for number, text in enumerate(texts):
             ids = np.array(tokenizer.encode(text))
-            ranges = ((0, len(clips[number])),) if clips else ()
-            whole = np.ones(len(ids), bool)
-            examples.append(sequence_example(number, ids, whole, whole, tokenizer, ranges, inputs=len(ranges)))
-        shape = RowShape((("text", 64), ("motion", 4)), clips=((32, 1),) if clips else (), outputs=1, samples=1)
-        return build([[e] for e in examples], lambda n: (clips[n] - body.mean) / body.std, shape, len(body.mean))
+            ranges = (ClipRange(0, len(clips[number])),) if clips else ()
+            whole, tokens = np.ones(len(ids), bool), TokenIds.of(tokenizer)
+            examples.append(sequence_example(number, ids, whole, whole, tokens, ranges, inputs=len(ranges)))
+        buckets = ((32, 1),) if clips else ()
+        shape = RowShape((("text", 64), ("motion", 4)), buckets, samples=1, capacities=(("outputs", 1),))
+        rows = [[example] for example in examples]
+        return build(rows, lambda n, _: (clips[n] - body.mean) / body.std, shape, SCHEMA, len(body.mean))
 
     def prompts(self) -> Prompts:
         """The words of training."""
-        return Prompts.of(self.folder.config, "generate")
+        return Prompts.of(self.folder, "generate")
 
     def asking(self) -> Batch:
         """Requests for the sentences' motions."""
         questions = [self.prompts().question("t2m", caption=sentence) for sentence in SENTENCES]
-        return self.batch([motion_prompt(question) for question in questions])
+        return self.batch([motion_prompt(fill_input(question, "", 0, 1.0)) for question in questions])
 
     def captioning(self) -> str:
         """A request for a caption."""
-        return text_prompt(self.prompts().question("m2t"))
+        return text_prompt(fill_input(self.prompts().question("m2t"), "", 0, 1.0))
 
 
 def make(
@@ -114,14 +117,14 @@ def make(
         rng.uniform(0.5, 1.5, 263).astype(np.float32),
         np.zeros((22, 3), np.float32),
     )
-    given = ModelFolder(Path("nowhere"), config, train_tokenizer(SENTENCES, 300), body)
+    given = ModelFolder(Path("nowhere"), config, train_tokenizer(SENTENCES, 300, TOKEN_SPEC), body)
     sizes = build_config(config["model"], features=263, vocabulary=given.tokenizer.base_vocabulary)
     system = MotionGPT3(sizes)
     shapes = jax.eval_shape(system.init, jax.random.key(0)).params
     params = jax.tree.map_with_path(lambda path, x: random(rng, path[-1].key, x.shape), shapes)
     mean = rng.normal(size=latent_state(sizes)["latent_mean"].shape).astype(np.float32)
     state = {"latent_mean": mean, "latent_square": mean**2 + rng.uniform(0.5, 2, mean.shape).astype(np.float32)}
-    folder = write_exported(path, given, to_official(params, sizes), state, ("generate", 1))
+    folder = write_exported(path, given, Variables(params, state), ("generate", 1))
     return Both(system, Variables(params, state), folder, torch_model.MotionGPT3.from_folder(path))
 
 
@@ -279,11 +282,15 @@ def test_the_state_dict_has_the_official_names(both):
 
 @pytest.fixture
 def copied(made, tmp_path):
-    """Writes a model's folder anew, with other tensors."""
+    """Writes a model's folder anew with the parameters by their official names, format 1, and other tensors."""
 
     def write(change):
-        shutil.copytree(made(FULL).folder.path, tmp_path, dirs_exist_ok=True)
-        save_file(change(load_file(tmp_path / "model.safetensors")), tmp_path / "model.safetensors")
+        both = made(FULL)
+        shutil.copytree(both.folder.path, tmp_path, dirs_exist_ok=True)
+        tensors = to_official(both.variables.params, both.system.config)
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in TIED}
+        tensors |= {f"state.{name}": array for name, array in both.variables.state.items()}
+        save_file(change(tensors), tmp_path / "model.safetensors", metadata={"format_version": "1"})
         return tmp_path
 
     return write
