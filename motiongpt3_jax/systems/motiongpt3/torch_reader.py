@@ -496,7 +496,8 @@ class MotionGPT3(nn.Module):
         width).
         """
         known = ("euler",) if self.flow else ("dpm++", "ddim", "ancestral")
-        if (sampler or known[0]) not in known or not 1 <= steps <= (most := len(self.schedule)):
+        most = len(self.schedule)
+        if (sampler or known[0]) not in known or not 1 <= steps <= most:
             raise ValueError(f"no {steps} steps of {sampler!r}: choose {' or '.join(known)}, 1 to {most} steps")
         specials = [token.content for token in self.tokenizer.get_added_tokens_decoder().values()]
         if found := [token for token in specials if any(token in sentence for sentence in sentences)]:

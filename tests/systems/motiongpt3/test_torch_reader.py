@@ -176,7 +176,7 @@ def test_hidden_states_are_the_same(both, clips):
         given = both.torch.understand(clips)
         close(given, latents[:, 0])
         ids, (text, motion), _ = both.torch.read(texts, given)
-    is_motion = ids >= both.folder.tokenizer.text_vocabulary
+    is_motion = ids >= TokenIds.of(both.folder.tokenizer).text_vocabulary
     for row, tokens in enumerate(texts):
         count = len(both.folder.tokenizer.encode(tokens))
         own = is_motion[row, :count]
@@ -248,7 +248,8 @@ def test_a_clips_posterior_is_the_same(made, variant, clips):
 
 def test_captions_are_the_same_token_by_token(both, clips):
     tokenizer = both.folder.tokenizer
-    options = TextOptions(tokenizer.end, (tokenizer.start_of_motion, tokenizer.end_of_motion), max_new=12)
+    tokens = TokenIds.of(tokenizer)
+    options = TextOptions(tokens.end, (tokens.start_of_motion, tokens.end_of_motion), max_new=12)
     batch = both.batch([both.captioning()] * len(clips), clips)
     write = jax.jit(partial(both.system.respond_text, options=options))
     wanted = np.asarray(write(both.variables, batch, both.system.understand(both.variables, batch), None))
@@ -383,7 +384,7 @@ def test_the_file_alone_makes_a_motion(made, alone, tmp_path):
     done = alone("--text", SENTENCES[0], "--frames", 12, "--steps", 3, "--seed", 5, "--out", "walk.npy")
     assert (done.returncode, done.stderr) == (0, "")
     (joints,) = made(FULL).torch.text_to_motion(SENTENCES[:1], [12], seeds=[5], steps=3)
-    close(joints, np.load(tmp_path / "walk.npy"))
+    close(joints, np.load(tmp_path / "walk.npy"), 1e-3)  # another process has other threads, which add up otherwise
     assert {path.name for path in tmp_path.iterdir()} == {"copy.py", "walk.npy"}
 
 
