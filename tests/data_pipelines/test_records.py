@@ -73,7 +73,9 @@ def test_several_persons_and_named_numbers_come_back_and_reach_the_layout(tmp_pa
     read = split.source[0]
     np.testing.assert_array_equal(read.others[0], second)
     assert (len(read.persons), read.numbers) == (2, {"place": (0.5, -1.0, 2.0)})
-    options = LoaderOptions(seed=0, rows=1, shape=RowShape((), ((5, 3),), 3), subtasks=(("meet", 1.0),), crop=False)
+    options = LoaderOptions(
+        seed=0, rows=1, shape=RowShape((), ((5, 3),), 3), subtasks=(("meet", 1.0),), crop=False, shuffle=True, workers=0
+    )
     ones = np.ones(263, np.float32)
     loader = Loader(split.source, split.lengths, split.captions, 0 * ones, ones, Persons(), options, None, split.extras)
     assert dict(loader.visit(0, 0).sample.numbers) == {"place": (0.5, -1.0, 2.0)}
