@@ -247,8 +247,10 @@ def answers(
 def fresh_model(experiment: Run, frames: int) -> Model:
     """A model with fresh weights, as if trained on clips of so many frames: none are cut into windows."""
     system = make_system(experiment.folder)
-    body = replace(experiment.folder.body, lengths=np.array([frames]))
-    engine = Engine.of(replace(experiment.folder, body=body), jax.jit(system.init)(jax.random.key(0)), ("none", 0))
+    body = replace(experiment.folder.statistics, lengths=np.array([frames]))
+    engine = Engine.of(
+        replace(experiment.folder, statistics=body), jax.jit(system.init)(jax.random.key(0)), ("none", 0)
+    )
     engine = replace(engine, variables=engine.answers.prepare(engine.variables))
     return Model(engine, Prompts.of(experiment.folder, "generate"))
 

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     options, written = decoding(arguments), output_file("--json", arguments.json)
     model = load_model(arguments)
     model.text_options(**options)  # what is wrong with them is said before files are read
-    body = model.engine.folder.body
+    body = model.engine.folder.statistics
 
     def check(path: str, motion: Motion) -> None:
         require_readable(motion, body, f"motion '{path}'")

@@ -115,7 +115,7 @@ def lines() -> Iterator[str]:
 
 def read(arguments: argparse.Namespace, chat: Chat, name: str) -> Motion:
     """A motion file that an instruction names."""
-    body = chat.model.engine.folder.body
+    body = chat.model.engine.folder.statistics
     (motion,) = read_motions([name], arguments.mapping, file_fps=arguments.fps, body=body)
     require_readable(motion, body, f"motion '{name}'")
     note_persons({name: motion})

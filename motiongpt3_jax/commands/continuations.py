@@ -94,7 +94,7 @@ def read_request(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Re
     folder = output_folder(arguments.out)
     model = load_model(arguments)
     options = model.motion_options(**sampling(arguments))
-    body = model.engine.folder.body
+    body = model.engine.folder.statistics
     how = {"mapping": arguments.mapping, "file_fps": arguments.fps, "body": body}
     motions, skipped_files = read_usable(
         arguments.motion,

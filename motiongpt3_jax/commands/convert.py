@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Converts every file; all are read, and what they become is checked, before the first is written."""
-    body = read_folder(resolve_model(arguments.model)).body if arguments.model else None
+    body = read_folder(resolve_model(arguments.model)).statistics if arguments.model else None
     how = {name: getattr(arguments, name) for name in ("mapping", "fps", "file_fps", "start", "stop")}
     read, skipped_files = read_usable(arguments.motion, body=body, **how)
     motions = [(Path(path), motion) for path, motion in read]

@@ -9,7 +9,7 @@ from typing import Any
 
 from motiongpt3_jax.commands.arguments import integer, user_path
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.inference.folder import Body
+from motiongpt3_jax.inference.folder import MotionStatistics
 from motiongpt3_jax.motion import Motion, read_motion, resample_motion
 from motiongpt3_jax.motion.joint_mapping import load_mapping
 from motiongpt3_jax.motion.oddities import oddities
@@ -108,7 +108,7 @@ def read_motions(
     mapping: str | None = None,
     fps: float | None = None,
     file_fps: float | None = None,
-    body: Body | None = None,
+    body: MotionStatistics | None = None,
     start: int | None = None,
     stop: int | None = None,
 ) -> list[Motion]:

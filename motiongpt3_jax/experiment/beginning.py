@@ -7,7 +7,7 @@ import jax
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.check_config import trained_size
 from motiongpt3_jax.experiment.config import RunConfig
-from motiongpt3_jax.inference.folder import Body, ModelFolder, read_folder, resolve_model
+from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, read_folder, resolve_model
 from motiongpt3_jax.inference.weights import WEIGHTS, read_variables
 from motiongpt3_jax.systems.interface import ModelSpec, Variables
 from motiongpt3_jax.systems.parts import differences, of_parts, part_patterns
@@ -61,7 +61,9 @@ def trained_parts(folder: ModelFolder) -> tuple[str, ...]:
     return tuple(part for part in folder.kind.weights.parts if part not in folder.untrained)
 
 
-def of_start(start: ModelFolder, tokenizer: Tokenizer | None, body: Body) -> tuple[Tokenizer | None, Body]:
+def of_start(
+    start: ModelFolder, tokenizer: Tokenizer | None, body: MotionStatistics
+) -> tuple[Tokenizer | None, MotionStatistics]:
     """The run's tokenizer and body, of which those that trained parts were trained with stay as they are.
 
     A text branch keeps its ids, and a VAE the statistics of its features; the bones are those of the run's own clips.
@@ -73,12 +75,12 @@ def of_start(start: ModelFolder, tokenizer: Tokenizer | None, body: Body) -> tup
     if weights.tokenizer_part in parts:
         tokenizer = start.tokenizer
     if weights.statistics_part in parts:
-        if start.body.skeleton.name != body.skeleton.name:
+        if start.statistics.skeleton.name != body.skeleton.name:
             raise UserError(
-                f"--config.start: its features are of the {start.body.skeleton.name} skeleton, the data's of "
+                f"--config.start: its features are of the {start.statistics.skeleton.name} skeleton, the data's of "
                 f"{body.skeleton.name}"
             )
-        body = replace(body, mean=start.body.mean, std=start.body.std)
+        body = replace(body, mean=start.statistics.mean, std=start.statistics.std)
     return tokenizer, body
 
 

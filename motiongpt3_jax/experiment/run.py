@@ -20,7 +20,7 @@ from motiongpt3_jax.experiment.check_config import check_config, check_places, s
 from motiongpt3_jax.experiment.config import RunConfig
 from motiongpt3_jax.inference.caption_words import CaptionWords
 from motiongpt3_jax.inference.engine import make_system
-from motiongpt3_jax.inference.folder import Body, ModelFolder, make_folder, plain, read_folder
+from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, make_folder, plain, read_folder
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.parallel import constrain, local_rows, make_mesh
 from motiongpt3_jax.parallel.checks import BatchSize, check_divides
@@ -87,8 +87,8 @@ class Run:
             clips.source,
             clips.lengths,
             clips.captions,
-            self.folder.body.mean,
-            self.folder.body.std,
+            self.folder.statistics.mean,
+            self.folder.statistics.std,
             kind.layout(values["stages"][stage], replace(self.folder.spec, config=values)),
             options,
             local_rows(self.mesh(), config.rows),
@@ -143,7 +143,7 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
     records = prepare_data(checked, workdir)
     body = make_body(records)
     if begun:
-        body = replace(body, mean=begun.body.mean, std=begun.body.std)
+        body = replace(body, mean=begun.statistics.mean, std=begun.statistics.std)
     elif tokenizer is None and (tokens := find_system(checked.system).tokens) is not None:
         captions = [caption for captions in records.split("train").captions for caption in captions]
         tokenizer = train_tokenizer(captions, trained_size(checked.tokenizer), tokens)
@@ -211,10 +211,10 @@ def find_words(
     return before.words and own.merge(before.words)
 
 
-def make_body(records: Records) -> Body:
+def make_body(records: Records) -> MotionStatistics:
     """What turns the features of some clips into joints."""
     lengths = np.quantile(records.split("train").lengths, np.linspace(0, 1, QUANTILES))
-    return Body(records.mean, records.std, records.offsets, records.skeleton, records.fps, lengths)
+    return MotionStatistics(records.mean, records.std, records.offsets, records.skeleton, records.fps, lengths)
 
 
 def make_stage(name: str, config: RunConfig) -> Stage:

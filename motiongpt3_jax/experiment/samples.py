@@ -35,7 +35,7 @@ def write_samples(
         variables = process_allgather(variables, tiled=True)
     if jax.process_index():
         return
-    split, body = made.records.split("val"), made.folder.body
+    split, body = made.records.split("val"), made.folder.statistics
     engine = Engine.of(made.folder, variables, (stage.name, step), compiled)
     picked = range(min(SAMPLES, len(split)))
     sentences = [split.captions[i][0] for i in picked]

@@ -121,7 +121,7 @@ class Chat:
             lengths.append(length)
         motions = tuple(Motion(joints[None], self.model.fps, self.model.skeleton) for joints in motion_joints)
         # Of an answer that is longer than what is read at once, later turns are shown the end.
-        body, longest = engine.folder.body, engine.longest_read
+        body, longest = engine.folder.statistics, engine.longest_read
         kept = (*clips[len(shown) :], *(features_of(motion.joints[0, -longest - 1 :], body) for motion in motions))
         self.turns.append((question, answer.strip(), kept))
         return Reply(" ".join(filter(None, parts)), motions, tuple(lengths))
@@ -141,7 +141,7 @@ class Chat:
         return instruction.replace(PLACE, MOTION), tuple(self._features(motion) for motion in motions)
 
     def _features(self, source: Motion | str | Path) -> Features:
-        body, longest = self.model.engine.folder.body, self.model.engine.longest_read
+        body, longest = self.model.engine.folder.statistics, self.model.engine.longest_read
         motion, what = self.model.read(source), name_motion(source, "a motion of the conversation")
         require_readable(motion, body, what)
         joints = resample_motion(motion, body.fps).joints[0]

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.engine import Features
-from motiongpt3_jax.inference.folder import Body
+from motiongpt3_jax.inference.folder import MotionStatistics
 from motiongpt3_jax.motion import Motion, canonicalise, joints_to_features
 from motiongpt3_jax.motion.resample import require_frames, resample_motion
 
@@ -27,13 +27,13 @@ class Part(NamedTuple):
     features: Features
 
 
-def require_skeleton(motion: Motion, body: Body, what: str = "the motion") -> None:
+def require_skeleton(motion: Motion, body: MotionStatistics, what: str = "the motion") -> None:
     """Raises UserError when a motion has another skeleton than the model."""
     if motion.skeleton.name != body.skeleton.name:
         raise UserError(f"{what} has the {motion.skeleton.name} skeleton; this model's is {body.skeleton.name}")
 
 
-def require_readable(motion: Motion, body: Body, what: str = "the motion") -> None:
+def require_readable(motion: Motion, body: MotionStatistics, what: str = "the motion") -> None:
     """Raises UserError when a motion has another skeleton than the model, or too few frames at its frame rate."""
     require_skeleton(motion, body, what)
     require_frames(motion, body.fps, what=what)
@@ -44,12 +44,12 @@ def name_motion(motion: Motion | str | Path, otherwise: str) -> str:
     return otherwise if isinstance(motion, Motion) else f"motion '{motion}'"
 
 
-def features_of(joints: Float[np.ndarray, "frames joints 3"], body: Body) -> Features:
+def features_of(joints: Float[np.ndarray, "frames joints 3"], body: MotionStatistics) -> Features:
     """Raw features of joints at the model's frame rate, by the model's own body; one frame fewer."""
     return joints_to_features(canonicalise(np.asarray(joints, np.float64), body.skeleton, body.offsets), body.skeleton)
 
 
-def parts_of(motion: Motion, body: Body, longest: int, what: str = "the motion") -> list[Part]:
+def parts_of(motion: Motion, body: MotionStatistics, longest: int, what: str = "the motion") -> list[Part]:
     """The first person's motion, `what` in errors, in as few parts of `longest` frames as can be, all about as long.
 
     Raises:

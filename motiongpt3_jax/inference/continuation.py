@@ -16,7 +16,7 @@ from jaxtyping import Float
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.clips import features_of, require_skeleton
 from motiongpt3_jax.inference.engine import Engine, check_seeds
-from motiongpt3_jax.inference.folder import Body
+from motiongpt3_jax.inference.folder import MotionStatistics
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.canonical import uniform_skeleton
@@ -68,7 +68,7 @@ def predict(engine: Engine, prompts: Prompts, motion: Motion, frames: int, seed:
       UserError: less than half a second is given, or nothing is to be added.
     """
     check_seeds([seed])
-    _check(motion, engine.folder.body, "the given part")
+    _check(motion, engine.folder.statistics, "the given part")
     if frames <= motion.frames:
         raise UserError(f"{frames} frames were asked for and {motion.frames} are given; ask for more frames")
     limits = [acceleration_limit(person, fps=motion.fps) for person in motion.joints]
@@ -116,7 +116,7 @@ def inbetween(
     Raises:
       UserError: a side is shorter than half a second, the two do not go together, or nothing is to be added.
     """
-    body = engine.folder.body
+    body = engine.folder.statistics
     check_seeds([seed])
     _check(start, body, "the beginning")
     _check(end, body, "the end")
@@ -171,7 +171,7 @@ def _window(
     options: Any,
 ) -> list[tuple[Joints, Bend]]:
     """The frames that one answer of the model adds to every person, at the motion's own frame rate."""
-    body, high = engine.folder.body, engine.window_length
+    body, high = engine.folder.statistics, engine.window_length
     ratio = fps / body.fps
     count = len(people[0])
     task = prompts.of_role("predict")
@@ -223,12 +223,12 @@ class _Bridge:
     floors: tuple[float, float]
     limit: float
 
-    def lead(self, joints: Joints, body: Body) -> tuple[GroundPose, GroundPose]:
+    def lead(self, joints: Joints, body: MotionStatistics) -> tuple[GroundPose, GroundPose]:
         """The stance that the end has, and the one to which the answer leads."""
         placed = ground_poses(self._placed(joints, body)[-1], body.skeleton)
         return ground_poses(self.end[0], body.skeleton), placed
 
-    def fit(self, joints: Joints, body: Body) -> tuple[Joints, Bend]:
+    def fit(self, joints: Joints, body: MotionStatistics) -> tuple[Joints, Bend]:
         """The answer's middle, brought to both sides."""
         skeleton, placed = body.skeleton, self._placed(joints, body)
         progress = _progress(placed)
@@ -240,7 +240,7 @@ class _Bridge:
         bent, correction = join(self.start, proposed, self.end, self.fps, self.limit, skeleton)
         return bent, Bend(float(np.linalg.norm(step)), abs(float(turn)), correction)
 
-    def _placed(self, joints: Joints, body: Body) -> Joints:
+    def _placed(self, joints: Joints, body: MotionStatistics) -> Joints:
         """The answer's middle with a frame on either side, begun where the start ends; its floor is at height 0."""
         joints = _with_proportions(joints.astype(np.float64), self.start, body)
         first, last = self.seen[0] - 1, self.frames - self.seen[1] + 1
@@ -253,7 +253,7 @@ def _bridge(
     engine: Engine, prompts: Prompts, start: Joints, end: Joints, fps: float, gap: int, limit: float
 ) -> _Bridge:
     """What to ask for a gap: as in training, half as much is seen on each side as is hidden, if there is as much."""
-    body = engine.folder.body
+    body = engine.folder.statistics
     ratio = fps / body.fps
     hidden = max(round((gap + 1) / ratio) - 1, 1)
     room = max((engine.window_length - hidden) // 2, 2)
@@ -278,7 +278,7 @@ def seed_of(seed: int, window: int, person: int = 0) -> int:
     return int(np.random.SeedSequence([seed, window, person]).generate_state(1)[0] >> 1)
 
 
-def _with_proportions(joints: Joints, reference: Joints, body: Body) -> Joints:
+def _with_proportions(joints: Joints, reference: Joints, body: MotionStatistics) -> Joints:
     """The model's joints with the bone lengths of a reference motion, standing on a floor at height 0."""
     usual = np.median(body.skeleton.offsets(reference), axis=0)
     return uniform_skeleton(joints, usual, body.skeleton)
@@ -298,7 +298,7 @@ def _with_frames(motion: Motion, people: Sequence[Joints], kept: slice) -> Motio
     return replace(motion, joints=joints)
 
 
-def _check(motion: Motion, body: Body, what: str) -> None:
+def _check(motion: Motion, body: MotionStatistics, what: str) -> None:
     require_skeleton(motion, body, what)
     if motion.seconds < SHORTEST or motion.frames < 2:
         frames = f"{motion.frames} frame{'s' * (motion.frames != 1)}"

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from motiongpt3_jax.batch import Batch, Example, RowShape
 from motiongpt3_jax.data_pipelines.packing import build, useful
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.inference.folder import Body, ModelFolder, read_folder, resolve_model
+from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, read_folder, resolve_model
 from motiongpt3_jax.inference.shapes import FRAME_STEP, pad_to_rows, round_up, slot_count, split_into_batches
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.motion import features_to_joints
@@ -92,12 +92,12 @@ class Engine:
     @property
     def frames(self) -> tuple[int, int]:
         """Shortest and longest motion that is made at once."""
-        return max(1, round(0.5 * self.folder.body.fps)), self.answers.capabilities.longest_made
+        return max(1, round(0.5 * self.folder.statistics.fps)), self.answers.capabilities.longest_made
 
     @property
     def window_length(self) -> int:
         """Frames of the longest motion that the model was trained on and makes at once; longer ones come in windows."""
-        lengths = self.folder.body.lengths
+        lengths = self.folder.statistics.lengths
         trained = round(max(lengths)) if len(lengths) else self.folder.config["data"]["max_frames"]
         return max(min(trained, self.frames[1]), self.frames[0])
 
@@ -158,7 +158,7 @@ class Engine:
 
     def reconstruct(self, clips: Sequence[Features]) -> list[Joints]:
         """Joints of clips of raw features that went through the encoder and back."""
-        body, limit = self.folder.body, self.answers.capabilities.longest_read
+        body, limit = self.folder.statistics, self.answers.capabilities.longest_read
         joints = []
         for order, rows in split_into_batches(len(clips)):
             length = round_up(max(len(clips[i]) for i in order), FRAME_STEP, limit)
@@ -211,7 +211,7 @@ class Engine:
 
     def _batch(self, examples: Sequence[Example], questions: Sequence[Question], rows: int) -> Batch:
         """One request a row, sizes rounded up; rows beyond the requests repeat the first."""
-        body, schema = self.folder.body, self.answers.schema
+        body, schema = self.folder.statistics, self.answers.schema
         clips = {
             e.number: (np.concatenate(questions[e.number].clips) - body.mean) / body.std for e in examples if e.clips
         }
@@ -242,7 +242,7 @@ class Engine:
 
     def _run(self, phase: Phase, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """The values that a phase adds; features become joints in the same program."""
-        body = self.folder.body
+        body = self.folder.statistics
 
         def run(variables: Variables, *arguments: Any) -> Mapping[str, Any]:
             results = dict(phase.run(variables, *arguments))
@@ -280,5 +280,5 @@ def check_seeds(seeds: Sequence[int]) -> None:
             raise UserError(f"seed {seed}: give whole numbers from 0 to {2**31 - 1}")
 
 
-def _joints(features: Array, body: Body) -> Float[Array, "rows length joints 3"]:
+def _joints(features: Array, body: MotionStatistics) -> Float[Array, "rows length joints 3"]:
     return features_to_joints(features * body.std + body.mean, body.skeleton)

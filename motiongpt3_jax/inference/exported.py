@@ -94,7 +94,7 @@ def write_exported(
             questions[name] = question
     config = without_local_paths(folder.config)
     return make_folder(
-        out, config, folder.tokenizer, folder.body, folder.untrained, questions, folder.words, weights=(WEIGHTS,)
+        out, config, folder.tokenizer, folder.statistics, folder.untrained, questions, folder.words, weights=(WEIGHTS,)
     )
 
 
@@ -127,9 +127,9 @@ def model_card(folder: ModelFolder, variables: Variables, trained: tuple[str, in
         kind=kind.describe(folder.config),
         formats="".join(map(FORMATS.format, kind.weights.exporters)),
         parameters=sum(array.size for array in jax.tree.leaves(variables.params)) / 1e6,
-        skeleton=folder.body.skeleton.name,
-        fps=folder.body.fps,
-        seconds=" to ".join(dict.fromkeys(f"{count / folder.body.fps:.1f}" for count in frames)),
+        skeleton=folder.statistics.skeleton.name,
+        fps=folder.statistics.fps,
+        seconds=" to ".join(dict.fromkeys(f"{count / folder.statistics.fps:.1f}" for count in frames)),
         stage=trained[0],
         step=trained[1],
         untrained=UNTRAINED.format(", ".join(folder.untrained)) if folder.untrained else "",

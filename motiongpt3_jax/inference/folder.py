@@ -44,9 +44,13 @@ MOST_BYTES = 10**7
 """More than the statistics of any skeleton take."""
 
 
+ARRAYS = ("mean", "std", "offsets", "lengths")
+"""Arrays of the file of statistics."""
+
+
 @dataclass(frozen=True)
-class Body:
-    """What turns features into joints.
+class MotionStatistics:
+    """Feature statistics and bone lengths: what turns features into joints.
 
     Attributes:
       mean, std: statistics of the features.
@@ -73,7 +77,7 @@ class ModelFolder:
       path: the folder.
       config: the whole config as plain values.
       tokenizer: text to ids; None where the system has none.
-      body: features to joints.
+      statistics: features to joints.
       untrained: parts of the model that are as fresh as at the start of training, see `Weights.parts`.
       questions: how the model is asked, by task, with placeholders; where it does not say, its templates do.
       words: those of its training captions; None where they are not known, as in older and imported models.
@@ -83,7 +87,7 @@ class ModelFolder:
     path: Path
     config: Mapping[str, Any]
     tokenizer: Tokenizer | None
-    body: Body
+    statistics: MotionStatistics
     untrained: tuple[str, ...] = ()
     questions: Mapping[str, str] = field(default_factory=dict)
     words: CaptionWords | None = None
@@ -97,7 +101,7 @@ class ModelFolder:
     @property
     def spec(self) -> ModelSpec:
         """What fixes the model."""
-        return ModelSpec(self.config, len(self.body.mean), self.tokenizer, self.body.fps)
+        return ModelSpec(self.config, len(self.statistics.mean), self.tokenizer, self.statistics.fps)
 
     def require_trained(self) -> None:
         """Raises UserError when the model cannot answer yet, because parts of it are untrained."""
@@ -133,7 +137,7 @@ def make_folder(
     path: str | Path,
     config: Mapping[str, Any],
     tokenizer: Tokenizer | None,
-    body: Body,
+    statistics: MotionStatistics,
     untrained: tuple[str, ...] = (),
     questions: Mapping[str, str] | None = None,
     words: CaptionWords | None = None,
@@ -145,7 +149,7 @@ def make_folder(
       path: the folder.
       config: the whole config as plain values.
       tokenizer: text to ids.
-      body: features to joints.
+      statistics: features to joints.
       untrained, questions, words: see `ModelFolder`.
       weights: names of files that lie there already and belong to the model.
     """
@@ -155,8 +159,9 @@ def make_folder(
         tokenizer.save(path / "tokenizer")
     write_words(path, words)
     with whole_file(path / STATISTICS, ".npz") as fresh:
-        np.savez(fresh, mean=body.mean, std=body.std, offsets=body.offsets, lengths=body.lengths)
-    config_json = {"format": FORMAT, "config": config, "skeleton": body.skeleton.name, "fps": body.fps}
+        arrays = {name: getattr(statistics, name) for name in ARRAYS}
+        np.savez(fresh, **arrays)
+    config_json = {"format": FORMAT, "config": config, "skeleton": statistics.skeleton.name, "fps": statistics.fps}
     if untrained:
         config_json["untrained"] = untrained
     if questions:
@@ -165,7 +170,7 @@ def make_folder(
     config_json = with_digests(config_json, path, files)
     with whole_file(path / CONFIG, ".json") as fresh:
         fresh.write_text(json.dumps(config_json, indent=1) + "\n", encoding="utf-8")
-    return ModelFolder(path, config, tokenizer, body, untrained, questions or {}, words, config_json[SHA256])
+    return ModelFolder(path, config, tokenizer, statistics, untrained, questions or {}, words, config_json[SHA256])
 
 
 def read_folder(path: str | Path) -> ModelFolder:
@@ -193,19 +198,18 @@ def read_folder(path: str | Path) -> ModelFolder:
     config = plain(config_json["config"])
     kind = find_system(config["system"])
     tokenizer = load_tokenizer(path / "tokenizer", kind.tokens) if kind.tokens is not None else None
-    body = Body(**arrays, skeleton=skeleton, fps=config_json["fps"])
+    statistics = MotionStatistics(**arrays, skeleton=skeleton, fps=config_json["fps"])
     untrained, questions = plain(config_json.get("untrained", [])), config_json.get("questions", {})
-    return ModelFolder(path, config, tokenizer, body, untrained, questions, read_words(path), digests)
+    return ModelFolder(path, config, tokenizer, statistics, untrained, questions, read_words(path), digests)
 
 
 def _read_statistics(path: Path) -> dict[str, np.ndarray]:
-    """The arrays that are needed; those of a body are small."""
-    names = ("mean", "std", "offsets", "lengths")
+    """The arrays that are needed; those of a skeleton are small."""
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             if sum(member.file_size for member in file.zip.infolist()) > MOST_BYTES:
                 raise UserError("it unpacks to more than any statistics hold")
-            return {name: file[name] for name in names if name in file}
+            return {name: file[name] for name in ARRAYS if name in file}
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no '{path}': the model is incomplete; {ANEW}") from None
     except Exception as error:  # a damaged file fails in any way

@@ -56,7 +56,7 @@ def predict_lengths(engine: Engine, prompts: Prompts, sentences: Sequence[str], 
     sentence.
     """
     check_seeds(seeds)
-    known = engine.folder.body.lengths
+    known = engine.folder.statistics.lengths
     lengths = [Length(_draw_length(engine, seed), "training" if len(known) else "config") for seed in seeds]
     length_questions = [(i, prompts.length_question(sentence)) for i, sentence in enumerate(sentences) if sentence]
     length_questions = [(i, question) for i, question in length_questions if question]
@@ -66,7 +66,7 @@ def predict_lengths(engine: Engine, prompts: Prompts, sentences: Sequence[str], 
     questions = [Question(question) for _, (question, _) in length_questions for _ in range(ANSWERS)]
     keys = [seeds[i] * ANSWERS + n for i, _ in length_questions for n in range(ANSWERS)]
     answers = engine.generate_texts(questions, options, [key % 2**31 for key in keys])
-    fps = engine.folder.body.fps
+    fps = engine.folder.statistics.fps
     shortest, longest = _training_lengths(engine)[[0, -1]]
     for number, (i, (_, unit)) in enumerate(length_questions):
         matches = [NUMBER.search(text.words) for text in answers[number * ANSWERS : (number + 1) * ANSWERS]]
@@ -106,7 +106,7 @@ def _draw_length(engine: Engine, seed: int) -> int:
 
 def _training_lengths(engine: Engine) -> Float[np.ndarray, "quantiles"]:
     """Lengths that the model was trained on, rising, as far as it can make them."""
-    lengths, data = engine.folder.body.lengths, engine.folder.config["data"]
+    lengths, data = engine.folder.statistics.lengths, engine.folder.config["data"]
     if not len(lengths):
         lengths = np.array([data["min_frames"], data["max_frames"]])
     return np.clip(lengths, *engine.frames)

@@ -19,7 +19,7 @@ STRETCH = 1.25
 
 def frame_limits(engine: Engine) -> tuple[int, int]:
     """Shortest and longest motion that can be asked for, in frames."""
-    return engine.frames[0], round(LONGEST_SECONDS * engine.folder.body.fps)
+    return engine.frames[0], round(LONGEST_SECONDS * engine.folder.statistics.fps)
 
 
 def choose_windows(engine: Engine, frames: int) -> Windows:
@@ -34,11 +34,11 @@ def choose_windows(engine: Engine, frames: int) -> Windows:
     if not low <= frames <= most:
         raise UserError(
             f"{frames} frames were asked for; this model makes {low} to {most}, "
-            f"{low / engine.folder.body.fps:g} to {LONGEST_SECONDS:g} s"
+            f"{low / engine.folder.statistics.fps:g} to {LONGEST_SECONDS:g} s"
         )
     if frames <= min(STRETCH * engine.window_length, engine.frames[1]):
         return Windows(1, frames, 0)
-    return cut_into_windows(frames, engine.window_length, engine.folder.body.fps)
+    return cut_into_windows(frames, engine.window_length, engine.folder.statistics.fps)
 
 
 def generate_in_windows(
@@ -69,7 +69,7 @@ def generate_in_windows(
     pieces: list[list[np.ndarray]] = [[] for _ in questions]
     for (i, _), piece in zip(places, joints):
         pieces[i].append(piece)
-    skeleton = engine.folder.body.skeleton
+    skeleton = engine.folder.statistics.skeleton
     return [
         piece[0] if len(piece) == 1 else blend_motions(piece, count, window.overlap, skeleton)
         for piece, count, window in zip(pieces, frames, windows)

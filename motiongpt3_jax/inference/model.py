@@ -57,7 +57,7 @@ class Model:
     @property
     def fps(self) -> float:
         """Frames in a second of what it makes."""
-        return self.engine.folder.body.fps
+        return self.engine.folder.statistics.fps
 
     @property
     def frames(self) -> tuple[int, int]:
@@ -67,7 +67,7 @@ class Model:
     @property
     def skeleton(self) -> Skeleton:
         """The joints of what it makes."""
-        return self.engine.folder.body.skeleton
+        return self.engine.folder.statistics.skeleton
 
     def motion_options(self, **sampling: Any) -> Any:
         """How motions are sampled: a dataclass of the model's system, such as MotionGPT3's `MotionOptions`.
@@ -206,7 +206,7 @@ class Model:
 
         Arguments and errors are those of `caption`.
         """
-        body, longest = self.engine.folder.body, self.engine.longest_read
+        body, longest = self.engine.folder.statistics, self.engine.longest_read
         parts_by_motion = [
             parts_of(self.read(motion), body, longest, name_motion(motion, "the motion")) for motion in motions
         ]
@@ -345,7 +345,7 @@ class Model:
             return motion
         if not isinstance(motion, str | Path):
             raise UserError(f"a motion is of type {type(motion).__name__}; give a file, or Motion(joints, fps)")
-        body = self.engine.folder.body
+        body = self.engine.folder.statistics
         return load_motion(motion, statistics=(body.mean, body.std))
 
     def _note_task(self, role: Role) -> None:

@@ -34,7 +34,7 @@ def official_answers(
     Raises:
       UserError: a motion is longer than the model makes at once, too short to be cut, or of another skeleton.
     """
-    body, questions, frames = engine.folder.body, [], []
+    body, questions, frames = engine.folder.statistics, [], []
     pieces = prompts.of_role(task)
     for motion in motions:
         require_skeleton(motion, body)

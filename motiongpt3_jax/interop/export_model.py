@@ -71,7 +71,7 @@ def export_model(
     out.parent.mkdir(parents=True, exist_ok=True)
     notes = exporters[format](out, folder.spec, variables)
     files = [out]
-    for name, array in (("Mean", folder.body.mean), ("Std", folder.body.std)):
+    for name, array in (("Mean", folder.statistics.mean), ("Std", folder.statistics.std)):
         files.append(out.with_name(f"{out.stem}_{name}.npy"))
         with whole_file(files[-1], ".npy") as fresh:
             np.save(fresh, array)

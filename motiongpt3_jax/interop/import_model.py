@@ -12,7 +12,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.beginning import trained_parts
 from motiongpt3_jax.experiment.check_config import check_config
 from motiongpt3_jax.inference.exported import require_free, write_exported
-from motiongpt3_jax.inference.folder import Body, ModelFolder, plain, read_folder
+from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, plain, read_folder
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.interop.sources import find_source
 from motiongpt3_jax.interop.statistics import NEEDED, read_body
@@ -116,7 +116,7 @@ def _find_tokenizer(
     return name, tokenizer
 
 
-def _find_body(source: Path, identified: Identified, statistics: str | Path | None) -> Body:
+def _find_body(source: Path, identified: Identified, statistics: str | Path | None) -> MotionStatistics:
     """The statistics that were given, or lie beside the file; nothing in their place for a model that reads no frames.
 
     Raises:
@@ -126,7 +126,9 @@ def _find_body(source: Path, identified: Identified, statistics: str | Path | No
     place = statistics or (beside if beside.is_file() else None)
     if identified.features is None and place is None:
         count, joints = HUMANML3D.features, len(HUMANML3D.joints)
-        return Body(np.zeros(count, np.float32), np.ones(count, np.float32), np.zeros((joints, 3), np.float32))
+        return MotionStatistics(
+            np.zeros(count, np.float32), np.ones(count, np.float32), np.zeros((joints, 3), np.float32)
+        )
     if place is None:
         raise UserError(NEEDED)
     body = read_body(place)

@@ -11,7 +11,7 @@ from motiongpt3_jax.data_pipelines.humanml3d.folder import FEATURES, Folder, rea
 from motiongpt3_jax.data_pipelines.problem import Problem
 from motiongpt3_jax.data_pipelines.records import open_records
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.inference.folder import Body, read_folder
+from motiongpt3_jax.inference.folder import MotionStatistics, read_folder
 from motiongpt3_jax.motion import HUMANML3D, features_to_joints
 
 NEEDED = (
@@ -21,7 +21,7 @@ NEEDED = (
 )
 
 
-def read_body(place: str | Path) -> Body:
+def read_body(place: str | Path) -> MotionStatistics:
     """The statistics and bones of a folder: a model's, that of built clips, or one with Mean.npy and Std.npy.
 
     Where there are features beside them (`new_joint_vecs` of HumanML3D), the bones are those of the first clip: all
@@ -38,16 +38,16 @@ def read_body(place: str | Path) -> Body:
     path = Path(os.path.expanduser(place))
     if path.is_dir() and (path / "metadata.json").is_file():
         records = open_records(path)
-        return Body(records.mean, records.std, records.offsets, records.skeleton, records.fps)
+        return MotionStatistics(records.mean, records.std, records.offsets, records.skeleton, records.fps)
     if path.is_dir() and (path / "statistics.npz").is_file():
-        return read_folder(path).body
+        return read_folder(path).statistics
     file = path / "Mean.npy" if path.is_dir() else path
     if not file.is_file() or not file.name.endswith("Mean.npy"):
         raise FileNotFoundError(f"--statistics {place}: there is no Mean.npy, and no model or built clips either")
     mean, std = (_array(file.parent, name) for name in (file.name, file.name.removesuffix("Mean.npy") + "Std.npy"))
     if std.min() <= 0:
         raise UserError(f"--statistics {place}: Std.npy has deviations that are not positive")
-    return Body(mean, std, _bones(file.parent))
+    return MotionStatistics(mean, std, _bones(file.parent))
 
 
 def _array(folder: Path, name: str) -> Float[np.ndarray, "features"]:

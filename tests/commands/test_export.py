@@ -53,8 +53,8 @@ def test_a_checkpoint_holds_the_folded_weights_and_says_so(model, tmp_path):
     assert found.keys() >= TIED.keys()
     for name, tensor in expected.items():
         np.testing.assert_array_equal(found[name], tensor, err_msg=name)
-    np.testing.assert_array_equal(np.load(tmp_path / "my_Mean.npy"), folder.body.mean)
-    np.testing.assert_array_equal(np.load(tmp_path / "my_Std.npy"), folder.body.std)
+    np.testing.assert_array_equal(np.load(tmp_path / "my_Mean.npy"), folder.statistics.mean)
+    np.testing.assert_array_equal(np.load(tmp_path / "my_Std.npy"), folder.statistics.std)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["my.ckpt", "my_Mean.npy", "my_Std.npy"]
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from motiongpt3_jax.commands.motions import read_motions
-from motiongpt3_jax.inference.folder import Body
+from motiongpt3_jax.inference.folder import MotionStatistics
 from motiongpt3_jax.motion import HUMANML3D, Motion, joints_to_features, load_motion, save_motion, skating
 from tests.commands.conftest import call
 from tests.motion.bvh_files import standing, still, tree_of, write
@@ -15,7 +15,7 @@ from tests.motion.test_feet import stand, swaying
 
 def test_normalised_features_are_made_raw_by_the_models_body_and_that_is_said(tmp_path, capsys):
     raw = joints_to_features(dance(frames=30))
-    body = Body(raw.mean(axis=0), np.maximum(raw.std(axis=0), 0.01), HUMANML3D.offsets(dance()[0]))
+    body = MotionStatistics(raw.mean(axis=0), np.maximum(raw.std(axis=0), 0.01), HUMANML3D.offsets(dance()[0]))
     paths = [str(tmp_path / name) for name in ("raw.npy", "normalised.npy")]
     np.save(paths[0], raw)
     np.save(paths[1], (raw - body.mean) / body.std)

@@ -60,11 +60,11 @@ def test_the_tokenizer_and_the_statistics_stay_those_of_the_trained_parts(tmp_pa
     _, start, _ = start_of(tmp_path)
     tokenizer, body = (
         train_tokenizer(["others"], 257),
-        replace(start.body, mean=start.body.mean + 1, offsets=np.ones(3)),
+        replace(start.statistics, mean=start.statistics.mean + 1, offsets=np.ones(3)),
     )
     kept = of_start(start, tokenizer, body)
     assert kept[0] is start.tokenizer
-    np.testing.assert_array_equal(kept[1].mean, start.body.mean)
+    np.testing.assert_array_equal(kept[1].mean, start.statistics.mean)
     np.testing.assert_array_equal(kept[1].offsets, body.offsets)
     assert of_start(replace(start, untrained=("text", "vae")), tokenizer, body) == (tokenizer, body)
     with pytest.raises(ValueError, match="of the humanml3d skeleton, the data's of kit"):
@@ -93,7 +93,7 @@ def test_a_run_starts_from_a_vae_and_leaves_it_alone(tmp_path):
     assert equal(found.params["vae"], given.params["vae"])
     assert equal(found.state, given.state)
     run = read_folder(tmp_path / "run")
-    np.testing.assert_array_equal(run.body.mean, start.body.mean)
+    np.testing.assert_array_equal(run.statistics.mean, start.statistics.mean)
     assert run.untrained == ()
     # The VAE is not copied: its weights must stay where they are, and as they are.
     base = tmp_path / "run" / "checkpoints" / "base" / "0" / "params" / "_METADATA"

@@ -8,7 +8,7 @@ import numpy as np
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.exported import write_exported
-from motiongpt3_jax.inference.folder import Body, ModelFolder, plain
+from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, plain
 from motiongpt3_jax.motion import HUMANML3D
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
@@ -20,7 +20,7 @@ def model_folder(*overrides: str, untrained: tuple[str, ...] = ()) -> ModelFolde
     """What the folder of a model of the smallest config says; it lies nowhere."""
     rng = np.random.default_rng(0)
     count = HUMANML3D.features
-    body = Body(
+    body = MotionStatistics(
         mean=rng.normal(size=count).astype(np.float32),
         std=rng.uniform(0.5, 2, count).astype(np.float32),
         offsets=HUMANML3D.offsets(rng.normal(size=(22, 3)).astype(np.float32)),

@@ -75,7 +75,7 @@ def test_sentences_are_written_as_captions_are(known):
 
 def test_a_model_folder_keeps_its_words_and_so_does_its_export(known, tmp_path):
     folder = model_folder()
-    made = make_folder(tmp_path / "run", folder.config, folder.tokenizer, folder.body, words=known)
+    made = make_folder(tmp_path / "run", folder.config, folder.tokenizer, folder.statistics, words=known)
     assert read_folder(made.path).words == known
     _, variables = random_variables(folder)
     write_exported(tmp_path / "out", made, variables, ("tune", 7))

@@ -8,7 +8,7 @@ import pytest
 
 from motiongpt3_jax.data_pipelines.procedural import generate
 from motiongpt3_jax.inference import continuation
-from motiongpt3_jax.inference.folder import Body
+from motiongpt3_jax.inference.folder import MotionStatistics
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import HUMANML3D, Motion, canonicalise, features_to_joints, joints_to_features
@@ -67,8 +67,8 @@ class Knowing:
     """An engine that knows what was recorded, and answers as a model would that was trained to perfection."""
 
     def __init__(self, rows, offsets):
-        body = Body(np.zeros(263, np.float32), np.ones(263, np.float32), offsets)
-        self.folder, self.window_length, self.rows = SimpleNamespace(body=body), len(rows), rows
+        body = MotionStatistics(np.zeros(263, np.float32), np.ones(263, np.float32), offsets)
+        self.folder, self.window_length, self.rows = SimpleNamespace(statistics=body), len(rows), rows
 
     def generate_motions(self, questions, frames, seeds, options):
         clips = questions[0].clips

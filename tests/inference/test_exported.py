@@ -43,7 +43,7 @@ def test_what_is_written_is_read_back_bit_by_bit(exported):
     assert engine.trained == ("tune", 7)
     jax.tree.map(np.testing.assert_array_equal, engine.variables, engine.answers.prepare(variables))
     for name in ("mean", "std", "offsets"):
-        np.testing.assert_array_equal(getattr(engine.folder.body, name), getattr(folder.body, name))
+        np.testing.assert_array_equal(getattr(engine.folder.statistics, name), getattr(folder.statistics, name))
     assert engine.folder.config == folder.config
     assert engine.folder.tokenizer.encode("a person") == folder.tokenizer.encode("a person")
 

@@ -188,8 +188,8 @@ def test_a_drawn_caption_depends_on_its_seed(model):
 
 
 def test_what_was_never_said_is_drawn_from_the_lengths_of_training(model):
-    body = replace(model.engine.folder.body, lengths=np.array([30.0, 40.0, 90.0]))
-    engine = replace(model.engine, folder=replace(model.engine.folder, body=body))
+    body = replace(model.engine.folder.statistics, lengths=np.array([30.0, 40.0, 90.0]))
+    engine = replace(model.engine, folder=replace(model.engine.folder, statistics=body))
     found = predict_lengths(engine, Prompts(), ["a person walks"] * 50, range(50))
     assert {length.source for length in found} == {"training"}
     frames = [length.frames for length in found]
@@ -226,8 +226,8 @@ def scripted(model, *script):
 )
 def test_a_model_that_learned_lengths_is_asked_for_them(model, subtask, answer, frames):
     subtasks = load_templates("witht2t_instructions")
-    body = replace(model.engine.folder.body, lengths=np.array([40.0, 60.0, 90.0]))
-    model = replace(model, engine=replace(model.engine, folder=replace(model.engine.folder, body=body)))
+    body = replace(model.engine.folder.statistics, lengths=np.array([40.0, 60.0, 90.0]))
+    model = replace(model, engine=replace(model.engine, folder=replace(model.engine.folder, statistics=body)))
     engine = scripted(model, *[answer] * 4, " 1 or 2.", *[" I do not know."] * 2)
     prompts = Prompts({subtask: subtasks[subtask]})
     assert predict_lengths(engine, prompts, ["a person walks"], [0]) == [(frames, "sentence")]

@@ -44,7 +44,7 @@ def test_a_model_lends_its_own(tmp_path):
     folder, _ = exported_model(tmp_path / "model")
     body = read_body(tmp_path / "model")
     for name in ("mean", "std", "offsets"):
-        np.testing.assert_array_equal(getattr(body, name), getattr(folder.body, name))
+        np.testing.assert_array_equal(getattr(body, name), getattr(folder.statistics, name))
 
 
 def short(folder):

@@ -21,7 +21,7 @@ from motiongpt3_jax.batch import Batch, ClipRange, RowShape
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines.packing import build
 from motiongpt3_jax.inference.exported import write_exported
-from motiongpt3_jax.inference.folder import Body, ModelFolder
+from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import features_to_joints
 from motiongpt3_jax.systems.interface import Variables
@@ -71,7 +71,7 @@ class Both:
 
     def batch(self, texts: list[str], clips: list[np.ndarray] = ()) -> Batch:
         """A request a row, as the engine lays them out."""
-        tokenizer, body, examples = self.folder.tokenizer, self.folder.body, []
+        tokenizer, body, examples = self.folder.tokenizer, self.folder.statistics, []
         for number, text in enumerate(texts):
             ids = np.array(tokenizer.encode(text))
             ranges = (ClipRange(0, len(clips[number])),) if clips else ()
@@ -112,7 +112,7 @@ def make(
     config["model"].update({"flow": flow, **noise})
     config["stages"]["generate"]["templates"] = templates
     rng = np.random.default_rng(9)
-    body = Body(
+    body = MotionStatistics(
         rng.normal(size=263).astype(np.float32),
         rng.uniform(0.5, 1.5, 263).astype(np.float32),
         np.zeros((22, 3), np.float32),
@@ -225,7 +225,7 @@ def test_joints_of_the_same_noise_are_the_same(made):
     noise, latents, options = latents_of(both, 4, sampler, 2.0)
     decode = jax.jit(partial(both.system.modules.vae.apply, method="decode"), static_argnums=3)
     features = decode({"params": both.variables.params["vae"]}, latents, np.array(FRAMES), max(FRAMES))
-    raw = np.asarray(features) * both.folder.body.std + both.folder.body.mean
+    raw = np.asarray(features) * both.folder.statistics.std + both.folder.statistics.mean
     found = both.torch.text_to_motion(SENTENCES, FRAMES, noise=noise, **options)
     for row, frames, joints in zip(raw, FRAMES, found):
         assert joints.shape == (frames, 22, 3)
