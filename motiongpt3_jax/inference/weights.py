@@ -120,6 +120,22 @@ def flat_arrays(variables: Variables) -> dict[str, np.ndarray]:
     return flatten_dict(variables.params, sep="/") | state
 
 
+_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
+
+
+def expected_shapes(folder: ModelFolder) -> dict[str, tuple[int, ...]]:
+    """Shapes of all arrays of a model by their paths; those of the last model are kept, as tracing takes a second."""
+    spec, kind = folder.spec, folder.kind
+    sizes = {name: folder.config[name] for name in ("model", *kind.sections)}
+    base = None if spec.tokenizer is None else spec.tokenizer.base_vocabulary
+    model = repr((kind.name, sizes, spec.features, base))
+    if model not in _shapes:
+        arrays = flat_arrays(jax.eval_shape(kind.make_system(spec).init, jax.random.key(0)))
+        _shapes.clear()
+        _shapes[model] = {name: array.shape for name, array in arrays.items()}
+    return _shapes[model]
+
+
 def check_variables(where: str, variables: Variables, folder: ModelFolder) -> None:
     """Raises UserError when arrays are missing, are not finite, or have other shapes than the config says.
 
@@ -129,16 +145,13 @@ def check_variables(where: str, variables: Variables, folder: ModelFolder) -> No
       folder: the model's.
     """
     arrays = flat_arrays(variables)
-    system = folder.kind.make_system(folder.spec)
-    expected = flat_arrays(jax.eval_shape(system.init, jax.random.key(0)))
+    expected = expected_shapes(folder)
     for name, shape in expected.items():
         if name not in arrays:
             raise UserError(f"{where} has no {name}: it is damaged, or is of another model; {ANEW}")
         array = np.asarray(arrays[name])
-        if array.shape != shape.shape:
-            raise UserError(
-                f"{where} has {name} of shape {array.shape}, and the config's sizes say {shape.shape}; {ANEW}"
-            )
+        if array.shape != shape:
+            raise UserError(f"{where} has {name} of shape {array.shape}, and the config's sizes say {shape}; {ANEW}")
         if not np.all(np.isfinite(array)):
             raise UserError(f"{where} is damaged: {name} holds values that are not finite; {ANEW}")
     unknown = next((name for name in arrays if name not in expected), None)

@@ -130,7 +130,7 @@ def test_convert_mirrors_left_and_right(tmp_path):
         ),
         (
             ("generate", "--model", "RUN", "--text", "a", "--steps", "0", "--out", "x"),
-            "steps of a motion is 0",
+            "--steps 0: give a number from 1 to",
         ),
         (("predict", "--model", "RUN", "--motion", "x.npy", "--share", "2", "--out", "x"), "give a part of the file"),
         (TWO_FILES, "give one --motion, and"),
