@@ -220,8 +220,8 @@ class _Row:
             within = self.bucket_used[bucket]
             number = int(self.bucket_start[bucket]) + within
             self.bucket_used[bucket] += 1
-            own = features(example.number, clip.person)[clip.start : clip.stop]
-            self.batch.clips[bucket][self.row, within, : clip.frames] = own
+            motion = features(example.number, clip.person)
+            self.batch.clips[bucket][self.row, within, : clip.frames] = motion[clip.start : clip.stop]
             self.batch.clip_frames[self.row, number] = clip.frames
             self.batch.clip_seeds[self.row, number] = seed
             numbers.append(number)
@@ -250,17 +250,17 @@ class _Row:
         for field in self.schema.fields:
             if field.name not in example.extra:
                 continue
-            array, own = self.batch.extra[field.name], np.asarray(example.extra[field.name])
+            array, entries = self.batch.extra[field.name], np.asarray(example.extra[field.name])
             if field.capacity is None:
-                array[self.row] += own.astype(array.dtype)
+                array[self.row] += entries.astype(array.dtype)
                 continue
-            if not len(own):
+            if not len(entries):
                 continue
             if field.counts is not None:
-                own = _renumbered(own, clips if field.counts == "clips" else slots[field.counts])
+                entries = _renumbered(entries, clips if field.counts == "clips" else slots[field.counts])
             first = self.entries[field.capacity]
-            array[self.row, first : first + len(own)] = own
-            taken[field.capacity] = first + len(own)
+            array[self.row, first : first + len(entries)] = entries
+            taken[field.capacity] = first + len(entries)
         self.entries = taken
 
 

@@ -12,7 +12,6 @@ It appears whole or not at all. Clips keep their order.
 
 import json
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,10 +24,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Float
 
+from motiongpt3_jax.data_pipelines.captioned_motions import RECORD_VERSIONS, CaptionedMotions, write_records
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.record_files import (
     BUILD_IT,
-    FORMAT,
     INDEX,
     METADATA,
     STATISTICS,
@@ -44,9 +43,6 @@ from motiongpt3_jax.motion.arrays import UnreadableArrayError
 from motiongpt3_jax.motion.interpret import check_magnitude
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.saving import failures_of
-
-RECORD_VERSIONS = {1: "1.0.0", FORMAT: "2.0.0"}
-"""The version of the TFDS data set in a built folder, by the folder's format."""
 
 COLUMNS = ("ids", "frames", "captions", "persons", "numbers")
 """What an index holds of every clip."""
@@ -220,7 +216,9 @@ def build(
     try:
         with failures_of(folder, part):
             part.mkdir()
-            _write(part, {name: indices[name].noting(clips) for name, clips in splits.items()}, skeleton.features)
+            write_records(
+                part, {name: indices[name].noting(clips) for name, clips in splits.items()}, skeleton.features
+            )
             statistics = moments.statistics(skeleton) if moments else statistics
             bones = np.asarray(offsets, np.float32)
             np.savez(part / STATISTICS, mean=statistics.mean, std=statistics.std, offsets=bones)
@@ -267,64 +265,6 @@ def require_free(folder: str | os.PathLike[str]) -> None:
         raise FileExistsError(f"'{folder}' exists already; remove it, or choose another folder to build into.")
 
 
-class CaptionedMotions(tfds.core.GeneratorBasedBuilder):
-    """Captioned motions as a TFDS data set.
-
-    Features are stored as bytes: five times faster to write and twice as fast to read than lists of numbers.
-    """
-
-    VERSION = tfds.core.Version(RECORD_VERSIONS[FORMAT])
-    url_infos = None  # nothing is downloaded; looking checksums up needs a package that TFDS does not declare
-
-    def __init__(self, *, splits: Mapping[str, Iterable[Clip]], features: int, data_dir: Path) -> None:
-        self._clips, self._features = splits, features
-        super().__init__(data_dir=data_dir, file_format="array_record")
-
-    def _log_download_bytes(self) -> None:
-        """Not announced: nothing is downloaded, and the commands say themselves what they build."""
-
-    def _log_download_done(self) -> None:
-        """Not announced, as above."""
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Captioned human motions.",
-            features=tfds.features.FeaturesDict(
-                {
-                    "id": tfds.features.Text(),
-                    # Persons lie one after the other: of a tensor of bytes one axis alone may have any length.
-                    "features": tfds.features.Tensor(
-                        shape=(None, self._features), dtype=np.float32, encoding=tfds.features.Encoding.BYTES
-                    ),
-                    "persons": np.int32,
-                    "numbers": tfds.features.Text(),
-                    "captions": tfds.features.Sequence(tfds.features.Text()),
-                    "labels": tfds.features.Text(),
-                }
-            ),
-            disable_shuffling=True,
-        )
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        del dl_manager  # sources have their files already
-        return {name: self._generate_examples(clips) for name, clips in self._clips.items()}
-
-    def _generate_examples(self, clips: Iterable[Clip]) -> Iterator[tuple[int, dict[str, Any]]]:
-        for number, clip in enumerate(clips):
-            yield (
-                number,
-                {
-                    "id": clip.id,
-                    "features": np.concatenate(clip.persons),
-                    "persons": len(clip.persons),
-                    "numbers": json.dumps(dict(clip.numbers)),
-                    "captions": list(clip.captions),
-                    "labels": json.dumps(clip.labels, ensure_ascii=False),
-                },
-            )
-
-
 @dataclass
 class _Index:
     """Checks the clips of a split on their way to the records, and keeps what planning needs."""
@@ -368,21 +308,6 @@ class _Index:
             check_magnitude(array, self.skeleton)
         except UnreadableArrayError as error:
             raise UserError(f"{what} {error}") from error
-
-
-def _write(folder: Path, splits: Mapping[str, Iterable[Clip]], features: int) -> None:
-    tfds.disable_progress_bar()
-    builder = CaptionedMotions(splits=splits, features=features, data_dir=folder)
-    downloads = folder / "downloads"  # TFDS wants a place, though there are none
-    config = tfds.download.DownloadConfig(try_download_gcs=False, register_checksums=False)
-    try:
-        builder.download_and_prepare(download_dir=downloads, download_config=config)
-    except RuntimeError as error:
-        reason = re.search(r"write\(\) failed: ([^;]+)", str(error))
-        if not reason:
-            raise
-        raise OSError(reason[1]) from error
-    shutil.rmtree(downloads, ignore_errors=True)
 
 
 def _write_json(path: Path, content: Any, indent: int | None = None) -> None:

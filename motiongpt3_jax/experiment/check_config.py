@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-from flax.traverse_util import flatten_dict
-
 from motiongpt3_jax.data_pipelines.humanml3d import open_folder
 from motiongpt3_jax.data_pipelines.procedural import Options, possible_moves
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.config import DataConfig, RunConfig, StageConfig, read_config
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.registry import find_system
+from motiongpt3_jax.systems.shapes import STATE, array_shapes
 from motiongpt3_jax.text import Subtask, Tokenizer, load_templates
 from motiongpt3_jax.text.tokenizer import check_size
 from motiongpt3_jax.training import partition
@@ -28,14 +26,6 @@ TRAINED = re.compile(r"train:(.*)", re.DOTALL)
 
 BATCH = {"rows": whole(1, 10**6)}
 """What every system's section `batch` has."""
-
-NO_SHAPES = ("seed", "data", "mesh", "run", "stages")
-"""Sections of a config on which no parameter's shape depends."""
-
-MOST_MODELS = 64
-"""Models whose parameter shapes are kept."""
-
-_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
 
 
 def check_config(values: Mapping[str, Any]) -> RunConfig:
@@ -66,24 +56,11 @@ def check_config(values: Mapping[str, Any]) -> RunConfig:
 
 
 def parameter_shapes(values: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Paths and shapes of all parameters; which there are does not depend on the features and the vocabulary.
-
-    They are kept, for configs are looked at more often than their models change.
-    """
-    model = repr({key: value for key, value in values.items() if key not in NO_SHAPES})
-    if model not in _shapes:
-        if len(_shapes) >= MOST_MODELS:
-            _shapes.clear()
-        _shapes[model] = _trace_shapes(values)
-    return _shapes[model]
-
-
-def _trace_shapes(values: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Paths and shapes of all parameters; which there are does not depend on the features and the vocabulary."""
     kind = find_system(values["system"])
     tokenizer = None if kind.tokens is None else Tokenizer(None, 1, kind.tokens.added, kind.tokens.kinds[0])
-    system = kind.make_system(ModelSpec(values, 1, tokenizer))
-    params = jax.eval_shape(system.init, jax.random.key(0)).params
-    return {name: array.shape for name, array in flatten_dict(params, sep="/").items()}
+    shapes = array_shapes(kind, ModelSpec(values, 1, tokenizer))
+    return {name: shape for name, shape in shapes.items() if not name.startswith(STATE)}
 
 
 def trained_size(tokenizer: str) -> int | None:
@@ -92,13 +69,13 @@ def trained_size(tokenizer: str) -> int | None:
     Raises:
       UserError: it is no size.
     """
-    found = TRAINED.fullmatch(tokenizer)
-    if not found:
+    match = TRAINED.fullmatch(tokenizer)
+    if not match:
         return None
-    if not re.fullmatch(r"[0-9]{1,9}", found[1]):
+    if not re.fullmatch(r"[0-9]{1,9}", match[1]):
         raise UserError(f"config.tokenizer is {tokenizer!r}; write train:SIZE, for example train:1024")
-    check_size(int(found[1]))
-    return int(found[1])
+    check_size(int(match[1]))
+    return int(match[1])
 
 
 def check_data(data: DataConfig) -> None:

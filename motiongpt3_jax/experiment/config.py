@@ -9,7 +9,7 @@ from typing import Any
 
 from motiongpt3_jax.data_pipelines.sources import SOURCES, SourceOptions
 from motiongpt3_jax.inference.check_folder import LONGEST
-from motiongpt3_jax.systems.interface import SystemKind
+from motiongpt3_jax.systems.kind import SystemKind
 from motiongpt3_jax.systems.registry import find_system, system_names
 from motiongpt3_jax.training import OptimizerConfig
 from motiongpt3_jax.values import (

@@ -132,24 +132,24 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
       OSError: what the config names is not there, or the folder cannot be written.
     """
     checked, workdir = check_run(config, workdir)
-    begun = read_folder(workdir) if (workdir / "config.json").is_file() else None
-    if begun:
-        check_same(begun.config, checked.values, workdir)
+    folder = read_folder(workdir) if (workdir / "config.json").is_file() else None
+    if folder:
+        check_same(folder.config, checked.values, workdir)
     if jax.process_index():
         return Run(checked, read_folder(workdir), prepare_data(checked, workdir))
-    start, tokenizer = (None, begun.tokenizer) if begun else open_beginnings(checked)
-    if not begun:
+    start, tokenizer = (None, folder.tokenizer) if folder else open_beginnings(checked)
+    if not folder:
         check_places(checked)
     records = prepare_data(checked, workdir)
     body = make_body(records)
-    if begun:
-        body = replace(body, mean=begun.statistics.mean, std=begun.statistics.std)
+    if folder:
+        body = replace(body, mean=folder.statistics.mean, std=folder.statistics.std)
     elif tokenizer is None and (tokens := find_system(checked.system).tokens) is not None:
         captions = [caption for captions in records.split("train").captions for caption in captions]
         tokenizer = train_tokenizer(captions, trained_size(checked.tokenizer), tokens)
     if start:
         tokenizer, body = of_start(start, tokenizer, body)
-    words = find_words(checked, records, begun, start)
+    words = find_words(checked, records, folder, start)
     return Run(checked, make_folder(workdir, checked.values, tokenizer, body, words=words), records)
 
 
@@ -193,22 +193,22 @@ def prepare_data(config: RunConfig, workdir: Path) -> Records:
 
 
 def find_words(
-    config: RunConfig, records: Records, begun: ModelFolder | None, start: ModelFolder | None
+    config: RunConfig, records: Records, folder: ModelFolder | None, start: ModelFolder | None
 ) -> CaptionWords | None:
     """The words of a run's captions and instructions; None where it starts from a model whose words nobody knows.
 
     Args:
       config: of the run.
       records: the clips.
-      begun: the run's own folder, where it is opened again; its start may be gone then.
+      folder: the run's own folder, where it is opened again; its start may be gone then.
       start: the model that the run starts from. One whose motion branch is fresh has seen no captions.
     """
     captions = (caption for captions in records.split("train").captions for caption in captions)
-    own = CaptionWords.of(captions, Prompts.of_config(config.values, find_system(config.system), "").wordings)
-    before = begun if begun and (begun.words or config.start) else start
+    words = CaptionWords.of(captions, Prompts.of_config(config.values, find_system(config.system), "").wordings)
+    before = folder if folder and (folder.words or config.start) else start
     if before is None or before.kind.weights.captions_part in before.untrained:
-        return own
-    return before.words and own.merge(before.words)
+        return words
+    return before.words and words.merge(before.words)
 
 
 def make_body(records: Records) -> MotionStatistics:

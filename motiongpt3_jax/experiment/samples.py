@@ -20,30 +20,30 @@ SAMPLES = 4
 
 
 def write_samples(
-    made: Run, compiled: dict[Any, Callable[..., Any]], stage: Stage, step: int, variables: Variables
+    run: Run, compiled: dict[Any, Callable[..., Any]], stage: Stage, step: int, variables: Variables
 ) -> None:
     """Writes a page of motions of the validation split: generated from its sentences, or through the VAE and back.
 
     `compiled` keeps the programs from one call to the next.
     """
-    kind = made.folder.kind
-    shows = kind.preview(made.config.values["stages"][stage.name])
-    if shows is None or "val" not in made.records.splits:
+    kind = run.folder.kind
+    shows = kind.preview(run.config.values["stages"][stage.name])
+    if shows is None or "val" not in run.records.splits:
         return
     if jax.process_count() > 1:
         # Every process has its part of the arrays; the first one draws.
         variables = process_allgather(variables, tiled=True)
     if jax.process_index():
         return
-    split, body = made.records.split("val"), made.folder.statistics
-    engine = Engine.of(made.folder, variables, (stage.name, step), compiled)
+    split, body = run.records.split("val"), run.folder.statistics
+    engine = Engine.of(run.folder, variables, (stage.name, step), compiled)
     picked = range(min(SAMPLES, len(split)))
     sentences = [split.captions[i][0] for i in picked]
     real = [split.source[i].features for i in picked]
     if shows == "reconstruct":
         joints = engine.reconstruct(real)
     else:
-        model = Model(engine, Prompts.of_config(made.config.values, kind, stage.name))
+        model = Model(engine, Prompts.of_config(run.config.values, kind, stage.name))
         frames = [len(x) for x in real] if engine.answers.capabilities.length == "before" else None
         joints = [motion.joints[0] for motion in model.generate(sentences, frames=frames)]
     entries = []
@@ -51,6 +51,6 @@ def write_samples(
         entries.append(Entry(sentence, Motion(places[None], body.fps, body.skeleton), f"{stage.name} {step}"))
         recorded = features_to_joints(features, body.skeleton)
         entries.append(Entry(sentence, Motion(recorded[None], body.fps, body.skeleton), "recorded"))
-    folder = made.folder.path / "samples"
+    folder = run.folder.path / "samples"
     folder.mkdir(exist_ok=True)
     write_page(folder / f"{stage.name}_{step:07d}.html", entries, f"{stage.name}, step {step}")

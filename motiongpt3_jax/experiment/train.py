@@ -41,22 +41,22 @@ def train(
     check_run(config, workdir)
     keep_host_memory()
     with run_lock(workdir):
-        made = first_does("prepare the run", partial(make_run, config, workdir)) or make_run(config, workdir)
-        stages = made.stages()
+        run = first_does("prepare the run", partial(make_run, config, workdir)) or make_run(config, workdir)
+        stages = run.stages()
         new = not steps_of(workdir, stages[0].name)
         run_stages(
-            made.system(),
+            run.system(),
             stages,
-            lambda stage: clock.begin(stage.name) or made.data(stage),
+            lambda stage: clock.begin(stage.name) or run.data(stage),
             workdir,
-            seed=made.config.seed,
-            initial=partial(beginning, made.config, made.folder.spec) if begins_trained(made.config) else None,
-            outside=outside_weights(made.config) if new else (),  # what a run began with may be gone when it ends
-            mesh=made.mesh(),
-            hooks=Hooks(samples=partial(write_samples, made, {})),
+            seed=run.config.seed,
+            initial=partial(beginning, run.config, run.folder.spec) if begins_trained(run.config) else None,
+            outside=outside_weights(run.config) if new else (),  # what a run began with may be gone when it ends
+            mesh=run.mesh(),
+            hooks=Hooks(samples=partial(write_samples, run, {})),
         )
     clock.begin("")
-    return made
+    return run
 
 
 class _Clock:

@@ -11,7 +11,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.digests import SHA256, check_config_digest
 from motiongpt3_jax.motion import SKELETONS, Skeleton
 from motiongpt3_jax.motion.arrays import UnreadableArrayError
-from motiongpt3_jax.systems.interface import SystemKind
+from motiongpt3_jax.systems.kind import SystemKind
 from motiongpt3_jax.systems.registry import find_system, system_names
 from motiongpt3_jax.text import check_words
 from motiongpt3_jax.text.subtasks import PLACEHOLDER, PLACEHOLDERS
@@ -137,9 +137,9 @@ def check_question(task: Any, question: Any, kind: SystemKind) -> None:
     for name in placeholders:
         if name not in PLACEHOLDERS:
             raise UserError(f"{path} has the unknown placeholder {name}")
-    motions, wanted = sum(PLACEHOLDERS[name] for name in placeholders), len(kind.tasks[task].input_spans)
-    if motions != wanted:
-        raise UserError(f"{path} has placeholders for {motions} motions, where {wanted} are given")
+    motions, inputs = sum(PLACEHOLDERS[name] for name in placeholders), len(kind.tasks[task].input_spans)
+    if motions != inputs:
+        raise UserError(f"{path} has placeholders for {motions} motions, where {inputs} are given")
     if kind.tasks[task].role == "generate" and "<Caption_Placeholder>" not in placeholders:
         raise UserError(f"{path} has no <Caption_Placeholder>")
 

@@ -7,7 +7,7 @@ answer consists of, its system says in phases; here they are batched, compiled, 
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
@@ -86,8 +86,8 @@ class Engine:
         folder = read_folder(resolve_model(path))
         folder.require_trained()
         stage, step, variables = read_variables(folder, which)
-        answers = folder.kind.make_answers(folder.spec, make_system(folder))
-        return cls.of(folder, jax.tree.map(jnp.asarray, answers.prepare(variables)), (stage, step))
+        engine = cls.of(folder, variables, (stage, step))
+        return replace(engine, variables=jax.tree.map(jnp.asarray, engine.answers.prepare(variables)))
 
     @property
     def frames(self) -> tuple[int, int]:

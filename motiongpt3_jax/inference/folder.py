@@ -27,7 +27,8 @@ from motiongpt3_jax.inference.digests import CONFIG, SHA256, check_file_digest, 
 from motiongpt3_jax.motion import HUMANML3D, SKELETONS, Skeleton
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.saving import whole_file
-from motiongpt3_jax.systems.interface import ModelSpec, SystemKind
+from motiongpt3_jax.systems.interface import ModelSpec
+from motiongpt3_jax.systems.kind import SystemKind
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.text import Tokenizer, load_tokenizer
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import ModelFolder
-from motiongpt3_jax.systems.interface import SystemKind
+from motiongpt3_jax.systems.kind import SystemKind
 from motiongpt3_jax.text import TASKS, Subtask, Task, check_words, fill, load_templates, of_role
 from motiongpt3_jax.text.subtasks import PLACEHOLDER
 from motiongpt3_jax.text.tasks import Role

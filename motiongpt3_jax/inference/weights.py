@@ -13,9 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import jax
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -26,11 +25,11 @@ from motiongpt3_jax.inference.folder import ModelFolder, read_folder
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.systems.interface import Tree, Variables
+from motiongpt3_jax.systems.shapes import STATE, array_shapes, flat_arrays
 from motiongpt3_jax.training.restore import restore_variables
 
 WEIGHTS = "model.safetensors"
 FORMAT = "2"
-STATE = "state/"
 
 
 def read_variables(folder: ModelFolder, which: Literal["last", "best"] = "last") -> tuple[str, int, Variables]:
@@ -114,28 +113,6 @@ def _from_format_1(path: Path, tensors: Mapping[str, np.ndarray], folder: ModelF
         raise UserError(f"'{path}' is damaged, or of another model: {error}") from None
 
 
-def flat_arrays(variables: Variables) -> dict[str, np.ndarray]:
-    """All arrays by their paths, those of the state behind `state/`."""
-    state = {STATE + name: array for name, array in flatten_dict(variables.state, sep="/").items()}
-    return flatten_dict(variables.params, sep="/") | state
-
-
-_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
-
-
-def expected_shapes(folder: ModelFolder) -> dict[str, tuple[int, ...]]:
-    """Shapes of all arrays of a model by their paths; those of the last model are kept, as tracing takes a second."""
-    spec, kind = folder.spec, folder.kind
-    sizes = {name: folder.config[name] for name in ("model", *kind.sections)}
-    base = None if spec.tokenizer is None else spec.tokenizer.base_vocabulary
-    model = repr((kind.name, sizes, spec.features, base))
-    if model not in _shapes:
-        arrays = flat_arrays(jax.eval_shape(kind.make_system(spec).init, jax.random.key(0)))
-        _shapes.clear()
-        _shapes[model] = {name: array.shape for name, array in arrays.items()}
-    return _shapes[model]
-
-
 def check_variables(where: str, variables: Variables, folder: ModelFolder) -> None:
     """Raises UserError when arrays are missing, are not finite, or have other shapes than the config says.
 
@@ -145,7 +122,7 @@ def check_variables(where: str, variables: Variables, folder: ModelFolder) -> No
       folder: the model's.
     """
     arrays = flat_arrays(variables)
-    expected = expected_shapes(folder)
+    expected = array_shapes(folder.kind, folder.spec)
     for name, shape in expected.items():
         if name not in arrays:
             raise UserError(f"{where} has no {name}: it is damaged, or is of another model; {ANEW}")

@@ -18,9 +18,10 @@ from motiongpt3_jax.interop.sources import find_source
 from motiongpt3_jax.interop.statistics import NEEDED, read_body
 from motiongpt3_jax.motion import HUMANML3D
 from motiongpt3_jax.places import require_room
-from motiongpt3_jax.systems.interface import Identified, Variables
+from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.parts import differences
 from motiongpt3_jax.systems.registry import find_system
+from motiongpt3_jax.systems.weights import Identified
 from motiongpt3_jax.tensors.checkpoint_files import as_float32, read_state_dict
 from motiongpt3_jax.text import Tokenizer, TokenSpec, load_tokenizer
 
@@ -148,8 +149,8 @@ def next_step(folder: ModelFolder, config: str) -> str:
     """
     if not folder.untrained:
         return f'imported; next: motiongpt3 generate --model {folder.path} --text "a person walks" --out motions'
-    parts, wanted = trained_parts(folder), plain(load_config(config).to_dict())
-    run = tuple(name for name in wanted["run"] if name not in parts)
-    sizes = differences(folder.config["model"], wanted["model"], parts, folder.kind.weights)
+    parts, next_config = trained_parts(folder), plain(load_config(config).to_dict())
+    run = tuple(name for name in next_config["run"] if name not in parts)
+    sizes = differences(folder.config["model"], next_config["model"], parts, folder.kind.weights)
     flags = [f"--config {config}", *sizes, f"--config.start={folder.path}", f'--config.run="{run}"', "--workdir RUN"]
     return f"imported: {', '.join(parts)}; next: motiongpt3 train {' '.join(flags)}"

@@ -205,10 +205,10 @@ def _bend_to_ends(
     between = _bend(first, ends[inner], last, fps, limit)
     error = bone_lengths(ends, skeleton) - lengths
     ways = np.arange(1, len(between) + 1)
-    wanted = lengths[inner] + _fade(ways, fps)[:, None] * error[frames - 1]
+    target_lengths = lengths[inner] + _fade(ways, fps)[:, None] * error[frames - 1]
     if both:
-        wanted += _fade(ways[::-1], fps)[:, None] * error[-frames]
-    between = set_bone_lengths(between, wanted, skeleton)
+        target_lengths += _fade(ways[::-1], fps)[:, None] * error[-frames]
+    between = set_bone_lengths(between, target_lengths, skeleton)
     return np.concatenate([first, between] if last is None else [first, between, last])
 
 

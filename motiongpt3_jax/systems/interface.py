@@ -1,13 +1,11 @@
-"""The contract of a system: what training, data, answers and weights need of it, each part owned by who consumes it.
+"""The contract of a model: what training and inference need of it, each part owned by who consumes it.
 
-`System` is a model with its losses (training), `Answers` the same model as it is asked (inference), `SystemKind` what
-the registry knows a system by: its config, its data layout, its tokens and its weights.
+`System` is a model with its losses (training), `Answers` the same model as it is asked (inference). What the registry
+knows a whole system by, its config, data layout, tokens and weights, is `SystemKind` in `systems/kind.py`.
 """
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import MappingProxyType
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
@@ -16,8 +14,8 @@ from flax import struct
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from motiongpt3_jax.batch import Batch, Example, Layout, RowShape, Schema
-from motiongpt3_jax.text import Task, Tokenizer, TokenSpec
+from motiongpt3_jax.batch import Batch, Example, Schema
+from motiongpt3_jax.text import Task, Tokenizer
 
 Tree = Any
 Constrain = Callable[[str, Array], Array]
@@ -130,7 +128,6 @@ class Capabilities:
         because the model ends it.
       longest_read: frames of the longest motion that is read at once.
       longest_made: frames of the longest motion that is made at once.
-      reconstructs: whether a motion can go through its encoder and back.
       chats: whether it can begin a motion in the middle of a text.
     """
 
@@ -139,7 +136,6 @@ class Capabilities:
     length: Literal["before", "after"]
     longest_read: int
     longest_made: int
-    reconstructs: bool = True
     chats: bool = False
 
 
@@ -245,177 +241,3 @@ class ModelSpec:
     features: int
     tokenizer: Tokenizer | None
     fps: float = 20.0
-
-
-class Identified(NamedTuple):
-    """What a file of tensors of other code is.
-
-    Attributes:
-      tensors: those of the model, by the names that its reader knows.
-      config: plain values, with the sizes that the tensors have.
-      features: width of a frame; None where no part that reads frames is there.
-      vocabulary: base ids of the tokenizer; None where no part that reads text is there.
-      untrained: parts that are not there, and will be fresh.
-      questions: how the model is asked, by task, where its templates are not those that it was trained with.
-      notes: what else there is to say, a sentence each.
-    """
-
-    tensors: Mapping[str, np.ndarray]
-    config: Mapping[str, Any]
-    features: int | None
-    vocabulary: int | None
-    untrained: tuple[str, ...] = ()
-    questions: Mapping[str, str] = MappingProxyType({})
-    notes: tuple[str, ...] = ()
-
-
-class Importer(Protocol):
-    """Makes a model of the tensors of other code.
-
-    Attributes:
-      tokenizer: hub name of the one that such models have.
-    """
-
-    tokenizer: str
-
-    def identify(
-        self, tensors: Mapping[str, np.ndarray], config: Mapping[str, Any], chosen: Collection[str]
-    ) -> Identified:
-        """What the tensors are.
-
-        Args:
-          tensors: by their names.
-          config: plain values of the config that says what tensors do not.
-          chosen: names of its values that the user has set ("model.decoder.heads").
-
-        Raises:
-          UserError: they are of no known model, or say too little.
-        """
-
-    def variables(self, identified: Identified, spec: ModelSpec) -> Variables:
-        """All arrays of the model: those of the tensors, the others fresh.
-
-        Raises:
-          UserError: names everything that is missing, unexpected or of another shape.
-        """
-
-
-class Exporter(Protocol):
-    """Writes a model as a file of other code."""
-
-    def __call__(self, out: Path, spec: ModelSpec, variables: Variables) -> list[str]:
-        """Writes the file; returns what there is to say of it.
-
-        Raises:
-          UserError: the other code cannot express the model.
-        """
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Where a system's parameters may come from and go to, other than its own checkpoints.
-
-    Attributes:
-      parts: patterns of the parameter paths of each part that may come trained; the first that matches counts.
-      part_sizes: the values of the config's section `model` that each part cannot do without, by sections.
-      state_part, tokenizer_part, statistics_part: the part that the state, the tokenizer and the statistics of the
-        features come with.
-      captions_part: the part that has learned the words of captions.
-      pretrained: (place, model) -> parameters of a part that a published model has trained, such as a GPT-2.
-      pretrained_part: which part that is.
-      pretrained_file: place -> the file that they are read from.
-      from_official: (tensors by their official names, model) -> parameters; None where there are no official names.
-      to_official: the way back.
-      tied: official names that repeat another tensor, and that tensor's name.
-      importer: makes a model of the tensors of other code; None where none is read.
-      exporters: by the name of a format, what writes a model as a file of other code.
-    """
-
-    parts: Mapping[str, str] = field(default_factory=lambda: {"model": ".*"})
-    part_sizes: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
-    state_part: str = "model"
-    tokenizer_part: str = "model"
-    statistics_part: str = "model"
-    captions_part: str = "model"
-    pretrained: Callable[[str, ModelSpec], Tree] | None = None
-    pretrained_part: str = "model"
-    pretrained_file: Callable[[str], Path] | None = None
-    from_official: Callable[[Mapping[str, np.ndarray], ModelSpec], Tree] | None = None
-    to_official: Callable[[Tree, ModelSpec], Mapping[str, np.ndarray]] | None = None
-    tied: Mapping[str, str] = field(default_factory=dict)
-    importer: Importer | None = None
-    exporters: Mapping[str, Exporter] = field(default_factory=dict)
-
-
-class SystemKind(Protocol):
-    """A system as the registry knows it.
-
-    Attributes:
-      name: as configs name it.
-      title: as people know it.
-      tasks: what it can be asked, by name.
-      tokens: what it asks of its tokenizer; None where it has none.
-      weights: which parts may come trained.
-      styles: how the official code of a published system asks, by style and task.
-      sections: names of the config's sections that the system has beside `model`. `tokenizer` is a part of its config
-        where `tokens` are, and `pretrained` where `weights.pretrained` is.
-    """
-
-    name: str
-    title: str
-    tasks: Mapping[str, Task]
-    tokens: TokenSpec | None
-    weights: Weights
-    styles: Mapping[str, Mapping[str, str]]
-    sections: tuple[str, ...]
-
-    def check_config(self, config: Mapping[str, Any], path: str) -> None:
-        """Checks the sections that are the system's own: `model` and `sections`.
-
-        Raises:
-          UserError: names the key that is wrong, and what it must be.
-        """
-
-    def check_stage(self, name: str, config: Mapping[str, Any], path: str) -> None:
-        """Checks what is the system's own in a stage: loss, objective, batch.
-
-        Raises:
-          UserError: names the key that is wrong, and what it must be.
-        """
-
-    def upgrade_config(self, config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
-        """The config of a model's folder of an older format."""
-
-    def make_system(self, spec: ModelSpec, constrain: Constrain | None = None) -> System:
-        """The model's functions."""
-
-    def make_answers(self, spec: ModelSpec, system: System) -> Answers:
-        """The model as it is asked."""
-
-    def objective(self, loss: str, values: Mapping[str, Any]) -> Objective:
-        """The objective of a loss."""
-
-    def heads(self, model: Mapping[str, Any]) -> int:
-        """Attention heads of a model, which the mesh axis `tensor` must divide."""
-
-    def stages_to_run(self, config: Mapping[str, Any]) -> list[str]:
-        """The stages of `config.run` that are to be trained."""
-
-    def layout(self, stage: Mapping[str, Any], spec: ModelSpec) -> Layout:
-        """How a stage lays its samples out."""
-
-    def row_shape(self, stage: Mapping[str, Any]) -> RowShape:
-        """How much a row of a stage holds."""
-
-    def check_state(self, state: Tree) -> None:
-        """Checks arrays that training moves without gradients; their names and shapes are right.
-
-        Raises:
-          UserError: they hold what no training leaves there.
-        """
-
-    def describe(self, config: Mapping[str, Any]) -> str:
-        """The kind of model in a few words, for the card of an exported one."""
-
-    def preview(self, stage: Mapping[str, Any]) -> Literal["reconstruct", "generate"] | None:
-        """What shows how far a stage has come: motions through the encoder and back, or from sentences; or nothing."""

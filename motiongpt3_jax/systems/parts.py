@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from motiongpt3_jax.systems.interface import Weights
+from motiongpt3_jax.systems.weights import Weights
 
 
 def of_parts(params: Mapping[str, Any], parts: Collection[str], weights: Weights, path: str = "") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.interface import SystemKind
+from motiongpt3_jax.systems.kind import SystemKind
 
 GROUP = "motiongpt3_jax.systems"
 

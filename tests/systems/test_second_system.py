@@ -26,7 +26,8 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.check_config import check_config
 from motiongpt3_jax.inference.folder import plain, read_folder
 from motiongpt3_jax.inference.weights import read_variables
-from motiongpt3_jax.systems.interface import Answers, ModelSpec, System, SystemKind
+from motiongpt3_jax.systems.interface import Answers, ModelSpec, System
+from motiongpt3_jax.systems.kind import SystemKind
 from motiongpt3_jax.systems.registry import find_system, system_names
 from motiongpt3_jax.text import train_tokenizer
 from motiongpt3_jax.training import restore_variables

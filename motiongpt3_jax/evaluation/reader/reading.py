@@ -51,9 +51,9 @@ def matches(reading: Reading, labels: Mapping[str, Sequence[Mapping[str, Any]]],
       labels: what should be there, {"actions": [{"action", "direction", "side", ...}, ...]}.
       exact: whether nothing else may be there.
     """
-    wanted = [(action["action"], action.get("direction"), action.get("side")) for action in labels["actions"]]
+    labelled = [(action["action"], action.get("direction"), action.get("side")) for action in labels["actions"]]
     keys = [segment.key for segment in reading.actions]
     if exact:
-        return keys == wanted
+        return keys == labelled
     rest = iter(keys)
-    return all(key in rest for key in wanted)
+    return all(key in rest for key in labelled)

@@ -8,7 +8,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.interface import Identified, ModelSpec, Variables
+from motiongpt3_jax.systems.interface import ModelSpec, Variables
 from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
 from motiongpt3_jax.systems.motiongpt3.gpt2 import from_gpt2
 from motiongpt3_jax.systems.motiongpt3.identify_checkpoint import recognised, sizes_from_shapes
@@ -17,6 +17,7 @@ from motiongpt3_jax.systems.motiongpt3.modules import latent_state
 from motiongpt3_jax.systems.motiongpt3.official import from_official
 from motiongpt3_jax.systems.motiongpt3.parts import KINDS, PARTS
 from motiongpt3_jax.systems.motiongpt3.system import MotionGPT3
+from motiongpt3_jax.systems.weights import Identified
 from motiongpt3_jax.text import TASKS
 
 GPT2_HEAD = 64
@@ -24,7 +25,7 @@ GPT2_HEAD = 64
 
 
 class MotionGPT3Importer:
-    """See `systems.interface.Importer`."""
+    """See `systems.weights.Importer`."""
 
     tokenizer = "openai-community/gpt2"
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from motiongpt3_jax.batch import Layout, RowShape
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.interface import Constrain, ModelSpec, Objective, Tree, Weights
+from motiongpt3_jax.systems.interface import Constrain, ModelSpec, Objective, Tree
 from motiongpt3_jax.systems.motiongpt3.answers import MotionGPT3Answers
 from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
 from motiongpt3_jax.systems.motiongpt3.check import read_layout, read_model, read_objective
@@ -17,12 +17,12 @@ from motiongpt3_jax.systems.motiongpt3.gpt2 import from_gpt2, gpt2_file, read_gp
 from motiongpt3_jax.systems.motiongpt3.importer import MotionGPT3Importer
 from motiongpt3_jax.systems.motiongpt3.layout import ClipLayout, SequenceLayout
 from motiongpt3_jax.systems.motiongpt3.migration import upgrade_config
-from motiongpt3_jax.systems.motiongpt3.name_table import TIED
-from motiongpt3_jax.systems.motiongpt3.official import from_official, to_official
+from motiongpt3_jax.systems.motiongpt3.official import from_official
 from motiongpt3_jax.systems.motiongpt3.parts import PART_SIZES, PARTS
 from motiongpt3_jax.systems.motiongpt3.prompts import OFFICIAL_QUESTIONS, TOKEN_SPEC
 from motiongpt3_jax.systems.motiongpt3.sections import BatchSection
 from motiongpt3_jax.systems.motiongpt3.system import MotionGPT3
+from motiongpt3_jax.systems.weights import Weights
 from motiongpt3_jax.text import TASKS, load_templates
 from motiongpt3_jax.values import from_values
 
@@ -37,13 +37,8 @@ def read_official(tensors: Mapping[str, np.ndarray], spec: ModelSpec) -> Tree:
     return from_official(tensors, build_config(spec.config["model"], **sizes_of(spec)))
 
 
-def write_official(params: Tree, spec: ModelSpec) -> Mapping[str, np.ndarray]:
-    """Tensors by their official names from parameters."""
-    return to_official(params, build_config(spec.config["model"], **sizes_of(spec)))
-
-
 class MotionGPT3Kind:
-    """The entry of the registry; see `systems.interface.SystemKind`."""
+    """The entry of the registry; see `systems.kind.SystemKind`."""
 
     name = "motiongpt3"
     title = "MotionGPT3"
@@ -62,8 +57,6 @@ class MotionGPT3Kind:
         pretrained_part="text",
         pretrained_file=gpt2_file,
         from_official=read_official,
-        to_official=write_official,
-        tied=TIED,
         importer=MotionGPT3Importer(),
         exporters={"pytorch": export_pytorch},
     )

@@ -141,15 +141,15 @@ def official_tensors(params: dict[str, Tensor], names: Iterable[str]) -> dict[st
             return x[:, None]
         return x.T if path.endswith("kernel") else x
 
-    found = {}
+    tensors = {}
     for name in names:
         try:
-            found[name] = tensor(name).contiguous()
+            tensors[name] = tensor(name).contiguous()
         except KeyError:
             continue  # `load_state_dict` names all that are missing
     if params.keys() - used:
         raise ValueError(f"the weights hold {min(params.keys() - used)}, for which this model has no place")
-    return found
+    return tensors
 
 
 class Positions(nn.Module):
@@ -242,9 +242,9 @@ class Conv1D(nn.Module):
 
 def mlp(width: int) -> nn.Module:
     """A GPT-2 block's MLP."""
-    found = nn.Sequential()
-    found.c_fc, found.act, found.c_proj = Conv1D(width, 4 * width), nn.GELU("tanh"), Conv1D(4 * width, width)
-    return found
+    block = nn.Sequential()
+    block.c_fc, block.act, block.c_proj = Conv1D(width, 4 * width), nn.GELU("tanh"), Conv1D(4 * width, width)
+    return block
 
 
 class Block(nn.Module):
@@ -470,8 +470,8 @@ class MotionGPT3(nn.Module):
     def text_to_motion(self, sentences: Sequence[str], frames: Sequence[int], **options: Any) -> list[Tensor]:
         """Joints (frames, joints, 3) of one motion per sentence; for `options` see `sample_latents`."""
         if len(frames) != len(sentences) or not all(1 <= count <= self.vae.max_frames for count in frames):
-            wanted = f"1 to {self.vae.max_frames} for each of {len(sentences)} sentences"
-            raise ValueError(f"{list(frames)} frames were asked for; this model makes {wanted}")
+            possible = f"1 to {self.vae.max_frames} for each of {len(sentences)} sentences"
+            raise ValueError(f"{list(frames)} frames were asked for; this model makes {possible}")
         if not sentences:
             return []
         latents = self.sample_latents(sentences, **options)
@@ -525,8 +525,8 @@ class MotionGPT3(nn.Module):
     @torch.no_grad()
     def caption(self, motions: Sequence[np.ndarray], max_new: int = 40, penalty: float = 1.1) -> list[str]:
         """A sentence for each motion of raw features (frames, features); for the options see `write`."""
-        found = self.write(self.understand(motions), max_new, penalty) if len(motions) else []
-        texts = [self.tokenizer.decode(ids) for ids in found]
+        answers = self.write(self.understand(motions), max_new, penalty) if len(motions) else []
+        texts = [self.tokenizer.decode(ids) for ids in answers]
         return [text.replace("\n", " ").strip().strip('"').strip() for text in texts]
 
     def understand(self, motions: Sequence[np.ndarray]) -> Tensor:
@@ -534,8 +534,8 @@ class MotionGPT3(nn.Module):
         most = self.vae.max_frames - 2 * self.vae.latents
         for motion in motions:
             if motion.ndim != 2 or motion.shape[1] != len(self.mean) or not 1 <= len(motion) <= most:
-                wanted = f"raw features, 1 to {most} frames of {len(self.mean)}"
-                raise ValueError(f"a motion has shape {tuple(motion.shape)}; expected {wanted}")
+                shape = f"raw features, 1 to {most} frames of {len(self.mean)}"
+                raise ValueError(f"a motion has shape {tuple(motion.shape)}; expected {shape}")
         clips = [(self.mean.new_tensor(motion) - self.mean) / self.std for motion in motions]
         frames = torch.tensor([len(clip) for clip in clips], device=self.mean.device)
         mean, _ = self.vae.encode(pad_sequence(clips, batch_first=True), frames)
@@ -577,28 +577,28 @@ def main() -> None:
     """Makes a motion, or prints a caption."""
     parser = argparse.ArgumentParser(description=__doc__.partition(".")[0])
     parser.add_argument("model", help="an exported folder")
-    wanted = parser.add_mutually_exclusive_group(required=True)
-    wanted.add_argument("--text", help="what the motion shows")
-    wanted.add_argument("--motion", help="a motion to caption: raw features (frames, features) as .npy")
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--text", help="what the motion shows")
+    task.add_argument("--motion", help="a motion to caption: raw features (frames, features) as .npy")
     parser.add_argument("--out", default="motion.npy", help="where the motion goes, in the unit of its data set")
     parser.add_argument("--frames", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--sampler", default="", help="dpm++ (default), ddim or ancestral; euler of a flow")
-    given = parser.parse_args()
-    options = {"seeds": [given.seed], "steps": given.steps, "guidance_scale": given.guidance, "sampler": given.sampler}
+    args = parser.parse_args()
+    options = {"seeds": [args.seed], "steps": args.steps, "guidance_scale": args.guidance, "sampler": args.sampler}
     try:
-        model = MotionGPT3.from_folder(given.model)
-        if given.motion:
-            print(*model.caption([np.load(given.motion, allow_pickle=False)]))
+        model = MotionGPT3.from_folder(args.model)
+        if args.motion:
+            print(*model.caption([np.load(args.motion, allow_pickle=False)]))
             return
-        (joints,) = model.text_to_motion([given.text], [given.frames], **options)
+        (joints,) = model.text_to_motion([args.text], [args.frames], **options)
     except (OSError, ValueError) as error:
         parser.exit(1, f"{error}\n")
-    with open(f"{given.out}.new", "wb") as file:
+    with open(f"{args.out}.new", "wb") as file:
         np.save(file, joints.numpy() / np.float32(UNITS[model.skeleton]))
-    os.replace(f"{given.out}.new", given.out)
+    os.replace(f"{args.out}.new", args.out)
 
 
 if __name__ == "__main__":

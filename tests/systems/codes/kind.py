@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from motiongpt3_jax.batch import Layout, RowShape
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.interface import Constrain, ModelSpec, Objective, Tree, Weights
+from motiongpt3_jax.systems.interface import Constrain, ModelSpec, Objective, Tree
+from motiongpt3_jax.systems.weights import Weights
 from motiongpt3_jax.text import Task, TokenSpec, load_templates
 from motiongpt3_jax.text.tasks import WHOLE, by_name
 from motiongpt3_jax.values import SECTION, check_value, check_values, one_of, pair_of, real, sequence_of, whole
@@ -33,7 +34,7 @@ BATCH = {"rows": COUNT, "length": COUNT, "clips": sequence_of(pair_of(COUNT, COU
 
 @dataclass(frozen=True)
 class CodeScriptKind:
-    """The entry of the registry; see `systems.interface.SystemKind`."""
+    """The entry of the registry; see `systems.kind.SystemKind`."""
 
     name: str
     title: str

@@ -1,0 +1,36 @@
+"""Shapes of a model's arrays, by tracing its `init`; nothing is computed."""
+
+from typing import Any
+
+import jax
+from flax.traverse_util import flatten_dict
+
+from motiongpt3_jax.systems.interface import ModelSpec, Variables
+from motiongpt3_jax.systems.kind import SystemKind
+
+STATE = "state/"
+"""What the paths of a model's state begin with, beside those of its parameters."""
+
+MOST_MODELS = 64
+"""Models whose shapes are kept: configs and weights are checked more often than models change."""
+
+_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
+
+
+def flat_arrays(variables: Variables) -> dict[str, Any]:
+    """All arrays by their paths, those of the state behind `state/`."""
+    state = {STATE + name: array for name, array in flatten_dict(variables.state, sep="/").items()}
+    return flatten_dict(variables.params, sep="/") | state
+
+
+def array_shapes(kind: SystemKind, spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+    """Shapes of all parameters and of the state, by their paths."""
+    sections = {name: spec.config[name] for name in ("model", *kind.sections)}
+    vocabulary = None if spec.tokenizer is None else spec.tokenizer.base_vocabulary
+    model = repr((kind.name, sections, spec.features, vocabulary))
+    if model not in _shapes:
+        if len(_shapes) >= MOST_MODELS:
+            _shapes.clear()
+        variables = jax.eval_shape(kind.make_system(spec).init, jax.random.key(0))
+        _shapes[model] = {name: array.shape for name, array in flat_arrays(variables).items()}
+    return _shapes[model]
