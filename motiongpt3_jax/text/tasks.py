@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from jaxtyping import Float
+
 Share = tuple[float, float]
 Role = Literal["generate", "move", "caption", "predict", "inbetween", "text"]
 """What people do with a task: a motion from a sentence, any motion, a sentence for a motion, a motion's further course,
@@ -33,6 +36,11 @@ class Task:
     def ranges(self, frames: int) -> list[tuple[int, int]]:
         """(start, stop) frames of each given, then each made piece of a clip; rounded down, as officially."""
         return [(int(start * frames), int(stop * frames)) for start, stop in (*self.input_spans, *self.output_spans)]
+
+    def given(self, features: Float[np.ndarray, "frames features"]) -> tuple[Float[np.ndarray, "..."], ...]:
+        """The pieces of a clip's features that are given."""
+        ranges = self.ranges(len(features))[: len(self.input_spans)]
+        return tuple(features[start:stop] for start, stop in ranges)
 
 
 WHOLE: Share = (0.0, 1.0)
