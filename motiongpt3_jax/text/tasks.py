@@ -59,7 +59,9 @@ def of_role(tasks: Mapping[str, Task], role: Role) -> Task | None:
 TASKS = by_name(
     Task("t2m", "generate", output_spans=(WHOLE,), question="<Caption_Placeholder>"),
     Task("n2m", "move", output_spans=(WHOLE,), question="Move in any way you like."),
+    Task("l2m", "move", output_spans=(WHOLE,)),
     Task("m2t", "caption", input_spans=(WHOLE,), question="<Motion_Placeholder>"),
+    Task("m2l", "caption", input_spans=(WHOLE,)),
     Task(
         "predict",
         "predict",
@@ -78,4 +80,4 @@ TASKS = by_name(
     Task("n2t", "text"),
     Task("text", "text"),
 )
-"""The published tasks: t text, m motion, n nothing; `text` is a caption without a question."""
+"""The published tasks: t text, m motion, l a length, n nothing; `text` is a caption without a question."""

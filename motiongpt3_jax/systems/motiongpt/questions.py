@@ -1,0 +1,117 @@
+"""Questions laid out for inference, and replies read from their ids."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise, takewhile
+
+import numpy as np
+from jaxtyping import Int
+
+from motiongpt3_jax.batch import ClipRange, Example
+from motiongpt3_jax.systems.motiongpt.layout import BREAK
+from motiongpt3_jax.systems.motiongpt.pieces import Part, Piece, encode_parts, encoded, join, plain, slots_of
+from motiongpt3_jax.systems.motiongpt.prompts import Filling, fill_parts
+from motiongpt3_jax.systems.motiongpt.tokens import DECODER_START, MotionTokens, codes_of
+from motiongpt3_jax.text import Tokenizer
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Lays single questions out.
+
+    Attributes:
+      tokenizer: of the words.
+      tokens: ids of motions.
+      official: whether spaces before motions are tokens, as in the official code.
+    """
+
+    tokenizer: Tokenizer
+    tokens: MotionTokens
+    official: bool = False
+
+    def motions(self, frames: Sequence[int]) -> list[Piece]:
+        """The codes of clips of so many frames that enter one after the other."""
+        return [encoded(self.tokens, number, codes_of(count)) for number, count in enumerate(frames)]
+
+    def pair(
+        self,
+        number: int,
+        text: str,
+        frames: Sequence[int] = (),
+        masks: int = 0,
+        motions: Sequence[Piece] | None = None,
+        begins_motion: bool = False,
+    ) -> Example:
+        """A question for a T5: all that its encoder reads, and what its decoder reads first.
+
+        Args:
+          number: of the sample.
+          text: the question, with a placeholder for each motion that enters.
+          frames: of each clip to be encoded, in their order.
+          masks: how many codes are hidden between two motions, see `prompts.hidden_codes`.
+          motions: the codes of each motion that enters, where they are not those of one clip each.
+          begins_motion: whether the reply is to be a motion, so that its start is there already.
+        """
+        question = self._encode(self._parts(text, frames, masks, motions))
+        begun = (DECODER_START, self.tokens.start_of_motion) if begins_motion else (DECODER_START,)
+        streams = {
+            "source": slots_of(join(question, plain((self.tokens.end,)))),
+            "target": slots_of(plain(begun)),
+        }
+        return Example(number, streams, _clips(frames))
+
+    def one_text(
+        self,
+        number: int,
+        text: str,
+        frames: Sequence[int] = (),
+        masks: int = 0,
+        motions: Sequence[Piece] | None = None,
+        begins_motion: bool = False,
+    ) -> Example:
+        """A question for a decoder alone, up to where it goes on; otherwise as `pair`.
+
+        It ends before the space that belongs to the first word of the reply; officially behind it.
+        """
+        parts = [*self._parts(text, frames, masks, motions), BREAK + " " * self.official]
+        question = self._encode(parts)
+        begun = plain((self.tokens.start_of_motion,) * begins_motion)
+        return Example(number, {"tokens": slots_of(join(question, begun))}, _clips(frames))
+
+    def _parts(self, text: str, frames: Sequence[int], masks: int, motions: Sequence[Piece] | None) -> list[Part]:
+        filling = Filling(motions=self.motions(frames) if motions is None else motions, masks=masks)
+        return fill_parts(text, filling, self.tokens, self.official)
+
+    def _encode(self, parts: Sequence[Part]) -> Piece:
+        return encode_parts(self.tokenizer, [parts], trim=not self.official)[0]
+
+
+def _clips(frames: Sequence[int]) -> tuple[ClipRange, ...]:
+    """Where clips lie that come one after the other."""
+    return tuple(ClipRange(*ends) for ends in pairwise(np.cumsum([0, *frames]).tolist()))
+
+
+def read_reply(ids: Sequence[int], tokenizer: Tokenizer, tokens: MotionTokens) -> list[str | Int[np.ndarray, "codes"]]:
+    """The words and the motions of a reply, in their order, up to its end.
+
+    A motion begins at its start and goes on for as long as there are codes; one that was broken off counts. Codes
+    without a start, masks and sentinels are left out.
+
+    Args:
+      ids: of the reply, with or without what the decoder reads first.
+      tokenizer: of the words.
+      tokens: ids of motions.
+    """
+    ids = [int(i) for i in ids]
+    ids = ids[: ids.index(tokens.end)] if tokens.end in ids else ids
+
+    def words(some: Sequence[int]) -> str:
+        return tokenizer.decode([i for i in some if tokens.is_word(i)]).strip()
+
+    starts = [place for place, i in enumerate(ids) if i == tokens.start_of_motion]
+    reply: list[str | np.ndarray] = [words(ids[: starts[0]] if starts else ids)]
+    for start, stop in pairwise([*starts, len(ids)]):
+        behind = ids[start + 1 : stop]
+        codes = [*takewhile(lambda i: tokens.first_code <= i < tokens.start_of_motion, behind)]
+        reply += [np.array(codes, np.int32) - tokens.first_code, words(behind[len(codes) :])]
+    return [part for part in reply if len(part)]
