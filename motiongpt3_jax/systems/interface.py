@@ -216,9 +216,7 @@ class Answers(Protocol):
           UserError: it is too long for the model.
         """
 
-    def official_question(
-        self, text: str, task: Task, features: Features, options: Any
-    ) -> tuple[Question, int, Any]:
+    def official_question(self, text: str, task: Task, features: Features, options: Any) -> tuple[Question, int, Any]:
         """How the official evaluation shows parts of a motion: (question, frames of the answer, how it is sampled).
 
         Args:

@@ -4,7 +4,7 @@ from typing import Any
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.motiongpt.config import LanguageObjective, TokenizerObjective
-from motiongpt3_jax.systems.motiongpt.layout import LayoutOptions
+from motiongpt3_jax.systems.motiongpt.drafts import LayoutOptions
 from motiongpt3_jax.systems.motiongpt.sections import ModelSection
 from motiongpt3_jax.values import from_values
 
@@ -27,7 +27,9 @@ def read_model(values: Any, path: str = "model") -> ModelSection:
     if model.lm == "t5" and positions is not None:
         raise UserError(f"{path}.language.max_positions is {positions}; a T5's positions are relative: set it to None")
     if model.lm == "gpt2" and positions is None:
-        raise UserError(f"{path}.language.max_positions is None; a decoder alone has a table of positions: give its rows")
+        raise UserError(
+            f"{path}.language.max_positions is None; a decoder alone has a table of positions: give its rows"
+        )
     return model
 
 

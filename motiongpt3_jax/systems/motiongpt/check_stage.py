@@ -46,7 +46,9 @@ def check_clips(path: str, batch: BatchSection, config: Mapping[str, Any]) -> No
             f"{path}.batch.clips has clips of {frames[-1]} frames at most, and {most} may come: add longer ones"
         )
     if config["data"]["min_frames"] < FRAMES_PER_CODE:
-        raise UserError(f"config.data.min_frames is {config['data']['min_frames']}; a code stands for {FRAMES_PER_CODE}")
+        raise UserError(
+            f"config.data.min_frames is {config['data']['min_frames']}; a code stands for {FRAMES_PER_CODE}"
+        )
 
 
 def check_language(
@@ -80,4 +82,6 @@ def check_language(
         task = TASKS[subtasks[name].task]
         need = len(task.input_spans) + len(task.output_spans)
         if room < need:
-            raise UserError(f"{path}.batch.clips has room for {room}, and the sub-task {name!r} takes {need}: give more")
+            raise UserError(
+                f"{path}.batch.clips has room for {room}, and the sub-task {name!r} takes {need}: give more"
+            )

@@ -47,7 +47,11 @@ class MotionOptions:
         drawn = self.temperature > 0
         checks = (
             ("temperature", self.temperature == 0 or 1e-6 <= self.temperature < math.inf, "give 0, or 0.000001 and up"),
-            ("top_k", isinstance(self.top_k, Integral) and self.top_k >= 0, "give 0 for no limit, or a number of codes"),
+            (
+                "top_k",
+                isinstance(self.top_k, Integral) and self.top_k >= 0,
+                "give 0 for no limit, or a number of codes",
+            ),
             ("top_k", drawn or self.top_k == 0, "codes are drawn at a temperature above 0; set one"),
             ("top_p", 0 < self.top_p <= 1, "give a number above 0 and up to 1, which is no limit"),
             ("top_p", drawn or self.top_p == 1, "codes are drawn at a temperature above 0; set one"),

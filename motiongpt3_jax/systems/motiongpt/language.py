@@ -210,9 +210,7 @@ class DecoderLanguage:
         return hidden["tokens"], cache
 
 
-def make_language(
-    config: Any, words: int, new: int, constrain: Constrain | None
-) -> "T5Language | DecoderLanguage":
+def make_language(config: Any, words: int, new: int, constrain: Constrain | None) -> "T5Language | DecoderLanguage":
     """The language model of a config, see `MotionGPTConfig`.
 
     Args:

@@ -1,6 +1,6 @@
 """Questions laid out for inference, and replies read from their ids."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 
@@ -9,10 +9,20 @@ from jaxtyping import Int
 
 from motiongpt3_jax.batch import ClipRange, Example
 from motiongpt3_jax.systems.motiongpt.layout import BREAK
-from motiongpt3_jax.systems.motiongpt.pieces import Part, Piece, encode_parts, encoded, join, plain, slots_of
+from motiongpt3_jax.systems.motiongpt.pieces import (
+    Part,
+    Piece,
+    encode_parts,
+    encoded,
+    join,
+    plain,
+    slots_of,
+    split_at_motions,
+)
 from motiongpt3_jax.systems.motiongpt.prompts import Filling, fill_parts
 from motiongpt3_jax.systems.motiongpt.tokens import DECODER_START, MotionTokens, codes_of
 from motiongpt3_jax.text import Tokenizer
+from motiongpt3_jax.text.subtasks import PLACEHOLDERS
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,8 @@ class Questions:
         masks: int = 0,
         motions: Sequence[Piece] | None = None,
         begins_motion: bool = False,
+        turns: Sequence[tuple[str, str]] = (),
+        answer: str = "",
     ) -> Example:
         """A question for a T5: all that its encoder reads, and what its decoder reads first.
 
@@ -50,13 +62,17 @@ class Questions:
           frames: of each clip to be encoded, in their order.
           masks: how many codes are hidden between two motions, see `prompts.hidden_codes`.
           motions: the codes of each motion that enters, where they are not those of one clip each.
-          begins_motion: whether the reply is to be a motion, so that its start is there already.
+          begins_motion: whether a motion follows, so that its start is there already.
+          turns: earlier questions and answers, whose motions come first; the encoder reads them before the question.
+          answer: what has been answered so far, whose motions come last.
         """
-        question = self._encode(self._parts(text, frames, masks, motions))
-        begun = (DECODER_START, self.tokens.start_of_motion) if begins_motion else (DECODER_START,)
+        fill = self._filler(frames, masks, motions)
+        earlier = [part for asked, answered in turns for part in (*fill(asked), " ", *fill(answered), " ")]
+        question = self._encode([*earlier, *fill(text)])
+        begun = [plain((DECODER_START,)), self._encode(fill(answer)), self._start(begins_motion)]
         streams = {
             "source": slots_of(join(question, plain((self.tokens.end,)))),
-            "target": slots_of(plain(begun)),
+            "target": slots_of(join(*begun)),
         }
         return Example(number, streams, _clips(frames))
 
@@ -68,19 +84,37 @@ class Questions:
         masks: int = 0,
         motions: Sequence[Piece] | None = None,
         begins_motion: bool = False,
+        turns: Sequence[tuple[str, str]] = (),
+        answer: str = "",
     ) -> Example:
         """A question for a decoder alone, up to where it goes on; otherwise as `pair`.
 
         It ends before the space that belongs to the first word of the reply; officially behind it.
         """
-        parts = [*self._parts(text, frames, masks, motions), BREAK + " " * self.official]
-        question = self._encode(parts)
-        begun = plain((self.tokens.start_of_motion,) * begins_motion)
-        return Example(number, {"tokens": slots_of(join(question, begun))}, _clips(frames))
+        fill = self._filler(frames, masks, motions)
+        pieces = []
+        for asked, answered in turns:
+            pieces += [self._encode([*fill(asked), BREAK]), self._encode([" ", *fill(answered)])]
+            pieces.append(plain((self.tokens.end,)))
+        pieces.append(self._encode([*fill(text), BREAK + " " * self.official]))
+        pieces.append(self._encode([" " * (not self.official), *fill(answer)] if answer else []))
+        return Example(number, {"tokens": slots_of(join(*pieces, self._start(begins_motion)))}, _clips(frames))
 
-    def _parts(self, text: str, frames: Sequence[int], masks: int, motions: Sequence[Piece] | None) -> list[Part]:
-        filling = Filling(motions=self.motions(frames) if motions is None else motions, masks=masks)
-        return fill_parts(text, filling, self.tokens, self.official)
+    def _start(self, begins_motion: bool) -> Piece:
+        return plain((self.tokens.start_of_motion,) * begins_motion)
+
+    def _filler(
+        self, frames: Sequence[int], masks: int, motions: Sequence[Piece] | None
+    ) -> Callable[[str], list[Part]]:
+        """From a text to its parts; the motions of one text come behind those of the texts before it."""
+        left = [*(self.motions(frames) if motions is None else motions)]
+
+        def fill(text: str) -> list[Part]:
+            count = sum(PLACEHOLDERS.get(part, 0) for part in split_at_motions(text))
+            mine, left[:] = left[:count], left[count:]
+            return fill_parts(text, Filling(motions=mine, masks=masks), self.tokens, self.official)
+
+        return fill
 
     def _encode(self, parts: Sequence[Part]) -> Piece:
         return encode_parts(self.tokenizer, [parts], trim=not self.official)[0]

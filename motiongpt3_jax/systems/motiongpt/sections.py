@@ -1,5 +1,6 @@
 """The sections of a config that are MotionGPT's own, as dataclasses whose fields say what each value must be."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from motiongpt3_jax.values import (
@@ -22,7 +23,9 @@ STREAMS = {"t5": ("source", "target"), "gpt2": ("tokens",)}
 
 SLOTS = Rule(
     "a section with a number of slots for each stream",
-    lambda value: isinstance(value, dict) and all(NAME.holds(k) and whole(0, 10**6).holds(v) for k, v in value.items()),
+    lambda value: (
+        isinstance(value, Mapping) and all(NAME.holds(k) and whole(0, 10**6).holds(v) for k, v in value.items())
+    ),
 )
 
 
@@ -98,7 +101,7 @@ class BatchSection:
     """
 
     rows: int = setting(whole(1, 10**6))
-    slots: dict[str, int] = setting(SLOTS)
+    slots: Mapping[str, int] = setting(SLOTS)
     clips: tuple[tuple[int, int], ...] = setting(sequence_of(pair_of(FRAMES, whole(1, 10**4)), least=1))
     samples: int = setting(whole(1, 10**4))
     window: int = setting(whole(0, 10**6))
