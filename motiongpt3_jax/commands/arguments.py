@@ -26,6 +26,10 @@ LIMITS = {"steps": (1, 10**4), "eta": (0, 1), "guidance": (0, 1000)}
 """Smallest and largest value of arguments that no system takes beyond them."""
 
 
+TRAIN = "train"
+"""The style of prompts that the model was trained with."""
+
+
 class _OverridingParser(argparse.ArgumentParser):
     """Takes `--config.key=value` beside its own arguments."""
 
@@ -65,6 +69,21 @@ def number(text: str) -> float:
     return float(text)
 
 
+def named_value(text: str) -> tuple[str, bool | int | float | str]:
+    """`NAME=VALUE` as an argument; the value is a number, true or false where it reads as one, else a word."""
+    name, equals, value = text.partition("=")
+    if not name or not equals or not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+    if value in ("true", "false"):
+        return name, value == "true"
+    for read in (integer, number):
+        try:
+            return name, read(value)
+        except argparse.ArgumentTypeError:
+            continue
+    return name, value
+
+
 def command_parser(name: str, about: str, example: str, overrides: bool = False) -> argparse.ArgumentParser:
     """A subcommand's parser, whose help ends with an example; `overrides` lets it take `--config.key=value`."""
     parser = (_OverridingParser if overrides else argparse.ArgumentParser)(
@@ -99,15 +118,27 @@ def load_model(arguments: argparse.Namespace) -> Model:
     """
     check_answers(arguments)
     keep_host_memory()
-    options = sampling(arguments)
-    if options:
-        folder = read_folder(resolve_model(arguments.model))
+    options, style = sampling(arguments), getattr(arguments, "style", TRAIN)
+    folder = read_folder(resolve_model(arguments.model)) if options or style != TRAIN else None
+    if folder and style not in (TRAIN, *folder.kind.styles):
+        raise UserError(f"--style {style}: this model has the styles {', '.join((TRAIN, *folder.kind.styles))}")
+    if folder and options:
         folder.kind.make_answers(folder.spec, make_system(folder)).motion_options(**options)
     if jax.config.jax_compilation_cache_dir is None:
         home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         jax.config.update("jax_compilation_cache_dir", str(Path(os.path.expanduser(home)) / "motiongpt3_jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     return Model.load(arguments.model, "best" if arguments.best else "last")
+
+
+def add_style(parser: argparse.ArgumentParser) -> None:
+    """How a model is prompted."""
+    parser.add_argument(
+        "--style",
+        default=TRAIN,
+        help="how the model is prompted: as in training (train, the default), or as the evaluation of its system's "
+        "official code does (official_eval)",
+    )
 
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
@@ -121,6 +152,14 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--steps", type=integer, help="denoising steps (default: 20)")
     group.add_argument("--eta", type=number, help="fresh noise of ddim steps, 0 to 1 (default: 0)")
     group.add_argument("--guidance", type=number, help="guidance scale; 1 is none (default: 3)")
+    group.add_argument(
+        "--sampling",
+        type=named_value,
+        nargs="+",
+        action="extend",
+        metavar="NAME=VALUE",
+        help="any option that the model's system has, such as temperature=0.9",
+    )
 
 
 SAMPLING = {"sampler": "sampler", "steps": "steps", "eta": "eta", "guidance": "guidance_scale"}
@@ -130,6 +169,7 @@ SAMPLING = {"sampler": "sampler", "steps": "steps", "eta": "eta", "guidance": "g
 def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of sampling that the arguments set; others are the system's own."""
     values = {option: getattr(arguments, name, None) for name, option in SAMPLING.items()}
+    values |= dict(getattr(arguments, "sampling", None) or ())
     return {option: value for option, value in values.items() if value is not None}
 
 

@@ -211,7 +211,7 @@ def bench_generate(experiment: Run, model: Model, arguments: argparse.Namespace,
     captions = [texts[0] for texts in experiment.records.split("train").captions]
     sentences = [captions[i % len(captions)] for i in range(requests)]
     frames, options = arguments.frames, asdict(model.motion_options(**sampling(arguments)))
-    if model.engine.answers.capabilities.length == "after":
+    if not model.engine.answers.capabilities.takes_length:
         frames = None
     tokenizer = model.engine.folder.tokenizer
     # A system without a tokenizer reads letters.

@@ -6,6 +6,7 @@ import json
 from motiongpt3_jax.commands.arguments import (
     add_decoding,
     add_model,
+    add_style,
     command_parser,
     decoding,
     integer,
@@ -30,8 +31,7 @@ def parser() -> argparse.ArgumentParser:
     add_model(parser)
     add_motions(parser)
     parser.add_argument("--fps", type=number, help="frames a second of files that do not say (default: the data set's)")
-    styles = ("train", "official_eval", "official_eval_length")
-    parser.add_argument("--style", default="train", choices=styles, help="how the model is prompted")
+    add_style(parser)
     parser.add_argument("--seed", type=integer, default=0, help="of drawn sentences (default: 0)")
     parser.add_argument("--json", type=user_path, metavar="FILE", help="also write the captions to this file")
     add_decoding(parser)

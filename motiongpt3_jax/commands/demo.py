@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from motiongpt3_jax.commands.arguments import command_parser, integer, number, user_path
+from motiongpt3_jax.commands.arguments import (
+    add_sampling,
+    check_answers,
+    command_parser,
+    integer,
+    sampling,
+    user_path,
+)
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.errors import UserError
@@ -35,13 +42,16 @@ from motiongpt3_jax.training import TrainingDiverged, TrainingInterrupted
 
 NAMES = {
     "reader_on_ground_truth": "the reader on recorded motions",
-    "reconstruction": "motions through the VAE and back",
+    "reconstruction": "motions through the encoder and back",
     "text_to_motion": "motions from held-out sentences",
     "sides": "the asked side, of sentences and their mirrored twins",
     "captioning": "captions of held-out motions",
 }
 WALKS = ("walk", "run", "crouch-walk", "side-step")
 """Actions whose feet are measured: they step, and should stand still in between."""
+
+SAMPLING = {"guidance_scale": 1.5}
+"""Options that fit the demo's plain sentences, of systems that have them."""
 
 GENERATED = "Motions generated from held-out sentences"
 CAPTIONED = "Held-out motions, captioned by the model"
@@ -69,8 +79,7 @@ def parser() -> argparse.ArgumentParser:
         help="one run for each seed, in RUN/seed_SEED, then the worst and the middle of them",
     )
     parser.add_argument("--count", type=integer, default=400, help="held-out clips to measure on (default: 400)")
-    parser.add_argument("--steps", type=integer, default=20, help="denoising steps (default: 20)")
-    parser.add_argument("--guidance", type=number, default=1.5, help="guidance scale (default: 1.5)")
+    add_sampling(parser)
     return parser
 
 
@@ -78,10 +87,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Trains what is not trained yet, then measures and shows."""
     if arguments.count < 1:
         raise UserError(f"--count {arguments.count}: measure on at least one clip")
-    if arguments.steps < 1 or not 0 <= arguments.guidance <= 1000:  # said before minutes of training
-        raise UserError(
-            f"--steps {arguments.steps} --guidance {arguments.guidance}: give 1 step or more, and 0 to 1000"
-        )
+    check_answers(arguments)  # said before minutes of training
     config = load_config(arguments.config, arguments.overrides)
     out = Path(arguments.out)
     if not arguments.seeds:
@@ -112,7 +118,9 @@ def run_once(config: ConfigDict, out: Path, arguments: argparse.Namespace) -> di
     model = Model.load(out)
     split = experiment.records.split("test")
     clips = [split.source[i] for i in range(min(arguments.count, len(split)))]
-    options = model.motion_options(steps=arguments.steps, guidance_scale=arguments.guidance)
+    usual = asdict(model.motion_options())
+    few = {name: value for name, value in SAMPLING.items() if name in usual}
+    options = model.motion_options(**{**few, **sampling(arguments)})
     shares, motions, captions = measure(model, clips, options)
     slides = feet_slide(motions, clips)
     print(f"\n{table(shares, NAMES.__getitem__)}")
@@ -127,7 +135,7 @@ def run_once(config: ConfigDict, out: Path, arguments: argparse.Namespace) -> di
         "training": round(training / 60, 2),
         "all": round((time.monotonic() - began) / 60, 2),
     }
-    report["sampling"] = {"sampler": options.sampler, "steps": options.steps, "guidance": options.guidance_scale}
+    report["sampling"] = asdict(options)
     path = out / "report.json"
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"{report['minutes']['all']:.1f} minutes; open {path.with_name('index.html')}, numbers in {path}")
@@ -242,7 +250,8 @@ def show(
         entries.append(Entry(captions[i], motion, f"clip {i}; {verdict}", section=CAPTIONED))
     generated, captioned = shares["text_to_motion"], shares["captioning"]
     title = (
-        f"MotionGPT3 from nothing: {generated.share_right:.0%} of {len(generated.right)} held-out sentences shown, "
+        f"{model.engine.folder.kind.title} from nothing: {generated.share_right:.0%} of {len(generated.right)} "
+        f"held-out sentences shown, "
         f"{captioned.share_right:.0%} of {len(captioned.right)} held-out motions named"
     )
     write_page(path, entries, title)

@@ -9,6 +9,7 @@ from pathlib import Path
 from motiongpt3_jax.commands.arguments import (
     add_model,
     add_sampling,
+    add_style,
     command_parser,
     duration,
     integer,
@@ -55,9 +56,7 @@ def parser() -> argparse.ArgumentParser:
     length.add_argument("--frames", type=integer, help="the same in frames, 20 a second")
     parser.add_argument("--samples", type=integer, default=1, help="motions per sentence (default: 1)")
     parser.add_argument("--seed", type=integer, default=0, help="motion n of the command has seed SEED + n")
-    parser.add_argument(
-        "--style", default="train", choices=("train", "official_eval"), help="how sentences are prompted"
-    )
+    add_style(parser)
     parser.add_argument(
         "--clean-feet", action="store_true", help="hold feet that slide over the floor where they stand"
     )
@@ -140,7 +139,7 @@ def choose_lengths(arguments: argparse.Namespace, model: Model, prompts: Sequenc
             check_length_choosable(capabilities, f"--{name} {getattr(arguments, name):g} was")
     if arguments.frames is None and arguments.seconds is None:
         lengths = model.lengths([prompt.sentence for prompt in prompts], seed=arguments.seed)
-        if capabilities.length == "after":
+        if not capabilities.takes_length:
             if any(prompt.frames is not None for prompt in prompts):
                 print(f"{arguments.file} marks lengths, and this model ends its motions itself", file=sys.stderr)
             return lengths
@@ -152,7 +151,7 @@ def choose_lengths(arguments: argparse.Namespace, model: Model, prompts: Sequenc
         marked = sum(prompt.frames is not None for prompt in prompts)
         if marked:
             print(f"{arguments.file} marks lengths in frames, which {marked} of the motions get", file=sys.stderr)
-        for source in dict.fromkeys(length.source for length in lengths):
+        for source in dict.fromkeys(length.source for length in lengths if length.source != "model"):
             seconds = spread([length.frames / model.fps for length in lengths if length.source == source])
             print(f"length: {seconds} s, {SOURCES[source]}", file=sys.stderr)
         return lengths

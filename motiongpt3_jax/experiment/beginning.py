@@ -112,8 +112,10 @@ def outside_weights(config: RunConfig) -> tuple[Outside, ...]:
     places, weights = [], find_system(config.system).weights
     if config.pretrained:
         file = weights.pretrained_file(config.pretrained)
-        places.append(Outside(part_patterns(weights, (weights.pretrained_part,)), file.parent, (file.name,)))
+        places.append(
+            Outside(part_patterns(weights, (weights.pretrained_part,)), file.parent, (file.name,), config.pretrained)
+        )
     start = open_start(config)
     if start and not (start.path / "checkpoints").is_dir():
-        places.append(Outside(part_patterns(weights, trained_parts(start)), start.path, (WEIGHTS,)))
+        places.append(Outside(part_patterns(weights, trained_parts(start)), start.path, (WEIGHTS,), config.start))
     return tuple(places)

@@ -44,7 +44,7 @@ def write_samples(
         joints = engine.reconstruct(real)
     else:
         model = Model(engine, Prompts.of_config(run.config.values, kind, stage.name))
-        frames = [len(x) for x in real] if engine.answers.capabilities.length == "before" else None
+        frames = [len(x) for x in real] if engine.answers.capabilities.takes_length else None
         joints = [motion.joints[0] for motion in model.generate(sentences, frames=frames)]
     entries = []
     for sentence, places, features in zip(sentences, joints, real):

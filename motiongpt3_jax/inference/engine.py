@@ -130,7 +130,7 @@ class Engine:
           UserError: a number of frames or a seed is out of range, or a question is too long for the model.
         """
         capabilities = self.answers.capabilities
-        low, high = int(capabilities.length == "before"), self.frames[1]
+        low, high = int(not capabilities.ends_motions), self.frames[1]
         for count in frames:
             if not low <= count <= high:
                 raise UserError(f"{count} frames were asked for; this model makes {low} to {high} at once")

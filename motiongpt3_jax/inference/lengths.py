@@ -45,7 +45,7 @@ def check_length_choosable(capabilities: Capabilities, what: str) -> None:
       capabilities: of the model.
       what: the length in words, as the error begins.
     """
-    if capabilities.length == "after":
+    if not capabilities.takes_length:
         raise UserError(f"{what} asked for, and this model ends its motions itself: leave the length out")
 
 

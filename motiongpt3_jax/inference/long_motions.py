@@ -29,7 +29,7 @@ def choose_windows(engine: Engine, frames: int) -> Windows:
       UserError: it is longer or shorter than can be asked for.
     """
     low, most = frame_limits(engine)
-    if not frames and engine.answers.capabilities.length == "after":
+    if not frames and engine.answers.capabilities.ends_motions:
         return Windows(1, 0, 0)
     if not low <= frames <= most:
         raise UserError(

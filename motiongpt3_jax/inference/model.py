@@ -155,7 +155,7 @@ class Model:
         capabilities = self.engine.answers.capabilities
         if seconds is not None:
             check_length_choosable(capabilities, f"{seconds:g} s were")
-        if capabilities.length == "after":
+        if seconds is None and capabilities.ends_motions:
             return [Length(0, "model")] * len(sentences)
         if seconds is None:
             written = [self.written(sentence) for sentence in sentences]
@@ -326,8 +326,8 @@ class Model:
         before = self.engine.programs
         lengths: list[int | None] = [round(length * self.fps) for length in seconds]
         if not lengths:
-            ends_itself = self.engine.answers.capabilities.length == "after"
-            lengths = [None if ends_itself else self.engine.frames[1]]
+            capabilities = self.engine.answers.capabilities
+            lengths = [None if capabilities.ends_motions else self.engine.frames[1]]
         for count in requests:
             for frames in lengths:
                 motions = self.generate(["a person walks"] * count, frames=frames, **sampling)

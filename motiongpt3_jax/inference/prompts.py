@@ -13,8 +13,11 @@ from motiongpt3_jax.text import TASKS, Subtask, Task, check_words, fill, load_te
 from motiongpt3_jax.text.subtasks import PLACEHOLDER
 from motiongpt3_jax.text.tasks import Role
 
-LENGTHS = ("t2t_caption_to_framelen", "t2t_caption_to_seclen")
-"""Sub-tasks that answer with a length: in frames, in seconds."""
+UNITS = {"frames": "<Frame_Placeholder>", "seconds": "<Second_Placeholder>"}
+"""Units in which a model may tell a length, and where the length stands in its answer."""
+
+CAPTION = "<Caption_Placeholder>"
+"""Where a sentence stands in a template."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +125,11 @@ class Prompts:
           UserError: the sentence holds a special token.
         """
         check_words(caption)
-        for name, unit in zip(LENGTHS, ("frames", "seconds")):
-            if name in self.subtasks:
-                return fill(self.subtasks[name].inputs[0], caption, 0, 1.0), unit
+        for unit, length in UNITS.items():
+            for subtask in self.subtasks.values():
+                answers_length = all(length in line and CAPTION not in line for line in subtask.outputs)
+                if answers_length and PLACEHOLDER.findall(subtask.inputs[0]) == [CAPTION]:
+                    return fill(subtask.inputs[0], caption, 0, 1.0), unit
         return None
 
     def template(self, task: str) -> str:

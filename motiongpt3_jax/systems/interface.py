@@ -126,8 +126,8 @@ class Capabilities:
     Attributes:
       tasks: the tasks, by name.
       persons: how many move in a motion at most.
-      length: whether the length of a motion is known before decoding, because it is asked for, or only after it,
-        because the model ends it.
+      length: whether the length of a motion is known before decoding, because it is asked for; or only after it,
+        because the model ends it; or either, where a length may be asked for and the model ends what has none.
       longest_read: frames of the longest motion that is read at once.
       longest_made: frames of the longest motion that is made at once.
       chats: whether it can begin a motion in the middle of a text.
@@ -135,10 +135,20 @@ class Capabilities:
 
     tasks: Mapping[str, Task]
     persons: int
-    length: Literal["before", "after"]
+    length: Literal["before", "after", "either"]
     longest_read: int
     longest_made: int
     chats: bool = False
+
+    @property
+    def takes_length(self) -> bool:
+        """Whether a length can be asked for."""
+        return self.length != "after"
+
+    @property
+    def ends_motions(self) -> bool:
+        """Whether the model ends a motion itself for which no length is asked."""
+        return self.length != "before"
 
 
 @dataclass(frozen=True)

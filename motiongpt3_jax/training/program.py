@@ -12,7 +12,7 @@ from motiongpt3_jax.parallel import replicated, rows_sharding
 from motiongpt3_jax.systems.interface import System, Tree, Variables
 from motiongpt3_jax.training.arrays import with_shardings
 from motiongpt3_jax.training.optimizers import make_optimizer
-from motiongpt3_jax.training.partition import cast, split
+from motiongpt3_jax.training.partition import cast, check, paths_of, split
 from motiongpt3_jax.training.stage import Stage
 from motiongpt3_jax.training.state import TrainState, new_state, stage_key
 from motiongpt3_jax.training.step import EvaluateStep, TrainStep, make_evaluate_step, make_train_step, report_names
@@ -50,6 +50,7 @@ def make_program(system: System, stage: Stage, mesh: Mesh, seed: int, variables:
       variables: the system's variables, or their shapes.
       batch: a global batch, or its shapes.
     """
+    check_dtypes(system, variables)
     names = report_names(system, stage, variables, batch)
     optimizer, dtypes = make_optimizer(stage.optimizer, stage.steps), system.dtypes
 
@@ -79,3 +80,9 @@ def make_program(system: System, stage: Stage, mesh: Mesh, seed: int, variables:
         state=state,
         frozen=frozen,
     )
+
+
+def check_dtypes(system: System, variables: Variables) -> None:
+    """Raises UserError when a pattern of the system's `dtypes` matches no parameter."""
+    if system.dtypes:
+        check(sorted(paths_of(variables.params)), [pattern for pattern, _ in system.dtypes])

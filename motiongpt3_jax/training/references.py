@@ -7,7 +7,7 @@ referred to stays: the last checkpoint of a stage is always kept, and a stage wi
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ class Reference:
       place: folder that holds them: relative to the checkpoint's where it belongs to the run, absolute where not.
       files: SHA-256 of the files in it that must not change, by name; of a checkpoint, its manifest.
       paths: the parameters.
+      origin: what the config calls it where that is no path, such as a hub name whose files lie in a cache; "" if not.
     """
 
     place: str
     files: dict[str, str]
     paths: tuple[str, ...]
+    origin: str = ""
 
     def folder(self, checkpoint: Path) -> Path:
         """The folder that a checkpoint refers to."""
@@ -47,11 +49,13 @@ class Outside:
       patterns: path patterns of the parameters.
       place: the folder that they are read from.
       files: names of the files in it whose contents must not change.
+      origin: what the config calls it.
     """
 
     patterns: tuple[str, ...]
     place: Path
     files: tuple[str, ...]
+    origin: str = ""
 
 
 def refer_to_checkpoint(folder: Path, paths: Iterable[str]) -> Reference:
@@ -63,7 +67,8 @@ def refer_to_checkpoint(folder: Path, paths: Iterable[str]) -> Reference:
 def refer_to_outside(outside: Outside, paths: Iterable[str]) -> Reference:
     """A reference to parameters that lie outside of the run."""
     place = Path(outside.place).absolute()
-    return Reference(str(place), _checksums(place, outside.files), tuple(sorted(paths)))
+    origin = "" if os.path.exists(os.path.expanduser(outside.origin or ".")) else outside.origin
+    return Reference(str(place), _checksums(place, outside.files), tuple(sorted(paths)), origin)
 
 
 def references_after(last: Path, frozen: Iterable[str]) -> tuple[Reference, ...]:
@@ -77,7 +82,7 @@ def references_after(last: Path, frozen: Iterable[str]) -> tuple[Reference, ...]
     for reference in references_of(last):
         paths = tuple(path for path in reference.paths if path in frozen)
         if paths:
-            references.append(Reference(reference.place, reference.files, paths))
+            references.append(replace(reference, paths=paths))
         frozen -= set(paths)
     return (*references, *([refer_to_checkpoint(last, frozen)] if frozen else []))
 
@@ -85,7 +90,9 @@ def references_after(last: Path, frozen: Iterable[str]) -> tuple[Reference, ...]
 def references_of(checkpoint: Path) -> tuple[Reference, ...]:
     """What a checkpoint refers to; nothing where it is of a format that holds everything."""
     entries = read_meta(checkpoint).get("references", ())
-    return tuple(Reference(entry["place"], entry["files"], tuple(entry["paths"])) for entry in entries)
+    return tuple(
+        Reference(entry["place"], entry["files"], tuple(entry["paths"]), entry.get("origin", "")) for entry in entries
+    )
 
 
 def as_meta(references: Sequence[Reference]) -> list[dict[str, Any]]:
@@ -104,9 +111,10 @@ def check_references(checkpoint: Path) -> None:
         wrong = _difference(folder, reference)
         if wrong:
             more = f" and {len(reference.paths) - 1} more" if len(reference.paths) > 1 else ""
+            copy = f"a copy, or {reference.origin!r} on the hub" if reference.origin else "a copy"
             raise UserError(
                 f"checkpoint {checkpoint} takes the frozen {reference.paths[0]}{more} from {folder}, {wrong}; "
-                "put it back as it was (from a copy), or train again in a new run directory."
+                f"put it back as it was (from {copy}), or train again in a new run directory."
             )
 
 

@@ -1,8 +1,10 @@
 """Arguments that several commands share."""
 
+import argparse
+
 import pytest
 
-from motiongpt3_jax.commands.arguments import output_file, user_path
+from motiongpt3_jax.commands.arguments import named_value, output_file, user_path
 from tests.commands.conftest import call
 from tests.fuzz.cases import command
 
@@ -57,3 +59,24 @@ def test_what_no_model_can_do_is_said_before_the_model_is_looked_for(more, said,
 def test_asking_for_a_file_of_results_makes_no_folder(tmp_path):
     assert output_file("--json", str(tmp_path / "deep" / "a.json")) == tmp_path / "deep" / "a.json"
     assert not (tmp_path / "deep").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("steps=3", ("steps", 3)),
+        ("scale=.5", ("scale", 0.5)),
+        ("sampler=ddim", ("sampler", "ddim")),
+        ("draw=true", ("draw", True)),
+        ("name=a=b", ("name", "a=b")),
+    ],
+)
+def test_a_named_value_is_read_as_what_it_looks_like(text, value):
+    assert named_value(text) == value
+    assert type(named_value(text)[1]) is type(value[1])
+
+
+@pytest.mark.parametrize("text", ["steps", "=3", "steps="])
+def test_what_is_no_named_value_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is no NAME=VALUE"):
+        named_value(text)

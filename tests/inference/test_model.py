@@ -91,8 +91,8 @@ def test_numbers_of_numpy_and_lists_are_taken_as_options(model):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda m: m.motion_options(steps=2.5), "steps of a motion is 2.5: take a whole number"),
-        (lambda m: m.text_options(beams=2.0), "beams of a text is 2.0: give a whole number"),
+        (lambda m: m.motion_options(steps=2.5), "the option steps is 2.5: give a whole number"),
+        (lambda m: m.text_options(beams=2.0), "the option beams is 2.0: give a whole number"),
         (lambda m: m.text_options(temperature=1e-40), "temperature of a text is 1e-40"),
         (lambda m: m.text_options(banned=range(m.engine.folder.tokenizer.size)), "names every id there is"),
         (lambda m: m.caption(walker(40), max_new=9999), "9999 new tokens were asked for; this model reads and writes"),
@@ -105,7 +105,7 @@ def test_numbers_of_numpy_and_lists_are_taken_as_options(model):
             "what is given lasts 67.0 s, and results last 60",
         ),
         (lambda m: m.text_options(banned=(1.5,)), "banned of a text is"),
-        (lambda m: m.text_options(max_new="4"), "max_new of a text is '4': give a whole number"),
+        (lambda m: m.text_options(max_new="4"), "the option max_new is .4.: give a whole number"),
         (lambda m: m.generate("a", seed=1.0), "seed 1.0: give whole numbers"),
         (lambda m: m.predict(walker(40), float("nan")), "nan is no length"),
         (lambda m: m.predict(walker(40), frames=60.5), "60.5 is no length"),

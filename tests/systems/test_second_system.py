@@ -242,6 +242,15 @@ def test_every_command_works_with_it(run, installed, tmp_path):
     (said,) = json.loads((tmp_path / "out" / "manifest.json").read_text())["motions"]
     assert said["length"] == "as the model ended it"
     assert said["frames"] % CHUNK == 0
+    drawn = ("--text", SENTENCES[1], "--out", tmp_path / "drawn", "--format", "none", "--sampling")
+    status, _, error = call("generate", *model, *drawn, "temperature=2.0", "top_k=3")
+    assert status == 0, error
+    manifest = json.loads((tmp_path / "drawn" / "manifest.json").read_text())
+    assert [manifest[name] for name in ("temperature", "top_k", "top_p")] == [2.0, 3, 1.0]
+    status, _, error = call("generate", *model, *drawn, "speed=2")
+    assert (status, "there is no option 'speed'; there are: temperature, top_k, top_p" in error) == (2, True)
+    status, _, error = call("generate", *model, *drawn[:4], "--style", "official_eval")
+    assert (status, "--style official_eval: this model has the styles train" in error) == (2, True)
     status, out, error = call("caption", *model, "--motion", tmp_path / "out" / "motion_000.npy")
     assert status == 0, error
     assert out.endswith("\n")

@@ -196,6 +196,15 @@ def test_what_lies_outside_of_a_run_is_referred_to_and_not_copied(tmp_path, plac
         train(run, *stages(4)[:1], stage("two", trainable=(SECOND,), steps=3), **settings)
 
 
+def test_what_is_missing_outside_of_a_run_is_called_as_the_config_calls_it(tmp_path, place):
+    run = tmp_path / "run"
+    outside = [Outside(BODY, place, ("scale.npy",), "someone/scale")]
+    train(run, stage("one", trainable=HEAD), initial=pretrained(place), outside=outside)
+    shutil.rmtree(place)
+    with pytest.raises(UserError, match=r"model, which is missing; .* \(from a copy, or 'someone/scale' on the hub\)"):
+        restore_variables(run)
+
+
 def test_given_parameters_lie_over_fresh_ones_and_must_be_the_models(tmp_path, place):
     train(tmp_path / "run", stage("one", trainable=HEAD, steps=1), initial=pretrained(place))
     fresh = ToySystem().init(jax.random.key(0)).params
@@ -209,6 +218,11 @@ def test_given_parameters_lie_over_fresh_ones_and_must_be_the_models(tmp_path, p
 @dataclass(frozen=True)
 class Halved(ToySystem):
     dtypes: tuple[tuple[str, object], ...] = (("body/.*", jnp.bfloat16),)
+
+
+def test_a_pattern_of_dtypes_that_matches_no_parameter_is_refused(tmp_path):
+    with pytest.raises(UserError, match="pattern 'boby/.*' matches the whole path of no parameter"):
+        train(tmp_path / "run", stage(), system=Halved((("boby/.*", jnp.bfloat16),)))
 
 
 def test_frozen_parameters_are_held_in_the_dtype_of_their_pattern_and_stored_in_their_own(tmp_path):

@@ -1,7 +1,7 @@
 """MotionGPT3 as it is asked: questions laid out, and the phases of an answer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -33,6 +33,7 @@ from motiongpt3_jax.systems.motiongpt3.prompts import (
     text_prompt,
 )
 from motiongpt3_jax.systems.motiongpt3.system import MotionGPT3
+from motiongpt3_jax.systems.options import known_options
 from motiongpt3_jax.text import TASKS, Task
 from motiongpt3_jax.text.subtasks import PLACEHOLDER
 
@@ -199,19 +200,6 @@ class MotionGPT3Answers:
     ) -> Float[Array, "clips frames features"]:
         """Clips through the VAE and back, at the mean of their posterior."""
         return self.system.reconstruct(variables, features, frames)
-
-
-def known_options(options: Mapping[str, Any], of: type) -> Mapping[str, Any]:
-    """The options themselves.
-
-    Raises:
-      UserError: one is none of those that there are.
-    """
-    names = [field.name for field in fields(of) if field.name != "end"]
-    for name in options:
-        if name not in names:
-            raise UserError(f"there is no option {name!r}; there are: {', '.join(names)}")
-    return options
 
 
 def _understand(

@@ -1,7 +1,7 @@
 """The token model as it is asked: prefill, decode until the end, render the codes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,7 @@ from motiongpt3_jax.batch import ClipRange, Example, Schema
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import TextOptions
 from motiongpt3_jax.systems.interface import Capabilities, Features, Makes, Phase, Question, Text, Variables
+from motiongpt3_jax.systems.options import known_options
 from motiongpt3_jax.text import Task
 from tests.systems.codes.alphabet import BEGIN, HALT, TURN
 from tests.systems.codes.layout import Composer, join, slots_of
@@ -49,7 +50,7 @@ class CodeScriptAnswers:
 
     def motion_options(self, **options: Any) -> DanceOptions:
         """How motions are sampled."""
-        chosen = DanceOptions(**_known(options, DanceOptions))
+        chosen = DanceOptions(**known_options(options, DanceOptions))
         TextOptions(end=0, **asdict(chosen))
         return chosen
 
@@ -57,7 +58,7 @@ class CodeScriptAnswers:
         """How text is decoded: in words alone."""
         others = tuple(range(self.alphabet.words, self.alphabet.size))
         usual = {"end": self.alphabet.end, "banned": others}
-        return TextOptions(**{**usual, **_known(options, TextOptions)})
+        return TextOptions(**{**usual, **known_options(options, TextOptions)})
 
     def example(self, number: int, question: Question, makes: Makes, options: Any, frames: int = 0) -> Example:
         """A question laid out, up to where the answer begins."""
@@ -117,11 +118,3 @@ class CodeScriptAnswers:
         codebook = variables.state["codebook"]
         codes = quantise(codebook, features, frames, self.chunk)
         return dequantise(codebook, codes, self.chunk)[:, : features.shape[1]]
-
-
-def _known(options: Mapping[str, Any], of: type) -> Mapping[str, Any]:
-    names = [field.name for field in fields(of) if field.name != "end"]
-    for name in options:
-        if name not in names:
-            raise UserError(f"there is no option {name!r}; there are: {', '.join(names)}")
-    return options
