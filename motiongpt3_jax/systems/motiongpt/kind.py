@@ -16,9 +16,11 @@ from motiongpt3_jax.systems.motiongpt.config import LanguageObjective
 from motiongpt3_jax.systems.motiongpt.drafts import UnpairedOptions
 from motiongpt3_jax.systems.motiongpt.layout import PairLayout, TextLayout, TokenizerLayout
 from motiongpt3_jax.systems.motiongpt.parts import PART_SIZES, PARTS
+from motiongpt3_jax.systems.motiongpt.pretrained import pretrained_t5
 from motiongpt3_jax.systems.motiongpt.prompts import OFFICIAL_QUESTIONS, load_subtasks
 from motiongpt3_jax.systems.motiongpt.sections import BatchSection
 from motiongpt3_jax.systems.motiongpt.system import MotionGPT
+from motiongpt3_jax.systems.motiongpt.t5_weights import t5_file
 from motiongpt3_jax.systems.motiongpt.tokens import MotionTokens
 from motiongpt3_jax.systems.weights import Weights
 from motiongpt3_jax.text import TASKS, TokenSpec
@@ -47,6 +49,9 @@ class MotionGPTKind:
         tokenizer_part="language",
         statistics_part="vqvae",
         captions_part="language",
+        pretrained=pretrained_t5,
+        pretrained_part="language",
+        pretrained_file=t5_file,
     )
 
     def tokens(self, config: Mapping[str, Any]) -> TokenSpec:

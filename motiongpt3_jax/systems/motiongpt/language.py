@@ -14,7 +14,6 @@ from motiongpt3_jax.models import (
     DECODER_RULES,
     T5,
     T5_RULES,
-    Constrain,
     Decoder,
     KVCache,
     Stream,
@@ -27,7 +26,7 @@ from motiongpt3_jax.models import (
     unstack_layers,
     unstack_t5,
 )
-from motiongpt3_jax.systems.interface import Tree
+from motiongpt3_jax.systems.interface import Constrain, Tree
 
 Ids = Mapping[str, Int[Array, "rows slots"]]
 Rngs = Mapping[str, jax.Array] | None
