@@ -14,9 +14,9 @@ from typing import NamedTuple
 import grain
 import numpy as np
 from absl import flags
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from motiongpt3_jax.batch import Batch, Example, Layout, Sample
+from motiongpt3_jax.batch import Batch, ClipRange, Example, Layout, Sample
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.packing import RowShape, build, pack, size_of, spare_rows, useful
 from motiongpt3_jax.errors import UserError
@@ -83,6 +83,7 @@ class Loader:
       options: how samples are drawn and batched.
       rows: the rows of each global batch that this process loads; all of them when not given.
       extras: persons of every clip and its named numbers, see `Clip`; None where each has one person and no numbers.
+      codes: codes of parts of every clip, where a system has encoded them before.
     """
 
     source: Sequence[Clip]
@@ -94,6 +95,7 @@ class Loader:
     options: LoaderOptions
     rows: Sequence[int] | None = None
     extras: Sequence[tuple[int, Mapping[str, tuple[float, ...]]]] | None = None
+    codes: Sequence[Mapping[ClipRange, Int[np.ndarray, "codes"]]] | None = None
     _plans: dict[int, Plan] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -120,6 +122,7 @@ class Loader:
             persons=persons,
             numbers=numbers,
             seed=int(seed * 2**32),
+            codes=self.codes[clip] if self.codes else {},
         )
         return Visit(sample, clip, start)
 

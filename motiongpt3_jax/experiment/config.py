@@ -164,9 +164,12 @@ def read_config(values: Any) -> RunConfig:
     """
     check_values("config", values, {"system": NAME}, others=True)
     check_value("config.system", values["system"], one_of(*system_names()))
-    common, further = rules_of(RunConfig), system_rules(find_system(values["system"]))
-    check_values("config", values, {**common, **further})
+    kind, common = find_system(values["system"]), rules_of(RunConfig)
+    check_values("config", values, {**common, **system_rules(kind)})
+    check_values("config.data", values["data"], {**rules_of(DataConfig), **kind.data_options})
     others = {name: values.get(name, "") for name in ("tokenizer", "pretrained")}
-    config = from_values(RunConfig, {key: values[key] for key in common}, "config", values=values, **others)
+    data = {key: value for key, value in values["data"].items() if key not in kind.data_options}
+    shared = {**{key: values[key] for key in common}, "data": data}
+    config = from_values(RunConfig, shared, "config", values=values, **others)
     stages = {name: from_values(StageConfig, stage, f"config.stages.{name}") for name, stage in config.stages.items()}
     return replace(config, stages=stages)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,23 @@ from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions, StageDat
 from motiongpt3_jax.data_pipelines.records import Records, open_records
 from motiongpt3_jax.data_pipelines.sources import build_source
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.experiment.beginning import of_start, open_beginnings
+from motiongpt3_jax.experiment.beginning import beginning, of_start, open_beginnings
 from motiongpt3_jax.experiment.check_config import check_config, check_places, stages_to_run, trained_size
+from motiongpt3_jax.experiment.clip_codes import load_codes
 from motiongpt3_jax.experiment.config import RunConfig
 from motiongpt3_jax.inference.caption_words import CaptionWords
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, make_folder, plain, read_folder
 from motiongpt3_jax.inference.prompts import Prompts
+from motiongpt3_jax.inference.weights import read_checkpoint
 from motiongpt3_jax.parallel import constrain, local_rows, make_mesh
 from motiongpt3_jax.parallel.checks import BatchSize, check_divides
 from motiongpt3_jax.places import require_room
-from motiongpt3_jax.systems.interface import System
+from motiongpt3_jax.systems.interface import System, Variables
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.text import load_templates, train_tokenizer
 from motiongpt3_jax.training import Stage
+from motiongpt3_jax.training.folders import steps_of
 
 CHANGING = ("mesh", "run", "stages")
 """Sections of the config that a run may be continued with other values of; the others it keeps."""
@@ -73,11 +77,14 @@ class Run:
         """Batches of one split, as a stage lays them out."""
         config, data, values = self.config.stages[stage], self.config.data, self.config.values
         clips, kind = self.records.split(split), self.folder.kind
+        spec = replace(self.folder.spec, config=values)
+        encoder = kind.clip_encoder(values["stages"][stage], spec, make_system(self.folder))
+        shape = kind.row_shape(values["stages"][stage])
         subtasks = load_templates(config.templates, kind.tasks) if config.templates else {"clip": None}
         options = LoaderOptions(
             seed=self.config.seed,
             rows=config.rows,
-            shape=kind.row_shape(values["stages"][stage]),
+            shape=replace(shape, clips=()) if encoder else shape,
             subtasks=config.subtasks or tuple((name, 1.0) for name in subtasks),
             shuffle=data.shuffle,
             crop=data.crop,
@@ -89,11 +96,21 @@ class Run:
             clips.captions,
             self.folder.statistics.mean,
             self.folder.statistics.std,
-            kind.layout(values["stages"][stage], replace(self.folder.spec, config=values)),
+            kind.layout(values["stages"][stage], spec),
             options,
             local_rows(self.mesh(), config.rows),
             clips.extras,
+            load_codes(self.folder, clips, encoder, partial(self._frozen, stage)) if encoder else None,
         )
+
+    def _frozen(self, stage: str) -> Variables:
+        """The variables of which a stage takes what it does not train: those with which the stage before ended."""
+        names = stages_to_run(self.config)
+        trained = [name for name in names[: names.index(stage) + 1] if steps_of(self.folder.path, name)]
+        if trained:
+            before = trained[:-1] if trained[-1] == stage and len(trained) > 1 else trained
+            return read_checkpoint(self.folder, before[-1], ema=False)[2]
+        return beginning(self.config, self.folder.spec, jax.random.key(0))
 
 
 def check_devices(config: RunConfig) -> None:

@@ -41,14 +41,7 @@ def read_variables(folder: ModelFolder, which: Literal["last", "best"] = "last")
     """
     path = folder.path / WEIGHTS
     if not path.is_file() or (folder.path / "checkpoints").is_dir():
-        stage, step, variables = restore_variables(
-            folder.path,
-            which=which,
-            upgrade=folder.kind.make_system(folder.spec).upgrade,
-            read_outside=partial(_read_outside, folder),
-        )
-        check_variables(f"checkpoint {step} of stage {stage!r} in '{folder.path}'", variables, folder)
-        return stage, step, variables
+        return read_checkpoint(folder, which=which)
     if which == "best":
         raise FileNotFoundError(f"'{folder.path}' is an exported model, which has one set of weights: leave --best out")
     weights = read_weights(path, folder)
@@ -56,6 +49,33 @@ def read_variables(folder: ModelFolder, which: Literal["last", "best"] = "last")
         print(f"note: '{folder.path}' has no digests of its files, so damage may go unnoticed", file=sys.stderr)
     check_file_digest(folder.path, WEIGHTS, folder.sha256)
     return weights
+
+
+def read_checkpoint(
+    folder: ModelFolder, stage: str | None = None, which: Literal["last", "best"] = "last", ema: bool = True
+) -> tuple[str, int, Variables]:
+    """(stage, step, variables) of a run's checkpoint, as numpy arrays.
+
+    Args:
+      folder: the run's.
+      stage: the stage; the newest when not given.
+      which: the last checkpoint, or the one with the best validation.
+      ema: take the moving average of what has one.
+
+    Raises:
+      FileNotFoundError: there is no such checkpoint.
+      UserError: the weights are damaged, or do not fit the model's config.
+    """
+    name, step, variables = restore_variables(
+        folder.path,
+        stage,
+        which,
+        ema,
+        upgrade=folder.kind.make_system(folder.spec).upgrade,
+        read_outside=partial(_read_outside, folder),
+    )
+    check_variables(f"checkpoint {step} of stage {name!r} in '{folder.path}'", variables, folder)
+    return name, step, variables
 
 
 def _read_outside(folder: ModelFolder, place: Path) -> Tree:

@@ -14,7 +14,7 @@ from flax import struct
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from motiongpt3_jax.batch import Batch, Example, Schema
+from motiongpt3_jax.batch import Batch, ClipRange, Example, Schema
 from motiongpt3_jax.text import Task, Tokenizer
 
 Tree = Any
@@ -253,6 +253,27 @@ class Answers(Protocol):
         self, variables: Variables, features: Float[Array, "clips frames features"], frames: Int[Array, "clips"]
     ) -> Float[Array, "clips frames features"]:
         """Normalised features through the encoder and back."""
+
+
+class ClipEncoder(Protocol):
+    """Encodes the clips of a stage once, before it begins, instead of in each of its steps.
+
+    Attributes:
+      patterns: path patterns of the parameters that the codes depend on; the stage does not train them.
+    """
+
+    patterns: Sequence[str]
+
+    def ranges(self, frames: int) -> Sequence[ClipRange]:
+        """The parts of a clip of so many frames that samples of the stage may ask for, each once."""
+
+    def count(self, frames: int) -> int:
+        """Codes of a part of so many frames."""
+
+    def encode(
+        self, variables: Variables, features: Float[Array, "clips frames features"], frames: Int[Array, "clips"]
+    ) -> Int[Array, "clips codes"]:
+        """Codes of normalised features; what is beyond a clip's own count means nothing."""
 
 
 @dataclass(frozen=True)

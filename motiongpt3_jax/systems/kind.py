@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from motiongpt3_jax.batch import Layout, RowShape
-from motiongpt3_jax.systems.interface import Answers, Constrain, ModelSpec, Objective, System, Tree
+from motiongpt3_jax.systems.interface import Answers, ClipEncoder, Constrain, ModelSpec, Objective, System, Tree
 from motiongpt3_jax.systems.weights import Weights
 from motiongpt3_jax.text import Task, TokenSpec
+from motiongpt3_jax.values import Rule
 
 
 class SystemKind(Protocol):
@@ -21,6 +22,7 @@ class SystemKind(Protocol):
       styles: how the official code of a published system asks, by style and task.
       sections: names of the config's sections that the system has beside `model`. `tokenizer` is a part of its config
         where `tokens` are, and `pretrained` where `weights.pretrained` is.
+      data_options: values that the system has in the config's section `data`, and what each must be.
     """
 
     name: str
@@ -30,9 +32,10 @@ class SystemKind(Protocol):
     weights: Weights
     styles: Mapping[str, Mapping[str, str]]
     sections: tuple[str, ...]
+    data_options: Mapping[str, Rule]
 
     def check_config(self, config: Mapping[str, Any], path: str) -> None:
-        """Checks the sections that are the system's own: `model` and `sections`.
+        """Checks what is the system's own: `model`, `sections`, and `data_options` beside other values.
 
         Raises:
           UserError: names the key that is wrong, and what it must be.
@@ -68,6 +71,9 @@ class SystemKind(Protocol):
 
     def row_shape(self, stage: Mapping[str, Any]) -> RowShape:
         """How much a row of a stage holds."""
+
+    def clip_encoder(self, stage: Mapping[str, Any], spec: ModelSpec, system: System) -> ClipEncoder | None:
+        """What encodes the clips of a stage before it begins; None where its steps do, or it has none."""
 
     def check_state(self, state: Tree) -> None:
         """Checks arrays that training moves without gradients; their names and shapes are right.

@@ -1,13 +1,14 @@
 """MotionGPT3 as the registry knows it: its config, its data layout, its tokens and its weights."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
 from motiongpt3_jax.batch import Layout, RowShape
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.interface import Constrain, ModelSpec, Objective, Tree
+from motiongpt3_jax.systems.interface import ClipEncoder, Constrain, ModelSpec, Objective, System, Tree
 from motiongpt3_jax.systems.motiongpt3.answers import MotionGPT3Answers
 from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
 from motiongpt3_jax.systems.motiongpt3.check import read_layout, read_model, read_objective
@@ -24,7 +25,7 @@ from motiongpt3_jax.systems.motiongpt3.sections import BatchSection
 from motiongpt3_jax.systems.motiongpt3.system import MotionGPT3
 from motiongpt3_jax.systems.weights import Weights
 from motiongpt3_jax.text import TASKS, TokenSpec, load_templates
-from motiongpt3_jax.values import from_values
+from motiongpt3_jax.values import Rule, from_values
 
 
 def pretrained_text(place: str, spec: ModelSpec) -> Tree:
@@ -45,6 +46,7 @@ class MotionGPT3Kind:
     tasks = TASKS
     styles = OFFICIAL_QUESTIONS
     sections = ("layout",)
+    data_options: Mapping[str, Rule] = MappingProxyType({})
     weights = Weights(
         parts=PARTS,
         part_sizes=PART_SIZES,
@@ -111,6 +113,10 @@ class MotionGPT3Kind:
         slots = (("text", batch.text_slots), ("motion", batch.motion_slots))
         outputs = (("outputs", batch.outputs),)
         return RowShape(tuple(slot for slot in slots if slot[1]), batch.clips, batch.samples, outputs)
+
+    def clip_encoder(self, stage: Mapping[str, Any], spec: ModelSpec, system: System) -> ClipEncoder | None:
+        """None: steps encode their clips."""
+        return None
 
     def preview(self, stage: Mapping[str, Any]) -> Literal["reconstruct", "generate"] | None:
         """The VAE's stage shows motions that went through it, a stage with the diffusion head motions of sentences."""

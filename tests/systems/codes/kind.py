@@ -12,7 +12,7 @@ from motiongpt3_jax.systems.interface import Constrain, ModelSpec, Objective, Tr
 from motiongpt3_jax.systems.weights import Weights
 from motiongpt3_jax.text import Task, TokenSpec, load_templates
 from motiongpt3_jax.text.tasks import WHOLE, by_name
-from motiongpt3_jax.values import SECTION, check_value, check_values, one_of, pair_of, real, sequence_of, whole
+from motiongpt3_jax.values import SECTION, Rule, check_value, check_values, one_of, pair_of, real, sequence_of, whole
 from tests.systems.codes.alphabet import SPEC, Alphabet
 from tests.systems.codes.answers import CodeScriptAnswers
 from tests.systems.codes.layout import Composer, DanceLayout, ScriptLayout
@@ -43,6 +43,7 @@ class CodeScriptKind:
     styles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     weights: Weights = WEIGHTS
     sections: tuple[str, ...] = ("quantiser",)
+    data_options: Mapping[str, Rule] = field(default_factory=dict)
 
     def check_config(self, config: Mapping[str, Any], path: str) -> None:
         """Checks `model` and `quantiser`."""
@@ -87,6 +88,9 @@ class CodeScriptKind:
     def heads(self, model: Mapping[str, Any]) -> int:
         """Those of the decoder."""
         return model["decoder"]["heads"]
+
+    def clip_encoder(self, stage: Mapping[str, Any], spec: ModelSpec, system: CodeScript) -> None:
+        """Steps encode their clips."""
 
     def stages_to_run(self, config: Mapping[str, Any]) -> list[str]:
         """All of them."""
