@@ -4,7 +4,7 @@ A motion is its start, its codes and its end. A code's slot says by its source w
 it; codes that the sample brings along are ids already. Both ways fill the same ids.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -206,3 +206,11 @@ class Drafts:
     def ended(self, piece: Piece) -> Piece:
         """A sequence and the end."""
         return join(piece, plain((self.tokens.end,)))
+
+
+def encoded_ranges(tasks: Iterable[Task], frames: int, official: bool) -> list[ClipRange]:
+    """The pieces of a clip whose codes samples of some tasks, and samples of motion alone, hold: what a cache is of."""
+    if official:
+        return [ClipRange(0, frames - frames % FRAMES_PER_CODE)]
+    ranges = {ClipRange(0, frames), *(ClipRange(*piece) for task in tasks for piece in task.ranges(frames))}
+    return sorted(piece for piece in ranges if piece.frames)

@@ -119,7 +119,9 @@ def test_replies_are_read_as_officially_where_they_are_well_formed(strings, t5, 
     read = 0
     for entry in strings["parse"]:
         string = entry.get("decoded", entry.get("string"))
-        whole = re.fullmatch(r"((?:[^<]*<motion_id_512>(?:<motion_id_(?:\d|\d\d|[1-4]\d\d|50\d|51[01])>)*<motion_id_513>)+)[^<]*", string)
+        whole = re.fullmatch(
+            r"((?:[^<]*<motion_id_512>(?:<motion_id_(?:\d|\d\d|[1-4]\d\d|50\d|51[01])>)*<motion_id_513>)+)[^<]*", string
+        )
         if not whole:
             continue
         read += 1
@@ -221,7 +223,9 @@ def test_captioning_questions(e2e, t5, tokens):
 
 def test_a_reply_of_codes(e2e, t5, tokens):
     ids = e2e["reply_ids"].tolist()
-    [codes] = [part for part in read_reply([i for i in ids if i != tokens.mask], t5, tokens) if not isinstance(part, str)]
+    [codes] = [
+        part for part in read_reply([i for i in ids if i != tokens.mask], t5, tokens) if not isinstance(part, str)
+    ]
     theirs = e2e["reply_tokens"]
     kept = [i - tokens.first_code != CODES + 2 for i in ids[ids.index(tokens.start_of_motion) + 1 :]][: len(theirs)]
     np.testing.assert_array_equal(codes, theirs[kept])
