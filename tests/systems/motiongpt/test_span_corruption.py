@@ -38,10 +38,13 @@ def test_sentinels_stand_for_the_spans_that_follow_them(length):
 def test_as_much_is_hidden_as_asked_for_in_spans_of_the_mean_length():
     masks = [random_spans(np.random.default_rng(seed), 100, 0.15, 3.0) for seed in range(200)]
     begins = [int((mask & ~np.append(False, mask[:-1])).sum()) for mask in masks]
-    assert {int(mask.sum()) for mask in masks} == {15} and {*begins} == {5}
+    assert {int(mask.sum()) for mask in masks} == {15}
+    assert {*begins} == {5}
     # Every place but the first can be hidden, and those in the middle are so alike.
     share = np.mean(masks, axis=0)
-    assert share[0] == 0 and share[1:].min() > 0 and abs(share[20:80].mean() - 0.15) < 0.03
+    assert share[0] == 0
+    assert share[1:].min() > 0
+    assert abs(share[20:80].mean() - 0.15) < 0.03
 
 
 def test_spans_have_every_length():
