@@ -96,7 +96,7 @@ def base() -> ConfigDict:
             "pretrained": "",
             # A model whose trained parts the run starts from: a folder or a hub name. Empty for none.
             "start": "",
-            "data": data("humanml3d", max_frames=LONGEST),
+            "data": clips("humanml3d"),
             "layout": layout(),
             "mesh": mesh(),
             # The stages to train, in order.
@@ -125,6 +125,16 @@ LONGEST = 196
 
 CLIPS = ((64, 6), (128, 5), (196, 7))
 """Clips of a row of the language stages, by their length."""
+
+
+def clips(source: str) -> dict[str, Any]:
+    """Where the clips come from, and when the language model's are encoded."""
+    return {
+        **data(source, max_frames=LONGEST, crop=False),
+        # "online": each step encodes its clips; "cached": all are encoded once, before a stage of the language model
+        # begins, into the run's folder. Then no clip can be cut (`crop`), and steps are shorter.
+        "codes": "online",
+    }
 
 
 def model(**sizes: int) -> dict[str, Any]:
@@ -268,7 +278,7 @@ def official(config: ConfigDict) -> ConfigDict:
 def tiny() -> ConfigDict:
     """A hundredth of `base`, on the embedded data, everything trained from the start."""
     config = _shrunk(base(), width=128, layers=4, vq_width=128, codes=256)
-    config.data = ConfigDict(data("procedural", max_frames=LONGEST))
+    config.data = ConfigDict(clips("procedural"))
     config.tokenizer = "train:1024"
     rows = {"rows": 8, "slots": {"source": 256, "target": 256}, "clips": CLIPS, "samples": 10}
     config.stages = ConfigDict(

@@ -55,12 +55,29 @@ def check_config(values: Mapping[str, Any]) -> RunConfig:
     return config
 
 
-def parameter_shapes(values: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Paths and shapes of all parameters; which there are does not depend on the features and the vocabulary."""
+def small_spec(values: Mapping[str, Any]) -> ModelSpec:
+    """A model of the config with frames of one feature and a vocabulary of one id, for what depends on neither."""
     kind = find_system(values["system"])
     tokens = kind.tokens and kind.tokens(values)
-    tokenizer = tokens and Tokenizer(None, 1, tokens.added, tokens.kinds[0])
-    shapes = array_shapes(kind, ModelSpec(values, 1, tokenizer))
+    return ModelSpec(values, 1, tokens and Tokenizer(None, 1, tokens.added, tokens.kinds[0]))
+
+
+def check_encoder(path: str, stage: StageConfig, config: RunConfig, parameters: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises UserError when clips are to be encoded before a stage that changes their encoder, or cuts them anew."""
+    kind = find_system(config.system)
+    encoder = kind.clip_encoder(config.values["stages"][path.rpartition(".")[2]], small_spec(config.values))
+    if encoder is None:
+        return
+    for name in parameters:
+        if partition.matches(name, encoder.patterns) and partition.matches(name, stage.trainable):
+            raise UserError(f"{path} trains {name}, and its clips are to be encoded before it begins: do one or other")
+    if config.data.crop:
+        raise UserError(f"{path} has clips that are encoded before it begins, so they cannot be cut: set data.crop off")
+
+
+def parameter_shapes(values: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Paths and shapes of all parameters; which there are does not depend on the features and the vocabulary."""
+    shapes = array_shapes(find_system(values["system"]), small_spec(values))
     return {name: shape for name, shape in shapes.items() if not name.startswith(STATE)}
 
 
@@ -127,6 +144,7 @@ def check_stage(name: str, config: RunConfig, parameters: Mapping[str, tuple[int
             raise UserError(f"{path}.templates: {error}") from None
         check_tasks(path, stage, subtasks)
     kind.check_stage(name, config.values, path)
+    check_encoder(path, stage, config, parameters)
     weights = kind.objective(stage.loss, stage.objective).term_weights
     check_value(f"{path}.best", stage.best, one_of("loss", *(f"loss/{term}" for term in weights if weights[term])))
 

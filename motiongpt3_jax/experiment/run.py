@@ -78,7 +78,7 @@ class Run:
         config, data, values = self.config.stages[stage], self.config.data, self.config.values
         clips, kind = self.records.split(split), self.folder.kind
         spec = replace(self.folder.spec, config=values)
-        encoder = kind.clip_encoder(values["stages"][stage], spec, make_system(self.folder))
+        encoder = kind.clip_encoder(values["stages"][stage], spec)
         shape = kind.row_shape(values["stages"][stage])
         subtasks = load_templates(config.templates, kind.tasks) if config.templates else {"clip": None}
         options = LoaderOptions(

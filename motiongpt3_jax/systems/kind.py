@@ -72,7 +72,7 @@ class SystemKind(Protocol):
     def row_shape(self, stage: Mapping[str, Any]) -> RowShape:
         """How much a row of a stage holds."""
 
-    def clip_encoder(self, stage: Mapping[str, Any], spec: ModelSpec, system: System) -> ClipEncoder | None:
+    def clip_encoder(self, stage: Mapping[str, Any], spec: ModelSpec) -> ClipEncoder | None:
         """What encodes the clips of a stage before it begins; None where its steps do, or it has none."""
 
     def check_state(self, state: Tree) -> None:

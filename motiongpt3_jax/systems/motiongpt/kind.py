@@ -1,6 +1,7 @@
 """MotionGPT as the registry knows it: its config, its data layout, its tokens and its weights."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -12,9 +13,11 @@ from motiongpt3_jax.systems.motiongpt.answers import MotionGPTAnswers
 from motiongpt3_jax.systems.motiongpt.build import build_config
 from motiongpt3_jax.systems.motiongpt.check import check_positions, read_layout, read_model, read_objective
 from motiongpt3_jax.systems.motiongpt.check_stage import check_stage
+from motiongpt3_jax.systems.motiongpt.code_encoder import CodeEncoder
 from motiongpt3_jax.systems.motiongpt.config import LanguageObjective
 from motiongpt3_jax.systems.motiongpt.drafts import UnpairedOptions
 from motiongpt3_jax.systems.motiongpt.layout import PairLayout, TextLayout, TokenizerLayout
+from motiongpt3_jax.systems.motiongpt.modules import Modules
 from motiongpt3_jax.systems.motiongpt.parts import PART_SIZES, PARTS
 from motiongpt3_jax.systems.motiongpt.pretrained import pretrained_t5
 from motiongpt3_jax.systems.motiongpt.prompts import OFFICIAL_QUESTIONS, load_subtasks
@@ -25,7 +28,7 @@ from motiongpt3_jax.systems.motiongpt.tokens import MotionTokens
 from motiongpt3_jax.systems.weights import Weights
 from motiongpt3_jax.text import TASKS, TokenSpec
 from motiongpt3_jax.text.tokenizer import BPE, UNIGRAM
-from motiongpt3_jax.values import from_values
+from motiongpt3_jax.values import Rule, from_values, one_of
 
 LAYOUTS = {"t5": PairLayout, "gpt2": TextLayout}
 """How sequences are laid out for each kind of language model."""
@@ -42,6 +45,7 @@ class MotionGPTKind:
     tasks = TASKS
     styles = OFFICIAL_QUESTIONS
     sections = ("layout",)
+    data_options: Mapping[str, Rule] = MappingProxyType({"codes": one_of("online", "cached")})
     weights = Weights(
         parts=PARTS,
         part_sizes=PART_SIZES,
@@ -106,6 +110,14 @@ class MotionGPTKind:
         """How much a row of a stage holds."""
         batch = from_values(BatchSection, stage["batch"], "batch")
         return RowShape(tuple(batch.slots.items()), batch.clips, batch.samples)
+
+    def clip_encoder(self, stage: Mapping[str, Any], spec: ModelSpec) -> CodeEncoder | None:
+        """The tokenizer of motion, where config.data.codes is "cached" and the stage reads texts."""
+        if spec.config["data"]["codes"] == "online" or not stage["templates"]:
+            return None
+        options = read_layout(spec.config["layout"])
+        tasks = [] if options.official else [TASKS[x.task] for x in load_subtasks(stage["templates"]).values()]
+        return CodeEncoder(Modules(build_config(spec)), tuple(dict.fromkeys(tasks)), options.official)
 
     def preview(self, stage: Mapping[str, Any]) -> Literal["reconstruct", "generate"] | None:
         """The tokenizer's stage shows motions that went through it, the others motions of sentences."""

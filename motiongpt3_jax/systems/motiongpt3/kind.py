@@ -8,7 +8,7 @@ import numpy as np
 
 from motiongpt3_jax.batch import Layout, RowShape
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.interface import ClipEncoder, Constrain, ModelSpec, Objective, System, Tree
+from motiongpt3_jax.systems.interface import ClipEncoder, Constrain, ModelSpec, Objective, Tree
 from motiongpt3_jax.systems.motiongpt3.answers import MotionGPT3Answers
 from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
 from motiongpt3_jax.systems.motiongpt3.check import read_layout, read_model, read_objective
@@ -114,7 +114,7 @@ class MotionGPT3Kind:
         outputs = (("outputs", batch.outputs),)
         return RowShape(tuple(slot for slot in slots if slot[1]), batch.clips, batch.samples, outputs)
 
-    def clip_encoder(self, stage: Mapping[str, Any], spec: ModelSpec, system: System) -> ClipEncoder | None:
+    def clip_encoder(self, stage: Mapping[str, Any], spec: ModelSpec) -> ClipEncoder | None:
         """None: steps encode their clips."""
         return None
 

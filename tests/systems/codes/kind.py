@@ -89,7 +89,7 @@ class CodeScriptKind:
         """Those of the decoder."""
         return model["decoder"]["heads"]
 
-    def clip_encoder(self, stage: Mapping[str, Any], spec: ModelSpec, system: CodeScript) -> None:
+    def clip_encoder(self, stage: Mapping[str, Any], spec: ModelSpec) -> None:
         """Steps encode their clips."""
 
     def stages_to_run(self, config: Mapping[str, Any]) -> list[str]:

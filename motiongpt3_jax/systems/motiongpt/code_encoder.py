@@ -1,0 +1,46 @@
+"""Codes of a data set's clips before training, where the steps do not compute them (`config.data.codes = "cached"`)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Array, Float, Int
+
+from motiongpt3_jax.batch import ClipRange
+from motiongpt3_jax.systems.interface import Variables
+from motiongpt3_jax.systems.motiongpt.codes import codes_of_clips
+from motiongpt3_jax.systems.motiongpt.modules import Modules
+from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, codes_of
+from motiongpt3_jax.text import Task
+
+
+@dataclass(frozen=True)
+class CodeEncoder:
+    """The frozen tokenizer of motion over whole clips and over the parts that tasks show; see `ClipEncoder`.
+
+    Attributes:
+      modules: the model's parts.
+      tasks: those of the stage.
+      official: whether parts are cut from the codes of the whole clip, without frames beyond a multiple of four.
+    """
+
+    modules: Modules
+    tasks: tuple[Task, ...]
+    official: bool
+    patterns = ("vqvae/.*",)
+
+    def ranges(self, frames: int) -> Sequence[ClipRange]:
+        """The whole clip, and every part of it that one of the tasks gives or makes."""
+        if self.official:
+            return [ClipRange(0, frames - frames % FRAMES_PER_CODE)]
+        parts = [ClipRange(*part) for task in self.tasks for part in task.ranges(frames)]
+        return [part for part in dict.fromkeys([ClipRange(0, frames), *parts]) if part.frames]
+
+    def count(self, frames: int) -> int:
+        """One code for every four frames, the last ones included."""
+        return codes_of(frames)
+
+    def encode(
+        self, variables: Variables, features: Float[Array, "clips frames features"], frames: Int[Array, "clips"]
+    ) -> Int[Array, "clips codes"]:
+        """The codes of clips."""
+        return codes_of_clips(self.modules, variables, features, frames)

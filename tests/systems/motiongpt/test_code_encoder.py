@@ -1,0 +1,87 @@
+"""Codes that are computed once, before a stage, against those that its steps compute."""
+
+import numpy as np
+import pytest
+
+import motiongpt3_jax
+from motiongpt3_jax.batch import ClipRange
+from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.experiment.check_config import check_config
+from motiongpt3_jax.inference.folder import plain
+from motiongpt3_jax.inference.weights import read_checkpoint
+from motiongpt3_jax.systems.motiongpt.code_encoder import CodeEncoder
+from motiongpt3_jax.systems.motiongpt.codes import codes_of_batch, filled
+from motiongpt3_jax.text import TASKS
+
+FEW = ("run=('tokenizer','instruct')", "stages.tokenizer.sample_every=0", "data.min_frames=41", "data.max_frames=47")
+CACHED = "data.codes='cached'"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return motiongpt3_jax.train("motiongpt:test", tmp_path_factory.mktemp("run") / "run", (*FEW, CACHED))
+
+
+def test_cached_codes_fill_the_ids_that_a_step_would_compute(run):
+    cached = run.loader("instruct", "train")
+    online_config = check_config(plain(load_config("motiongpt:test", [*FEW]).to_dict()))
+    online = type(run)(online_config, run.folder, run.records).loader("instruct", "train")
+    assert cached.codes is not None
+    assert online.codes is None
+    system = run.system()
+    _, _, variables = read_checkpoint(run.folder)
+    for step in range(2):
+        known, encoded = cached.batch(step), online.batch(step)
+        assert known.clips == ()
+        codes = codes_of_batch(system.modules, variables, encoded)
+        ids = filled(encoded.streams, codes, system.config.words)
+        for name, slots in known.streams.items():
+            np.testing.assert_array_equal(slots.ids, np.where(slots.segments > 0, ids[name], 0))
+            assert (slots.sources[..., 0] < 0).all()
+
+
+def test_codes_are_computed_once_and_again_when_the_tokenizer_is_another(run, capsys):
+    before = {path.name for path in (run.folder.path / "codes").iterdir()}
+    assert {name.split("_")[0] for name in before} == {"train", "val"}
+    run.loader("instruct", "train")
+    assert "encoding" not in capsys.readouterr().out
+    (path,) = (run.folder.path / "codes").glob("train_*")
+    content = np.load(path)["codes"]
+    np.savez(path, codes=content[1:])
+    with pytest.raises(UserError, match="delete it, it is made anew"):
+        run.loader("instruct", "train")
+    path.unlink()
+    run.loader("instruct", "train")
+    assert "encoding" in capsys.readouterr().out
+    np.testing.assert_array_equal(np.load(path)["codes"], content)
+
+
+def test_parts_that_tasks_show_are_encoded_by_themselves_and_officially_the_whole_alone(run):
+    modules = run.system().modules
+    tasks = (TASKS["predict"], TASKS["inbetween"], TASKS["t2m"])
+    ours = CodeEncoder(modules, tasks, official=False)
+    assert ours.ranges(47) == [ClipRange(*x) for x in ((0, 47), (0, 9), (9, 47), (0, 11), (35, 47))]
+    assert [ours.count(part.frames) for part in ours.ranges(47)] == [12, 3, 10, 3, 3]
+    assert CodeEncoder(modules, tasks, official=True).ranges(47) == [ClipRange(0, 44)]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.crop=True", "they cannot be cut: set data.crop off"),
+        (
+            "stages.instruct.trainable=('.*',)",
+            "config.stages.instruct trains vqvae/.*, and its clips are to be encoded",
+        ),
+        ("data.codes='later'", "config.data.codes is 'later'; it must be one of online, cached"),
+    ],
+)
+def test_what_does_not_go_with_cached_codes_is_said_before_any_work(override, message):
+    with pytest.raises(UserError, match=message):
+        check_config(plain(load_config("motiongpt:test", [*FEW, CACHED, override]).to_dict()))
+
+
+def test_a_tokenizer_that_is_not_trained_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"vqvae/\.\* is not trained yet: run the stage that trains it first"):
+        motiongpt3_jax.train("motiongpt:test", tmp_path / "run", (*FEW, CACHED, "run=('instruct',)"))
