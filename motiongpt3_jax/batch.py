@@ -67,7 +67,7 @@ class Sample:
       coins: two numbers in [0, 1); below 0.5 the caption in the input (output) is quoted.
       persons: how many persons' motions the clip holds, each as long.
       numbers: named numbers that the clip brings along, such as the place of a second person in the first one's frame.
-      seed: of whatever else a layout draws.
+      draw: a number in [0, 1) for whatever else a layout draws.
       codes: codes of pieces of the clip, by their frames, where a system has computed them before.
     """
 
@@ -79,7 +79,7 @@ class Sample:
     coins: tuple[float, float] = (1.0, 1.0)
     persons: int = 1
     numbers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    seed: int = 0
+    draw: float = 0.0
     codes: Mapping[ClipRange, Int[np.ndarray, "codes"]] = field(default_factory=dict)
 
 

@@ -4,7 +4,7 @@ A motion is its start, its codes and its end. A code's slot says by its source w
 it; codes that the sample brings along are ids already. Both ways fill the same ids.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from jaxtyping import Bool
 
 from motiongpt3_jax.batch import ClipRange, Sample
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.motiongpt.pieces import Part, Piece, encode_parts, encoded, join, known, motion, plain
+from motiongpt3_jax.systems.motiongpt.pieces import Part, Piece, encode_parts, encoded, known, motion, single
 from motiongpt3_jax.systems.motiongpt.prompts import Filling, fill_parts, hidden_codes, official_cuts
 from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, MotionTokens, codes_of
 from motiongpt3_jax.text import TASKS, Subtask, Task, Tokenizer
@@ -69,6 +69,11 @@ class Draft:
     clips: tuple[ClipRange, ...]
 
 
+def draws_of(sample: Sample) -> np.random.Generator:
+    """Further draws of a sample."""
+    return np.random.Generator(np.random.Philox(key=int(sample.draw * 2**53)))
+
+
 class Motions(NamedTuple):
     """The motions of a sample and a task.
 
@@ -106,22 +111,22 @@ class Drafts:
     fps: float = 20.0
     unpaired: UnpairedOptions | None = None
 
-    def draft(self, sample: Sample, draws: np.random.Generator) -> Draft:
+    def draft(self, sample: Sample) -> Draft:
         """A sample as question and answer, or as words or motion alone."""
         if self.unpaired is not None:
-            kind = draws.random()
-            if kind < self.unpaired.text and sample.caption.strip():
+            text, either = self.unpaired.text, self.unpaired.text + self.unpaired.motion
+            if sample.draw < text and sample.caption.strip():
                 return Draft([sample.caption], None, ())
-            if self.unpaired.text <= kind < self.unpaired.text + self.unpaired.motion:
-                whole_clip, clips = self._whole(sample, draws)
+            if text <= sample.draw < either:
+                whole_clip, clips = self._whole(sample)
                 return Draft([motion(self.tokens, whole_clip)], None, clips)
-        return self._pair(sample, draws)
+        return self._pair(sample)
 
-    def _pair(self, sample: Sample, draws: np.random.Generator) -> Draft:
+    def _pair(self, sample: Sample) -> Draft:
         subtask = self._subtask(sample.subtask)
         task = TASKS[subtask.task]
         pieces = self._official_pieces if self.options.official else self._pieces
-        motions = pieces(sample, task, draws)
+        motions = pieces(sample, task)
 
         def side(number: int, lines: Sequence[str], codes: Sequence[Piece]) -> list[Part]:
             coin = sample.coins[number]
@@ -137,7 +142,7 @@ class Drafts:
             raise UserError(f"no templates for the sub-task {name!r}; there are: {', '.join(sorted(self.subtasks))}")
         return self.subtasks[name]
 
-    def _pieces(self, sample: Sample, task: Task, draws: np.random.Generator) -> Motions:
+    def _pieces(self, sample: Sample, task: Task) -> Motions:
         """The motions of a task, each encoded by itself: what is given has seen nothing of what is to be made."""
         ranges = [ClipRange(*frames) for frames in task.ranges(sample.frames)]
         clips = [piece for piece in ranges if piece.frames and piece not in sample.codes]
@@ -151,13 +156,13 @@ class Drafts:
         masks = hidden_codes(sample.frames, ranges[0].frames, ranges[1].frames) if inputs > 1 else 0
         return Motions(motions[:inputs], motions[inputs:], masks, sample.frames, tuple(clips))
 
-    def _official_pieces(self, sample: Sample, task: Task, draws: np.random.Generator) -> Motions:
+    def _official_pieces(self, sample: Sample, task: Task) -> Motions:
         """The motions of a task, cut from the codes of the whole clip."""
-        codes, clips = self._whole(sample, draws)
+        codes, clips = self._whole(sample)
         given, made, masks = official_cuts(codes, task, len(codes))
         return Motions(given, made, masks, len(codes), clips if given or made else ())
 
-    def _whole(self, sample: Sample, draws: np.random.Generator) -> tuple[Piece, tuple[ClipRange, ...]]:
+    def _whole(self, sample: Sample) -> tuple[Piece, tuple[ClipRange, ...]]:
         """The codes of the whole clip; officially one at its beginning or end is missing in a third of the cases."""
         frames = sample.frames
         if self.options.official:
@@ -167,12 +172,13 @@ class Drafts:
             codes, clips = known(self.tokens, sample.codes[piece]), ()
         else:
             codes, clips = encoded(self.tokens, 0, codes_of(frames)), (piece,)
-        if self.options.official and draws.random() < 1 / 3:
-            codes = codes.cut(slice(1, None) if draws.random() < 1 / 2 else slice(None, -1))
+        if self.options.official:
+            cut = draws_of(sample).random()
+            codes = codes.cut(slice(int(cut < 1 / 6), len(codes) - int(1 / 6 <= cut < 1 / 3)))
         return codes, clips
 
     def kept(self, piece: Piece, number: int) -> Bool[np.ndarray, "slots"]:
-        """What stays of an ended sequence that is cut to `max_length`.
+        """What stays of an ended sequence that is longer than `max_length`.
 
         Officially that is its beginning and its end, else everything but words of its longest stretch of text.
 
@@ -180,10 +186,7 @@ class Drafts:
           UserError: its motions alone are longer.
         """
         most, count = self.options.max_length, len(piece)
-        kept = np.ones(count, bool)
-        excess = count - most
-        if excess <= 0:
-            return kept
+        kept, excess = np.ones(count, bool), count - most
         if self.options.official:
             kept[most - 1 : -1] = False
             return kept
@@ -203,6 +206,15 @@ class Drafts:
         """The ids of texts with motions."""
         return encode_parts(self.tokenizer, parts, trim=not self.options.official)
 
-    def ended(self, piece: Piece) -> Piece:
-        """A sequence and the end."""
-        return join(piece, plain((self.tokens.end,)))
+    @property
+    def end(self) -> Piece:
+        """Ends a sequence."""
+        return single(self.tokens.end)
+
+
+def encoded_ranges(tasks: Iterable[Task], frames: int, official: bool) -> list[ClipRange]:
+    """The pieces of a clip whose codes samples of some tasks, and samples of motion alone, hold: what a cache is of."""
+    if official:
+        return [ClipRange(0, frames - frames % FRAMES_PER_CODE)]
+    ranges = {ClipRange(0, frames), *(ClipRange(*piece) for task in tasks for piece in task.ranges(frames))}
+    return sorted(piece for piece in ranges if piece.frames)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from motiongpt3_jax.batch import ClipRange, Example, Sample, Schema, Slots
-from motiongpt3_jax.systems.motiongpt.drafts import Draft, Drafts
-from motiongpt3_jax.systems.motiongpt.pieces import Part, Piece, join, plain, slots_of
+from motiongpt3_jax.systems.motiongpt.drafts import Draft, Drafts, draws_of
+from motiongpt3_jax.systems.motiongpt.pieces import Part, Piece, join, plain, single, slots_of
 from motiongpt3_jax.systems.motiongpt.span_corruption import corrupt, random_spans
 from motiongpt3_jax.systems.motiongpt.tokens import DECODER_START
 
@@ -42,7 +42,7 @@ class TokenizerLayout:
 
     def _part(self, sample: Sample) -> ClipRange:
         frames = min(sample.frames, self.window or sample.frames)
-        start = int(np.random.default_rng(sample.seed).random() * (sample.frames - frames + 1))
+        start = int(sample.draw * (sample.frames - frames + 1))
         return ClipRange(start, start + frames)
 
 
@@ -61,31 +61,36 @@ class PairLayout(Drafts):
 
     def __call__(self, samples: Sequence[Sample]) -> list[Example]:
         """One example per sample, each independent of the others."""
-        draws = [np.random.default_rng(sample.seed) for sample in samples]
-        drafts = [self.draft(sample, draw) for sample, draw in zip(samples, draws)]
-        pieces = self.encode([side for draft in drafts for side in (draft.question, draft.answer or [])])
+        drafts = [self.draft(sample) for sample in samples]
+        pieces = self.encode([side for draft in drafts for side in self._sides(draft)])
         examples = []
-        for sample, draw, draft, question, answer in zip(samples, draws, drafts, pieces[::2], pieces[1::2]):
+        for sample, draft, source, target in zip(samples, drafts, pieces[::2], pieces[1::2]):
             if draft.answer is None:
-                question, answer = self._corrupted(question, draw)
-            source, target = self._shortened(question, sample), self._shortened(answer, sample)
+                source, target = self._corrupted(source, draws_of(sample))
+            source, target = self._shortened(source, sample), self._shortened(target, sample)
             streams = {"source": slots_of(source), "target": target_slots(target)}
             examples.append(Example(sample.number, streams, draft.clips))
         return examples
 
+    def _sides(self, draft: Draft) -> tuple[list[Part], list[Part]]:
+        if draft.answer is None:
+            return draft.question, []
+        return [*draft.question, self.end], [*draft.answer, self.end]
+
     def _corrupted(self, piece: Piece, draws: np.random.Generator) -> tuple[Piece, Piece]:
         assert self.unpaired is not None
         hidden = random_spans(draws, len(piece), self.unpaired.density, self.unpaired.span)
-        return corrupt(piece, hidden, self.tokens.sentinels)
+        source, target = corrupt(piece, hidden, self.tokens.sentinels)
+        return join(source, self.end), join(target, self.end)
 
     def _shortened(self, piece: Piece, sample: Sample) -> Piece:
-        piece = self.ended(piece)
-        return piece.cut(self.kept(piece, sample.number))
+        long = len(piece) > self.options.max_length
+        return piece.cut(self.kept(piece, sample.number)) if long else piece
 
 
 def target_slots(target: Piece) -> Slots:
     """What a T5's decoder reads, its start and then the target but for the end, and what it predicts, the target."""
-    read = join(plain((DECODER_START,)), target.cut(slice(0, -1)))
+    read = join(single(DECODER_START), target.cut(slice(0, -1)))
     return slots_of(read, targets=target.ids, weights=np.ones(len(target), np.float32))
 
 
@@ -103,7 +108,7 @@ class TextLayout(Drafts):
 
     def __call__(self, samples: Sequence[Sample]) -> list[Example]:
         """One example per sample, each independent of the others."""
-        drafts = [self.draft(sample, np.random.default_rng(sample.seed)) for sample in samples]
+        drafts = [self.draft(sample) for sample in samples]
         pieces = self.encode([side for draft in drafts for side in _sides(draft)])
         lay_out = self._padded if self.options.official else self._sequence
         return [
@@ -112,14 +117,15 @@ class TextLayout(Drafts):
         ]
 
     def _sequence(self, sample: Sample, draft: Draft, question: Piece, answer: Piece) -> Slots:
-        piece = self.ended(join(question, answer))
-        kept = self.kept(piece, sample.number)
-        predicted = (np.arange(len(piece)) >= max(len(question), 1))[kept]
-        return _next_tokens(piece.cut(kept), predicted)
+        piece = join(question, answer, self.end)
+        predicted = np.arange(len(piece)) >= len(question)
+        if len(piece) > self.options.max_length:
+            kept = self.kept(piece, sample.number)
+            piece, predicted = piece.cut(kept), predicted[kept]
+        return _next_tokens(piece, predicted)
 
     def _padded(self, sample: Sample, draft: Draft, question: Piece, answer: Piece) -> Slots:
-        piece = join(question, answer)
-        piece = piece if draft.answer is None else self.ended(piece)
+        piece = join(question, answer) if draft.answer is None else join(question, answer, self.end)
         piece = piece.cut(slice(0, self.options.max_length))
         padding = plain((self.tokens.end,) * (self.options.max_length - len(piece)))
         attended = np.arange(self.options.max_length) < len(piece)

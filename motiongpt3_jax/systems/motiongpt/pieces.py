@@ -59,6 +59,12 @@ def plain(ids: Iterable[int]) -> Piece:
     return Piece(array, sources)
 
 
+@lru_cache(maxsize=64)
+def single(token: int) -> Piece:
+    """One id; not to be written to."""
+    return plain((token,))
+
+
 def encoded(tokens: MotionTokens, clip: int, codes: int) -> Piece:
     """The codes of a clip that is still to be encoded."""
     sources = np.zeros((codes, 2), np.int32)
@@ -73,7 +79,7 @@ def known(tokens: MotionTokens, codes: Sequence[int]) -> Piece:
 
 def motion(tokens: MotionTokens, *codes: Piece) -> Piece:
     """A motion: its codes between start and end."""
-    return join(plain((tokens.start_of_motion,)), *codes, plain((tokens.end_of_motion,)))
+    return join(single(tokens.start_of_motion), *codes, single(tokens.end_of_motion))
 
 
 def masked_motion(tokens: MotionTokens, head: Piece, masks: int, tail: Piece) -> Piece:

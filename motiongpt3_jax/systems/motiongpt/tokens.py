@@ -7,6 +7,8 @@ With T5's tokenizer and 512 codes:
     32100 .. 32611    codes
     32612, 32613      before and behind the codes of a motion
     32614             in place of a code that is hidden
+
+A tokenizer of T5's kind without sentinels gets some behind these.
 """
 
 from dataclasses import dataclass
@@ -36,7 +38,7 @@ class MotionTokens:
       codes: number of codes.
       end: ends a text.
       specials: ids of the tokenizer that are no words: end, padding, sentinels.
-      sentinels: ids of <extra_id_0>, <extra_id_1> ...; empty where the tokenizer has none.
+      sentinels: ids of <extra_id_0>, <extra_id_1> ...; a decoder alone has none.
     """
 
     words: int
@@ -48,8 +50,11 @@ class MotionTokens:
     @classmethod
     def of(cls, tokenizer: Tokenizer, codes: int) -> "MotionTokens":
         """Those behind the ids of a tokenizer."""
-        ids = [tokenizer.backend.token_to_id(f"<extra_id_{number}>") for number in range(MOST_SENTINELS)]
-        sentinels = tuple(i for i in ids if i is not None)
+        of_tokenizer = [tokenizer.backend.token_to_id(f"<extra_id_{number}>") for number in range(MOST_SENTINELS)]
+        sentinels = tuple(i for i in of_tokenizer if i is not None)
+        if not sentinels and tokenizer.kind == UNIGRAM:
+            first = tokenizer.size + codes + 3
+            sentinels = tuple(range(first, first + MOST_SENTINELS))
         padding = (DECODER_START,) if tokenizer.kind == UNIGRAM else ()
         specials = frozenset((tokenizer.end, *padding, *sentinels))
         return cls(tokenizer.size, codes, tokenizer.end, specials, sentinels)
@@ -81,7 +86,7 @@ class MotionTokens:
     @property
     def size(self) -> int:
         """Number of all ids."""
-        return self.words + self.codes + 3
+        return max(self.mask, *self.sentinels, 0) + 1
 
 
 def codes_of(frames: int) -> int:
