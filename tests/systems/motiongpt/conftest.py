@@ -1,7 +1,9 @@
-"""A small tokenizer of T5's kind, and the ids of few codes behind its own."""
+"""A small tokenizer of T5's kind, the ids of few codes behind its own, and a run of the smallest MotionGPT."""
 
 import pytest
+from filelock import FileLock
 
+import motiongpt3_jax
 from motiongpt3_jax.systems.motiongpt.tokens import TOKEN_SPEC, MotionTokens
 from motiongpt3_jax.text import Tokenizer, train_tokenizer
 
@@ -19,3 +21,24 @@ def tokenizer() -> Tokenizer:
 @pytest.fixture(scope="package")
 def tokens(tokenizer) -> MotionTokens:
     return MotionTokens.of(tokenizer, CODES)
+
+
+FEW = (
+    *(f"stages.{stage}.steps={steps}" for stage, steps in (("tokenizer", 30), ("pretrain", 30))),
+    *(f"stages.{stage}.optimizer.schedule=constant" for stage in ("tokenizer", "pretrain")),
+)
+"""Steps in which a loss falls."""
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory, worker_id):
+    """Folder of a run with every stage of `motiongpt:test`; the workers share it, so tests leave it as it is."""
+    alone = worker_id == "master"
+    shared = tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent
+    folder, done = shared / "motiongpt" / "test", shared / "motiongpt" / "done"
+    done.parent.mkdir(exist_ok=True)
+    with FileLock(f"{done}.lock"):
+        if not done.exists():
+            motiongpt3_jax.train("motiongpt:test", folder, FEW)
+            done.touch()
+    return folder
