@@ -58,10 +58,12 @@ class TokenSpec:
     Attributes:
       added: the tokens that it adds, in the order of their ids.
       kinds: the kinds of tokenizer that fit; the first is trained where none is named.
+      sentinels: last tokens of the base vocabulary that published tokenizers of the kind have; trained ones get them.
     """
 
     added: tuple[str, ...] = ()
     kinds: tuple[str, ...] = (BPE,)
+    sentinels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +181,8 @@ def train_tokenizer(captions: Iterable[str], size: int, spec: TokenSpec = TokenS
 
     Args:
       captions: what it shall encode briefly; a BPE encodes everything else too.
-      size: base vocabulary, special ids included; fewer when the captions do not give as many pieces.
+      size: base vocabulary without the spec's sentinels, special ids included; fewer when the captions do not give as
+        many pieces.
       spec: what the system asks of it.
 
     Raises:
@@ -187,7 +190,9 @@ def train_tokenizer(captions: Iterable[str], size: int, spec: TokenSpec = TokenS
     """
     check_size(size)
     train = {BPE: _train_bpe, UNIGRAM: _train_unigram}[spec.kinds[0]]
-    return _complete(train(captions, size), "the trained tokenizer", spec)
+    backend = train(captions, size)
+    backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in spec.sentinels])
+    return _complete(backend, "the trained tokenizer", spec)
 
 
 def _train_bpe(captions: Iterable[str], size: int) -> tokenizers.Tokenizer:

@@ -24,17 +24,13 @@ from motiongpt3_jax.systems.motiongpt.prompts import OFFICIAL_QUESTIONS, load_su
 from motiongpt3_jax.systems.motiongpt.sections import BatchSection
 from motiongpt3_jax.systems.motiongpt.system import MotionGPT
 from motiongpt3_jax.systems.motiongpt.t5_weights import t5_file
-from motiongpt3_jax.systems.motiongpt.tokens import MotionTokens
+from motiongpt3_jax.systems.motiongpt.tokens import TOKENIZERS, MotionTokens
 from motiongpt3_jax.systems.weights import Weights
 from motiongpt3_jax.text import TASKS, TokenSpec
-from motiongpt3_jax.text.tokenizer import BPE, UNIGRAM
 from motiongpt3_jax.values import Rule, from_values, one_of
 
 LAYOUTS = {"t5": PairLayout, "gpt2": TextLayout}
 """How sequences are laid out for each kind of language model."""
-
-TOKENIZERS = {"t5": TokenSpec(kinds=(UNIGRAM,)), "gpt2": TokenSpec(kinds=(BPE,))}
-"""The kind of tokenizer that each kind of language model has; ids of motions are counted on from the tokenizer's."""
 
 
 class MotionGPTKind:

@@ -8,7 +8,6 @@ With T5's tokenizer and 512 codes:
     32612, 32613      before and behind the codes of a motion
     32614             in place of a code that is hidden
 
-A tokenizer of T5's kind without sentinels gets some behind these.
 """
 
 from dataclasses import dataclass
@@ -22,11 +21,11 @@ DECODER_START = 0
 FRAMES_PER_CODE = 4
 """Frames that a code stands for."""
 
-MOST_SENTINELS = 100
-"""Sentinels of T5's tokenizer."""
+SENTINELS = tuple(f"<extra_id_{number}>" for number in reversed(range(100)))
+"""The last tokens of T5's tokenizer, which stand for the spans that span corruption hides; the last one comes first."""
 
-TOKEN_SPEC = TokenSpec(kinds=(UNIGRAM, BPE))
-"""The tokenizer's side: ids of motions are counted on from its own, so it is asked for no further tokens."""
+TOKENIZERS = {"t5": TokenSpec(kinds=(UNIGRAM,), sentinels=SENTINELS), "gpt2": TokenSpec(kinds=(BPE,))}
+"""The tokenizer of each kind of language model; ids of motions are counted on from its own, so it adds none."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,8 @@ class MotionTokens:
     @classmethod
     def of(cls, tokenizer: Tokenizer, codes: int) -> "MotionTokens":
         """Those behind the ids of a tokenizer."""
-        of_tokenizer = [tokenizer.backend.token_to_id(f"<extra_id_{number}>") for number in range(MOST_SENTINELS)]
-        sentinels = tuple(i for i in of_tokenizer if i is not None)
-        if not sentinels and tokenizer.kind == UNIGRAM:
-            first = tokenizer.size + codes + 3
-            sentinels = tuple(range(first, first + MOST_SENTINELS))
+        ids = [tokenizer.backend.token_to_id(token) for token in reversed(SENTINELS)]
+        sentinels = tuple(i for i in ids if i is not None)
         padding = (DECODER_START,) if tokenizer.kind == UNIGRAM else ()
         specials = frozenset((tokenizer.end, *padding, *sentinels))
         return cls(tokenizer.size, codes, tokenizer.end, specials, sentinels)
@@ -86,7 +82,7 @@ class MotionTokens:
     @property
     def size(self) -> int:
         """Number of all ids."""
-        return max(self.mask, *self.sentinels, 0) + 1
+        return self.mask + 1
 
 
 def codes_of(frames: int) -> int:

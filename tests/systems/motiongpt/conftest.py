@@ -4,7 +4,7 @@ import pytest
 from filelock import FileLock
 
 import motiongpt3_jax
-from motiongpt3_jax.systems.motiongpt.tokens import TOKEN_SPEC, MotionTokens
+from motiongpt3_jax.systems.motiongpt.tokens import TOKENIZERS, MotionTokens
 from motiongpt3_jax.text import Tokenizer, train_tokenizer
 
 CAPTIONS = ["a person walks forward and turns left", "someone raises both arms twice", "a man kicks, then bows"]
@@ -14,7 +14,7 @@ CODES = 8
 @pytest.fixture(scope="package")
 def tokenizer() -> Tokenizer:
     return train_tokenizer(
-        [*CAPTIONS * 20, *(f"{number} frames, {number}.0 seconds." for number in range(100))], 300, TOKEN_SPEC
+        [*CAPTIONS * 20, *(f"{number} frames, {number}.0 seconds." for number in range(100))], 300, TOKENIZERS["t5"]
     )
 
 

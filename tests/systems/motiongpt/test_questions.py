@@ -97,9 +97,9 @@ def test_a_decoder_alone_goes_on_where_its_answer_began_in_training(official):
             assert trained.weights[common - 1 : -1].all()
 
 
-def test_sentinels_follow_the_motion_where_the_tokenizer_has_none(tokenizer, tokens):
+def test_a_trained_tokenizer_ends_with_sentinels_as_a_published_one(tokenizer, tokens):
     assert tokens.first_code == tokenizer.size
-    assert tokens.sentinels == tuple(range(tokens.mask + 1, tokens.mask + 101))
-    assert tokens.size == tokens.mask + 101
+    assert tokens.sentinels == tuple(range(tokenizer.size - 1, tokenizer.size - 101, -1))
+    assert tokens.size == tokens.mask + 1
     assert not any(map(tokens.is_word, (*tokens.sentinels, tokens.end, DECODER_START, tokens.first_code)))
     assert plain(tokens.sentinels).sources.tolist() == [[-1, 0]] * 100

@@ -15,7 +15,7 @@ from motiongpt3_jax.systems.motiongpt.pieces import encode_parts, known, motion,
 from motiongpt3_jax.systems.motiongpt.prompts import OFFICIAL_QUESTIONS, Filling, fill_parts, official_cuts
 from motiongpt3_jax.systems.motiongpt.questions import Questions, read_reply
 from motiongpt3_jax.systems.motiongpt.span_corruption import corrupt
-from motiongpt3_jax.systems.motiongpt.tokens import TOKEN_SPEC, MotionTokens
+from motiongpt3_jax.systems.motiongpt.tokens import TOKENIZERS, MotionTokens
 from motiongpt3_jax.text import TASKS, Subtask, load_tokenizer
 from tests.golden import FOLDER, MOTIONGPT, golden_motiongpt
 
@@ -38,7 +38,7 @@ def e2e():
 
 @pytest.fixture(scope="module")
 def t5():
-    return load_tokenizer(MOTIONGPT.path("tokenizer"), TOKEN_SPEC)
+    return load_tokenizer(MOTIONGPT.path("tokenizer"), TOKENIZERS["t5"])
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def gpt2():
     folder = FOLDER.parent / "tokenizer" / "gpt2"
     if not folder.is_dir() and not os.environ.get("MOTION_GPT2_DIR"):
         pytest.skip("GPT-2's tokenizer is not there; set MOTION_GPT2_DIR")
-    return load_tokenizer(os.environ.get("MOTION_GPT2_DIR") or folder, TOKEN_SPEC)
+    return load_tokenizer(os.environ.get("MOTION_GPT2_DIR") or folder, TOKENIZERS["gpt2"])
 
 
 def cut_up(template, codes, length):
