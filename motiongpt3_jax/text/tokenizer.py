@@ -215,7 +215,12 @@ def _train_unigram(captions: Iterable[str], size: int) -> tokenizers.Tokenizer:
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
     backend.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(
-        vocab_size=size, special_tokens=list(UNIGRAM_SPECIALS), unk_token="<unk>", show_progress=False
+        vocab_size=size,
+        special_tokens=list(UNIGRAM_SPECIALS),
+        unk_token="<unk>",
+        # Questions have numbers, capitals and signs that captions may lack.
+        initial_alphabet=[chr(code) for code in range(ord("!"), ord("~") + 1)],
+        show_progress=False,
     )
     backend.train_from_iterator(captions, trainer)
     return backend
