@@ -67,9 +67,9 @@ OBJECTIVES = {
         "text": 1.0,
         # Whether dropout is active.
         "dropout": True,
-        # Share of the samples that are words alone (the paper: 0.2 while pretraining; the published code: none).
+        # Share of the samples that are words alone, to which a T5 applies span corruption.
         "words_alone": 0.0,
-        # Share of the samples that are motion alone (the paper: 0.2 while pretraining; the published code: none).
+        # Share of the samples that are motion alone.
         "motion_alone": 0.0,
         # Share of the ids of such a sample that span corruption hides.
         "hidden": 0.15,
@@ -112,13 +112,16 @@ def base() -> ConfigDict:
                     samples=16,
                     window=64,
                 ),
-                "pretrain": stage("language", LANGUAGE, 100_000, rate=2e-4, templates="pretrain", **rows),
+                "pretrain": stage("language", LANGUAGE, 100_000, rate=2e-4, templates="pretrain", **UNPAIRED, **rows),
                 "instruct": stage("language", LANGUAGE, 100_000, rate=1e-4, templates="all_instructions", **rows),
                 "t2m": stage("language", LANGUAGE, 50_000, rate=1e-4, templates="t2m_pretrain", **rows),
             },
         }
     )
 
+
+UNPAIRED = {"words_alone": 0.2, "motion_alone": 0.2}
+"""Shares of the samples of pretraining that are no pairs, as in the paper."""
 
 LONGEST = 196
 """Frames of the longest clip of HumanML3D, as published."""
@@ -268,7 +271,10 @@ def official(config: ConfigDict) -> ConfigDict:
             window = min(64, longest)
             part.batch.update({"rows": 256, "clips": ((window, 1),), "samples": 1, "window": window})
         else:
-            part.objective.update({"dropout": True, "words_alone": 0.0, "motion_alone": 0.0})
+            part.objective.dropout = True
+            if config.model.lm == "t5":
+                # The published code has span corruption and never draws it.
+                part.objective.update({"words_alone": 0.0, "motion_alone": 0.0})
             part.batch.update({"rows": 16, "clips": ((longest, 3),), "samples": 1})
             for stream in part.batch.slots:
                 part.batch.slots[stream] = room
@@ -286,7 +292,7 @@ def tiny() -> ConfigDict:
             "tokenizer": stage(
                 "tokenizer", TOKENIZER, 20_000, rate=4e-4, rows=16, clips=((64, 4),), samples=4, window=64
             ),
-            "pretrain": stage("language", LANGUAGE, 20_000, rate=5e-4, templates="pretrain", **rows),
+            "pretrain": stage("language", LANGUAGE, 20_000, rate=5e-4, templates="pretrain", **UNPAIRED, **rows),
             "instruct": stage("language", LANGUAGE, 10_000, rate=3e-4, templates="all_instructions", **rows),
             "t2m": stage("language", LANGUAGE, 5000, rate=1e-4, templates="t2m_pretrain", **rows),
         }
