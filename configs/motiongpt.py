@@ -272,9 +272,9 @@ def official(config: ConfigDict) -> ConfigDict:
             part.batch.update({"rows": 256, "clips": ((window, 1),), "samples": 1, "window": window})
         else:
             part.objective.dropout = True
-            if config.model.lm == "t5":
-                # The published code has span corruption and never draws it.
-                part.objective.update({"words_alone": 0.0, "motion_alone": 0.0})
+            # The published code has span corruption and never draws it; its GPT-2 reads words or motion alone in each stage.
+            unpaired = UNPAIRED if config.model.lm == "gpt2" else dict.fromkeys(UNPAIRED, 0.0)
+            part.objective.update(unpaired)
             part.batch.update({"rows": 16, "clips": ((longest, 3),), "samples": 1})
             for stream in part.batch.slots:
                 part.batch.slots[stream] = room
