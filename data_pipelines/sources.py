@@ -114,9 +114,7 @@ def _build_procedural(out: str | os.PathLike[str], options: SourceOptions) -> re
     )
 
 
-def _build_folder(
-    dataset: humanml3d.Dataset, out: str | os.PathLike[str], options: SourceOptions
-) -> records.Records:
+def _build_folder(dataset: humanml3d.Dataset, out: str | os.PathLike[str], options: SourceOptions) -> records.Records:
     limits = {"min_frames": options.min_frames, "max_frames": options.max_frames}
     return humanml3d.build(_path(dataset.source, options), out, dataset=dataset, on_bad=options.on_bad, **limits)
 

@@ -200,7 +200,7 @@ def read_motion(folder: Folder, name: str) -> tuple[np.ndarray | None, list[Prob
         array = _load(folder, file)
         if array.ndim != 1 + len(folder.row) or array.shape[1:] != folder.row:
             return None, [Problem(file, None, *_shape_fault(array.shape, folder))]
-        content = interpret_array(_rescale(array, folder))
+        content = interpret_array(rescale(array, folder))
     except UnreadableArrayError as error:
         return None, [_problem(file, error)]
     wrong = _body_fault(content.joints[0], folder)
@@ -238,7 +238,7 @@ def _shape_fault(shape: tuple[int, ...], folder: Folder) -> tuple[str, str]:
     return f"has shape {shape}; expected {expected}", advice
 
 
-def _rescale(array: np.ndarray, folder: Folder) -> np.ndarray:
+def rescale(array: np.ndarray, folder: Folder) -> np.ndarray:
     """Joints or features of a file, or their statistics, in the unit of the skeleton."""
     if folder.scale == 1 or not np.issubdtype(array.dtype, np.floating):
         return array
@@ -295,7 +295,7 @@ def _read_statistic(folder: Folder, file: str) -> np.ndarray | Problem:
         return array
     if array.shape != (skeleton.features,):
         return Problem(file, None, f"has shape {array.shape}; expected ({skeleton.features},)", MEASURE)
-    array = _rescale(array, folder).astype(np.float32)
+    array = rescale(array, folder).astype(np.float32)
     try:
         check_magnitude(array, skeleton)
     except UnreadableArrayError as error:

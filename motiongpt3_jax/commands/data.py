@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _build(arguments: argparse.Namespace, options: SourceOptions) -> int:
     if arguments.source not in SOURCES:
-        raise UserError(f"'{arguments.path}' is built already; build one of {', '.join(SOURCES)}")
+        raise UserError(f"'{arguments.path}' is built already; build {', '.join(SOURCES[:-1])} or {SOURCES[-1]}")
     if not arguments.out:
         raise UserError("give a folder to build into with --out")
     metadata = build_source(arguments.source, arguments.out, options).metadata

@@ -48,7 +48,7 @@ def test_a_model_lends_its_own(tmp_path):
 
 
 def short(folder):
-    np.save(folder / "Mean.npy", np.zeros(251, np.float32))
+    np.save(folder / "Mean.npy", np.zeros(252, np.float32))
 
 
 def negative(folder):
@@ -70,7 +70,7 @@ def objects(folder):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (short, r"Mean\.npy has shape \(251,\); expected \(263,\)"),
+        (short, r"Mean\.npy has shape \(252,\); expected \(263,\) of HumanML3D or \(251,\) of KIT-ML"),
         (negative, r"Std\.npy has deviations that are not positive"),
         (absent, r"Std\.npy: does not exist"),
         (empty, r"there is no Mean\.npy, and no model or built clips either"),
