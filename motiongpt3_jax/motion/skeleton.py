@@ -174,9 +174,9 @@ KIT = Skeleton(
 The unit is a millimetre of the Master Motor Map's model body, which is a metre tall; 640 of them to the metre give the
 legs of a grown-up.
 
-Left and right are where the body has them, which in these files faces +z with joints 5 to 7 and 11 to 15 at -x. The
-motion files of KIT-ML call these joints left: two axes were exchanged on the way, so that people appear as in a mirror.
-The directions are those of HumanML3D's authors, with the sides exchanged, and matter for features alone.
+Left and right are where the files show them: a body that faces +z has joints 5 to 7 and 11 to 15 at -x. The recordings
+that the files were made from call these joints left. The directions are those that the features of the field count
+from; they have the sides exchanged, which matters to nothing else.
 """
 
 SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in (HUMANML3D, KIT)}
