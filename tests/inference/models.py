@@ -27,9 +27,7 @@ def random_body() -> MotionStatistics:
     )
 
 
-def model_folder(
-    *overrides: str, untrained: tuple[str, ...] = (), body: MotionStatistics | None = None
-) -> ModelFolder:
+def model_folder(*overrides: str, untrained: tuple[str, ...] = (), body: MotionStatistics | None = None) -> ModelFolder:
     """What the folder of a model of the smallest config says; it lies nowhere."""
     body = body or random_body()
     config = plain(load_config("motiongpt3:test", overrides).to_dict())
