@@ -13,6 +13,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from motiongpt3_jax.data_pipelines.sources import LEAST_FRAMES
 from motiongpt3_jax.errors import UserError
 
 NO_CONFIGS = ("__init__", "load", "sections")
@@ -38,9 +39,25 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> ConfigDict:
         config = _from_file(module_name, arguments)
     else:
         config = _from_house(module_name, arguments)
+    source = _source(config)
     for override in overrides:
         _override(config, override)
+    if not any(override.startswith("data.min_frames=") for override in overrides):
+        _follow_source(config, source)
     return config
+
+
+def _source(config: ConfigDict) -> Any:
+    """The source of a config's clips; None where it has no such section."""
+    return config.data.get("source") if isinstance(config.get("data"), ConfigDict) else None
+
+
+def _follow_source(config: ConfigDict, before: Any) -> None:
+    """Sets the shortest clip of a source that an override names, where the config has the usual one of its own."""
+    source = _source(config)
+    known = before in LEAST_FRAMES and source in LEAST_FRAMES
+    if known and source != before and config.data.get("min_frames") == LEAST_FRAMES[before]:
+        config.data.min_frames = LEAST_FRAMES[source]
 
 
 def _from_house(name: str, arguments: Sequence[str]) -> ConfigDict:

@@ -7,7 +7,7 @@ has its defaults in `SourceOptions`, for data are built without a config too.
 from collections.abc import Mapping
 from typing import Any
 
-from motiongpt3_jax.data_pipelines.sources import SourceOptions
+from motiongpt3_jax.data_pipelines.sources import LEAST_FRAMES, SourceOptions
 
 SOURCE = SourceOptions()
 
@@ -15,15 +15,16 @@ SOURCE = SourceOptions()
 def data(source: str, **options: Any) -> dict[str, Any]:
     """Where the clips come from, and how they are read."""
     return {
-        # What is built where no built clips are named: "procedural" (made here) or "humanml3d" (read from `path`).
+        # What is built where no built clips are named: "procedural" (made here), or "humanml3d" or "kit_ml" (read from
+        # `path`).
         "source": source,
-        # A HumanML3D folder, or one that `motiongpt3 data build` wrote; empty for `procedural`.
+        # A folder of HumanML3D or KIT-ML, or one that `motiongpt3 data build` wrote; empty for `procedural`.
         "path": SOURCE.path,
-        # Frames of the shortest clip, as features at 20 fps.
-        "min_frames": SOURCE.min_frames,
+        # Frames of the shortest clip, as features; another source that is set later brings its own.
+        "min_frames": LEAST_FRAMES[source],
         # Frames of the longest clip, included.
         "max_frames": SOURCE.max_frames,
-        # At a broken file of `humanml3d`: "stop", or "skip" it and record that.
+        # At a broken file of `humanml3d` or `kit_ml`: "stop", or "skip" it and record that.
         "on_bad": SOURCE.on_bad,
         # Clips that `procedural` makes, all splits together.
         "clips": SOURCE.clips,

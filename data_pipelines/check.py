@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from motiongpt3_jax.data_pipelines.clip import Clip
-from motiongpt3_jax.data_pipelines.humanml3d import Limits, open_folder, survey
+from motiongpt3_jax.data_pipelines.humanml3d import HUMANML3D_DATA, Dataset, Limits, open_folder, survey
 from motiongpt3_jax.data_pipelines.problem import Problem, without_option
 from motiongpt3_jax.data_pipelines.record_files import METADATA
 from motiongpt3_jax.data_pipelines.records import open_records
@@ -21,13 +21,19 @@ ANEW = "build it anew"
 """Advice on a built folder that is damaged."""
 
 
-def check(folder: str | os.PathLike[str], min_frames: int = 40, max_frames: int = 199) -> list[Problem]:
-    """Validate a HumanML3D folder, or a folder that was built: everything that is wrong with it.
+def check(
+    folder: str | os.PathLike[str],
+    min_frames: int | None = None,
+    max_frames: int = 199,
+    dataset: Dataset = HUMANML3D_DATA,
+) -> list[Problem]:
+    """Validate a folder of HumanML3D or KIT-ML, or one that was built: everything that is wrong with it.
 
     Args:
-      folder: either of them.
-      min_frames: least frames of a clip; what is shorter is noted.
+      folder: any of them.
+      min_frames: least frames of a clip, by default the data set's; what is shorter is noted.
       max_frames: most frames, included.
+      dataset: whose motions the folder holds, unless it was built.
 
     Raises:
       UserError: no length lies between the limits.
@@ -35,9 +41,9 @@ def check(folder: str | os.PathLike[str], min_frames: int = 40, max_frames: int 
     folder = Path(os.path.expanduser(folder))
     if (folder / METADATA).is_file():
         return _check_built(folder)
-    limits = Limits(min_frames, max_frames)
+    limits = Limits(dataset.min_frames if min_frames is None else min_frames, max_frames)
     try:
-        return survey(open_folder(folder), limits).problems
+        return survey(open_folder(folder, dataset), limits).problems
     except (FileNotFoundError, UserError) as error:
         return [Problem(".", None, str(error).rstrip("."), "a built folder can be checked as well")]
 

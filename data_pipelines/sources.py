@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -21,23 +22,27 @@ SHORTEST_CLIP, LONGEST_CLIP = 23, 10_000
 BUILT = "built"
 """What a folder is called that `build_source` wrote."""
 
+LEAST_FRAMES = {"procedural": 40} | {name: dataset.min_frames for name, dataset in humanml3d.DATASETS.items()}
+"""Frames of the shortest clips of a source, where nobody says otherwise."""
+
 
 @dataclass(frozen=True)
 class SourceOptions:
     """What a source is asked for; each takes what concerns it.
 
     Attributes:
-      path: folder that `humanml3d` reads.
-      min_frames: least frames of a clip, as features.
+      path: folder that `humanml3d` and `kit_ml` read.
+      min_frames: least frames of a clip, as features; by default those of `LEAST_FRAMES`.
       max_frames: most frames, included.
-      on_bad: whether `humanml3d` stops at what is broken ("stop"), or leaves it out and records that ("skip").
+      on_bad: whether `humanml3d` and `kit_ml` stop at what is broken ("stop"), or leave it out and record that
+        ("skip").
       clips: how many `procedural` makes, all splits together.
       seed: another seed gives another `procedural` data set.
       sequences: share of `procedural` clips in which one action follows another.
     """
 
     path: str = ""
-    min_frames: int = 40
+    min_frames: int | None = None
     max_frames: int = 199
     on_bad: humanml3d.OnBad = "stop"
     clips: int = procedural.CLIPS
@@ -72,7 +77,7 @@ def build_source(source: str, out: str | os.PathLike[str], options: SourceOption
       FileNotFoundError: the source's folder does not exist.
       UserError: unknown source, or options that it cannot meet.
     """
-    return _of(source, _BUILD)(out, options or SourceOptions())
+    return _of(source, _BUILD)(out, with_least_frames(source, options or SourceOptions()))
 
 
 def overviews(source: str, options: SourceOptions, examples: int) -> list[Overview]:
@@ -82,7 +87,14 @@ def overviews(source: str, options: SourceOptions, examples: int) -> list[Overvi
       FileNotFoundError: its folder does not exist.
       UserError: unknown source, or options that it cannot meet.
     """
-    return list(_of(source, _SHOW)(options, examples))
+    return list(_of(source, _SHOW)(with_least_frames(source, options), examples))
+
+
+def with_least_frames(source: str, options: SourceOptions) -> SourceOptions:
+    """Fill in the default of the shortest clip, which depends on the source."""
+    if options.min_frames is not None or source not in LEAST_FRAMES:
+        return options
+    return replace(options, min_frames=LEAST_FRAMES[source])
 
 
 def _of(source: str, table: dict[str, Callable]) -> Callable:
@@ -102,9 +114,9 @@ def _build_procedural(out: str | os.PathLike[str], options: SourceOptions) -> re
     )
 
 
-def _build_humanml3d(out: str | os.PathLike[str], options: SourceOptions) -> records.Records:
+def _build_folder(dataset: humanml3d.Dataset, out: str | os.PathLike[str], options: SourceOptions) -> records.Records:
     limits = {"min_frames": options.min_frames, "max_frames": options.max_frames}
-    return humanml3d.build(_path("humanml3d", options), out, on_bad=options.on_bad, **limits)
+    return humanml3d.build(_path(dataset.source, options), out, dataset=dataset, on_bad=options.on_bad, **limits)
 
 
 def _show_procedural(options: SourceOptions, examples: int) -> Iterator[Overview]:
@@ -120,15 +132,14 @@ def _show_procedural(options: SourceOptions, examples: int) -> Iterator[Overview
         yield overview
 
 
-def _show_humanml3d(options: SourceOptions, examples: int) -> Iterator[Overview]:
-    folder = humanml3d.open_folder(_path("humanml3d", options))
+def _show_folder(dataset: humanml3d.Dataset, options: SourceOptions, examples: int) -> Iterator[Overview]:
+    folder = humanml3d.open_folder(_path(dataset.source, options), dataset)
     limits = humanml3d.Limits(options.min_frames, options.max_frames)
     found = humanml3d.survey(folder, limits)
     bones = humanml3d.target_offsets(folder, limits, found.first)
     for split, cuts in found.cuts.items():
-        overview = Overview(
-            split, [cut.stop - cut.start for _, cut in cuts], [len(cut.captions) for _, cut in cuts], []
-        )
+        lengths, captions = [cut.stop - cut.start for _, cut in cuts], [len(cut.captions) for _, cut in cuts]
+        overview = Overview(split, lengths, captions, [], dataset.skeleton)
         for name, cut in (cuts[i] for i in _spread(len(cuts), examples)):
             recording, _ = humanml3d.read_recording(folder, name, limits)
             overview.examples.extend(clip for clip in recording.clips(bones) if clip.id == cut.id)
@@ -144,8 +155,12 @@ def _show_built(options: SourceOptions, examples: int) -> Iterator[Overview]:
         yield Overview(name, split.lengths, counts, shown, built.skeleton)
 
 
-_BUILD = {"procedural": _build_procedural, "humanml3d": _build_humanml3d}
-_SHOW = {"procedural": _show_procedural, "humanml3d": _show_humanml3d, BUILT: _show_built}
+_BUILD = {"procedural": _build_procedural} | {
+    name: partial(_build_folder, dataset) for name, dataset in humanml3d.DATASETS.items()
+}
+_SHOW = {"procedural": _show_procedural, BUILT: _show_built} | {
+    name: partial(_show_folder, dataset) for name, dataset in humanml3d.DATASETS.items()
+}
 SOURCES = tuple(_BUILD)
 
 

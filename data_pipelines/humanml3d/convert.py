@@ -1,4 +1,4 @@
-"""Convert a HumanML3D folder to clips."""
+"""Convert a HumanML3D folder, or one of KIT-ML laid out like it, to clips."""
 
 import os
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from motiongpt3_jax.data_pipelines import records
 from motiongpt3_jax.data_pipelines.clip import Clip
+from motiongpt3_jax.data_pipelines.humanml3d.dataset import HUMANML3D_DATA, Dataset
 from motiongpt3_jax.data_pipelines.humanml3d.folder import Folder, open_folder, read_statistics
 from motiongpt3_jax.data_pipelines.humanml3d.recordings import Limits, read_recording
 from motiongpt3_jax.data_pipelines.humanml3d.survey import survey
@@ -24,7 +25,8 @@ def clips(
     path: str | os.PathLike[str],
     split: str,
     *,
-    min_frames: int = 40,
+    dataset: Dataset = HUMANML3D_DATA,
+    min_frames: int | None = None,
     max_frames: int = 199,
     on_bad: OnBad = "stop",
     offsets: Float[np.ndarray, "joints 3"] | None = None,
@@ -35,9 +37,10 @@ def clips(
     Clips that are too short or too long are left out; `data_pipelines.check` says which.
 
     Args:
-      path: a HumanML3D folder, with `new_joint_vecs/` (features) or `new_joints/` (joints in metres at 20 fps).
+      path: a folder with `new_joint_vecs/` (features) or `new_joints/` (joints), in the data set's unit and at its fps.
       split: "train", "val" or "test".
-      min_frames: least frames of features; the field's value is 40, that of MotionGPT3's code 20.
+      dataset: whose motions it holds.
+      min_frames: least frames of features; by default the data set's, 40 of HumanML3D (MotionGPT3's code takes 20).
       max_frames: most frames, included.
       on_bad: "stop" at broken files and lines, or "skip" them.
       offsets: bones of the target body, metres; see `Skeleton.offsets`. Features have their body already.
@@ -45,10 +48,11 @@ def clips(
 
     Raises:
       FileNotFoundError: there is no such folder.
-      UserError: the folder is no HumanML3D folder, has no such split or no such target; or something in it is broken
+      UserError: the folder is none of the data set, has no such split or no such target; or something in it is broken
         and `on_bad` is "stop".
     """
-    folder, limits = open_folder(path), Limits(min_frames, max_frames)
+    folder = open_folder(path, dataset)
+    limits = Limits(dataset.min_frames if min_frames is None else min_frames, max_frames)
     if split not in folder.splits:
         raise UserError(f"'{folder.root}' has no {split}.txt; it has lists for {', '.join(folder.splits)}.")
     if offsets is None and not folder.has_features:
@@ -65,13 +69,14 @@ def build(
     path: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    min_frames: int = 40,
+    dataset: Dataset = HUMANML3D_DATA,
+    min_frames: int | None = None,
     max_frames: int = 199,
     on_bad: OnBad = "stop",
     offsets: Float[np.ndarray, "joints 3"] | None = None,
     target: str | None = None,
 ) -> records.Records:
-    """Build every split of a HumanML3D folder; `metadata.json` lists what was left out.
+    """Build every split of a folder of HumanML3D or KIT-ML; `metadata.json` lists what was left out.
 
     Mean and deviation are those of `Mean.npy` and `Std.npy` where these belong to the features, else they are measured
     on the training split. See `clips` for the arguments.
@@ -84,7 +89,8 @@ def build(
     if on_bad not in ("stop", "skip"):
         raise UserError(f"on_bad '{on_bad}' is not known; choose stop or skip.")
     records.require_free(out)
-    folder, limits = open_folder(path), Limits(min_frames, max_frames)
+    folder = open_folder(path, dataset)
+    limits = Limits(dataset.min_frames if min_frames is None else min_frames, max_frames)
     report = survey(folder, limits)
     if report.bad and on_bad == "stop":
         raise UserError(
@@ -94,18 +100,19 @@ def build(
     if not report.first:
         raise UserError(f"{summary(report.problems, folder.root)}\nNo training clip is left.")
     bones = target_offsets(folder, limits, target or report.first) if offsets is None else np.asarray(offsets)
-    lengths = {"min_frames": min_frames, "max_frames": max_frames}
+    lengths = {"min_frames": limits.min_frames, "max_frames": limits.max_frames}
     body = {"offsets": "given"} if offsets is not None else {"target": target or report.first}
     statistics = read_statistics(folder)
     return records.build(
         out,
         {
-            split: clips(folder.root, split, offsets=bones, on_bad="skip", **lengths)
+            split: clips(folder.root, split, dataset=dataset, offsets=bones, on_bad="skip", **lengths)
             for split, cuts in report.cuts.items()
             if cuts
         },
-        source="humanml3d",
+        source=dataset.source,
         offsets=bones,
+        skeleton=dataset.skeleton,
         skipped=[str(problem) for problem in report.problems if problem.severity != "odd"],
         options={**lengths, "on_bad": on_bad, **body, "motions": folder.motions},
         statistics=statistics if isinstance(statistics, Statistics) else None,

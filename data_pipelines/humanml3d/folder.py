@@ -1,4 +1,4 @@
-"""Read the files of a HumanML3D folder (Guo et al. 2022)."""
+"""Read the files of a folder that is laid out like HumanML3D (Guo et al. 2022)."""
 
 import os
 import re
@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from motiongpt3_jax.data_pipelines.humanml3d.dataset import HUMANML3D_DATA, LEG, Dataset, dataset_of_shape
 from motiongpt3_jax.data_pipelines.problem import Problem, without_option
 from motiongpt3_jax.data_pipelines.statistics import Statistics
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.motion import HUMANML3D, Motion
+from motiongpt3_jax.motion import Motion, features_to_joints
 from motiongpt3_jax.motion.arrays import UnreadableArrayError, read_npy
+from motiongpt3_jax.motion.features import length_columns
 from motiongpt3_jax.motion.interpret import as_float32, check_magnitude, interpret_array, shape_hint
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.oddities import oddities
@@ -45,16 +47,27 @@ LONGEST_BONE = 2.0
 LONGEST_NAME = 200
 """Letters of a motion's name; file systems take 255 bytes, with what is added to it."""
 
+UNITS = {"m": "metres", "mm": "millimetres"}
+"""Names of the units of data sets' files."""
+
+FEW = 3
+"""Motions from which a folder's kind and unit are told."""
+
+ATTEMPTS = 20
+"""Names of a list that are tried for these."""
+
 
 @dataclass(frozen=True)
 class Folder:
-    """A HumanML3D folder: motions, texts, and lists of names.
+    """A folder laid out like HumanML3D: motions, texts, and lists of names.
 
     Attributes:
       root: where it lies.
+      dataset: whose motions it holds.
     """
 
     root: Path
+    dataset: Dataset = HUMANML3D_DATA
 
     @cached_property
     def motions(self) -> str:
@@ -65,6 +78,37 @@ class Folder:
     def has_features(self) -> bool:
         """Whether motions are features already."""
         return self.motions == FEATURES
+
+    @property
+    def row(self) -> tuple[int, ...]:
+        """Shape of a frame of its motions."""
+        skeleton = self.dataset.skeleton
+        return (skeleton.features,) if self.has_features else (len(skeleton.joints), 3)
+
+    @cached_property
+    def scale(self) -> float:
+        """What brings lengths of its files to the unit of the skeleton, in which features are, by its bodies' legs."""
+        skeleton, legs = self.dataset.skeleton, []
+        if len(self.dataset.units) == 1:
+            return 1.0
+        for array in self.first_motions():
+            if array.shape[1:] == self.row and len(array):
+                joints = features_to_joints(array[:1], skeleton) / skeleton.unit if self.has_features else array[:1]
+                legs.append(_leg(joints[0], self.dataset))
+        leg = float(np.median(legs)) if legs else 0.0
+        return self.dataset.likeliest_unit(leg) / skeleton.unit if leg > 0 else 1.0
+
+    def first_motions(self) -> list[np.ndarray]:
+        """The first few arrays of the training list that can be read, whatever they hold."""
+        arrays = []
+        for name in self.names("train")[:ATTEMPTS] if "train" in self.splits else ():
+            try:
+                arrays.append(as_float32(_load(self, self.motion_file(name))))
+            except UnreadableArrayError:
+                continue
+            if len(arrays) == FEW:
+                break
+        return arrays
 
     def motion_file(self, name: str) -> str:
         """Path of a motion, from the root."""
@@ -91,16 +135,16 @@ class Folder:
                 yield number, line.strip()
 
 
-def open_folder(path: str | os.PathLike[str]) -> Folder:
-    """Open a HumanML3D folder.
+def open_folder(path: str | os.PathLike[str], dataset: Dataset = HUMANML3D_DATA) -> Folder:
+    """Open a folder that is laid out like HumanML3D.
 
     Raises:
       FileNotFoundError: there is no such folder.
-      UserError: it has no motions, no texts or no list of training clips.
+      UserError: it has no motions, no texts or no list of training clips, or it holds another data set's motions.
     """
-    folder = Folder(Path(os.path.expanduser(path)))
+    folder = Folder(Path(os.path.expanduser(path)), dataset)
     if not folder.root.is_dir():
-        raise FileNotFoundError(f"there is no folder '{folder.root}'; give the path of a HumanML3D folder.")
+        raise FileNotFoundError(f"there is no folder '{folder.root}'; give the path of a {dataset.title} folder.")
     needed = {
         f"{FEATURES}/ or {JOINTS}/": (folder.root / folder.motions).is_dir(),
         f"{TEXTS}/": (folder.root / TEXTS).is_dir(),
@@ -111,9 +155,15 @@ def open_folder(path: str | os.PathLike[str]) -> Folder:
         refuse_lfs_pointer(folder.root / f"{split}.txt", f"'{folder.root / f'{split}.txt'}'")
     if missing:
         raise UserError(
-            f"'{folder.root}' is no HumanML3D folder: it has no {', no '.join(missing)}. Expected are motions in "
+            f"'{folder.root}' is no {dataset.title} folder: it has no {', no '.join(missing)}. Expected are motions in "
             f"{FEATURES}/NAME.npy or {JOINTS}/NAME.npy, captions in {TEXTS}/NAME.txt, and names in train.txt, val.txt "
             "and test.txt."
+        )
+    kinds = [dataset_of_shape(array.shape) for array in folder.first_motions()]
+    if kinds and kinds[0] and dataset not in kinds and len(set(kinds)) == 1:
+        raise UserError(
+            f"'{folder.root}' holds motions of {kinds[0].title}, {kinds[0].feature_shape} or {kinds[0].joint_shape}: "
+            f"its source is {kinds[0].source}, not {dataset.source}."
         )
     return folder
 
@@ -143,27 +193,24 @@ def read_array(folder: Folder, file: str) -> np.ndarray | Problem:
 def read_motion(folder: Folder, name: str) -> tuple[np.ndarray | None, list[Problem]]:
     """Read and validate a motion: it, and what is odd about it; or None, and what is wrong.
 
-    Features (frames, 263) or joints (frames, 22, 3) in metres, as the folder has them.
+    Features in the unit of the skeleton, or joints in metres, whichever the folder has.
     """
-    file = folder.motion_file(name)
+    file, dataset = folder.motion_file(name), folder.dataset
     try:
         array = _load(folder, file)
-        row = (HUMANML3D.features,) if folder.has_features else (len(HUMANML3D.joints), 3)
-        if array.ndim != 1 + len(row) or array.shape[1:] != row:
-            expected = "(frames, 263)" if folder.has_features else "(frames, 22, 3)"
-            hint = shape_hint(array.shape).strip() or f"{folder.motions}/ is for arrays {expected}"
-            return None, [Problem(file, None, f"has shape {array.shape}; expected {expected}", hint)]
-        content = interpret_array(array)
+        if array.ndim != 1 + len(folder.row) or array.shape[1:] != folder.row:
+            return None, [Problem(file, None, *_shape_fault(array.shape, folder))]
+        content = interpret_array(rescale(array, folder))
     except UnreadableArrayError as error:
         return None, [_problem(file, error)]
-    wrong = _body_fault(content.joints[0], single=folder.has_features)
+    wrong = _body_fault(content.joints[0], folder)
     if content.left_out:
         wrong = f"has no body in {content.left_out}", "cut these frames off"
     if wrong:
         return None, [Problem(file, None, *wrong)]
     motion = content.joints[0] if content.features is None else content.features
     advice = "it is used as it is: correct it, or take its name out of the lists"
-    odd = [without_option(note) for note in oddities(Motion(content.joints))]
+    odd = map(without_option, oddities(Motion(content.joints, dataset.skeleton.fps, dataset.skeleton)))
     return motion, [Problem(file, None, what, advice, "odd") for what in odd]
 
 
@@ -181,25 +228,53 @@ def _problem(file: str, error: UnreadableArrayError) -> Problem:
     return Problem(file, None, error.what, error.advice)
 
 
-def _body_fault(joints: Float[np.ndarray, "frames 22 3"], single: bool) -> tuple[str, str] | None:
-    """(what is wrong, advice) with a body that cannot be taken to another; `single` allows one frame."""
+def _shape_fault(shape: tuple[int, ...], folder: Folder) -> tuple[str, str]:
+    """(what is wrong, advice) with an array of a shape that the folder's motions do not have."""
+    dataset, other = folder.dataset, dataset_of_shape(shape)
+    expected = dataset.feature_shape if folder.has_features else dataset.joint_shape
+    advice = shape_hint(shape).strip() or f"{folder.motions}/ is for arrays {expected}"
+    if other not in (None, dataset):
+        advice = f"it is a motion of {other.title}, whose folders have the source {other.source}"
+    return f"has shape {shape}; expected {expected}", advice
+
+
+def rescale(array: np.ndarray, folder: Folder) -> np.ndarray:
+    """Joints or features of a file, or their statistics, in the unit of the skeleton."""
+    if folder.scale == 1 or not np.issubdtype(array.dtype, np.floating):
+        return array
+    lengths = length_columns(folder.dataset.skeleton) if array.shape[-1] != 3 else True
+    return array * np.where(lengths, folder.scale, 1.0)
+
+
+def _body_fault(joints: Float[np.ndarray, "frames joints 3"], folder: Folder) -> tuple[str, str] | None:
+    """(what is wrong, advice) with a body that cannot be taken to another; features may have one frame, joints not."""
+    single, dataset = folder.has_features, folder.dataset
+    names, unit = dataset.skeleton.joints, folder.scale * dataset.skeleton.unit
     if len(joints) < 2 and not single:
         return "has a single frame; features need two", "take its name out of the lists"
-    lengths = np.linalg.norm(joints[:, 1:] - joints[:, list(HUMANML3D.parents[1:])], axis=-1)
+    lengths = np.linalg.norm(joints[:, 1:] - joints[:, list(dataset.skeleton.parents[1:])], axis=-1)
     if lengths.min() == 0:
         frame, bone = (int(i) for i in np.argwhere(lengths == 0)[0])
-        what = f"has no bone to joint {bone + 1} ({HUMANML3D.joints[bone + 1]}) in frame {frame}: its length is 0"
+        what = f"has no bone to joint {bone + 1} ({names[bone + 1]}) in frame {frame}: its length is 0"
         return what, "fill in this joint, or take the clip out of the lists"
-    leg = float(lengths[0, [joint - 1 for joint in HUMANML3D.legs]].sum())
+    leg = _leg(joints[0], dataset)
     if not 0.2 < leg < 2:
-        return f"has legs of {leg:.3g} m", "give joints in metres"
+        usual = "" if unit == 1 else f": {LEG / unit:,.0f} {dataset.unit} are a grown-up's legs"
+        return f"has legs of {leg / unit:.3g} {dataset.unit}", f"give joints in {UNITS[dataset.unit]}{usual}"
     if lengths.max() > LONGEST_BONE and not single:
         frame, bone = (int(i) for i in np.unravel_index(lengths.argmax(), lengths.shape))
-        what = (
-            f"has a bone of {lengths.max():.3g} m to joint {bone + 1} ({HUMANML3D.joints[bone + 1]}) in frame {frame}"
-        )
-        return what, "give joints in metres, and correct this one or take the clip out of the lists"
+        size = f"{lengths.max() / unit:.3g} {dataset.unit}"
+        what = f"has a bone of {size} to joint {bone + 1} ({names[bone + 1]}) in frame {frame}"
+        advice = f"give joints in {UNITS[dataset.unit]}, and correct this one or take the clip out of the lists"
+        return what, advice
     return None
+
+
+def _leg(joints: Float[np.ndarray, "joints 3"], dataset: Dataset) -> float:
+    """Length of a leg from hip to ankle."""
+    legs = list(dataset.skeleton.legs)
+    parents = [dataset.skeleton.parents[joint] for joint in legs]
+    return float(np.linalg.norm(joints[legs] - joints[parents], axis=-1).sum())
 
 
 def read_statistics(folder: Folder) -> Statistics | list[Problem] | None:
@@ -213,13 +288,16 @@ def read_statistics(folder: Folder) -> Statistics | list[Problem] | None:
 
 
 def _read_statistic(folder: Folder, file: str) -> np.ndarray | Problem:
-    array = read_array(folder, file)
+    if not os.path.isfile(folder.root / file):
+        return Problem(file, None, "does not exist", f"add the file, or {MEASURE}")
+    array, skeleton = read_array(folder, file), folder.dataset.skeleton
     if isinstance(array, Problem):
         return array
-    if array.shape != (HUMANML3D.features,):
-        return Problem(file, None, f"has shape {array.shape}; expected (263,)", MEASURE)
+    if array.shape != (skeleton.features,):
+        return Problem(file, None, f"has shape {array.shape}; expected ({skeleton.features},)", MEASURE)
+    array = rescale(array, folder).astype(np.float32)
     try:
-        check_magnitude(array)
+        check_magnitude(array, skeleton)
     except UnreadableArrayError as error:
         return Problem(file, None, error.what, MEASURE)
     if file == "Std.npy" and array.min() <= 0:

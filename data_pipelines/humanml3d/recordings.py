@@ -11,7 +11,7 @@ from motiongpt3_jax.data_pipelines.humanml3d.folder import Folder, read_motion
 from motiongpt3_jax.data_pipelines.humanml3d.texts import Caption, read_captions
 from motiongpt3_jax.data_pipelines.problem import Problem
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.motion import HUMANML3D, features_to_joints, joints_to_features
+from motiongpt3_jax.motion import Skeleton, features_to_joints, joints_to_features
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Limits:
     """Length limits of a clip, frames of features, both ends included.
 
     Attributes:
-      min_frames: the field's 40; the official code of MotionGPT3 takes 20.
-      max_frames: 199, the most that ten seconds of joints give.
+      min_frames: the field's 40 of HumanML3D and 24 of KIT-ML; the official code of MotionGPT3 takes 20.
+      max_frames: 199, the most that ten seconds of HumanML3D's joints give.
 
     Raises:
       UserError: no length lies between them.
@@ -63,23 +63,25 @@ class Recording:
 
     Attributes:
       name: as in the lists.
-      motion: features (frames, 263), or joints (frames, 22, 3) in metres.
+      motion: features (frames, features), or joints (frames, joints, 3) in metres.
       cuts: its clips, at least one.
+      skeleton: which joints these are.
     """
 
     name: str
     motion: np.ndarray
     cuts: tuple[Cut, ...]
+    skeleton: Skeleton
 
     def clips(self, offsets: Float[np.ndarray, "joints 3"]) -> list[Clip]:
         """Its clips; joints first take on the target body of these offsets, features have theirs already."""
-        whole = self.motion if self.motion.ndim == 2 else joints_to_features(self.motion, HUMANML3D, offsets)
+        whole = self.motion if self.motion.ndim == 2 else joints_to_features(self.motion, self.skeleton, offsets)
         return [Clip(cut.id, whole[cut.start : cut.stop], cut.captions) for cut in self.cuts]
 
     def offsets(self) -> Float[np.ndarray, "joints 3"]:
         """The bones of its body in the first frame, metres."""
-        joints = features_to_joints(self.motion[:1]) if self.motion.ndim == 2 else self.motion
-        return HUMANML3D.offsets(joints[0])
+        joints = features_to_joints(self.motion[:1], self.skeleton) if self.motion.ndim == 2 else self.motion
+        return self.skeleton.offsets(joints[0])
 
 
 def read_recording(folder: Folder, name: str, limits: Limits) -> tuple[Recording | None, list[Problem]]:
@@ -91,13 +93,14 @@ def read_recording(folder: Folder, name: str, limits: Limits) -> tuple[Recording
         return None, problems
     frames = len(motion) if folder.has_features else len(motion) - 1
     cuts, left_out = _cuts(folder, name, frames, captions, limits)
-    return Recording(name, motion, tuple(cuts)) if cuts else None, problems + left_out
+    recording = Recording(name, motion, tuple(cuts), folder.dataset.skeleton) if cuts else None
+    return recording, problems + left_out
 
 
 def _cuts(
     folder: Folder, name: str, frames: int, captions: list[Caption], limits: Limits
 ) -> tuple[list[Cut], list[Problem]]:
-    parts = defaultdict(list)
+    parts, fps = defaultdict(list), folder.dataset.skeleton.fps
     for caption in captions:
         parts[caption.start, caption.end].append(caption)
     cuts, problems = [], []
@@ -107,10 +110,10 @@ def _cuts(
             first, stop = 0, frames
             file, line = folder.motion_file(name), None
         else:
-            first, stop = int(start * HUMANML3D.fps), min(int(end * HUMANML3D.fps), frames)
+            first, stop = int(start * fps), min(int(end * fps), frames)
             file, line = folder.text_file(name), sentences[0].line
         if first >= frames:
-            what = f"is about {start:g} to {end:g} s of a recording of {frames / HUMANML3D.fps:g} s"
+            what = f"is about {start:g} to {end:g} s of a recording of {frames / fps:g} s"
             problems.append(Problem(file, line, what, "correct its times, or take the line out"))
         elif not limits.hold(stop - first):
             what = f"is {stop - first} frames long" if whole else f"is about {stop - first} frames"

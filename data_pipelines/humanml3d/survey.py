@@ -8,10 +8,6 @@ import numpy as np
 from motiongpt3_jax.data_pipelines.humanml3d.folder import SPLITS, Folder, name_fault, read_statistics
 from motiongpt3_jax.data_pipelines.humanml3d.recordings import Cut, Limits, Recording, read_recording
 from motiongpt3_jax.data_pipelines.problem import Problem
-from motiongpt3_jax.motion import HUMANML3D
-
-PELVIS = HUMANML3D.joints.index("pelvis")
-NECK = HUMANML3D.joints.index("neck")
 
 LYING = 0.9
 """Share of recordings with a level spine above which y can hardly be up."""
@@ -83,5 +79,6 @@ def _check_names(folder: Folder, split: str, seen: dict[str, str]) -> Iterator[P
 def _lies(recording: Recording) -> bool:
     if recording.motion.ndim == 2:
         return False
-    spine = np.abs(recording.motion[:, NECK] - recording.motion[:, PELVIS]).mean(0)
+    pelvis, neck = (recording.skeleton.joints.index(joint) for joint in ("pelvis", "neck"))
+    spine = np.abs(recording.motion[:, neck] - recording.motion[:, pelvis]).mean(0)
     return bool(spine[1] < spine[2])

@@ -33,6 +33,7 @@ from motiongpt3_jax.inference.engine import Engine, make_system
 from motiongpt3_jax.inference.folder import plain
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
+from motiongpt3_jax.motion import HUMANML3D
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.parallel import keep_host_memory, put_batch
 from motiongpt3_jax.training.program import make_program
@@ -262,6 +263,11 @@ def bench_samplers(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     model = Model.load(arguments.model)
     if not hasattr(model.motion_options(), "sampler"):
         raise UserError(f"bench samplers compares denoising samplers, and {arguments.model} has none")
+    if model.skeleton.name != HUMANML3D.name:
+        raise UserError(
+            f"bench samplers reads motions of the {HUMANML3D.name} skeleton, and {arguments.model} makes those of "
+            f"{model.skeleton.name}"
+        )
     data = model.engine.folder.config["data"]
     # Its frames are those of joints, of which features lose one.
     steps, guidance = arguments.steps or 20, 3.0 if arguments.guidance is None else arguments.guidance

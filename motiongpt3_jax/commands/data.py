@@ -9,7 +9,16 @@ import numpy as np
 from motiongpt3_jax.commands.arguments import command_parser, integer, output_folder, user_path
 from motiongpt3_jax.data_pipelines.check import check
 from motiongpt3_jax.data_pipelines.clip import Clip
-from motiongpt3_jax.data_pipelines.sources import BUILT, SOURCES, Overview, SourceOptions, build_source, overviews
+from motiongpt3_jax.data_pipelines.humanml3d import DATASETS, HUMANML3D_DATA
+from motiongpt3_jax.data_pipelines.sources import (
+    BUILT,
+    LEAST_FRAMES,
+    SOURCES,
+    Overview,
+    SourceOptions,
+    build_source,
+    overviews,
+)
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import Motion, Skeleton, features_to_joints
 from motiongpt3_jax.motion.pictures import Entry, write_page, write_strip
@@ -19,7 +28,11 @@ EXAMPLES = """motiongpt3 data check humanml3d --path ~/HumanML3D
   motiongpt3 data show built --path data/humanml3d --out pictures"""
 MOST_EXAMPLES = 10_000
 BOTH = ("min_frames", "max_frames")
-OPTIONS = {"procedural": (*BOTH, "clips", "seed"), "humanml3d": ("path", *BOTH, "on_bad"), BUILT: ("path",)}
+OPTIONS = {
+    "procedural": (*BOTH, "clips", "seed"),
+    **dict.fromkeys(DATASETS, ("path", *BOTH, "on_bad")),
+    BUILT: ("path",),
+}
 """Which options concern which source."""
 
 
@@ -28,7 +41,8 @@ def parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "data",
         "Captioned motions: build a source into a folder to train on, show what it holds, or check it.\n"
-        "Sources: procedural (made here), humanml3d (a folder laid out like HumanML3D), built (what build wrote).",
+        "Sources: procedural (made here), humanml3d (a folder laid out like HumanML3D), kit_ml (one of KIT-ML, as\n"
+        "HumanML3D's authors prepared it), built (what build wrote).",
         EXAMPLES,
     )
     default = SourceOptions()
@@ -39,7 +53,8 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=user_path, metavar="DIR", help="folder to build into, or for pictures of some clips"
     )
     parser.add_argument("--on-bad", choices=("stop", "skip"), help="at broken files or lines (default: stop)")
-    parser.add_argument("--min-frames", type=integer, help=f"least frames of a clip (default: {default.min_frames})")
+    least = ", ".join(f"{frames} of {source}" for source, frames in LEAST_FRAMES.items())
+    parser.add_argument("--min-frames", type=integer, help=f"least frames of a clip (default: {least})")
     parser.add_argument("--max-frames", type=integer, help=f"most frames of a clip (default: {default.max_frames})")
     parser.add_argument("--clips", type=integer, help=f"how many to make, of procedural (default: {default.clips})")
     parser.add_argument("--seed", type=integer, help=f"of procedural (default: {default.seed})")
@@ -61,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _build(arguments: argparse.Namespace, options: SourceOptions) -> int:
     if arguments.source not in SOURCES:
-        raise UserError(f"'{arguments.path}' is built already; build {' or '.join(SOURCES)}")
+        raise UserError(f"'{arguments.path}' is built already; build {', '.join(SOURCES[:-1])} or {SOURCES[-1]}")
     if not arguments.out:
         raise UserError("give a folder to build into with --out")
     metadata = build_source(arguments.source, arguments.out, options).metadata
@@ -75,7 +90,8 @@ def _build(arguments: argparse.Namespace, options: SourceOptions) -> int:
 def _check(arguments: argparse.Namespace, options: SourceOptions) -> int:
     if "path" not in OPTIONS[arguments.source]:
         raise UserError(f"the source '{arguments.source}' is made and not read; there is nothing to check")
-    problems = check(options.path, options.min_frames, options.max_frames)
+    dataset = DATASETS.get(arguments.source, HUMANML3D_DATA)
+    problems = check(options.path, options.min_frames, options.max_frames, dataset)
     for problem in problems:
         print(f"{problem.severity:<5}{problem}")
     bad = sum(problem.bad for problem in problems)

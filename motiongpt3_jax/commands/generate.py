@@ -178,10 +178,10 @@ def in_range(model: Model, frames: int, what: str) -> int:
 
 def note_lengths(model: Model, lengths: Sequence[Length]) -> None:
     """Says so when motions are shorter than any that the model saw, or are put together from windows."""
-    data = model.engine.folder.config["data"]
+    least, most = model.engine.folder.training_frames
     lengths = [length for length in lengths if length.source != "model"]
-    seconds = spread([count / model.fps for count in (data["min_frames"], data["max_frames"])])
-    if any(length.frames < data["min_frames"] for length in lengths):
+    seconds = spread([count / model.fps for count in (least, most)])
+    if any(length.frames < least for length in lengths):
         print(f"note: this model saw motions of {seconds} s in training; shorter ones may look wrong", file=sys.stderr)
     if any(model.windows(length.frames).count > 1 for length in lengths):
         print(f"note: this model saw motions of {seconds} s in training; longer ones come in windows", file=sys.stderr)

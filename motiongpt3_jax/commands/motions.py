@@ -9,6 +9,7 @@ from typing import Any
 
 from motiongpt3_jax.commands.arguments import integer, user_path
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.inference.clips import convert_to_model
 from motiongpt3_jax.inference.folder import MotionStatistics
 from motiongpt3_jax.motion import Motion, read_motion, resample_motion
 from motiongpt3_jax.motion.joint_mapping import load_mapping
@@ -109,6 +110,7 @@ def read_motions(
     fps: float | None = None,
     file_fps: float | None = None,
     body: MotionStatistics | None = None,
+    convert: bool = True,
     start: int | None = None,
     stop: int | None = None,
 ) -> list[Motion]:
@@ -120,6 +122,7 @@ def read_motions(
       fps: resample to this many frames in a second.
       file_fps: frames in a second of files that do not say.
       body: the model whose statistics make normalised features raw.
+      convert: whether motions take on the joints of that model's skeleton.
       start: the first frame of each file that is kept.
       stop: the first frame after it that is not.
 
@@ -138,6 +141,9 @@ def read_motions(
             odd = oddities(whole, loaded)  # of the frames that are left out nothing needs to be said
             notes = (*(note for note in notes if note not in odd), *oddities(motion, loaded, start or 0))
             motion = motion if fps is None else resample_motion(motion, fps)
+        if body is not None and convert:
+            motion, converted = convert_to_model(motion, body)
+            notes = (*notes, *converted)
         for note in notes:
             print(f"{path}: {note}", file=sys.stderr)
         motions.append(motion)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from motiongpt3_jax.data_pipelines.humanml3d import open_folder
+from motiongpt3_jax.data_pipelines.humanml3d import DATASETS, open_folder
 from motiongpt3_jax.data_pipelines.procedural import Options, possible_moves
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.config import DataConfig, RunConfig, StageConfig, read_config
@@ -195,4 +195,4 @@ def check_places(config: RunConfig) -> None:
             raise UserError(
                 f"config.data.path is {data.path!r}, where no built clips lie; leave it out to have them made"
             )
-        open_folder(folder)
+        open_folder(folder, DATASETS[data.source])

@@ -43,7 +43,7 @@ def write_samples(
     if shows == "reconstruct":
         joints = engine.reconstruct(real)
     else:
-        model = Model(engine, Prompts.of_config(run.config.values, kind, stage.name))
+        model = Model(engine, Prompts.of_config(run.config.values, kind, stage.name, fps=body.fps))
         frames = [len(x) for x in real] if engine.answers.capabilities.takes_length else None
         joints = [motion.joints[0] for motion in model.generate(sentences, frames=frames)]
     entries = []

@@ -11,6 +11,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.engine import Features
 from motiongpt3_jax.inference.folder import MotionStatistics
 from motiongpt3_jax.motion import Motion, canonicalise, joints_to_features
+from motiongpt3_jax.motion.convert_skeleton import convert_skeleton
 from motiongpt3_jax.motion.resample import require_frames, resample_motion
 
 
@@ -37,6 +38,20 @@ def require_readable(motion: Motion, body: MotionStatistics, what: str = "the mo
     """Raises UserError when a motion has another skeleton than the model, or too few frames at its frame rate."""
     require_skeleton(motion, body, what)
     require_frames(motion, body.fps, what=what)
+
+
+def convert_to_model(motion: Motion, body: MotionStatistics) -> tuple[Motion, tuple[str, ...]]:
+    """Retarget a motion to the joints of the model's skeleton, with a sentence on it where these are others.
+
+    Raises:
+      UserError: nobody knows how the joints correspond.
+    """
+    converted = convert_skeleton(motion, body.skeleton)
+    if converted is motion:
+        return motion, ()
+    skeletons = (motion.skeleton, body.skeleton)
+    joints, other = (f"{len(skeleton.joints)} joints of {skeleton.name}" for skeleton in skeletons)
+    return converted, (f"its {joints} become the {other}, which are this model's",)
 
 
 def name_motion(motion: Motion | str | Path, otherwise: str) -> str:

@@ -120,7 +120,6 @@ def model_card(folder: ModelFolder, variables: Variables, trained: tuple[str, in
     kind = folder.kind
     tags = [kind.name, "text-to-motion", "motion-to-text", "human-motion", "jax"]
     front = ModelCardData(library_name="motiongpt3_jax", pipeline_tag="text-to-3d", tags=tags, language="en")
-    frames = [folder.config["data"][name] for name in ("min_frames", "max_frames")]
     return CARD.format(
         front=front.to_yaml(),
         title=title or kind.title,
@@ -129,7 +128,7 @@ def model_card(folder: ModelFolder, variables: Variables, trained: tuple[str, in
         parameters=sum(array.size for array in jax.tree.leaves(variables.params)) / 1e6,
         skeleton=folder.statistics.skeleton.name,
         fps=folder.statistics.fps,
-        seconds=" to ".join(dict.fromkeys(f"{count / folder.statistics.fps:.1f}" for count in frames)),
+        seconds=" to ".join(dict.fromkeys(f"{count / folder.statistics.fps:.1f}" for count in folder.training_frames)),
         stage=trained[0],
         step=trained[1],
         untrained=UNTRAINED.format(", ".join(folder.untrained)) if folder.untrained else "",

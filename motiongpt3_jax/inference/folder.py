@@ -104,6 +104,14 @@ class ModelFolder:
         """What fixes the model."""
         return ModelSpec(self.config, len(self.statistics.mean), self.tokenizer, self.statistics.fps)
 
+    @property
+    def training_frames(self) -> tuple[int, int]:
+        """Frames of the shortest and of the longest clip of the training, as far as that is known."""
+        lengths, data = self.statistics.lengths, self.config["data"]
+        if len(lengths):
+            return round(float(min(lengths))), round(float(max(lengths)))
+        return data["min_frames"], data["max_frames"]
+
     def require_trained(self) -> None:
         """Raises UserError when the model cannot answer yet, because parts of it are untrained."""
         if self.untrained:

@@ -10,7 +10,7 @@ import numpy as np
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference import continuation
-from motiongpt3_jax.inference.clips import name_motion, parts_of
+from motiongpt3_jax.inference.clips import convert_to_model, name_motion, parts_of
 from motiongpt3_jax.inference.continuation import Joined
 from motiongpt3_jax.inference.engine import Engine, check_seeds
 from motiongpt3_jax.inference.lengths import (
@@ -187,7 +187,7 @@ class Model:
           **decoding: see `text_options`.
 
         Raises:
-          UserError: a motion has another skeleton, or a single frame.
+          UserError: a motion has a single frame.
         """
         if isinstance(motions, Motion | str | Path):
             return self.caption([motions], seed=seed, style=style, **decoding)[0]
@@ -248,14 +248,15 @@ class Model:
         """The motion and what may come after it; the given frames stay as they are, to the bit.
 
         Args:
-          motion: what is given, or its file; at least half a second. The result has its frame rate, place and size.
+          motion: what is given, or its file; at least half a second. The result has its frame rate, place and size,
+            and the joints of the model's skeleton.
           seconds: length of the result, the given part included; up to 60.
           frames: the same in frames of the motion's own rate.
           seed: decides what comes.
           **sampling: see `motion_options`.
 
         Raises:
-          UserError: too little is given, nothing or too much is to be added, or the skeleton is another.
+          UserError: too little is given, or nothing or too much is to be added.
         """
         motion = self.read(motion)
         count = count_frames(motion.fps, seconds, frames)
@@ -335,18 +336,20 @@ class Model:
         return self.engine.programs - before
 
     def read(self, motion: Motion | str | Path) -> Motion:
-        """A motion, or that of a file; features that are normalised become raw by this model's statistics.
+        """A motion, or that of a file, in the joints of the model's skeleton.
+
+        Features that are normalised become raw by this model's statistics.
 
         Raises:
           FileNotFoundError: there is no such file.
           UserError: the file holds something else.
         """
-        if isinstance(motion, Motion):
-            return motion
-        if not isinstance(motion, str | Path):
+        if not isinstance(motion, Motion | str | Path):
             raise UserError(f"a motion is of type {type(motion).__name__}; give a file, or Motion(joints, fps)")
         body = self.engine.folder.statistics
-        return load_motion(motion, statistics=(body.mean, body.std))
+        if not isinstance(motion, Motion):
+            motion = load_motion(motion, statistics=(body.mean, body.std))
+        return convert_to_model(motion, body)[0]
 
     def _note_task(self, role: Role) -> None:
         task = self.prompts.of_role(role).name

@@ -29,21 +29,28 @@ class Prompts:
       questions: how a task is asked whatever the sub-tasks are, as the model's folder says.
       tasks: what the system can be asked, by name.
       styles: how the official code of the system asks, by style and task.
+      fps: frames in a second, for questions that say how long a motion is in seconds.
     """
 
     subtasks: Mapping[str, Subtask] = field(default_factory=dict)
     questions: Mapping[str, str] = field(default_factory=dict)
     tasks: Mapping[str, Task] = field(default_factory=lambda: TASKS)
     styles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    fps: float = 20.0
 
     @classmethod
     def of(cls, folder: ModelFolder, stage: str) -> "Prompts":
         """What the stages of a model's config up to this one have taught; all of them, if it is none of them."""
-        return cls.of_config(folder.config, folder.kind, stage, folder.questions)
+        return cls.of_config(folder.config, folder.kind, stage, folder.questions, folder.statistics.fps)
 
     @classmethod
     def of_config(
-        cls, config: Mapping[str, Any], kind: SystemKind, stage: str, questions: Mapping[str, str] | None = None
+        cls,
+        config: Mapping[str, Any],
+        kind: SystemKind,
+        stage: str,
+        questions: Mapping[str, str] | None = None,
+        fps: float = 20.0,
     ) -> "Prompts":
         """What the stages of a config up to this one teach; all of them, if it is none of them."""
         run = config["run"]
@@ -52,7 +59,7 @@ class Prompts:
         for part in reversed(run[:last]):
             for name, subtask in _subtasks_of(config["stages"][part], kind):
                 subtasks.setdefault(name, subtask)
-        return cls(subtasks, questions or {}, kind.tasks, kind.styles)
+        return cls(subtasks, questions or {}, kind.tasks, kind.styles, fps)
 
     def of_role(self, role: Role) -> Task:
         """The task of a role.
@@ -98,11 +105,11 @@ class Prompts:
         """
         check_words(caption)
         if style == "train":
-            return fill(self.template(task), caption, frames, 1.0)
+            return fill(self.template(task), caption, frames, 1.0, fps=self.fps)
         if task not in self.styles.get(style, {}):
             styles = [name for name, questions in self.styles.items() if task in questions]
             raise UserError(f"the style {style!r} has no question for this; there are: {', '.join(['train', *styles])}")
-        return fill(self.styles[style][task], caption, frames, coin)
+        return fill(self.styles[style][task], caption, frames, coin, fps=self.fps)
 
     def motion_question(self, sentence: str, style: str, seed: int) -> str:
         """The prompt of text to motion; the official evaluation quotes a sentence or not, as a coin of the seed falls.

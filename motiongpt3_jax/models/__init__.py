@@ -23,7 +23,7 @@ from motiongpt3_jax.models.streams import KVCache, Stream, grow, visible
 from motiongpt3_jax.models.t5 import FLAN_T5, T5, T5Config, decode_step_t5, prefill_t5, unstack_t5
 from motiongpt3_jax.models.token_sampling import TextOptions
 from motiongpt3_jax.models.vae import MotionVae, VaeConfig
-from motiongpt3_jax.models.vae_loss import vae_loss
+from motiongpt3_jax.models.vae_loss import HUMANML3D_COLUMNS, JointColumns, vae_loss
 from motiongpt3_jax.models.vocabulary import Vocabulary
 from motiongpt3_jax.models.vqvae import VqVae, VqVaeConfig, repeat_last_frame
 from motiongpt3_jax.models.vqvae_loss import vqvae_loss
@@ -31,6 +31,7 @@ from motiongpt3_jax.models.vqvae_loss import vqvae_loss
 __all__ = [
     "DECODER_RULES",
     "FLAN_T5",
+    "HUMANML3D_COLUMNS",
     "T5",
     "T5_RULES",
     "BlockFlavour",
@@ -40,6 +41,7 @@ __all__ = [
     "DecoderConfig",
     "DiffusionHead",
     "HeadConfig",
+    "JointColumns",
     "KVCache",
     "MotionVae",
     "Quantised",

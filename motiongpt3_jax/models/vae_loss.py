@@ -1,15 +1,36 @@
 """The VAE's loss as sums and counts."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-POSITIONS = slice(4, 67)
-"""Feature columns of the joints' positions (the official code calls this term the velocity)."""
-FEET = np.array([4 + 3 * (joint - 1) + axis for joint in (7, 8, 10, 11) for axis in range(3)])
-"""Feature columns of the positions of ankles and toes, among those of joints 1 to 21."""
 ROOT = slice(0, 3)
 """Feature columns of the root's velocities: about the vertical, and along the floor."""
+
+
+class JointColumns(NamedTuple):
+    """Feature columns of joint positions, which follow four of the root and stand for every joint but the root.
+
+    Attributes:
+      positions: of all joints (the official code calls this term the velocity).
+      feet: of the joints of the feet.
+    """
+
+    positions: slice
+    feet: Int[np.ndarray, "columns"]
+
+    @classmethod
+    def of(cls, joints: int, feet: Sequence[int]) -> "JointColumns":
+        """The columns of a skeleton of so many joints, among which `feet` are."""
+        columns = [4 + 3 * (joint - 1) + axis for joint in feet for axis in range(3)]
+        return cls(slice(4, 4 + 3 * (joints - 1)), np.array(columns))
+
+
+HUMANML3D_COLUMNS = JointColumns.of(22, (7, 8, 10, 11))
+"""Columns of HumanML3D's joints; the feet are ankles and toes."""
 
 
 def vae_loss(
@@ -19,6 +40,7 @@ def vae_loss(
     log_variance: Float[Array, "clips latents width"],
     frames: Int[Array, "clips"],
     padding: bool,
+    columns: JointColumns = HUMANML3D_COLUMNS,
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Sums and counts of smooth-L1 of features, positions and drift, L1 of the feet, and the KL divergence.
 
@@ -33,6 +55,7 @@ def vae_loss(
       log_variance: of the posterior.
       frames: of each clip; 0 marks an empty place, which counts nowhere.
       padding: whether frames beyond a clip's own count too.
+      columns: where the joints stand among the features.
     """
     real = (frames > 0).astype(jnp.float32)
     counted = jnp.where(frames > 0, features.shape[1], 0) if padding else frames
@@ -40,11 +63,11 @@ def vae_loss(
     errors, drift = smooth_l1(difference), smooth_l1(jnp.cumsum(difference[..., ROOT], axis=1))
     inside = jnp.arange(features.shape[1])[:, None] < frames[:, None, None]
     drift *= inside
-    feet = difference[..., FEET]
+    feet = difference[..., columns.feet]
     stance, slide = jnp.abs(feet) * inside, jnp.abs(jnp.diff(feet, axis=1)) * inside[:, 1:]
     divergence = 0.5 * (jnp.exp(log_variance) + mean**2 - 1 - log_variance) * real[:, None, None]
     places = counted.sum().astype(jnp.float32)
-    positions = errors[..., POSITIONS]
+    positions = errors[..., columns.positions]
     sums = {
         "features": errors.sum(),
         "positions": positions.sum(),

@@ -16,7 +16,7 @@ have shape (..., frames, joints, 3), y up, in metres. All compute in the precisi
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import rotations
@@ -101,6 +101,13 @@ def foot_contacts(joints: Joints, skeleton: Skeleton = HUMANML3D) -> Float[np.nd
     feet = joints[..., [joint for foot in skeleton.feet for joint in foot], :]
     displacement = (feet[..., 1:, :, :] - feet[..., :-1, :, :]) / skeleton.unit
     return (np.sum(np.square(displacement), axis=-1) < skeleton.contact).astype(joints.dtype)
+
+
+def length_columns(skeleton: Skeleton = HUMANML3D) -> Bool[np.ndarray, "features"]:
+    """Which features are lengths, in the unit of the data set; the others are angles, rotations and contacts."""
+    joints = len(skeleton.joints)
+    groups = ((False, 1), (True, 3 + 3 * (joints - 1)), (False, 6 * (joints - 1)), (True, 3 * joints), (False, 4))
+    return np.concatenate([np.full(count, is_length) for is_length, count in groups])
 
 
 def _check_joints(joints: Joints, skeleton: Skeleton) -> Joints:

@@ -16,7 +16,8 @@ class Skeleton:
       name: how files and settings call it.
       joints: names of the joints, in the order of the data.
       chains: kinematic chains, each from the joint where it begins outwards; together they reach every joint.
-      directions: unit vector of the bone that ends in each joint, in the rest pose in which all rotations are zero.
+      directions: unit vector of the bone that ends in each joint, in the pose in which all of the features' rotations
+        are zero.
       sides: pairs (left, right) of joints that mirroring exchanges.
       hips: (right, left), which with `shoulders` say where the body faces.
       shoulders: (right, left).
@@ -170,8 +171,12 @@ KIT = Skeleton(
 )
 """The 21 joints of KIT-ML as HumanML3D's authors prepared them: 251 features at 12.5 fps, 640 units to the metre.
 
-Left and right follow their code, which takes joints 5 and 11 for the right ones when it asks where a body faces; the
-motion files of KIT-ML call these joints left.
+The unit is a millimetre of the Master Motor Map's model body, which is a metre tall; 640 of them to the metre give the
+legs of a grown-up.
+
+Left and right are where the files show them: a body that faces +z has joints 5 to 7 and 11 to 15 at -x. The recordings
+that the files were made from call these joints left. The directions are those that the features of the field count
+from; they have the sides exchanged, which matters to nothing else.
 """
 
 SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in (HUMANML3D, KIT)}

@@ -111,7 +111,7 @@ def test_show_draws_its_examples(raw, tmp_path):
     [
         (("build", "procedural"), "give a folder to build into with --out"),
         (("build", "humanml3d", "--out", "x"), "is read from a folder; give it with --path"),
-        (("build", "built", "--path", "x", "--out", "y"), "'x' is built already; build procedural or humanml3d"),
+        (("build", "built", "--path", "x", "--out", "y"), "built already; build procedural, humanml3d or kit_ml"),
         (("build", "procedural", "--on-bad", "skip"), "--on-bad does not concern the source 'procedural'"),
         (("show", "built", "--path", "nowhere"), "there is no folder 'nowhere'"),
         (("show", "procedural", "--clips", 1, "--examples", -1), "--examples -1: ask for 0 to 10,000"),

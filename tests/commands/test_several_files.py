@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.data_pipelines.procedural import generate
-from motiongpt3_jax.motion import KIT, Motion, save_motion
+from motiongpt3_jax.motion import Motion, save_motion
 from tests.commands.conftest import call
 from tests.motion.samples import dance
 
@@ -22,17 +22,15 @@ def good(tmp_path):
 
 
 def bad_files(folder) -> dict[str, str]:
-    """Files that no model of HumanML3D's skeleton can use, and what is said of each."""
+    """Files that no model can use, and what is said of each."""
     np.save(folder / "zeros.npy", np.zeros((9, 22, 3), np.float32))
     np.save(folder / "single.npy", dance(frames=1).astype(np.float32))
     save_motion(folder / "two_frames.npz", Motion(dance(frames=2)[None], 30.0))
-    save_motion(folder / "kit.npz", Motion(dance(KIT, frames=30)[None], 12.5, KIT))
     (folder / "lfs.npy").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     return {
         "zeros.npy": "shows no body",
         "single.npy": "has a single frame",
         "two_frames.npz": "has 2 frames at 30 a second, which is 1 at the model's 20",
-        "kit.npz": "has the kit skeleton",
         "lfs.npy": "is a Git LFS pointer",
         "nowhere.npy": "does not exist",
     }
@@ -49,7 +47,7 @@ def test_captions_of_good_files_come_whatever_the_others_are(trained, tmp_path, 
         assert any(str(tmp_path / name) in line and what in line for line in error.splitlines()), f"{name}\n{error}"
 
 
-@pytest.mark.parametrize("name", ["zeros.npy", "two_frames.npz", "kit.npz"])
+@pytest.mark.parametrize("name", ["zeros.npy", "two_frames.npz"])
 def test_a_bad_file_alone_is_one_sentence_that_names_it(trained, tmp_path, name):
     what = bad_files(tmp_path)[name]
     status, out, error = call("caption", "--model", trained, "--motion", tmp_path / name)
@@ -58,7 +56,7 @@ def test_a_bad_file_alone_is_one_sentence_that_names_it(trained, tmp_path, name)
     assert "left out" not in error
 
 
-@pytest.mark.parametrize("name", ["single.npy", "two_frames.npz", "kit.npz", "lfs.npy"])
+@pytest.mark.parametrize("name", ["single.npy", "two_frames.npz", "lfs.npy"])
 def test_a_bad_file_of_a_conversation_is_named(trained, tmp_path, name):
     what = bad_files(tmp_path)[name]
     asked = (f"What is <motion:{tmp_path / name}>?", "--format", "none", "--out", tmp_path / "out")

@@ -10,7 +10,7 @@ import pytest
 
 from motiongpt3_jax.configs import load_config, motiongpt3, sections
 from motiongpt3_jax.data_pipelines.loader import LoaderOptions, StageData
-from motiongpt3_jax.data_pipelines.sources import SourceOptions
+from motiongpt3_jax.data_pipelines.sources import LEAST_FRAMES, SourceOptions
 from motiongpt3_jax.experiment.config import DataConfig, MeshConfig, RunConfig, StageConfig
 from motiongpt3_jax.models import DecoderConfig, HeadConfig, VaeConfig
 from motiongpt3_jax.systems.motiongpt3 import LanguageObjective, LayoutOptions, MotionGPT3Config, VaeObjective
@@ -68,7 +68,7 @@ def test_every_value_of_a_section_has_a_rule(cls):
 
 
 def test_options_of_a_source_have_their_defaults_in_its_dataclass_alone():
-    defaults = asdict(SourceOptions())
+    defaults = asdict(SourceOptions()) | {"min_frames": LEAST_FRAMES["procedural"]}
     del defaults["seed"]
     assert sections.data("procedural").items() >= defaults.items()
     assert not {key.value for key, value in entries(sections) if isinstance(value, ast.Constant)} & defaults.keys()

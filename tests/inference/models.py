@@ -16,15 +16,20 @@ from motiongpt3_jax.systems.motiongpt3.prompts import TOKEN_SPEC
 from motiongpt3_jax.text import train_tokenizer
 
 
-def model_folder(*overrides: str, untrained: tuple[str, ...] = ()) -> ModelFolder:
-    """What the folder of a model of the smallest config says; it lies nowhere."""
+def random_body() -> MotionStatistics:
+    """Random statistics of HumanML3D's features."""
     rng = np.random.default_rng(0)
     count = HUMANML3D.features
-    body = MotionStatistics(
+    return MotionStatistics(
         mean=rng.normal(size=count).astype(np.float32),
         std=rng.uniform(0.5, 2, count).astype(np.float32),
         offsets=HUMANML3D.offsets(rng.normal(size=(22, 3)).astype(np.float32)),
     )
+
+
+def model_folder(*overrides: str, untrained: tuple[str, ...] = (), body: MotionStatistics | None = None) -> ModelFolder:
+    """What the folder of a model of the smallest config says; it lies nowhere."""
+    body = body or random_body()
     config = plain(load_config("motiongpt3:test", overrides).to_dict())
     return ModelFolder(Path("nowhere"), config, train_tokenizer(["a person walks"], 257, TOKEN_SPEC), body, untrained)
 
@@ -39,8 +44,10 @@ def random_variables(folder: ModelFolder, seed: int = 0) -> tuple[MotionGPT3Conf
     return system.config, Variables(params, {"latent_mean": mean, "latent_square": spread**2 + mean**2})
 
 
-def exported_model(out: Path, *overrides: str, untrained: tuple[str, ...] = ()) -> tuple[ModelFolder, Variables]:
+def exported_model(
+    out: Path, *overrides: str, untrained: tuple[str, ...] = (), body: MotionStatistics | None = None
+) -> tuple[ModelFolder, Variables]:
     """An exported model with random weights, of stage "tune" at step 7."""
-    folder = model_folder(*overrides, untrained=untrained)
+    folder = model_folder(*overrides, untrained=untrained, body=body)
     _, variables = random_variables(folder)
     return write_exported(out, folder, variables, ("tune", 7)), variables

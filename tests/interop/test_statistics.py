@@ -5,7 +5,8 @@ import pytest
 
 from motiongpt3_jax.data_pipelines import procedural
 from motiongpt3_jax.interop.statistics import read_body
-from motiongpt3_jax.motion import HUMANML3D, joints_to_features
+from motiongpt3_jax.motion import HUMANML3D, KIT, joints_to_features
+from tests.data_pipelines.kit_ml_folder import kit_ml, kit_motion
 from tests.inference.models import exported_model
 
 
@@ -48,7 +49,7 @@ def test_a_model_lends_its_own(tmp_path):
 
 
 def short(folder):
-    np.save(folder / "Mean.npy", np.zeros(251, np.float32))
+    np.save(folder / "Mean.npy", np.zeros(252, np.float32))
 
 
 def negative(folder):
@@ -70,7 +71,7 @@ def objects(folder):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (short, r"Mean\.npy has shape \(251,\); expected \(263,\)"),
+        (short, r"Mean\.npy has shape \(252,\); expected \(263,\) of HumanML3D or \(251,\) of KIT-ML"),
         (negative, r"Std\.npy has deviations that are not positive"),
         (absent, r"Std\.npy: does not exist"),
         (empty, r"there is no Mean\.npy, and no model or built clips either"),
@@ -80,4 +81,24 @@ def objects(folder):
 def test_what_is_wrong_is_said(folder, change, said):
     change(folder)
     with pytest.raises((ValueError, FileNotFoundError), match=said):
+        read_body(folder)
+
+
+def test_statistics_of_251_features_are_kits_with_the_bones_beside_them(tmp_path):
+    folder = kit_ml(tmp_path / "raw", features=True)
+    body = read_body(folder)
+    assert (body.skeleton, body.fps) == (KIT, 12.5)
+    np.testing.assert_array_equal(body.mean, np.load(folder / "Mean.npy"))
+    np.testing.assert_allclose(body.offsets, KIT.offsets(kit_motion(0).joints[0, 0]), atol=1e-4)
+
+
+def test_statistics_of_251_features_alone_have_an_average_body(tmp_path):
+    np.save(tmp_path / "Mean.npy", np.zeros(251, np.float32))
+    np.save(tmp_path / "Std.npy", np.ones(251, np.float32))
+    assert np.linalg.norm(read_body(tmp_path).offsets, axis=-1)[list(KIT.legs)].sum() == pytest.approx(0.816, abs=0.01)
+
+
+def test_mean_and_deviation_of_two_skeletons_do_not_go_together(folder):
+    np.save(folder / "Mean.npy", np.zeros(251, np.float32))
+    with pytest.raises(ValueError, match=r"Mean\.npy has 251 features, and Std\.npy 263"):
         read_body(folder)

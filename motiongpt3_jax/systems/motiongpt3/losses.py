@@ -1,6 +1,6 @@
 """The losses of MotionGPT3's stages, as sums and counts, and the random numbers that they use."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,8 @@ from flax import struct
 from jaxtyping import Array, Bool, Float
 
 from motiongpt3_jax.batch import Batch
-from motiongpt3_jax.models import vae_loss
+from motiongpt3_jax.models import HUMANML3D_COLUMNS, JointColumns, vae_loss
+from motiongpt3_jax.motion import SKELETONS
 from motiongpt3_jax.systems.interface import Terms, Tree, Variables
 from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, MotionGPT3Config, VaeObjective
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, streams, to_language
@@ -87,7 +88,13 @@ def vae_terms(modules: Modules, variables: Variables, batch: Batch, draws: Draws
             rngs=rngs,
         )
         new_sums, new_counts = vae_loss(
-            features.reshape(-1, length, width), decoded, flat(mean), flat(log_variance), frames, objective.padding
+            features.reshape(-1, length, width),
+            decoded,
+            flat(mean),
+            flat(log_variance),
+            frames,
+            objective.padding,
+            joint_columns(width),
         )
         sums = {k: sums.get(k, 0.0) + v for k, v in new_sums.items()}
         counts = {k: counts.get(k, 0.0) + v for k, v in new_counts.items()}
@@ -96,6 +103,15 @@ def vae_terms(modules: Modules, variables: Variables, batch: Batch, draws: Draws
     if modules.config.latent_scale is None:
         moments = _moment_sums(jax.lax.stop_gradient(latents), batch.clip_frames > 0)
     return Terms(sums=sums, counts=counts, state_sums=moments)
+
+
+@cache
+def joint_columns(features: int) -> JointColumns:
+    """Where the joints stand among so many features; as HumanML3D's where no skeleton has so many."""
+    skeleton = next((skeleton for skeleton in SKELETONS.values() if skeleton.features == features), None)
+    if skeleton is None:
+        return HUMANML3D_COLUMNS
+    return JointColumns.of(len(skeleton.joints), sorted(joint for foot in skeleton.feet for joint in foot))
 
 
 def _moment_sums(latents: Float[Array, "rows clips latents width"], real: Bool[Array, "rows clips"]) -> Tree:
