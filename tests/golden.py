@@ -1,8 +1,9 @@
-"""Golden numbers of the official implementation: reading them, filling weights by their rule, comparing with them.
+"""Golden numbers of the official implementations: reading them, filling weights by their rule, comparing with them.
 
-The fixtures lie in the folder that the environment variable MOTION_GOLDEN_DIR names, by default `../shared/golden`
-beside the project; without them the tests that need them are skipped, unless MOTION_GOLDEN_REQUIRED=1 makes such a skip
-a failure. Every comparison's largest difference is listed at the end of a pytest run.
+The fixtures of MotionGPT3 lie in the folder that the environment variable MOTION_GOLDEN_DIR names, by default
+`../shared/golden` beside the project, those of MotionGPT in the folder of that name and `_motiongpt`; without them the
+tests that need them are skipped, unless MOTION_GOLDEN_REQUIRED=1 makes such a skip a failure. Every comparison's
+largest difference is listed at the end of a pytest run.
 """
 
 import json
@@ -10,6 +11,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ FOLDER = Path(os.environ.get("MOTION_GOLDEN_DIR") or Path(__file__).resolve().pa
 REQUIRED = os.environ.get("MOTION_GOLDEN_REQUIRED") == "1"
 PROPERTY = "golden_difference"
 
-# (pattern, gain, axis that holds the fan-in): the first pattern found in the key wins.
-GAINS: tuple[tuple[str, float, int | None], ...] = (
+Gains = tuple[tuple[str, float, int | None], ...]
+"""(pattern, gain, axis that holds the fan-in): the first pattern found in the key wins."""
+
+GAINS: Gains = (
     (r"(^|\.)(wte|wpe|wpe_mot)\.weight$", 0.1, None),
     (r"pre_processors\.\d+\.weight$", 0.1, None),
     (
@@ -36,50 +40,76 @@ GAINS: tuple[tuple[str, float, int | None], ...] = (
     (r"multihead_attn\.out_proj\.weight$", 0.05, 1),
 )
 
+MOTIONGPT_GAINS: Gains = (
+    (r"(SelfAttention|EncDecAttention)\.q\.weight$", 0.25, 1),
+    (r"relative_attention_bias\.weight$", 1.0, None),
+    (r"(^|\.)shared\.weight$", 1.0, None),
+    (r"lm_head\.weight$", 2.0, 1),
+    (r"quantizer\.codebook$", 0.6, None),
+)
+
 _running: pytest.Item | None = None
 
 
-def golden(name: str) -> Mapping[str, np.ndarray]:
-    """The arrays of `<name>.npz`; skips the test when the fixtures are not there."""
-    path = FOLDER / f"{name}.npz"
-    if not path.is_file():
-        pytest.skip(f"golden fixture {path} is missing; point MOTION_GOLDEN_DIR at the folder that holds {path.name}")
-    return np.load(path, allow_pickle=False)
+@dataclass(frozen=True)
+class GoldenSet:
+    """One implementation's fixtures.
 
-
-def golden_json(name: str) -> dict[str, Any]:
-    """The contents of `<name>.json`, e.g. `fill_check` or `vae.manifest`; skips when it is not there."""
-    path = FOLDER / f"{name}.json"
-    if not path.is_file():
-        pytest.skip(f"golden fixture {path} is missing; point MOTION_GOLDEN_DIR at the folder that holds {path.name}")
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def fill(key: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The deterministic weights of the parameter with this full official key and PyTorch shape, float32."""
-    shape = tuple(shape)
-    seed = zlib.crc32(key.encode()) & 0x7FFFFFFF
-    x = np.random.RandomState(seed).standard_normal(shape).astype(np.float32)
-    for pattern, gain, axis in GAINS:
-        if re.search(pattern, key):
-            return x * np.float32(gain if axis is None else gain / np.sqrt(shape[axis]))
-    if len(shape) == 1:
-        return np.float32(1) + np.float32(0.1) * x if key.endswith(".weight") else np.float32(0.02) * x
-    return x * np.float32(1 / np.sqrt(np.prod(shape[1:])))
-
-
-def filled(name: str, prefix: str = "") -> dict[str, np.ndarray]:
-    """The filled state dict that `<name>.manifest.json` lists, tied tensors shared.
-
-    Args:
-      name: fixture, e.g. "vae".
-      prefix: only the keys that begin with it; they keep their full names.
+    Attributes:
+      folder: where they lie.
+      gains: how its weights are filled, beside the general rules.
     """
-    manifest = golden_json(f"{name}.manifest")
-    source = {key: entry.get("alias_of", key) for key, entry in manifest.items() if key.startswith(prefix)}
-    # PyTorch shapes of tied tensors agree, so an alias can lend its shape to a source outside the prefix.
-    tensors = {target: fill(target, manifest[key]["shape"]) for key, target in sorted(source.items())}
-    return {key: tensors[target] for key, target in source.items()}
+
+    folder: Path
+    gains: Gains
+
+    def arrays(self, name: str) -> Mapping[str, np.ndarray]:
+        """The arrays of `<name>.npz`; skips the test when the fixtures are not there."""
+        return np.load(self.path(f"{name}.npz"), allow_pickle=False)
+
+    def json(self, name: str) -> dict[str, Any]:
+        """The contents of `<name>.json`, e.g. `fill_check` or `vae.manifest`; skips when it is not there."""
+        return json.loads(self.path(f"{name}.json").read_text(encoding="utf-8"))
+
+    def path(self, name: str) -> Path:
+        """A file or folder among the fixtures; skips the test when it is not there."""
+        path = self.folder / name
+        if not path.exists():
+            pytest.skip(f"golden fixture {path} is missing; point MOTION_GOLDEN_DIR at the folder that holds {name}")
+        return path
+
+    def fill(self, key: str, shape: tuple[int, ...]) -> np.ndarray:
+        """The deterministic weights of the parameter with this full official key and PyTorch shape, float32."""
+        shape = tuple(shape)
+        seed = zlib.crc32(key.encode()) & 0x7FFFFFFF
+        x = np.random.RandomState(seed).standard_normal(shape).astype(np.float32)
+        for pattern, gain, axis in self.gains:
+            if re.search(pattern, key):
+                return x * np.float32(gain if axis is None else gain / np.sqrt(shape[axis]))
+        if len(shape) == 1:
+            return np.float32(1) + np.float32(0.1) * x if key.endswith(".weight") else np.float32(0.02) * x
+        return x * np.float32(1 / np.sqrt(np.prod(shape[1:])))
+
+    def filled(self, name: str, prefix: str = "") -> dict[str, np.ndarray]:
+        """The filled state dict that `<name>.manifest.json` lists, tied tensors shared.
+
+        Args:
+          name: fixture, e.g. "vae".
+          prefix: only the keys that begin with it; they keep their full names.
+        """
+        manifest = self.json(f"{name}.manifest")
+        source = {key: entry.get("alias_of", key) for key, entry in manifest.items() if key.startswith(prefix)}
+        # PyTorch shapes of tied tensors agree, so an alias can lend its shape to a source outside the prefix.
+        tensors = {target: self.fill(target, manifest[key]["shape"]) for key, target in sorted(source.items())}
+        return {key: tensors[target] for key, target in source.items()}
+
+
+MOTIONGPT3 = GoldenSet(FOLDER, GAINS)
+golden, golden_json = MOTIONGPT3.arrays, MOTIONGPT3.json
+fill, filled = MOTIONGPT3.fill, MOTIONGPT3.filled
+
+MOTIONGPT = GoldenSet(FOLDER.with_name(f"{FOLDER.name}_motiongpt"), MOTIONGPT_GAINS)
+golden_motiongpt = MOTIONGPT.arrays
 
 
 def compare(

@@ -1,29 +1,49 @@
 import numpy as np
 import pytest
 
-from tests.golden import compare, fill, filled, golden, golden_json
+from tests.golden import MOTIONGPT, MOTIONGPT3, compare, filled, golden, golden_motiongpt
 
 SMALL = 300_000
 
 
+def recorded(fixtures):
+    """(key, shape, recorded sums) of every filled tensor."""
+    check = fixtures.json("fill_check")
+    if fixtures is MOTIONGPT:
+        return [
+            (key, fixtures.json(f"{name}.manifest")[key]["shape"], entry)
+            for name, part in check.items()
+            for key, entry in part.items()
+        ]
+    manifest = fixtures.json("e2e.manifest") | fixtures.json("evaluator.manifest")
+    return [(key, manifest[key]["shape"], entry) for key, entry in check.items()]
+
+
 @pytest.mark.golden
-def test_fill_follows_the_recorded_sums():
-    check, manifest = golden_json("fill_check"), golden_json("e2e.manifest") | golden_json("evaluator.manifest")
-    small = [key for key in check if np.prod(manifest[key]["shape"]) <= SMALL]
+@pytest.mark.parametrize("fixtures", [MOTIONGPT3, MOTIONGPT], ids=["motiongpt3", "motiongpt"])
+def test_fill_follows_the_recorded_sums(fixtures):
+    small = [entry for entry in recorded(fixtures) if np.prod(entry[1]) <= SMALL]
     assert small
-    tensors = {key: fill(key, manifest[key]["shape"]) for key in small}
+    tensors = [fixtures.fill(key, shape) for key, shape, _ in small]
     for name, reduce in {"sum": np.sum, "abs": lambda x: np.abs(x).sum()}.items():
-        ours = [reduce(tensors[key].astype(np.float64)) for key in small]
-        compare(f"fill/{name}", ours, [check[key][name] for key in small], atol=1e-4, rtol=1e-6)
-    heads = {key: tensors[key].reshape(-1)[:3] for key in small}
-    for key in small:
-        np.testing.assert_allclose(heads[key], check[key]["head"], rtol=1e-6, err_msg=key)
+        ours = [reduce(tensor.astype(np.float64)) for tensor in tensors]
+        wanted = [entry[name] for *_, entry in small]
+        compare(f"fill/{fixtures.folder.name}/{name}", ours, wanted, atol=1e-4, rtol=1e-6)
+    for tensor, (key, _, entry) in zip(tensors, small):
+        np.testing.assert_allclose(tensor.reshape(-1)[:3], entry["head"], rtol=1e-6, err_msg=key)
 
 
 @pytest.mark.golden
 def test_filled_shares_tied_tensors():
     state = filled("mot_gpt2_tiny_all_l2")
     assert state["lm.language_model.lm_head.weight"] is state["lm.language_model.transformer.wte.weight"]
+
+
+@pytest.mark.golden
+def test_a_codebook_is_filled_by_its_own_rule():
+    codebook = MOTIONGPT.filled("vqvae", "vae.quantizer")["vae.quantizer.codebook"]
+    assert float(codebook.std()) == pytest.approx(0.6, rel=0.01)
+    assert golden_motiongpt("vqvae")["c0_codes"].dtype == np.int32
 
 
 def test_compare_names_the_worst_entry():

@@ -1,5 +1,20 @@
 """Flax modules: arrays in, arrays out."""
 
+from motiongpt3_jax.models.codebook import (
+    Codebook,
+    CodebookSums,
+    Quantised,
+    ReseedSlots,
+    advance_codebook,
+    codebook_metrics,
+    effective_rank,
+    empty_codebook,
+    nearest_codes,
+    perplexity,
+    quantise,
+    reseed_slots,
+    straight_through,
+)
 from motiongpt3_jax.models.decoder import Decoder, DecoderConfig, StreamConfig
 from motiongpt3_jax.models.decoding import decode_step, prefill, unstack_layers
 from motiongpt3_jax.models.flavour import BlockFlavour
@@ -10,25 +25,44 @@ from motiongpt3_jax.models.token_sampling import TextOptions
 from motiongpt3_jax.models.vae import MotionVae, VaeConfig
 from motiongpt3_jax.models.vae_loss import vae_loss
 from motiongpt3_jax.models.vocabulary import Vocabulary
+from motiongpt3_jax.models.vqvae import VqVae, VqVaeConfig, repeat_last_frame
+from motiongpt3_jax.models.vqvae_loss import vqvae_loss
 
 __all__ = [
     "DECODER_RULES",
     "BlockFlavour",
+    "Codebook",
+    "CodebookSums",
     "Decoder",
     "DecoderConfig",
     "DiffusionHead",
     "HeadConfig",
     "KVCache",
     "MotionVae",
+    "Quantised",
+    "ReseedSlots",
     "Stream",
     "StreamConfig",
     "TextOptions",
     "VaeConfig",
     "Vocabulary",
+    "VqVae",
+    "VqVaeConfig",
+    "advance_codebook",
+    "codebook_metrics",
     "decode_step",
+    "effective_rank",
+    "empty_codebook",
     "grow",
+    "nearest_codes",
+    "perplexity",
     "prefill",
+    "quantise",
+    "repeat_last_frame",
+    "reseed_slots",
+    "straight_through",
     "unstack_layers",
     "vae_loss",
     "visible",
+    "vqvae_loss",
 ]
