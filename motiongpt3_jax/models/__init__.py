@@ -16,11 +16,12 @@ from motiongpt3_jax.models.codebook import (
     straight_through,
 )
 from motiongpt3_jax.models.decoder import Decoder, DecoderConfig, StreamConfig
-from motiongpt3_jax.models.decoding import decode_step, prefill, unstack_layers
+from motiongpt3_jax.models.decoding import cross_cache, decode_step, prefill, unstack_layers
 from motiongpt3_jax.models.flavour import BlockFlavour
 from motiongpt3_jax.models.head import DiffusionHead, HeadConfig
-from motiongpt3_jax.models.sharding_rules import DECODER_RULES
+from motiongpt3_jax.models.sharding_rules import DECODER_RULES, T5_RULES
 from motiongpt3_jax.models.streams import KVCache, Stream, grow, visible
+from motiongpt3_jax.models.t5 import FLAN_T5, T5, T5Config, decode_step_t5, prefill_t5, unstack_t5
 from motiongpt3_jax.models.token_sampling import TextOptions
 from motiongpt3_jax.models.vae import MotionVae, VaeConfig
 from motiongpt3_jax.models.vae_loss import vae_loss
@@ -30,6 +31,9 @@ from motiongpt3_jax.models.vqvae_loss import vqvae_loss
 
 __all__ = [
     "DECODER_RULES",
+    "FLAN_T5",
+    "T5",
+    "T5_RULES",
     "BlockFlavour",
     "Codebook",
     "CodebookSums",
@@ -43,6 +47,7 @@ __all__ = [
     "ReseedSlots",
     "Stream",
     "StreamConfig",
+    "T5Config",
     "TextOptions",
     "VaeConfig",
     "Vocabulary",
@@ -50,18 +55,22 @@ __all__ = [
     "VqVaeConfig",
     "advance_codebook",
     "codebook_metrics",
+    "cross_cache",
     "decode_step",
+    "decode_step_t5",
     "effective_rank",
     "empty_codebook",
     "grow",
     "nearest_codes",
     "perplexity",
     "prefill",
+    "prefill_t5",
     "quantise",
     "repeat_last_frame",
     "reseed_slots",
     "straight_through",
     "unstack_layers",
+    "unstack_t5",
     "vae_loss",
     "visible",
     "vqvae_loss",

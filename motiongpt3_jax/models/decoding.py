@@ -7,7 +7,17 @@ import jax
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.models.decoder import Decoder, FinalNorm, Layer, Positions, check_streams, visibility
+from motiongpt3_jax.models.decoder import (
+    CrossAttention,
+    Decoder,
+    FinalNorm,
+    Layer,
+    Positions,
+    check_streams,
+    joined_positions,
+    relative_bias,
+    visibility,
+)
 from motiongpt3_jax.models.streams import KVCache, Stream, update_slots
 
 Tree = Any
@@ -23,6 +33,23 @@ def unstack_layers(params: Tree) -> Tree:
         return params
     layers = len(jax.tree.leaves(stacked)[0])
     return {**params, "layers": [jax.tree.map(lambda x, n=n: x[n], stacked) for n in range(layers)]}
+
+
+def cross_cache(decoder: Decoder, params: Tree, memory: Stream) -> KVCache:
+    """Keys and values of a memory for the cross-attention of every layer, computed once for all decode steps.
+
+    Args:
+      decoder: the decoder, of one stream.
+      params: its parameters, see `unstack_layers`.
+      memory: what an encoder left.
+    """
+    (stream,) = decoder.config.streams
+    module, held = CrossAttention(stream, decoder.config), memory.embeddings.astype(decoder.config.dtype)
+    pairs = [
+        module.apply({"params": layer[stream.name]["cross"]}, held, method="keys_values")
+        for layer in unstack_layers(params)["layers"]
+    ]
+    return KVCache(*map(list, zip(*pairs)), memory.positions, memory.segments, memory.attended)
 
 
 def prefill(
@@ -41,6 +68,7 @@ def decode_step(
     cache: Mapping[str, KVCache] | None = None,
     index: Int[Array, ""] | None = None,
     only: Mapping[str, Bool[Array, "batch queries slots"]] | None = None,
+    memory: KVCache | None = None,
 ) -> tuple[dict[str, Float[Array, "batch slots width"]], dict[str, KVCache]]:
     """Runs new slots against a KV cache: (their hidden states after the final norm, the cache with them written).
 
@@ -51,6 +79,7 @@ def decode_step(
       cache: keys and values of earlier slots; None where there are none.
       index: slot of the cache where the new slots go; they replace what it held there.
       only: slots of a cache that each query may see at most.
+      memory: what layers cross-attend to, see `cross_cache`; None where they do not.
 
     Raises:
       UserError: a stream is not the decoder's, or has no cache.
@@ -62,7 +91,10 @@ def decode_step(
     keys_of: Mapping[str, Stream | KVCache] = streams
     if cache is not None:
         keys_of = {**cache, **{name: update_slots(cache[name], stream, index) for name, stream in streams.items()}}
-    masks, layer = visibility(config, streams, keys_of, only), Layer(config, True, decoder.constrain)
+    masks, layer = visibility(config, streams, keys_of, only, memory), Layer(config, True, decoder.constrain)
+    if config.flavour.positions == "relative":
+        sides = (joined_positions(config, side) for side in (streams, keys_of))
+        masks = masks._replace(bias=relative_bias(config).apply({"params": params["relative"]}, *sides))
     places = {name: stream.positions for name, stream in streams.items()}
     positions = Positions(config).apply({"params": params.get("positions", {})}, streams)
     hidden = {
@@ -71,7 +103,8 @@ def decode_step(
     keys, values = {name: [] for name in streams}, {name: [] for name in streams}
     for number, (layer_params, shared) in enumerate(zip(params["layers"], config.shared)):
         layer_cache = cache and {name: (c.keys[number], c.values[number]) for name, c in cache.items()}
-        hidden, written = layer.apply({"params": layer_params}, hidden, shared, masks, places, layer_cache, index)
+        held = None if memory is None else (memory.keys[number], memory.values[number])
+        hidden, written = layer.apply({"params": layer_params}, hidden, shared, masks, places, held, layer_cache, index)
         for name, (key, value) in written.items():
             keys[name].append(key)
             values[name].append(value)

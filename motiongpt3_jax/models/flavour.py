@@ -1,4 +1,4 @@
-"""What families of decoder blocks differ in: norm, MLP, biases, positions and grouped-query attention."""
+"""What families of Transformer blocks differ in: norm, MLP, biases, positions, attention scores and how they start."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +16,12 @@ NORMS: dict[str, type[nn.Module]] = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"gelu_tanh": partial(nn.gelu, approximate=True), "silu": nn.silu}
 """Activations of the MLP by their names."""
 
-POSITIONS = ("learned", "rotary")
-"""Learned: a table that is added to what enters the first layer. Rotary: queries and keys are rotated (2104.09864)."""
+POSITIONS = ("learned", "rotary", "relative")
+"""Learned: a table that is added to what enters the first layer. Rotary: queries and keys are rotated (2104.09864).
+Relative: a bias of each head on the attention scores, by the distance of query and key (1910.10683)."""
+
+INITS = ("normal", "fan_in")
+"""Normal: kernels start with one standard deviation, as GPT-2's. Fan-in: each by the width of its input, as T5's."""
 
 ROTARY_BASE = 10_000.0
 """Longest period of rotary positions, in turns of 2 pi."""
@@ -34,6 +38,11 @@ class BlockFlavour:
       biases: whether projections, MLP and layer norms have biases.
       positions: one of `POSITIONS`.
       kv_heads: heads of keys and values, which groups of query heads share; None for as many as there are queries.
+      scaled: whether attention scores are divided by the root of the head width.
+      inner_dropout: whether the MLP's hidden layer and what leaves the final norm have dropout too.
+      init: how kernels start, one of `INITS`.
+      buckets: of distances, where positions are relative.
+      max_distance: from which on all are one bucket.
     """
 
     norm: str = "layer"
@@ -42,9 +51,15 @@ class BlockFlavour:
     biases: bool = True
     positions: str = "learned"
     kv_heads: int | None = None
+    scaled: bool = True
+    inner_dropout: bool = False
+    init: str = "normal"
+    buckets: int = 32
+    max_distance: int = 128
 
     def __post_init__(self) -> None:
-        for name, known in (("norm", NORMS), ("activation", ACTIVATIONS), ("positions", POSITIONS)):
+        choices = (("norm", NORMS), ("activation", ACTIVATIONS), ("positions", POSITIONS), ("init", INITS))
+        for name, known in choices:
             if getattr(self, name) not in known:
                 raise UserError(f"{name} of a decoder block is {getattr(self, name)!r}: choose {' or '.join(known)}")
 
@@ -56,6 +71,11 @@ class BlockFlavour:
 
 GPT2 = BlockFlavour()
 """Pre-norm blocks of GPT-2."""
+
+T5 = BlockFlavour(
+    "rms", gated=True, biases=False, positions="relative", scaled=False, inner_dropout=True, init="fan_in"
+)
+"""Pre-norm blocks of T5 v1.1."""
 
 
 def rotate(

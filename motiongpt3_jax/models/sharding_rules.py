@@ -1,4 +1,4 @@
-"""Sharding rules of the decoder's parameters, for systems that have one."""
+"""Sharding rules of the parameters of a decoder or of a T5, for systems that have one."""
 
 from collections.abc import Sequence
 
@@ -13,3 +13,6 @@ DECODER_RULES: Sequence[tuple[str, P]] = (
     (r"vocabulary/.*/table", P("tensor", "fsdp")),
 )
 """Sharding of `models.Decoder` and `models.Vocabulary`: heads and hidden units over `tensor`, widths over `fsdp`."""
+
+T5_RULES: Sequence[tuple[str, P]] = (*DECODER_RULES, (r"vocabulary/(.*/)?(table|head)", P("tensor", "fsdp")))
+"""Sharding of `models.T5` and its vocabulary with a head of its own; its layers are a decoder's."""

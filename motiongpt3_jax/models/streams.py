@@ -37,9 +37,17 @@ class KVCache(struct.PyTreeNode):
     attended: Bool[Array, "batch slots"]
 
 
-def visible(query: Stream | KVCache, key: Stream | KVCache) -> Bool[Array, "batch queries keys"]:
-    """Attention mask: each query may attend to its own sequence, to itself and to what came before."""
+def visible(query: Stream | KVCache, key: Stream | KVCache, causal: bool = True) -> Bool[Array, "batch queries keys"]:
+    """Attention mask: each query may attend to its own sequence, to itself and to what came before.
+
+    Args:
+      query: who attends.
+      key: what to.
+      causal: False to attend to what comes after too, or to another sequence of the segment.
+    """
     same = query.segments[:, :, None] == key.segments[:, None, :]
+    if not causal:
+        return same & key.attended[:, None, :]
     past = query.positions[:, :, None] >= key.positions[:, None, :]
     return same & past & key.attended[:, None, :]
 

@@ -1,4 +1,4 @@
-"""Token embeddings, tied to the logits; new ids have a table of their own."""
+"""Token embeddings and logits, from one table or from two; new ids have a table of their own."""
 
 import flax.linen as nn
 import jax
@@ -10,25 +10,34 @@ LANES = 128
 
 
 class Vocabulary(nn.Module):
-    """Ids to vectors and vectors to logits.
+    """Ids to vectors and vectors to logits. Parameters: table, new; untied also head, new_head.
 
     Attributes:
       size: ids of the base table.
       new: ids that follow them, in a table that can train while the base is frozen.
       width: of a vector.
       dtype: of the computation.
+      tied: whether logits are products with the vectors of the ids, as GPT-2's; else with rows of their own, as T5's.
+      std: standard deviation of fresh vectors; rows of their own start by their width.
     """
 
     size: int
     new: int
     width: int
     dtype: str = "float32"
+    tied: bool = True
+    std: float = 0.02
 
     def setup(self) -> None:
-        normal = nn.initializers.normal(0.02)
+        normal = nn.initializers.normal(self.std)
         self.table = self.param("table", normal, (self.size, self.width))
         if self.new:
             self.new_table = self.param("new", normal, (self.new, self.width))
+        if not self.tied:
+            fan_in = nn.initializers.normal(self.width**-0.5)
+            self.head = self.param("head", fan_in, (self.size, self.width))
+            if self.new:
+                self.new_head = self.param("new_head", fan_in, (self.new, self.width))
 
     def embed(self, ids: Int[Array, "*batch"]) -> Float[Array, "*batch width"]:
         """The vector of each id; nan for ids beyond the last."""
@@ -41,14 +50,15 @@ class Vocabulary(nn.Module):
     def logits(self, hidden: Float[Array, "*batch width"]) -> Float[Array, "*batch padded"]:
         """A score for each id in float32, -inf beyond the last; in bfloat16 the best ones would often tie."""
         hidden, ids = hidden.astype(self.dtype), self.size + self.new
-        rows = [self.table]
+        rows, new = [self.table if self.tied else self.head], None
         if self.new:
-            rows.append(jax.lax.stop_gradient(self.new_table))
+            new = self.new_table if self.tied else self.new_head
+            rows.append(jax.lax.stop_gradient(new))
         rows = jnp.concatenate([*rows, jnp.zeros((-ids % LANES, self.width))]).astype(self.dtype)
         scores = jnp.matmul(hidden, rows.T, preferred_element_type=jnp.float32)
         if self.new:
             # Adds nothing but the new rows' gradient: while they alone train, the table needs no backward pass.
-            moved = self.new_table - jax.lax.stop_gradient(self.new_table)
+            moved = new - jax.lax.stop_gradient(new)
             nothing = jnp.matmul(
                 jax.lax.stop_gradient(hidden), moved.T.astype(self.dtype), preferred_element_type=jnp.float32
             )
