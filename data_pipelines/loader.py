@@ -106,7 +106,7 @@ class Loader:
         """Sample `number` of an epoch: clip `number // subtasks`, with its caption, crop and prompt draws."""
         clip, subtask = divmod(number, len(self.options.subtasks))
         draws = np.random.Generator(np.random.Philox(key=[self.options.seed, epoch], counter=[0, 0, 0, number]))
-        caption, cut, place, pick_in, pick_out, coin_in, coin_out = draws.random(7)
+        caption, cut, place, pick_in, pick_out, coin_in, coin_out, draw = draws.random(8)
         start, frames = _crop(self.lengths[clip], cut, place) if self.options.crop else (0, self.lengths[clip])
         captions = self.captions[clip]
         persons, numbers = self.extras[clip] if self.extras else (1, {})
@@ -119,6 +119,7 @@ class Loader:
             coins=(coin_in, coin_out),
             persons=persons,
             numbers=numbers,
+            draw=draw,
         )
         return Visit(sample, clip, start)
 

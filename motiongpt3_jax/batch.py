@@ -36,31 +36,6 @@ class Slots:
     sources: Int[np.ndarray, "slots 2"] | None = None
 
 
-@dataclass(frozen=True)
-class Sample:
-    """What a layout lays out: a captioned clip, a task, and the draws that decide its prompt.
-
-    Attributes:
-      number: the sample's number in its epoch; seeds every random draw that belongs to it.
-      frames: length of the (cropped) clip.
-      caption: the sentence that goes with it.
-      subtask: name of the sub-task whose templates are used.
-      picks: two numbers in [0, 1) that choose the input and the output template.
-      coins: two numbers in [0, 1); below 0.5 the caption in the input (output) is quoted.
-      persons: how many persons' motions the clip holds, each as long.
-      numbers: named numbers that the clip brings along, such as the place of a second person in the first one's frame.
-    """
-
-    number: int
-    frames: int
-    caption: str
-    subtask: str
-    picks: tuple[float, float] = (0.0, 0.0)
-    coins: tuple[float, float] = (1.0, 1.0)
-    persons: int = 1
-    numbers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-
-
 class ClipRange(NamedTuple):
     """Frames of a sample's clip that are encoded.
 
@@ -77,6 +52,35 @@ class ClipRange(NamedTuple):
     def frames(self) -> int:
         """How many they are."""
         return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a layout lays out: a captioned clip, a task, and the draws that decide its prompt.
+
+    Attributes:
+      number: the sample's number in its epoch; seeds every random draw that belongs to it.
+      frames: length of the (cropped) clip.
+      caption: the sentence that goes with it.
+      subtask: name of the sub-task whose templates are used.
+      picks: two numbers in [0, 1) that choose the input and the output template.
+      coins: two numbers in [0, 1); below 0.5 the caption in the input (output) is quoted.
+      persons: how many persons' motions the clip holds, each as long.
+      numbers: named numbers that the clip brings along, such as the place of a second person in the first one's frame.
+      draw: a number in [0, 1) for whatever else a layout draws.
+      codes: codes of pieces of the clip, by their frames, where a system has computed them before.
+    """
+
+    number: int
+    frames: int
+    caption: str
+    subtask: str
+    picks: tuple[float, float] = (0.0, 0.0)
+    coins: tuple[float, float] = (1.0, 1.0)
+    persons: int = 1
+    numbers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    draw: float = 0.0
+    codes: Mapping[ClipRange, Int[np.ndarray, "codes"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def open_beginnings(config: RunConfig) -> tuple[ModelFolder | None, Tokenizer | 
         read_variables(start)
     named = None
     if kind.tokens is not None and not trained_size(config.tokenizer):
-        named = load_tokenizer(config.tokenizer, kind.tokens)
+        named = load_tokenizer(config.tokenizer, kind.tokens(config.values))
     if config.pretrained:
         # What is pretrained depends on the vocabulary, and not on the features.
         kind.weights.pretrained(config.pretrained, ModelSpec(config.values, 1, named))

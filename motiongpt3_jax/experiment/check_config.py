@@ -58,7 +58,8 @@ def check_config(values: Mapping[str, Any]) -> RunConfig:
 def parameter_shapes(values: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Paths and shapes of all parameters; which there are does not depend on the features and the vocabulary."""
     kind = find_system(values["system"])
-    tokenizer = None if kind.tokens is None else Tokenizer(None, 1, kind.tokens.added, kind.tokens.kinds[0])
+    tokens = kind.tokens and kind.tokens(values)
+    tokenizer = tokens and Tokenizer(None, 1, tokens.added, tokens.kinds[0])
     shapes = array_shapes(kind, ModelSpec(values, 1, tokenizer))
     return {name: shape for name, shape in shapes.items() if not name.startswith(STATE)}
 

@@ -146,7 +146,7 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
         body = replace(body, mean=folder.statistics.mean, std=folder.statistics.std)
     elif tokenizer is None and (tokens := find_system(checked.system).tokens) is not None:
         captions = [caption for captions in records.split("train").captions for caption in captions]
-        tokenizer = train_tokenizer(captions, trained_size(checked.tokenizer), tokens)
+        tokenizer = train_tokenizer(captions, trained_size(checked.tokenizer), tokens(checked.values))
     if start:
         tokenizer, body = of_start(start, tokenizer, body)
     words = find_words(checked, records, folder, start)

@@ -104,10 +104,11 @@ class Chat:
         note_words(self.model.engine.folder, [instruction.replace(PLACE, " ")])
         earlier, shown = self._history()
         engine, clips = self.model.engine, (*shown, *clips)
-        answer, parts, motion_joints, lengths = "", [], [], []
+        body = engine.folder.statistics
+        answer, parts, motion_joints, made, lengths = "", [], [], (), []
         while True:
             writing = self.model.text_options(begins_motion=len(motion_joints) < MOST_MOTIONS, **(decoding or {}))
-            request = Question(question, clips, answer, earlier)
+            request = Question(question, clips, answer, earlier, made)
             text = engine.generate_texts([request], writing, [seed_of(seed, len(motion_joints), 1)])[0]
             parts.append(sentence_of(text.words))
             answer += text.whole
@@ -117,13 +118,12 @@ class Chat:
             request = replace(request, answer=answer)
             motion_seed = seed_of(seed, len(motion_joints))
             motion_joints += engine.generate_motions([request], [length.frames], [motion_seed], options)
+            # Of an answer that is longer than what is read at once, the model is shown the end.
+            made = (*made, features_of(motion_joints[-1][-engine.longest_read - 1 :], body))
             answer += MOTION
             lengths.append(length)
         motions = tuple(Motion(joints[None], self.model.fps, self.model.skeleton) for joints in motion_joints)
-        # Of an answer that is longer than what is read at once, later turns are shown the end.
-        body, longest = engine.folder.statistics, engine.longest_read
-        kept = (*clips[len(shown) :], *(features_of(motion.joints[0, -longest - 1 :], body) for motion in motions))
-        self.turns.append((question, answer.strip(), kept))
+        self.turns.append((question, answer.strip(), (*clips[len(shown) :], *made)))
         return Reply(" ".join(filter(None, parts)), motions, tuple(lengths))
 
     def _question(self, instruction: str, motions: Sequence[Motion | str | Path]) -> tuple[str, tuple[Features, ...]]:

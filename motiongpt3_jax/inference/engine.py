@@ -180,7 +180,10 @@ class Engine:
     ) -> list[tuple[list[int], Mapping[str, Any]]]:
         """(requests, values of the last phase) of every batch; all are under way before the first is waited for."""
         check_seeds(seeds)
-        examples = [self.answers.example(i, question, makes, options) for i, question in enumerate(questions)]
+        examples = [
+            self.answers.example(i, question, makes, options, count)
+            for i, (question, count) in enumerate(zip(questions, frames))
+        ]
         results = []
         for order, rows in self._groups(examples, frames):
             values: dict[str, Any] = {
@@ -195,10 +198,10 @@ class Engine:
         return results
 
     def _groups(self, examples: Sequence[Example], frames: Sequence[int]) -> list[tuple[list[int], int]]:
-        """(requests, rows) of every batch: as many clips and streams in each request, and like lengths together."""
+        """(requests, rows) of every batch: as many clips and streams in each, and like lengths or none together."""
 
-        def kind(i: int) -> tuple[int, int]:
-            return len(examples[i].clips), len(examples[i].streams)
+        def kind(i: int) -> tuple[int, int, bool]:
+            return len(examples[i].clips), len(examples[i].streams), frames[i] > 0
 
         def size(i: int) -> tuple[int, int]:
             return round_up(frames[i], FRAME_STEP), sum(len(stream.ids) for stream in examples[i].streams.values())
@@ -212,9 +215,8 @@ class Engine:
     def _batch(self, examples: Sequence[Example], questions: Sequence[Question], rows: int) -> Batch:
         """One request a row, sizes rounded up; rows beyond the requests repeat the first."""
         body, schema = self.folder.statistics, self.answers.schema
-        clips = {
-            e.number: (np.concatenate(questions[e.number].clips) - body.mean) / body.std for e in examples if e.clips
-        }
+        asked = {e.number: questions[e.number] for e in examples if e.clips}
+        clips = {n: (np.concatenate([*q.clips, *q.made]) - body.mean) / body.std for n, q in asked.items()}
         streams = {name: max(len(e.streams[name].ids) for e in examples) for name in examples[0].streams}
         capacities = {
             field.capacity: max(len(e.extra.get(field.name, ())) for e in examples)

@@ -198,7 +198,7 @@ def read_folder(path: str | Path) -> ModelFolder:
         check_file_digest(path, name, digests)
     config = plain(config_json["config"])
     kind = find_system(config["system"])
-    tokenizer = load_tokenizer(path / "tokenizer", kind.tokens) if kind.tokens is not None else None
+    tokenizer = load_tokenizer(path / "tokenizer", kind.tokens(config)) if kind.tokens is not None else None
     statistics = MotionStatistics(**arrays, skeleton=skeleton, fps=config_json["fps"])
     untrained, questions = plain(config_json.get("untrained", [])), config_json.get("questions", {})
     return ModelFolder(path, config, tokenizer, statistics, untrained, questions, read_words(path), digests)

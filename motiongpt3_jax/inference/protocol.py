@@ -1,9 +1,8 @@
 """The official evaluation protocol of prediction and in-betweening.
 
-Features are made of the whole motion and then cut, so that the model sees a little of what is hidden; the latents of
-what is given are drawn, not taken at their mean; and the answer has the length of the whole motion, in the model's own
-place and proportions, with nothing joined to what was given. The official prediction learned the latent of the last
-four fifths and yet decodes it to the whole length.
+Features are made of the whole motion and then cut, so that the model sees a little of what is hidden, or more, as its
+system says in `Answers.official_question`; and the answer is in the model's own place and proportions, with nothing
+joined to what was given.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,6 @@ from motiongpt3_jax.inference.engine import Engine
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.resample import resample_motion
-from motiongpt3_jax.systems.interface import Question
 
 
 def official_answers(
@@ -34,16 +32,16 @@ def official_answers(
     Raises:
       UserError: a motion is longer than the model makes at once, too short to be cut, or of another skeleton.
     """
-    body, questions, frames = engine.folder.statistics, [], []
+    body, questions, frames, sampling = engine.folder.statistics, [], [], options
     pieces = prompts.of_role(task)
     for motion in motions:
         require_skeleton(motion, body)
         features = features_of(resample_motion(motion, body.fps).joints[0], body)
-        ranges = pieces.ranges(len(features))[: len(pieces.input_spans)]
-        if any(start == stop for start, stop in ranges):
+        if not all(map(len, pieces.given(features))):
             raise UserError(f"a motion of {motion.frames} frames is too short to be given in part; give a longer one")
         text = prompts.question(pieces.name, "official_eval")
-        questions.append(Question(text, tuple(features[start:stop] for start, stop in ranges)))
-        frames.append(len(features))
-    answers = engine.generate_motions(questions, frames, seeds, replace(options, sample_clips=True))
+        question, count, sampling = engine.answers.official_question(text, pieces, features, options)
+        questions.append(question)
+        frames.append(count)
+    answers = engine.generate_motions(questions, frames, seeds, sampling)
     return [replace(motion, joints=np.asarray(joints)[None], fps=body.fps) for motion, joints in zip(motions, answers)]

@@ -95,7 +95,9 @@ def _from_tensors(
     identified = importer.identify(read_state_dict(source), plain(config.to_dict()), chosen)
     tensors, note = as_float32(identified.tensors)
     identified = identified._replace(tensors=tensors)
-    name, tokenizer_model = _find_tokenizer(source, tokenizer, importer.tokenizer, identified, kind.tokens)
+    name, tokenizer_model = _find_tokenizer(
+        source, tokenizer, importer.tokenizer, identified, kind.tokens(identified.config)
+    )
     body = _find_body(source, identified, statistics)
     values = {**identified.config, "tokenizer": name}
     folder = ModelFolder(source, values, tokenizer_model, body, identified.untrained, identified.questions)

@@ -46,6 +46,7 @@ def generate_text(
     positions: Int[Array, "rows"],
     index: int,
     seeds: Int[Array, "rows"] | None = None,
+    lengths: Int[Array, "rows"] | None = None,
 ) -> Int[Array, "rows tokens"]:
     """Decodes until every text has ended, in one compiled loop; `end` fills what lies behind a text's end.
 
@@ -61,6 +62,7 @@ def generate_text(
       positions: of the first new token.
       index: slot of the cache where the first new token goes; the prompts lie before it.
       seeds: of the requests, for sampling alone; a text depends on its own row and seed.
+      lengths: tokens of each text before its end, where it is to have exactly so many; 0 leaves that to the model.
 
     Raises:
       UserError: tokens are to be sampled, and there are no seeds.
@@ -72,7 +74,7 @@ def generate_text(
         return (state.step < options.max_new) & ~(state.done | jnp.isneginf(state.total)).all()
 
     def step(state: _State) -> _State:
-        return _step(decode_step, options, index, seeds, state)
+        return _step(decode_step, options, index, seeds, lengths, state)
 
     start = _start(logits, cache, options, vocabulary, positions, index)
     state = jax.lax.while_loop(unfinished, step, start)
@@ -132,11 +134,17 @@ def _start(
 
 
 def _step(
-    decode_step: DecodeStep, options: TextOptions, index: int, seeds: Int[Array, "rows"] | None, state: _State
+    decode_step: DecodeStep,
+    options: TextOptions,
+    index: int,
+    seeds: Int[Array, "rows"] | None,
+    lengths: Int[Array, "rows"] | None,
+    state: _State,
 ) -> _State:
     """One token more of every text."""
     index = index + state.step * options.beams
-    scores = process_logits(state.logits, state.seen, state.step, options)
+    lengths = None if lengths is None else jnp.broadcast_to(lengths[:, None], state.done.shape)
+    scores = process_logits(state.logits, state.seen, state.step, options, lengths)
     if options.beams > 1:
         parents, token, total = beam_search_step(scores, state.total, state.done)
         state = _reorder_beams(state, parents, total, index)

@@ -24,6 +24,7 @@ class TextOptions:
       allowed: the only ids that are chosen, besides those that end a text; empty allows all.
       forced: ids that every text begins with, whatever their logits are, `banned` or not.
       max_new: longest text, in tokens (official: 40).
+      min_new: tokens before which no text ends.
       repetition_penalty: divides (or multiplies, when negative) the logits of ids written before (official: 1.1).
       temperature: divides the logits of drawn tokens; 0 takes the best token.
       top_k: tokens are drawn from this many best ones; 0 is no limit (official demo: 50).
@@ -38,6 +39,7 @@ class TextOptions:
     allowed: tuple[int, ...] = ()
     forced: tuple[int, ...] = ()
     max_new: int = 40
+    min_new: int = 0
     repetition_penalty: float = 1.1
     temperature: float = 0.0
     top_k: int = 0
@@ -47,7 +49,7 @@ class TextOptions:
     stops: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("max_new", "top_k", "beams", "end"):
+        for name in ("max_new", "min_new", "top_k", "beams", "end"):
             if not isinstance(getattr(self, name), Integral):
                 raise UserError(f"{name} of a text is {getattr(self, name)!r}: give a whole number")
         for name in ("banned", "allowed", "forced", "stops"):
@@ -55,6 +57,7 @@ class TextOptions:
                 raise UserError(f"{name} of a text is {getattr(self, name)!r}: give whole numbers")
         checks = (
             ("max_new", self.max_new >= 1, "write at least 1 token"),
+            ("min_new", 0 <= self.min_new <= self.max_new, "give 0 or more, and max_new at most"),
             ("repetition_penalty", 0 < self.repetition_penalty < math.inf, "give a number above 0; 1 is none"),
             (
                 "temperature",
@@ -93,14 +96,18 @@ def process_logits(
     seen: Bool[Array, "*texts vocabulary"],
     step: Int[Array, ""],
     options: TextOptions,
+    lengths: Int[Array, "*texts"] | None = None,
 ) -> Float[Array, "*texts vocabulary"]:
     """Logits processors: repetition penalty, then -inf for ids that are banned, not allowed, or not the forced one.
+
+    An end that is too early is not allowed either, and where a text has its length its end is forced.
 
     Args:
       logits: of the next token.
       seen: ids that are in the text already.
       step: tokens of the text, from 0.
       options: what is banned, allowed and forced.
+      lengths: tokens of each text before its end, where it is to have exactly so many; 0 leaves its end open.
     """
     logits = logits[..., : seen.shape[-1]].astype(jnp.float32)
     penalised = jnp.where(logits < 0, logits * options.repetition_penalty, logits / options.repetition_penalty)
@@ -110,11 +117,29 @@ def process_logits(
         scores = jnp.where(jnp.isin(ids, jnp.array([*options.allowed, *options.ends])), scores, -jnp.inf)
     if options.banned:
         scores = jnp.where(jnp.isin(ids, jnp.array(options.banned)), -jnp.inf, scores)
+    if options.min_new or lengths is not None:
+        scores = _end_in_time(scores, ids, step, options, lengths)
     if not options.forced:
         return scores
     forced = jnp.array(options.forced)
     only = jnp.where(ids == forced[jnp.minimum(step, len(forced) - 1)], 0.0, -jnp.inf)
     return jnp.where(step < len(forced), only, scores)
+
+
+def _end_in_time(
+    scores: Float[Array, "*texts vocabulary"],
+    ids: Int[Array, "vocabulary"],
+    step: Int[Array, ""],
+    options: TextOptions,
+    lengths: Int[Array, "*texts"] | None,
+) -> Float[Array, "*texts vocabulary"]:
+    """Scores without the ends of texts that are too short yet, and with the end alone where a text has its length."""
+    lengths = jnp.zeros(scores.shape[:-1], jnp.int32) if lengths is None else lengths
+    early = step < jnp.maximum(lengths, options.min_new)
+    late = (lengths > 0) & (step >= lengths)
+    ends = jnp.isin(ids, jnp.array(options.ends))
+    scores = jnp.where(early[..., None] & ends, -jnp.inf, scores)
+    return jnp.where(late[..., None], jnp.where(ids == options.end, 0.0, -jnp.inf), scores)
 
 
 def argmax_token(scores: Float[Array, "*texts vocabulary"]) -> Int[Array, "*texts"]:

@@ -65,6 +65,11 @@ class Vocabulary(nn.Module):
             scores = scores.at[..., self.size : ids].add(nothing)
         return jnp.where(jnp.arange(len(rows)) < ids, scores, -jnp.inf)
 
+    def new_logits(self, hidden: Float[Array, "*batch width"]) -> Float[Array, "*batch new"]:
+        """A score in float32 for each of the new ids alone."""
+        rows = (self.new_table if self.tied else self.new_head).astype(self.dtype)
+        return jnp.matmul(hidden.astype(self.dtype), rows.T, preferred_element_type=jnp.float32)
+
     def __call__(self, ids: Int[Array, "*batch"]) -> Float[Array, "*batch width"]:
         """Same as `embed`."""
         return self.embed(ids)

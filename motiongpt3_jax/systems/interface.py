@@ -109,12 +109,14 @@ class Question:
       clips: raw features of each motion that enters, in their order.
       answer: what has been answered so far, with a placeholder for each motion made; None where nothing has.
       turns: earlier questions and answers of a conversation, whose motions all enter, before those of `text`.
+      made: raw features of each motion of `answer`, in their order.
     """
 
     text: str
     clips: tuple[Features, ...] = ()
     answer: str | None = None
     turns: tuple[tuple[str, str], ...] = ()
+    made: tuple[Features, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -210,11 +212,28 @@ class Answers(Protocol):
           UserError: there is no such option, or it has no such value.
         """
 
-    def example(self, number: int, question: Question, makes: Makes, options: Any) -> Example:
-        """A question laid out.
+    def example(self, number: int, question: Question, makes: Makes, options: Any, frames: int = 0) -> Example:
+        """A question laid out; its clips count frames through those of the question and then those made so far.
+
+        Args:
+          number: of the question.
+          question: what the model goes on from.
+          makes: what is wanted.
+          options: how.
+          frames: how long the motion is to be; 0 where nobody says.
 
         Raises:
           UserError: it is too long for the model.
+        """
+
+    def official_question(self, text: str, task: Task, features: Features, options: Any) -> tuple[Question, int, Any]:
+        """How the official evaluation shows parts of a motion: (question, frames of the answer, how it is sampled).
+
+        Args:
+          text: how the official code asks for the task.
+          task: which parts are given, and which are made.
+          features: of the whole motion.
+          options: how motions are sampled otherwise.
         """
 
     def phases(self, example: Example, makes: Makes, options: Any, longest: int) -> Sequence[Phase]:

@@ -1,6 +1,6 @@
 """What the registry knows a system by: its config, its data layout, its tokens and its weights."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from motiongpt3_jax.batch import Layout, RowShape
@@ -16,7 +16,7 @@ class SystemKind(Protocol):
       name: as configs name it.
       title: as people know it.
       tasks: what it can be asked, by name.
-      tokens: what it asks of its tokenizer; None where it has none.
+      tokens: from a checked config to what the system asks of its tokenizer; None where it has none.
       weights: which parts may come trained.
       styles: how the official code of a published system asks, by style and task.
       sections: names of the config's sections that the system has beside `model`. `tokenizer` is a part of its config
@@ -26,7 +26,7 @@ class SystemKind(Protocol):
     name: str
     title: str
     tasks: Mapping[str, Task]
-    tokens: TokenSpec | None
+    tokens: Callable[[Mapping[str, Any]], TokenSpec] | None
     weights: Weights
     styles: Mapping[str, Mapping[str, str]]
     sections: tuple[str, ...]

@@ -15,7 +15,10 @@ from motiongpt3_jax.systems.kind import SystemKind
 
 GROUP = "motiongpt3_jax.systems"
 
-BUILT_IN = {"motiongpt3": "motiongpt3_jax.systems.motiongpt3.kind:KIND"}
+BUILT_IN = {
+    "motiongpt3": "motiongpt3_jax.systems.motiongpt3.kind:KIND",
+    "motiongpt": "motiongpt3_jax.systems.motiongpt.kind:KIND",
+}
 
 
 def system_names() -> list[str]:

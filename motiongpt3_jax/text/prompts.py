@@ -22,6 +22,8 @@ def fill(
       fps: frames in a second.
     """
     fillings = {
+        # The official instructions of MotionGPT mean the frames by that, and leave it as it is.
+        "<Framelen_Placeholder>": str(frames),
         **(motions or {}),
         "<Caption_Placeholder>": f'"{caption}"' if coin < 0.5 and '"' not in caption else caption,
         "<Frame_Placeholder>": str(frames),

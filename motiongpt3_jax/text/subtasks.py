@@ -16,6 +16,7 @@ PLACEHOLDERS: Mapping[str, int] = {
     "<Caption_Placeholder>": 0,
     "<Frame_Placeholder>": 0,
     "<Second_Placeholder>": 0,
+    "<Framelen_Placeholder>": 0,
     "<Motion_Placeholder>": 1,
     "<Motion_Placeholder_s1>": 1,
     "<Motion_Placeholder_s2>": 1,
@@ -32,10 +33,12 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "pretrain": ("t2m_pretrain", "m2t_pretrain", "m2m_pretrain"),
     "instructions": ("instructions",),
     "witht2t_instructions": ("instructions", "t2t_instructions"),
+    "all_instructions": ("instructions", "length_instructions", "t2t_instructions"),
 }
 """The sets of templates that come with the package, and the files that each is put together from."""
 
 _GROUPS = {"Text-to-Motion": "t2m", "Motion-to-Text": "m2t", "Text-to-Text": "t2t"}
+_CLASSES = ("l2m", "m2l")
 _KEYS = {
     "caption_framelen": "framelen",
     "caption_seclen": "seclen",
@@ -68,7 +71,8 @@ def load_templates(name_or_path: str | Path, tasks: Mapping[str, Task] = TASKS) 
     A file holds groups of sub-tasks, as the official ones do: {"Text-to-Motion": {"caption": {"class": "t2m",
     "input": ["Show <Caption_Placeholder>"], "output": ["<Motion_Placeholder>"]}}}. In "Text-to-Motion",
     "Motion-to-Text" and "Text-to-Text" a sub-task is called by its group and its key, here t2m_caption, unless the key
-    is the group's short name already; in other groups by its key.
+    is the group's short name already; in other groups by its key. One of class "l2m" or "m2l" is called by its class
+    and its key.
 
     Args:
       name_or_path: a set that comes with the package (see `TEMPLATES`), or a JSON file of that structure.
@@ -90,15 +94,16 @@ def load_templates(name_or_path: str | Path, tasks: Mapping[str, Task] = TASKS) 
     subtasks: dict[str, Subtask] = {}
     for source, content in sources:
         for group, key, entry in _entries(source, content):
-            name = _name(group, key)
+            name = _name(group, key, entry)
             if name in subtasks:
                 raise UserError(f"{source}: there are two sub-tasks called {name!r}; rename one")
             subtasks[name] = _subtask(name, entry, tasks, f"{source}: the sub-task {group!r} / {key!r}")
     return subtasks
 
 
-def _name(group: str, key: str) -> str:
-    prefix = _GROUPS.get(group, "")
+def _name(group: str, key: str, entry: Any) -> str:
+    task = entry.get("class") if isinstance(entry, dict) else None
+    prefix = task if task in _CLASSES else _GROUPS.get(group, "")
     key = _KEYS.get(key, key).replace("-", "_")
     return key if prefix in ("", key) else f"{prefix}_{key}"
 

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from jaxtyping import Float
+
 Share = tuple[float, float]
 Role = Literal["generate", "move", "caption", "predict", "inbetween", "text"]
 """What people do with a task: a motion from a sentence, any motion, a sentence for a motion, a motion's further course,
@@ -34,6 +37,11 @@ class Task:
         """(start, stop) frames of each given, then each made piece of a clip; rounded down, as officially."""
         return [(int(start * frames), int(stop * frames)) for start, stop in (*self.input_spans, *self.output_spans)]
 
+    def given(self, features: Float[np.ndarray, "frames features"]) -> tuple[Float[np.ndarray, "..."], ...]:
+        """The pieces of a clip's features that are given."""
+        ranges = self.ranges(len(features))[: len(self.input_spans)]
+        return tuple(features[start:stop] for start, stop in ranges)
+
 
 WHOLE: Share = (0.0, 1.0)
 
@@ -51,7 +59,9 @@ def of_role(tasks: Mapping[str, Task], role: Role) -> Task | None:
 TASKS = by_name(
     Task("t2m", "generate", output_spans=(WHOLE,), question="<Caption_Placeholder>"),
     Task("n2m", "move", output_spans=(WHOLE,), question="Move in any way you like."),
+    Task("l2m", "move", output_spans=(WHOLE,)),
     Task("m2t", "caption", input_spans=(WHOLE,), question="<Motion_Placeholder>"),
+    Task("m2l", "caption", input_spans=(WHOLE,)),
     Task(
         "predict",
         "predict",
@@ -70,4 +80,4 @@ TASKS = by_name(
     Task("n2t", "text"),
     Task("text", "text"),
 )
-"""The published tasks: t text, m motion, n nothing; `text` is a caption without a question."""
+"""The published tasks: t text, m motion, l a length, n nothing; `text` is a caption without a question."""

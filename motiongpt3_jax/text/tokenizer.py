@@ -3,7 +3,8 @@
 Ids of the two kinds:
 
     BPE       0 .. base - 2 pieces of words, base - 1 <|endoftext|>, which begins, ends and pads texts
-    UNIGRAM   0 <pad>, 1 </s>, which ends texts, 2 <unk>, then pieces of words, up to base - 1
+    UNIGRAM   0 <pad>, 1 </s>, which ends texts, 2 <unk>, then pieces of words, up to base - 1; T5's own end with its
+              sentinels, <extra_id_99> .. <extra_id_0>
     both      from base on the added tokens, in their order
 """
 
@@ -20,6 +21,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors,
 
 from motiongpt3_jax import hub
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.text.sentencepiece_model import read_sentencepiece
 
 END = "<|endoftext|>"
 """The token with which a BPE begins, ends and pads texts."""
@@ -42,7 +44,10 @@ SMALLEST = 257
 LARGEST = 2**18
 """Ids of the largest vocabulary in use; the trainer reserves memory for all that it is asked for."""
 
-HUB_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+SPIECE = "spiece.model"
+"""T5's tokenizer where there is no `tokenizer.json`."""
+
+HUB_FILES = ("tokenizer.json", "vocab.json", "merges.txt", SPIECE, "tokenizer_config.json", "special_tokens_map.json")
 """What a tokenizer on the hub is made of."""
 
 
@@ -138,10 +143,10 @@ def require_unicode(text: str) -> None:
 
 
 def load_tokenizer(name_or_folder: str | Path, spec: TokenSpec = TokenSpec()) -> Tokenizer:
-    """A tokenizer from a folder (`tokenizer.json`, or GPT-2's `vocab.json` and `merges.txt`) or a hub name like "gpt2".
+    """A tokenizer from a folder or a hub name like "gpt2" or "google/flan-t5-base".
 
     Args:
-      name_or_folder: where it lies.
+      name_or_folder: where it lies: `tokenizer.json`, T5's `spiece.model`, or GPT-2's `vocab.json` and `merges.txt`.
       spec: what the system asks of it; the added tokens are added where they are missing.
 
     Raises:
@@ -155,9 +160,11 @@ def load_tokenizer(name_or_folder: str | Path, spec: TokenSpec = TokenSpec()) ->
         except Exception as error:  # the library raises nothing narrower
             raise UserError(f"{folder / 'tokenizer.json'} is no tokenizer's file: {error}") from None
         return _complete(backend, str(folder), spec)
+    if (folder / SPIECE).is_file():
+        return _complete(read_sentencepiece(folder / SPIECE), str(folder), spec)
     if folder.is_dir() and not (folder / "vocab.json").is_file():
         raise FileNotFoundError(
-            f"no tokenizer in the folder {str(folder)!r}: it has neither tokenizer.json nor vocab.json"
+            f"no tokenizer in the folder {str(folder)!r}: it has neither tokenizer.json nor vocab.json nor {SPIECE}"
         )
     path = isinstance(name_or_folder, Path) or name_or_folder.startswith(("/", ".", "~"))
     if path and not folder.is_dir():
@@ -250,8 +257,8 @@ def _download(name: str) -> Path:
         return Path(hub.snapshot(name, HUB_FILES))
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"no tokenizer {name!r}: no such folder here, and {error}. Give a folder with tokenizer.json, or with "
-            "vocab.json and merges.txt"
+            f"no tokenizer {name!r}: no such folder here, and {error}. Give a folder with tokenizer.json, with "
+            f"{SPIECE}, or with vocab.json and merges.txt"
         ) from error
 
 

@@ -130,6 +130,15 @@ def test_a_third_of_the_visits_are_cut_to_multiples_of_four():
     assert 0.2 < len(cut) / 600 < 0.4
 
 
+def test_every_visit_has_a_number_for_further_draws():
+    data = loader(clips=300)
+    draws = [data.visit(epoch, number).sample.draw for epoch in (0, 1) for number in range(600)]
+    assert len({*draws}) == 1200
+    assert 0 <= min(draws) < 0.01
+    assert 0.99 < max(draws) < 1
+    assert np.mean(draws) == pytest.approx(0.5, abs=0.05)
+
+
 def test_a_fractional_visit_is_a_chance():
     share = len(loader(clips=500, subtasks=(("t2m", 1.0), ("m2t", 0.3))).sample_order(0)) / 500
     assert share == pytest.approx(1.3, abs=0.1)

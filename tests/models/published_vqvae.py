@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from flax.traverse_util import unflatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from motiongpt3_jax.models import VqVaeConfig
 
@@ -18,6 +18,9 @@ CONFIG = VqVaeConfig(
     dilation_growth=3,
     dtype="float32",
 )
+
+TERM_WEIGHTS = {"features": 1.0, "positions": 0.5, "commit": 0.02}
+"""Of the published loss."""
 
 SMALLEST_MARGIN = 1e-2
 """Gap of the two least squared distances above which float32 knows the nearest code."""
@@ -43,10 +46,19 @@ def official_names() -> dict[str, str]:
     }
 
 
-def from_official(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Our parameters, `params`, and the codebook's table, `table`, of an official state dict."""
+def from_official(state: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], np.ndarray]:
+    """Our parameters and the codebook's table of an official state dict."""
     flat = {}
     for path, name in official_names().items():
         flat[f"{path}/kernel"] = state[f"vae.{name}.weight"].transpose(2, 1, 0)
         flat[f"{path}/bias"] = state[f"vae.{name}.bias"]
-    return {"params": unflatten_dict(flat, sep="/"), "table": state["vae.quantizer.codebook"]}
+    return unflatten_dict(flat, sep="/"), state["vae.quantizer.codebook"]
+
+
+def official_params(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """A tree of the shape of our parameters under the official names, without their common beginning."""
+    flat, state = flatten_dict(params, sep="/"), {}
+    for path, name in official_names().items():
+        state[f"{name}.weight"] = np.asarray(flat[f"{path}/kernel"]).transpose(2, 1, 0)
+        state[f"{name}.bias"] = np.asarray(flat[f"{path}/bias"])
+    return state

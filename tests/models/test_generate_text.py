@@ -30,15 +30,15 @@ def chain_step(cache, tokens, positions, index, only):
 
 
 @partial(jax.jit, static_argnames=("step", "options"))
-def generate(step, logits, cache, positions, options, seeds=None):
-    return generate_text(
-        logits, cache, step, options, vocabulary=IDS, positions=positions, index=len(PROMPT), seeds=seeds
-    )
+def generate(step, logits, cache, positions, options, seeds=None, lengths=None):
+    arguments = {"positions": positions, "index": len(PROMPT), "seeds": seeds, "lengths": lengths}
+    return generate_text(logits, cache, step, options, vocabulary=IDS, **arguments)
 
 
-def chain(first, options=GREEDY, seeds=None):
+def chain(first, options=GREEDY, seeds=None, lengths=None):
     """Texts after the ids `first`."""
-    return np.asarray(generate(chain_step, CHAIN[np.array(first)], (), jnp.zeros(len(first), int), options, seeds))
+    logits, positions = CHAIN[np.array(first)], jnp.zeros(len(first), int)
+    return np.asarray(generate(chain_step, logits, (), positions, options, seeds, lengths))
 
 
 def test_tokens_go_to_the_next_slots_of_the_cache_with_their_rows_positions():
@@ -81,6 +81,31 @@ def test_an_id_that_ends_a_text_needs_no_permission():
         text = generate(chain_step, chances, (), jnp.zeros(1, int), options)[0]
         assert text[0] == (7 if options.stops else END)
         assert (text[1:] == END).all()
+
+
+KINDS = [GREEDY, replace(GREEDY, temperature=2.0), replace(GREEDY, beams=2)]
+
+
+@pytest.mark.parametrize("options", KINDS, ids=str)
+def test_texts_of_one_batch_have_exactly_the_lengths_that_are_asked_for(options):
+    lengths = jnp.array([1, 6, 3, 0, 2, 5, 4, 0])
+    found = chain(range(8), options, jnp.arange(8), lengths)
+    free = chain(range(8), options, jnp.arange(8))
+    for text, other, length in zip(found, free, lengths):
+        if length:
+            np.testing.assert_array_equal(text == END, np.arange(options.max_new) >= length)
+        else:
+            np.testing.assert_array_equal(text, other)
+
+
+@pytest.mark.parametrize("options", KINDS, ids=str)
+def test_no_text_ends_before_its_least_length(options):
+    ends = jnp.where(jnp.arange(IDS) == END, 9.0, jnp.zeros((4, IDS)))
+    for least in (0, 2):
+        chosen = replace(options, min_new=least, allowed=(1, 2))
+        texts = generate(chain_step, ends, (), jnp.zeros(4, int), chosen, jnp.arange(4))
+        shortest = (texts != END).sum(axis=1).min()
+        assert shortest == 0 if not least else shortest >= least
 
 
 def test_sampling_without_seeds_is_refused():

@@ -308,7 +308,7 @@ def test_the_steps_of_contributing_name_every_member_of_the_contract():
 
 def test_it_shares_no_name_with_the_built_in_system():
     built_in, config = find_system("motiongpt3"), load_config("motiongpt3:base")
-    theirs = {*built_in.tasks, *built_in.tokens.added, *config.stages, "text", "motion"}
+    theirs = {*built_in.tasks, *built_in.tokens(config).added, *config.stages, "text", "motion"}
     theirs |= {stage.loss for stage in config.stages.values()}
     ours = {*codes.TASKS, *MARKS, *load_config(CONFIG).stages, "tokens", *OBJECTIVES}
     assert not ours & theirs

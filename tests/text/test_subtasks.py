@@ -10,6 +10,7 @@ from motiongpt3_jax.text import TASKS, TEMPLATES, Subtask, load_templates
 
 MOTIONS = ("t2m_caption", "t2m_framelen", "t2m_seclen", "t2m_random", "m2t_caption", "m2t_framelen", "m2t_seclen")
 INSTRUCTIONS = (*MOTIONS, "pred", "inbetween")
+LENGTHS = ("l2m_framelen", "l2m_seclen", "m2l_count_frame", "m2l_count_sec")
 TEXTS = ("caption_to_framelen", "caption_to_seclen", "framelen_to_caption", "seclen_to_caption", "random_caption")
 NEEDED = {"caption": "<Caption_", "framelen": "<Frame_", "seclen": "<Second_"}
 
@@ -29,7 +30,9 @@ def written(folder: Path, groups) -> Path:
     [
         ("t2m", 0, [(0, 99)]),
         ("n2m", 0, [(0, 99)]),
+        ("l2m", 0, [(0, 99)]),
         ("m2t", 1, [(0, 99)]),
+        ("m2l", 1, [(0, 99)]),
         ("predict", 1, [(0, 19), (19, 99)]),
         ("inbetween", 2, [(0, 24), (74, 99), (0, 99)]),
         ("t2t", 0, []),
@@ -50,6 +53,7 @@ def test_pieces_of_a_clip(task, inputs, ranges):
         ("pretrain", ["t2m", "m2t", "pred"]),
         ("instructions", [*INSTRUCTIONS]),
         ("witht2t_instructions", [*INSTRUCTIONS, *(f"t2t_{name}" for name in TEXTS)]),
+        ("all_instructions", [*INSTRUCTIONS, *LENGTHS, *(f"t2t_{name}" for name in TEXTS)]),
     ],
 )
 def test_sub_tasks_of_each_set(name, subtasks):
@@ -57,12 +61,12 @@ def test_sub_tasks_of_each_set(name, subtasks):
     assert all(name == subtask.name for name, subtask in load_templates(name).items())
 
 
-@pytest.mark.parametrize("subtask", load_templates("witht2t_instructions").values(), ids=lambda subtask: subtask.name)
+@pytest.mark.parametrize("subtask", load_templates("all_instructions").values(), ids=lambda subtask: subtask.name)
 def test_instructions_are_many_and_tell_what_the_answer_needs(subtask):
     many = 2 if subtask.task in ("predict", "inbetween") else 30
     assert len(set(subtask.inputs)) == len(subtask.inputs) >= many
     assert all(text == text.strip() for text in (*subtask.inputs, *subtask.outputs))
-    known = subtask.name.removeprefix("t2m_").removeprefix("t2t_").split("_to_")[0]
+    known = re.sub("^(t2m|l2m|t2t)_", "", subtask.name).split("_to_")[0]
     for text in subtask.inputs if known in NEEDED else ():
         assert NEEDED[known] in text
     if subtask.task not in ("t2m", "t2t"):
@@ -71,12 +75,19 @@ def test_instructions_are_many_and_tell_what_the_answer_needs(subtask):
         assert len(re.findall("<Motion_", text)) == min(len(TASKS[subtask.task].input_spans), 1)
 
 
-def test_lengths_are_answered_in_many_ways():
-    subtasks = load_templates("witht2t_instructions")
-    for name, placeholder in (("framelen", "<Frame_"), ("seclen", "<Second_")):
-        outputs = subtasks[f"t2t_caption_to_{name}"].outputs
-        assert len(set(outputs)) == len(outputs) >= 30
-        assert all(placeholder in text for text in outputs)
+@pytest.mark.parametrize(
+    ("name", "placeholder", "many"),
+    [
+        ("t2t_caption_to_framelen", "<Frame_", 30),
+        ("t2t_caption_to_seclen", "<Second_", 30),
+        ("m2l_count_frame", "<Frame_", 15),
+        ("m2l_count_sec", "<Second_", 15),
+    ],
+)
+def test_lengths_are_answered_in_many_ways(name, placeholder, many):
+    outputs = load_templates("all_instructions")[name].outputs
+    assert len(set(outputs)) == len(outputs) >= many
+    assert all(placeholder in text for text in outputs)
 
 
 def test_keys_of_several_groups_are_told_apart_by_their_group(tmp_path):

@@ -1,1 +1,1 @@
-"""MotionGPT: motion as tokens of a vector-quantised autoencoder, written and read by one T5 (arXiv 2306.14795)."""
+"""MotionGPT: a VQ-VAE turns motion into tokens, and one language model reads and writes words and motion alike."""

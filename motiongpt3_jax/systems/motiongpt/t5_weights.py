@@ -93,9 +93,7 @@ def read_t5(name_or_folder: str | Path) -> tuple[T5Config, dict[str, np.ndarray]
       FileNotFoundError: there is none, or a file of it is missing.
       UserError: it is damaged, or no T5 v1.1.
     """
-    folder = Path(os.path.expanduser(name_or_folder))
-    if not folder.is_dir():
-        folder = _download(str(name_or_folder))
+    folder = _folder(name_or_folder)
     missing = [name for name in ("config.json",) if not (folder / name).is_file()]
     missing += [] if any((folder / name).is_file() for name in (WEIGHTS, INDEX)) else [WEIGHTS]
     if missing:
@@ -105,6 +103,21 @@ def read_t5(name_or_folder: str | Path) -> tuple[T5Config, dict[str, np.ndarray]
         return config, read_state_dict(folder / WEIGHTS)
     files = sorted({*_json(folder / INDEX).get("weight_map", {}).values()})
     return config, {key: tensor for file in files for key, tensor in read_state_dict(folder / file).items()}
+
+
+def t5_file(name_or_folder: str | Path) -> Path:
+    """The weights of a T5 checkpoint, or the list of the files that they are spread over, see `read_t5`.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    folder = _folder(name_or_folder)
+    return folder / (WEIGHTS if (folder / WEIGHTS).is_file() else INDEX)
+
+
+def _folder(name_or_folder: str | Path) -> Path:
+    folder = Path(os.path.expanduser(name_or_folder))
+    return folder if folder.is_dir() else _download(str(name_or_folder))
 
 
 def _json(path: Path) -> dict[str, Any]:

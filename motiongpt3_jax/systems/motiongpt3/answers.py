@@ -12,7 +12,16 @@ from jaxtyping import Array, Float, Int
 from motiongpt3_jax.batch import Batch, ClipRange, Example, Schema
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.token_sampling import TextOptions
-from motiongpt3_jax.systems.interface import Capabilities, Makes, ModelSpec, Phase, Question, Text, Variables
+from motiongpt3_jax.systems.interface import (
+    Capabilities,
+    Features,
+    Makes,
+    ModelSpec,
+    Phase,
+    Question,
+    Text,
+    Variables,
+)
 from motiongpt3_jax.systems.motiongpt3.generate_motion import MotionOptions
 from motiongpt3_jax.systems.motiongpt3.layout import SCHEMA, sequence_example
 from motiongpt3_jax.systems.motiongpt3.prompts import (
@@ -25,7 +34,7 @@ from motiongpt3_jax.systems.motiongpt3.prompts import (
 )
 from motiongpt3_jax.systems.motiongpt3.system import MotionGPT3
 from motiongpt3_jax.systems.options import known_options
-from motiongpt3_jax.text import TASKS
+from motiongpt3_jax.text import TASKS, Task
 from motiongpt3_jax.text.subtasks import PLACEHOLDER
 
 LONGEST = 196
@@ -93,12 +102,13 @@ class MotionGPT3Answers:
             raise UserError("banned of a text names every id there is: leave some to write")
         return chosen
 
-    def example(self, number: int, question: Question, makes: Makes, options: Any) -> Example:
+    def example(self, number: int, question: Question, makes: Makes, options: Any, frames: int = 0) -> Example:
         """A question laid out; of one that asks for a motion, what lies behind the last holder is left out.
 
         Raises:
           UserError: it is too long for the model.
         """
+        del frames
         if makes == "motion" and not question.text:
             return Example(number)
         ids = np.asarray(self.tokenizer.encode(self._whole_text(question, makes)), np.int32)
@@ -121,6 +131,16 @@ class MotionGPT3Answers:
         last = slice(-1, None) if makes == "motion" else slice(0)
         outputs = {name: example.extra[name][last] for name in ("outputs", "output_clip", "output_seeds")}
         return Example(number, example.streams, example.clips, {**example.extra, **outputs})
+
+    def official_question(
+        self, text: str, task: Task, features: Features, options: MotionOptions
+    ) -> tuple[Question, int, MotionOptions]:
+        """Parts of the features of the whole motion; their latents are drawn, not taken at their mean.
+
+        The answer has the length of the whole motion: the official prediction learned the latent of the last four
+        fifths and yet decodes it so.
+        """
+        return Question(text, task.given(features)), len(features), replace(options, sample_clips=True)
 
     def _whole_text(self, question: Question, makes: Makes) -> str:
         def given(template: str) -> str:

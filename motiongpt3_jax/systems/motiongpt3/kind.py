@@ -23,7 +23,7 @@ from motiongpt3_jax.systems.motiongpt3.prompts import OFFICIAL_QUESTIONS, TOKEN_
 from motiongpt3_jax.systems.motiongpt3.sections import BatchSection
 from motiongpt3_jax.systems.motiongpt3.system import MotionGPT3
 from motiongpt3_jax.systems.weights import Weights
-from motiongpt3_jax.text import TASKS, load_templates
+from motiongpt3_jax.text import TASKS, TokenSpec, load_templates
 from motiongpt3_jax.values import from_values
 
 
@@ -43,7 +43,6 @@ class MotionGPT3Kind:
     name = "motiongpt3"
     title = "MotionGPT3"
     tasks = TASKS
-    tokens = TOKEN_SPEC
     styles = OFFICIAL_QUESTIONS
     sections = ("layout",)
     weights = Weights(
@@ -60,6 +59,11 @@ class MotionGPT3Kind:
         importer=MotionGPT3Importer(),
         exporters={"pytorch": export_pytorch},
     )
+
+    def tokens(self, config: Mapping[str, Any]) -> TokenSpec:
+        """Six tokens, whatever the config."""
+        del config
+        return TOKEN_SPEC
 
     def check_config(self, config: Mapping[str, Any], path: str) -> None:
         """Checks `model` and `layout`."""

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from motiongpt3_jax.batch import ClipRange, Example, Schema
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import TextOptions
-from motiongpt3_jax.systems.interface import Capabilities, Makes, Phase, Question, Text, Variables
+from motiongpt3_jax.systems.interface import Capabilities, Features, Makes, Phase, Question, Text, Variables
 from motiongpt3_jax.systems.options import known_options
 from motiongpt3_jax.text import Task
 from tests.systems.codes.alphabet import BEGIN, HALT, TURN
@@ -60,8 +60,9 @@ class CodeScriptAnswers:
         usual = {"end": self.alphabet.end, "banned": others}
         return TextOptions(**{**usual, **known_options(options, TextOptions)})
 
-    def example(self, number: int, question: Question, makes: Makes, options: Any) -> Example:
+    def example(self, number: int, question: Question, makes: Makes, options: Any, frames: int = 0) -> Example:
         """A question laid out, up to where the answer begins."""
+        del frames
         frames = [len(clip) for clip in question.clips]
         pieces = [] if not question.text else [self.composer.text_with_motions(question.text, frames)]
         pieces += [self.composer.mark(TURN)] if pieces else []
@@ -73,6 +74,12 @@ class CodeScriptAnswers:
         ends = np.cumsum([0, *frames]).tolist()
         clips = tuple(ClipRange(*piece) for piece in pairwise(ends))
         return Example(number, {"tokens": slots}, clips)
+
+    def official_question(
+        self, text: str, task: Task, features: Features, options: DanceOptions
+    ) -> tuple[Question, int, DanceOptions]:
+        """The given parts of the motion; the model ends the answer."""
+        return Question(text, task.given(features)), 0, options
 
     def phases(self, example: Example, makes: Makes, options: Any, longest: int) -> Sequence[Phase]:
         """Prefill and decode; of a motion also render."""

@@ -1,6 +1,6 @@
 """The system as the registry knows it, with a tokenizer and without one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ class CodeScriptKind:
 
     name: str
     title: str
-    tokens: TokenSpec | None
+    tokens: Callable[[Mapping[str, Any]], TokenSpec] | None
     tasks: Mapping[str, Task] = field(default_factory=lambda: TASKS)
     styles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     weights: Weights = WEIGHTS
@@ -119,5 +119,5 @@ class CodeScriptKind:
         return "generate" if stage["loss"] == "script" else "reconstruct"
 
 
-KIND = CodeScriptKind("codescript", "CodeScript", SPEC)
+KIND = CodeScriptKind("codescript", "CodeScript", lambda config: SPEC)
 WITHOUT_TOKENIZER = CodeScriptKind("bytescript", "ByteScript", None)

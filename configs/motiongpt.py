@@ -1,0 +1,343 @@
+"""MotionGPT: `base` as published, and other sizes.
+
+    motiongpt3 train --config motiongpt:base --workdir runs/motiongpt --config.data.path=~/HumanML3D
+
+Variants:
+  base   the published sizes: FLAN-T5 base over words and 512 codes of motion, which a VQ-VAE makes.
+         `--config.tokenizer=google/flan-t5-base --config.pretrained=google/flan-t5-base` (or a local folder) takes
+         FLAN-T5 as the language model; else it starts fresh, with a tokenizer trained on the captions.
+         `--config.start=MODEL` starts from the trained parts of a model: an imported or exported one, or a run; with
+         `--config.run` name the stages that are left.
+  small, large  FLAN-T5 of these sizes, otherwise as `base`.
+  gpt2   the paper's variant with GPT-2 medium, which reads question and answer as one text.
+  tiny   the same system at a hundredth of the size, on the embedded data: a first look on a laptop.
+  demo   what `motiongpt3 demo --config motiongpt:demo` trains within minutes on two cores.
+  test   the smallest that runs; for tests.
+
+Append `:official` (as in `motiongpt:base:official`) to switch every deviation from the published code off at once:
+shuffling, packing, lengths told in codes, pieces that have seen the whole clip, clipped gradients and warmup.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from motiongpt3_jax.configs import sections
+from motiongpt3_jax.configs.sections import data, mesh, optimizer
+from motiongpt3_jax.errors import UserError
+
+TOKENIZER = ("vqvae/.*",)
+LANGUAGE = ("(?!vqvae/).*",)
+
+FLAN_T5 = {
+    "small": {"width": 512, "layers": 8, "heads": 6, "mlp_width": 1024},
+    "base": {"width": 768, "layers": 12, "heads": 12, "mlp_width": 2048},
+    "large": {"width": 1024, "layers": 24, "heads": 16, "mlp_width": 2816},
+}
+"""Sizes of the published FLAN-T5 models; their heads are 64 wide."""
+
+
+def get_config(variant: str = "base", deviations: str = "") -> ConfigDict:
+    """The config of a variant; `deviations="official"` as in the module's docstring.
+
+    Raises:
+      UserError: for an unknown variant; names the known ones.
+    """
+    variants = {"base": base, "small": small, "large": large, "gpt2": gpt2, "tiny": tiny, "demo": demo, "test": test}
+    if variant not in variants or deviations not in ("", "official"):
+        raise UserError(
+            f"no config motiongpt:{variant}{':' * bool(deviations)}{deviations}; there are: "
+            f"{', '.join(f'motiongpt:{name}[:official]' for name in variants)}"
+        )
+    config = variants[variant]()
+    return official(config) if deviations else config
+
+
+OBJECTIVES = {
+    "tokenizer": {
+        # Weight of the smooth L1 of all features.
+        "features": 1.0,
+        # Weight of the smooth L1 of the joint positions (officially called velocity).
+        "positions": 0.5,
+        # Weight of the squared distance of what is encoded from its code.
+        "commit": 0.02,
+    },
+    "language": {
+        # Weight of the cross-entropy of the next token.
+        "text": 1.0,
+        # Whether dropout is active.
+        "dropout": True,
+        # Share of the samples that are words alone (the paper: 0.2 while pretraining; the published code: none).
+        "words_alone": 0.0,
+        # Share of the samples that are motion alone (the paper: 0.2 while pretraining; the published code: none).
+        "motion_alone": 0.0,
+        # Share of the ids of such a sample that span corruption hides.
+        "hidden": 0.15,
+        # Mean length of a hidden span.
+        "span": 3.0,
+    },
+}
+"""What each loss weighs."""
+
+
+def base() -> ConfigDict:
+    """The published model on HumanML3D, for about as many samples as published; packed rows hold several in each."""
+    rows = {"rows": 8, "slots": {"source": 512, "target": 512}, "clips": CLIPS, "samples": 16}
+    return ConfigDict(
+        {
+            # Which system the rest describes.
+            "system": "motiongpt",
+            # Decides fresh parameters, the order of the data, and every draw.
+            "seed": 0,
+            "model": model(**FLAN_T5["base"]),
+            # "train:SIZE" trains one of so many ids on the captions; else a folder or a hub name.
+            "tokenizer": "train:8192",
+            # A FLAN-T5 for the language model, a folder or a hub name; it needs its own tokenizer. Empty for none.
+            "pretrained": "",
+            # A model whose trained parts the run starts from: a folder or a hub name. Empty for none.
+            "start": "",
+            "data": data("humanml3d", max_frames=LONGEST),
+            "layout": layout(),
+            "mesh": mesh(),
+            # The stages to train, in order.
+            "run": ("tokenizer", "pretrain", "instruct", "t2m"),
+            "stages": {
+                "tokenizer": stage(
+                    "tokenizer",
+                    TOKENIZER,
+                    150_000,
+                    rate=2e-4,
+                    rows=16,
+                    clips=((64, 16),),
+                    samples=16,
+                    window=64,
+                ),
+                "pretrain": stage("language", LANGUAGE, 100_000, rate=2e-4, templates="pretrain", **rows),
+                "instruct": stage("language", LANGUAGE, 100_000, rate=1e-4, templates="all_instructions", **rows),
+                "t2m": stage("language", LANGUAGE, 50_000, rate=1e-4, templates="t2m_pretrain", **rows),
+            },
+        }
+    )
+
+
+LONGEST = 196
+"""Frames of the longest clip of HumanML3D, as published."""
+
+CLIPS = ((64, 6), (128, 5), (196, 7))
+"""Clips of a row of the language stages, by their length."""
+
+
+def model(**sizes: int) -> dict[str, Any]:
+    """The published tokenizer of motion, and a T5 of some sizes."""
+    return {
+        "vqvae": {
+            # Of the hidden states.
+            "width": 512,
+            # Of a code.
+            "code_width": 512,
+            # Rows of the codebook.
+            "codes": 512,
+            # Residual blocks at each frame rate.
+            "depth": 3,
+            # Dilation of a residual block over that of the next one.
+            "dilation_growth": 3,
+            # Whether unused codes are re-seeded from random places of a batch (officially from its first ones).
+            "permute": True,
+        },
+        # "t5", or "gpt2" for a decoder alone.
+        "lm": "t5",
+        "language": {
+            # Of the hidden states.
+            "width": sizes["width"],
+            # Of the encoder, and of the decoder.
+            "layers": sizes["layers"],
+            # Heads of every attention.
+            "heads": sizes["heads"],
+            # Of each of them.
+            "head_width": sizes.get("head_width", 64),
+            # Hidden width of each layer's MLP.
+            "mlp_width": sizes["mlp_width"],
+            # Rows of the position table of a decoder alone: the longest sequence; None for a T5.
+            "max_positions": sizes.get("max_positions"),
+            # Whether the layers run in one compiled loop; changes compile time alone.
+            "scan": True,
+            # Whether the backward pass computes each layer again; changes memory and time alone.
+            "remat": False,
+        },
+        # Chance of dropout in the language model.
+        "dropout": 0.1,
+        # Of the computation: "float32", "bfloat16" or "float16"; parameters are float32.
+        "dtype": "float32",
+    }
+
+
+def layout() -> dict[str, Any]:
+    """How sequences are laid out."""
+    return {
+        # Longest question and longest answer, or both together of a decoder alone; longer ones lose words.
+        "max_length": 256,
+        # Whether lengths are told in codes, pieces are cut from the codes of whole clips, and so on (officially so).
+        "official": False,
+    }
+
+
+def stage(
+    loss: str,
+    trainable: tuple[str, ...],
+    steps: int,
+    *,
+    rate: float,
+    rows: int,
+    clips: tuple[tuple[int, int], ...],
+    samples: int,
+    slots: dict[str, int] | None = None,
+    window: int = 0,
+    templates: str = "",
+    subtasks: tuple[tuple[str, float], ...] = (),
+    **objective: float,
+) -> dict[str, Any]:
+    """One stage; `objective` are the weights and switches of its loss that are not those of `OBJECTIVES`."""
+    batch = {
+        # Rows of a batch, over all devices.
+        "rows": rows,
+        # Tokens of each stream in a row.
+        "slots": slots or {},
+        # (frames, clips): so many clips of at most so many frames in a row, from short to long.
+        "clips": clips,
+        # Samples in a row at most.
+        "samples": samples,
+        # Frames of a clip that the tokenizer of motion sees at a visit; 0 for all.
+        "window": window,
+    }
+    objective = {**OBJECTIVES[loss], **objective}
+    return sections.stage(loss, objective, trainable, steps, optimizer(rate), batch, templates, subtasks)
+
+
+def small() -> ConfigDict:
+    """FLAN-T5 small."""
+    return _with_model(base(), model(**FLAN_T5["small"]))
+
+
+def large() -> ConfigDict:
+    """FLAN-T5 large."""
+    return _with_model(base(), model(**FLAN_T5["large"]))
+
+
+def gpt2() -> ConfigDict:
+    """GPT-2 medium: question, line break and answer are one text."""
+    sizes = {"width": 1024, "layers": 24, "heads": 16, "mlp_width": 4096, "max_positions": 1024}
+    return _as_decoder(_with_model(base(), model(**sizes)))
+
+
+def _with_model(config: ConfigDict, sizes: dict[str, Any]) -> ConfigDict:
+    with config.ignore_type():
+        config.model = ConfigDict(sizes)
+    return config
+
+
+def _as_decoder(config: ConfigDict) -> ConfigDict:
+    """One stream, as long as both of a T5."""
+    config.model.lm = "gpt2"
+    for part in config.stages.values():
+        if part.loss == "language":
+            slots = sum(part.batch.slots.values())
+            part.batch.slots = ConfigDict({"tokens": slots})
+    return config
+
+
+def official(config: ConfigDict) -> ConfigDict:
+    """Every deviation from the published code switched off: one sample becomes one row."""
+    config.layout.official = True
+    config.model.vqvae.permute = False
+    config.data.update({"shuffle": False, "crop": False})
+    longest, room = config.data.max_frames, config.layout.max_length
+    for part in config.stages.values():
+        with config.ignore_type():
+            part.optimizer.update({"clip_norm": None, "warmup_steps": 0, "schedule": "constant"})
+        if part.loss == "tokenizer":
+            window = min(64, longest)
+            part.batch.update({"rows": 256, "clips": ((window, 1),), "samples": 1, "window": window})
+        else:
+            part.objective.update({"dropout": True, "words_alone": 0.0, "motion_alone": 0.0})
+            part.batch.update({"rows": 16, "clips": ((longest, 3),), "samples": 1})
+            for stream in part.batch.slots:
+                part.batch.slots[stream] = room
+    return config
+
+
+def tiny() -> ConfigDict:
+    """A hundredth of `base`, on the embedded data, everything trained from the start."""
+    config = _shrunk(base(), width=128, layers=4, vq_width=128, codes=256)
+    config.data = ConfigDict(data("procedural", max_frames=LONGEST))
+    config.tokenizer = "train:1024"
+    rows = {"rows": 8, "slots": {"source": 256, "target": 256}, "clips": CLIPS, "samples": 10}
+    config.stages = ConfigDict(
+        {
+            "tokenizer": stage(
+                "tokenizer", TOKENIZER, 20_000, rate=4e-4, rows=16, clips=((64, 4),), samples=4, window=64
+            ),
+            "pretrain": stage("language", LANGUAGE, 20_000, rate=5e-4, templates="pretrain", **rows),
+            "instruct": stage("language", LANGUAGE, 10_000, rate=3e-4, templates="all_instructions", **rows),
+            "t2m": stage("language", LANGUAGE, 5000, rate=1e-4, templates="t2m_pretrain", **rows),
+        }
+    )
+    return config
+
+
+def _shrunk(config: ConfigDict, *, width: int, layers: int, vq_width: int, codes: int) -> ConfigDict:
+    """Shrinks every part of the model."""
+    config.model.vqvae.update({"width": vq_width, "code_width": vq_width, "codes": codes})
+    config.model.language.update(
+        {"width": width, "layers": layers, "heads": 4, "head_width": width // 4, "mlp_width": 2 * width}
+    )
+    return config
+
+
+def demo() -> ConfigDict:
+    """Single actions of 2.4 seconds: minutes on two cores."""
+    config = _shrunk(tiny(), width=128, layers=2, vq_width=96, codes=128)
+    config.model.dropout = 0.0
+    config.data.update({"min_frames": 47, "max_frames": 47, "sequences": 0.0, "clips": 6000, "crop": False})
+    config.tokenizer = "train:512"
+    config.layout.max_length = 64
+    config.run = ("tokenizer", "pretrain")
+    rows = {"rows": 4, "slots": {"source": 256, "target": 192}, "clips": ((48, 8),), "samples": 8}
+    instruct = {**rows, "slots": {"source": 384, "target": 256}, "clips": ((48, 16),)}
+    config.stages = ConfigDict(
+        {
+            "tokenizer": stage("tokenizer", TOKENIZER, 1500, rate=2e-3, rows=4, clips=((48, 8),), samples=8),
+            "pretrain": stage(
+                "language",
+                LANGUAGE,
+                1500,
+                rate=2e-3,
+                templates="pretrain",
+                subtasks=(("t2m", 1.0), ("m2t", 1.0)),
+                **rows,
+            ),
+            "instruct": stage("language", LANGUAGE, 1000, rate=1e-3, templates="all_instructions", **instruct),
+            "t2m": stage("language", LANGUAGE, 500, rate=1e-3, templates="t2m_pretrain", **rows),
+        }
+    )
+    for part in config.stages.values():
+        part.update({"evaluate_every": 500, "checkpoint_every": 500, "sample_every": 0})
+    with config.ignore_type():
+        config.stages.tokenizer.optimizer.update({"warmup_steps": 50})
+    return config
+
+
+def test() -> ConfigDict:
+    """The smallest that runs: a few steps of every stage in seconds."""
+    config = _shrunk(demo(), width=32, layers=1, vq_width=32, codes=16)
+    config.model.vqvae.depth = 2
+    config.data.update({"clips": 64})
+    config.tokenizer = "train:300"
+    config.run = ("tokenizer", "pretrain", "instruct", "t2m")
+    for part in config.stages.values():
+        part.steps = 2
+        part.batch.rows = 2
+        part.update({"log_every": 1, "evaluate_every": 2, "checkpoint_every": 2, "validation_batches": 1})
+        part.sample_every = 2 if part.loss == "tokenizer" else 0
+        part.optimizer.warmup_steps = 0
+    config.stages.t2m.sample_every = 2
+    return config

@@ -1,0 +1,199 @@
+"""MotionGPT as it is asked: questions laid out, and the phases of an answer."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from jaxtyping import Array, Float, Int
+
+from motiongpt3_jax.batch import Example, Schema
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models import TextOptions
+from motiongpt3_jax.systems.interface import (
+    Capabilities,
+    Features,
+    Makes,
+    ModelSpec,
+    Phase,
+    Question,
+    Text,
+    Variables,
+)
+from motiongpt3_jax.systems.motiongpt import generate
+from motiongpt3_jax.systems.motiongpt.check import read_layout, read_model
+from motiongpt3_jax.systems.motiongpt.generate import MotionOptions, code_options
+from motiongpt3_jax.systems.motiongpt.layout import PAIR_SCHEMA, TEXT_SCHEMA
+from motiongpt3_jax.systems.motiongpt.prompts import hidden_codes, official_cuts
+from motiongpt3_jax.systems.motiongpt.questions import Questions
+from motiongpt3_jax.systems.motiongpt.system import MotionGPT
+from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, MotionTokens, codes_of
+from motiongpt3_jax.systems.options import known_options
+from motiongpt3_jax.text import TASKS, Task
+from motiongpt3_jax.text.subtasks import PLACEHOLDER
+from motiongpt3_jax.text.tokenizer import UNIGRAM, UNIGRAM_SPECIALS
+
+LONGEST = 196
+"""Frames of the longest motion that is made at once, as in the data of the field."""
+
+SHOWN = 60
+"""Letters of a text that an error shows of it."""
+
+S1, MASKED = "<Motion_Placeholder_s1>", "<Motion_Placeholder_Masked>"
+
+
+class MotionGPTAnswers:
+    """A MotionGPT as inference knows it.
+
+    Attributes:
+      capabilities: what it can do.
+      schema: the arrays that examples fill.
+    """
+
+    def __init__(self, spec: ModelSpec, system: MotionGPT):
+        model, options = read_model(spec.config["model"]), read_layout(spec.config["layout"])
+        self.modules, self.tokenizer = system.modules, spec.tokenizer
+        self.tokens = MotionTokens.of(spec.tokenizer, model.vqvae.codes)
+        self.questions = Questions(spec.tokenizer, self.tokens, options.official)
+        self.paired = model.lm == "t5"
+        self.schema: Schema = PAIR_SCHEMA if self.paired else TEXT_SCHEMA
+        self.most_read = options.max_length
+        self.most_positions = model.language.max_positions
+        longest = codes_of(max(LONGEST, spec.config["data"]["max_frames"])) * FRAMES_PER_CODE
+        self.capabilities = Capabilities(
+            TASKS,
+            persons=1,
+            length="either",
+            longest_read=spec.config["data"]["max_frames"],
+            longest_made=longest,
+            chats=True,
+        )
+
+    def prepare(self, variables: Variables) -> Variables:
+        """The language model's layers one by one, of which decode steps copy none."""
+        return variables.replace(params=self.modules.language.unstacked(variables.params))
+
+    def motion_options(self, **options: Any) -> MotionOptions:
+        """How motions are sampled: drawn as officially, unless the temperature is 0 or several are followed.
+
+        Raises:
+          UserError: there is no such option, or it has no such value.
+        """
+        options = dict(known_options(options, MotionOptions))
+        if options.get("beams", 1) != 1:
+            options.setdefault("temperature", 0.0)
+        if not options.get("temperature", 1.0):
+            options.setdefault("top_k", 0)
+        return MotionOptions(**options)
+
+    def text_options(self, begins_motion: bool = False, **options: Any) -> TextOptions:
+        """How text is decoded, greedily unless something else is asked for; by default no motion is begun in it.
+
+        Raises:
+          UserError: there is no such option, or it has no such value.
+        """
+        tokens, options = self.tokens, known_options(options, TextOptions)
+        start = tokens.start_of_motion
+        unknown = (UNIGRAM_SPECIALS.index("<unk>"),) if self.tokenizer.kind == UNIGRAM else ()
+        never = {*range(tokens.first_code, tokens.size), *tokens.specials, *unknown} - {tokens.end}
+        usual: dict[str, Any] = {"end": tokens.end, "banned": tuple(sorted(never)), "repetition_penalty": 1.0}
+        if begins_motion:
+            usual |= {"banned": tuple(sorted(never - {start})), "stops": (start,)}
+        lists = {name: tuple(options[name]) for name in ("banned", "stops", "allowed", "forced") if name in options}
+        return TextOptions(**{**usual, **options, **lists})
+
+    def example(self, number: int, question: Question, makes: Makes, options: Any, frames: int = 0) -> Example:
+        """A question laid out, and the answer up to where it goes on.
+
+        Raises:
+          UserError: it is too long for the model.
+        """
+        clips = (*question.clips, *question.made)
+        counts = [len(clip) for clip in clips]
+        more: dict[str, Any] = {"masks": 0, "motions": None}
+        if makes == "motion" and MASKED in question.text and len(clips) > 1:
+            more["masks"] = hidden_codes(frames, *counts[:2])
+        if makes == "motion" and options.whole_clips and len(clips) == 1:
+            counts, more = self._cut_whole(question.text, counts[0])
+        lay_out = self.questions.pair if self.paired else self.questions.one_text
+        example = lay_out(
+            number,
+            question.text,
+            counts,
+            begins_motion=makes == "motion",
+            turns=question.turns,
+            answer=question.answer or "",
+            **more,
+        )
+        self._check_length(question, example, self._most_new(makes, options))
+        return example
+
+    def official_question(
+        self, text: str, task: Task, features: Features, options: MotionOptions
+    ) -> tuple[Question, int, MotionOptions]:
+        """The whole motion, of whose codes some are given; the model ends the answer.
+
+        Every code has seen 88 frames on either side, so that what is given tells of what is to be made. The answer to
+        a prediction is, as officially, what follows alone.
+        """
+        return Question(text, (features,)), 0, replace(options, whole_clips=True)
+
+    def _cut_whole(self, text: str, frames: int) -> tuple[list[int], dict[str, Any]]:
+        """The given codes of a clip that is encoded whole, frames beyond a multiple of four left out."""
+        frames -= frames % FRAMES_PER_CODE
+        task = next((task for place, task in CUT.items() if place in text), None)
+        if task is None:
+            return [frames], {}
+        (codes,) = self.questions.motions([frames])
+        given, _, masks = official_cuts(codes, TASKS[task], frames)
+        return [frames], {"motions": given, "masks": masks}
+
+    def _most_new(self, makes: Makes, options: Any) -> int:
+        return options.max_new if makes == "text" else codes_of(self.capabilities.longest_made)
+
+    def _check_length(self, question: Question, example: Example, room: int) -> None:
+        length = max(len(slots.ids) for slots in example.streams.values())
+        most = self.most_read if self.most_positions is None else self.most_positions - room
+        if length > most:
+            raise UserError(f"{_shown(question.text)} takes {length} tokens; this model reads up to {most}: shorten it")
+
+    def phases(self, example: Example, makes: Makes, options: Any, longest: int) -> Sequence[Phase]:
+        """Read the clips, prefill, decode until the end; of a motion also render its codes."""
+        modules, motion = self.modules, makes == "motion"
+        if motion:
+            most = codes_of(longest or self.capabilities.longest_made)
+            options = code_options(self.tokens, options, most)
+        phases = [Phase("read", partial(generate.read, modules), ("batch",))] if example.clips else []
+        room = options.cache_slots
+        phases.append(Phase("prefill", partial(generate.prefill, modules, room), ("batch", "codes"), room))
+        taken = ("prefix", "seeds" if options.temperature else "", "frames" if longest else "")
+        phases.append(
+            Phase("decode", partial(generate.decode, modules, options, motion), taken, (options, motion, longest))
+        )
+        if motion:
+            phases.append(Phase("render", partial(generate.render, modules, options.end), ("tokens", "frames")))
+        return phases
+
+    def text_of(self, tokens: Sequence[int], options: TextOptions) -> Text:
+        """What decoded tokens say."""
+        ids = list(tokens)
+        ids = ids[: ids.index(options.end)] if options.end in ids else ids
+        begins = bool(ids) and ids[-1] == self.tokens.start_of_motion
+        words = self.tokenizer.decode([i for i in ids if self.tokens.is_word(i)])
+        return Text(words, PLACEHOLDER.sub("", words), begins)
+
+    def reconstruct(
+        self, variables: Variables, features: Float[Array, "clips frames features"], frames: Int[Array, "clips"]
+    ) -> Float[Array, "clips frames features"]:
+        """Clips to codes and back."""
+        return generate.reconstruct(self.modules, variables, features, frames)
+
+
+CUT = {S1: "predict", MASKED: "inbetween"}
+"""The task that a placeholder of a part of a clip belongs to."""
+
+
+def _shown(text: str) -> str:
+    """The beginning of a long question, without the places of motions."""
+    text = PLACEHOLDER.sub("", text).strip()
+    return f"the sentence '{text[:SHOWN]}...'" if text else "the motion"

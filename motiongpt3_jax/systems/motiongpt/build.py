@@ -1,0 +1,80 @@
+"""From a config's plain values to the dataclasses of MotionGPT."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from motiongpt3_jax.models import DecoderConfig, StreamConfig, T5Config, VqVaeConfig
+from motiongpt3_jax.systems.interface import ModelSpec
+from motiongpt3_jax.systems.motiongpt.check import read_model
+from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
+from motiongpt3_jax.systems.motiongpt.sections import ModelSection
+
+DOWNSAMPLES = 2
+"""How often the motion tokenizer halves the frames: a code stands for four of them."""
+
+
+def build_config(spec: ModelSpec) -> MotionGPTConfig:
+    """The sizes of a model.
+
+    Raises:
+      UserError: a size of the config's section `model` is none, is missing, or does not go with another; says which.
+    """
+    model = read_model(spec.config["model"])
+    return MotionGPTConfig(
+        vqvae=vqvae_config(model, spec.features),
+        permute=model.vqvae.permute,
+        language=LANGUAGES[model.lm](model),
+        words=spec.tokenizer.size,
+    )
+
+
+def vqvae_config(model: ModelSection, features: int) -> VqVaeConfig:
+    """Sizes of the motion tokenizer."""
+    section = model.vqvae
+    return VqVaeConfig(
+        features=features,
+        width=section.width,
+        code_width=section.code_width,
+        codes=section.codes,
+        downsamples=DOWNSAMPLES,
+        depth=section.depth,
+        dilation_growth=section.dilation_growth,
+        dtype=model.dtype,
+    )
+
+
+def t5_config(model: ModelSection) -> T5Config:
+    """Sizes of a T5."""
+    section = model.language
+    return T5Config(
+        width=section.width,
+        layers=section.layers,
+        decoder_layers=section.layers,
+        heads=section.heads,
+        head_width=section.head_width,
+        mlp_width=section.mlp_width,
+        **_options(model),
+    )
+
+
+def decoder_config(model: ModelSection) -> DecoderConfig:
+    """Sizes of a decoder alone, with GPT-2's blocks."""
+    section = model.language
+    return DecoderConfig(
+        streams=(StreamConfig("tokens", section.width, section.mlp_width),),
+        layers=section.layers,
+        heads=section.heads,
+        head_width=section.head_width,
+        max_positions=section.max_positions or 0,
+        shared=(True,) * section.layers,
+        **_options(model),
+    )
+
+
+LANGUAGES = {"t5": t5_config, "gpt2": decoder_config}
+"""From a config's section `model` to the sizes of each kind of language model."""
+
+
+def _options(model: ModelSection) -> Mapping[str, Any]:
+    section = model.language
+    return {"dropout": model.dropout, "dtype": model.dtype, "scan": section.scan, "remat": section.remat}

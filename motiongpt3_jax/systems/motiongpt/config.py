@@ -1,0 +1,77 @@
+"""The sizes of a MotionGPT, and the switches of its losses, as plain dataclasses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from motiongpt3_jax.models import DecoderConfig, T5Config, VqVaeConfig
+from motiongpt3_jax.values import FLAG, real, setting
+
+WEIGHT = real(0, 1e9)
+
+
+@dataclass(frozen=True)
+class MotionGPTConfig:
+    """Everything that fixes the shapes and the constants of the model.
+
+    Attributes:
+      vqvae: the motion tokenizer.
+      permute: whether codes that are hardly used are re-seeded from random places of a batch, or (as officially) from
+        its first ones.
+      language: a T5, or a decoder alone.
+      words: ids of the tokenizer; those of motions follow.
+    """
+
+    vqvae: VqVaeConfig
+    permute: bool
+    language: T5Config | DecoderConfig
+    words: int
+
+
+@dataclass(frozen=True)
+class TokenizerObjective:
+    """Weights of the motion tokenizer's loss.
+
+    Attributes:
+      features: smooth-L1 of all features.
+      positions: smooth-L1 of the joint positions (officially called velocity).
+      commit: squared distance of what is encoded from its code.
+    """
+
+    features: float = setting(WEIGHT)
+    positions: float = setting(WEIGHT)
+    commit: float = setting(WEIGHT)
+
+    @property
+    def term_weights(self) -> Mapping[str, float]:
+        """Weight of each term."""
+        return {name: getattr(self, name) for name in ("features", "positions", "commit")}
+
+
+@dataclass(frozen=True)
+class LanguageObjective:
+    """Weights and switches of the language stages' loss.
+
+    Attributes:
+      text: weight of the next-token cross-entropy.
+      dropout: whether dropout is active.
+      words_alone, motion_alone: shares of the samples that are words alone, and motion alone.
+      hidden: share of their ids that span corruption hides; a decoder alone predicts all of them instead.
+      span: mean length of a hidden span.
+    """
+
+    text: float = setting(WEIGHT)
+    dropout: bool = setting(FLAG)
+    words_alone: float = setting(real(0, 1))
+    motion_alone: float = setting(real(0, 1))
+    hidden: float = setting(real(0, 1, above=True, below=True))
+    span: float = setting(real(1, 1000))
+
+    @property
+    def term_weights(self) -> Mapping[str, float]:
+        """Weight of the only term."""
+        return {"text": self.text}
+
+    @property
+    def unpaired(self) -> float:
+        """Share of the samples that have no question."""
+        return self.words_alone + self.motion_alone

@@ -1,0 +1,131 @@
+"""MotionGPT as the registry knows it: its config, its data layout, its tokens and its weights."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from motiongpt3_jax.batch import Layout, RowShape
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.systems.interface import Constrain, ModelSpec, Objective, Tree
+from motiongpt3_jax.systems.motiongpt.answers import MotionGPTAnswers
+from motiongpt3_jax.systems.motiongpt.build import build_config
+from motiongpt3_jax.systems.motiongpt.check import check_positions, read_layout, read_model, read_objective
+from motiongpt3_jax.systems.motiongpt.check_stage import check_stage
+from motiongpt3_jax.systems.motiongpt.config import LanguageObjective
+from motiongpt3_jax.systems.motiongpt.drafts import UnpairedOptions
+from motiongpt3_jax.systems.motiongpt.layout import PairLayout, TextLayout, TokenizerLayout
+from motiongpt3_jax.systems.motiongpt.parts import PART_SIZES, PARTS
+from motiongpt3_jax.systems.motiongpt.pretrained import pretrained_t5
+from motiongpt3_jax.systems.motiongpt.prompts import OFFICIAL_QUESTIONS, load_subtasks
+from motiongpt3_jax.systems.motiongpt.sections import BatchSection
+from motiongpt3_jax.systems.motiongpt.system import MotionGPT
+from motiongpt3_jax.systems.motiongpt.t5_weights import t5_file
+from motiongpt3_jax.systems.motiongpt.tokens import MotionTokens
+from motiongpt3_jax.systems.weights import Weights
+from motiongpt3_jax.text import TASKS, TokenSpec
+from motiongpt3_jax.text.tokenizer import BPE, UNIGRAM
+from motiongpt3_jax.values import from_values
+
+LAYOUTS = {"t5": PairLayout, "gpt2": TextLayout}
+"""How sequences are laid out for each kind of language model."""
+
+TOKENIZERS = {"t5": TokenSpec(kinds=(UNIGRAM,)), "gpt2": TokenSpec(kinds=(BPE,))}
+"""The kind of tokenizer that each kind of language model has; ids of motions are counted on from the tokenizer's."""
+
+
+class MotionGPTKind:
+    """The entry of the registry; see `systems.kind.SystemKind`."""
+
+    name = "motiongpt"
+    title = "MotionGPT"
+    tasks = TASKS
+    styles = OFFICIAL_QUESTIONS
+    sections = ("layout",)
+    weights = Weights(
+        parts=PARTS,
+        part_sizes=PART_SIZES,
+        state_part="vqvae",
+        tokenizer_part="language",
+        statistics_part="vqvae",
+        captions_part="language",
+        pretrained=pretrained_t5,
+        pretrained_part="language",
+        pretrained_file=t5_file,
+    )
+
+    def tokens(self, config: Mapping[str, Any]) -> TokenSpec:
+        """T5's kind of tokenizer, or GPT-2's."""
+        return TOKENIZERS[config["model"]["lm"]]
+
+    def check_config(self, config: Mapping[str, Any], path: str) -> None:
+        """Checks `model` and `layout`."""
+        model = read_model(config["model"], f"{path}.model")
+        check_positions(model, read_layout(config["layout"], f"{path}.layout"), path)
+
+    def check_stage(self, name: str, config: Mapping[str, Any], path: str) -> None:
+        """Checks loss, objective, batch and tasks of a stage."""
+        check_stage(name, config, path)
+
+    def upgrade_config(self, config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
+        """There is no older format."""
+        del version
+        return config
+
+    def make_system(self, spec: ModelSpec, constrain: Constrain | None = None) -> MotionGPT:
+        """The model's functions."""
+        return MotionGPT(build_config(spec), constrain)
+
+    def make_answers(self, spec: ModelSpec, system: MotionGPT) -> MotionGPTAnswers:
+        """The model as it is asked."""
+        return MotionGPTAnswers(spec, system)
+
+    def objective(self, loss: str, values: Mapping[str, Any]) -> Objective:
+        """The objective of a loss."""
+        return read_objective(loss, values)
+
+    def heads(self, model: Mapping[str, Any]) -> int:
+        """Those of the language model."""
+        return model["language"]["heads"]
+
+    def stages_to_run(self, config: Mapping[str, Any]) -> list[str]:
+        """All of them."""
+        return list(config["run"])
+
+    def layout(self, stage: Mapping[str, Any], spec: ModelSpec) -> Layout:
+        """Questions and answers where a stage has templates, else clips alone."""
+        if not stage["templates"]:
+            return TokenizerLayout(stage["batch"]["window"] or None)
+        model, options = read_model(spec.config["model"]), read_layout(spec.config["layout"])
+        subtasks = load_subtasks(stage["templates"], options.official)
+        tokens = MotionTokens.of(spec.tokenizer, model.vqvae.codes)
+        unpaired = _unpaired(read_objective(stage["loss"], stage["objective"]))
+        return LAYOUTS[model.lm](spec.tokenizer, tokens, subtasks, options, spec.fps, unpaired)
+
+    def row_shape(self, stage: Mapping[str, Any]) -> RowShape:
+        """How much a row of a stage holds."""
+        batch = from_values(BatchSection, stage["batch"], "batch")
+        return RowShape(tuple(batch.slots.items()), batch.clips, batch.samples)
+
+    def preview(self, stage: Mapping[str, Any]) -> Literal["reconstruct", "generate"] | None:
+        """The tokenizer's stage shows motions that went through it, the others motions of sentences."""
+        return "reconstruct" if stage["loss"] == "tokenizer" else "generate"
+
+    def check_state(self, state: Tree) -> None:
+        """Checks the codebook."""
+        if np.any(np.asarray(state["codebook"]["counts"]) < 0):
+            raise UserError("codes of its codebook are used less than never")
+
+    def describe(self, config: Mapping[str, Any]) -> str:
+        """Which language model."""
+        model = config["model"]
+        return f"MotionGPT with a {model['lm'].upper().replace('GPT2', 'GPT-2')} and {model['vqvae']['codes']} codes"
+
+
+def _unpaired(objective: LanguageObjective) -> UnpairedOptions | None:
+    if not objective.unpaired:
+        return None
+    return UnpairedOptions(objective.words_alone, objective.motion_alone, objective.hidden, objective.span)
+
+
+KIND = MotionGPTKind()

@@ -1,0 +1,227 @@
+"""The language model as losses and answers need it: a T5 over two streams, or a decoder alone over one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int
+
+from motiongpt3_jax.batch import StreamSlots
+from motiongpt3_jax.models import (
+    DECODER_RULES,
+    T5,
+    T5_RULES,
+    Decoder,
+    KVCache,
+    Stream,
+    Vocabulary,
+    decode_step,
+    decode_step_t5,
+    grow,
+    prefill,
+    prefill_t5,
+    unstack_layers,
+    unstack_t5,
+)
+from motiongpt3_jax.systems.interface import Constrain, Tree
+
+Ids = Mapping[str, Int[Array, "rows slots"]]
+Rngs = Mapping[str, jax.Array] | None
+
+
+class Prefix(struct.PyTreeNode):
+    """What prefill leaves for decode steps.
+
+    Attributes:
+      hidden: hidden state that the first new token follows.
+      cache: KV cache of the stream that is written.
+      memory: keys and values of what was read; None for a decoder alone.
+      positions: of the first new token.
+    """
+
+    hidden: Float[Array, "rows width"]
+    cache: dict[str, KVCache]
+    memory: KVCache | None
+    positions: Int[Array, "rows"]
+
+
+class Steps(NamedTuple):
+    """New tokens for a decode step, see `models.generate_text.DecodeStep`."""
+
+    tokens: Int[Array, "rows beams"]
+    positions: Int[Array, "rows beams"]
+    index: Int[Array, ""]
+    only: Bool[Array, "rows beams slots"] | None
+
+
+class LanguageModel(Protocol):
+    """Words and motions in, words and motions out.
+
+    Attributes:
+      vocabulary: ids to vectors, vectors to logits; its parameters are `vocabulary`.
+      written: name of the stream that it writes, whose slots have targets.
+    """
+
+    vocabulary: Vocabulary
+    written: str
+
+    def init(self, rng: jax.Array) -> dict[str, Any]:
+        """Fresh parameters, but for the vocabulary's."""
+
+    def hidden(self, params: Tree, slots: Mapping[str, StreamSlots], ids: Ids, rngs: Rngs = None) -> Array:
+        """Hidden states of the slots of the written stream; dropout where there are keys for it."""
+
+    def unstacked(self, params: Tree) -> Tree:
+        """The parameters with layers one by one, of which decode steps copy none."""
+
+    def prefill(self, params: Tree, slots: Mapping[str, StreamSlots], ids: Ids, room: int) -> Prefix:
+        """Runs prompts, one a row, and leaves room in the KV cache for so many slots more."""
+
+    def decode_step(
+        self, params: Tree, memory: KVCache | None, cache: dict[str, KVCache], steps: Steps
+    ) -> tuple[Float[Array, "rows beams width"], dict[str, KVCache]]:
+        """Runs new tokens: (their hidden states, the KV cache with them)."""
+
+
+def embed(vocabulary: Vocabulary, params: Tree, slots: StreamSlots, ids: Int[Array, "rows slots"]) -> Stream:
+    """The stream of some ids; padding holds zeros."""
+    vectors = vocabulary.apply({"params": params["vocabulary"]}, ids, method="embed")
+    vectors = jnp.where((slots.segments > 0)[..., None], vectors, 0.0)
+    return Stream(vectors, slots.positions, slots.segments, slots.attended)
+
+
+def logits_of(vocabulary: Vocabulary, params: Tree, hidden: Float[Array, "*batch width"], new: bool = False) -> Array:
+    """Scores of all ids, or of those of motions alone."""
+    return vocabulary.apply({"params": params["vocabulary"]}, hidden, method="new_logits" if new else "logits")
+
+
+def _probe(width: int) -> Stream:
+    zeros = jnp.zeros((1, 1), jnp.int32)
+    return Stream(jnp.zeros((1, 1, width)), zeros, zeros + 1, zeros == 0)
+
+
+def _new_slots(vocabulary: Vocabulary, params: Tree, steps: Steps) -> Stream:
+    vectors = vocabulary.apply({"params": params["vocabulary"]}, steps.tokens, method="embed")
+    return Stream(vectors, steps.positions, jnp.ones_like(steps.tokens), jnp.ones_like(steps.tokens, bool))
+
+
+def _last(slots: StreamSlots, hidden: Float[Array, "rows slots width"]) -> Float[Array, "rows width"]:
+    """The hidden state of each row's last slot; segments are not empty."""
+    last = (slots.segments > 0).sum(axis=1) - 1
+    return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+
+
+def _next_positions(slots: StreamSlots) -> Int[Array, "rows"]:
+    return jnp.where(slots.segments > 0, slots.positions, -1).max(axis=1) + 1
+
+
+@dataclass(frozen=True)
+class T5Language:
+    """A T5: reads `source`, writes `target`.
+
+    Attributes:
+      module: the encoder-decoder.
+      vocabulary: of both streams; the logits have rows of their own.
+    """
+
+    module: T5
+    vocabulary: Vocabulary
+    written: str = "target"
+    rules = T5_RULES
+
+    def init(self, rng: jax.Array) -> dict[str, Any]:
+        """Fresh parameters of the encoder-decoder."""
+        probe = _probe(self.module.config.width)
+        return {"t5": self.module.init(rng, probe, probe)["params"]}
+
+    def hidden(self, params: Tree, slots: Mapping[str, StreamSlots], ids: Ids, rngs: Rngs = None) -> Array:
+        """Hidden states of the target over those of the source."""
+        source, target = (embed(self.vocabulary, params, slots[name], ids[name]) for name in ("source", "target"))
+        return self.module.apply({"params": params["t5"]}, source, target, deterministic=rngs is None, rngs=rngs)
+
+    def unstacked(self, params: Tree) -> Tree:
+        """Lists of layers in both halves."""
+        return {**params, "t5": unstack_t5(params["t5"])}
+
+    def prefill(self, params: Tree, slots: Mapping[str, StreamSlots], ids: Ids, room: int) -> Prefix:
+        """Encodes the source, and runs what the target begins with."""
+        source, target = (embed(self.vocabulary, params, slots[name], ids[name]) for name in ("source", "target"))
+        hidden, cache, memory = prefill_t5(self.module, unstack_t5(params["t5"]), source, target)
+        cache = {"target": grow(cache["target"], room)}
+        return Prefix(_last(slots["target"], hidden), cache, memory, _next_positions(slots["target"]))
+
+    def decode_step(
+        self, params: Tree, memory: KVCache | None, cache: dict[str, KVCache], steps: Steps
+    ) -> tuple[Float[Array, "rows beams width"], dict[str, KVCache]]:
+        """Runs new tokens of the target."""
+        new = _new_slots(self.vocabulary, params, steps)
+        return decode_step_t5(self.module, params["t5"], new, cache, memory, steps.index, steps.only)
+
+
+@dataclass(frozen=True)
+class DecoderLanguage:
+    """A decoder alone, as GPT-2: question and answer are one stream.
+
+    Attributes:
+      module: the decoder.
+      vocabulary: of the stream, tied to the logits.
+    """
+
+    module: Decoder
+    vocabulary: Vocabulary
+    written: str = "tokens"
+    rules = DECODER_RULES
+
+    def init(self, rng: jax.Array) -> dict[str, Any]:
+        """Fresh parameters of the decoder."""
+        (stream,) = self.module.config.streams
+        return {"decoder": self.module.init(rng, {"tokens": _probe(stream.width)})["params"]}
+
+    def hidden(self, params: Tree, slots: Mapping[str, StreamSlots], ids: Ids, rngs: Rngs = None) -> Array:
+        """Hidden states of all slots."""
+        stream = embed(self.vocabulary, params, slots["tokens"], ids["tokens"])
+        found = self.module.apply(
+            {"params": params["decoder"]}, {"tokens": stream}, deterministic=rngs is None, rngs=rngs
+        )
+        return found["tokens"]
+
+    def unstacked(self, params: Tree) -> Tree:
+        """A list of layers."""
+        return {**params, "decoder": unstack_layers(params["decoder"])}
+
+    def prefill(self, params: Tree, slots: Mapping[str, StreamSlots], ids: Ids, room: int) -> Prefix:
+        """Runs the prompts."""
+        stream = embed(self.vocabulary, params, slots["tokens"], ids["tokens"])
+        hidden, cache = prefill(self.module, params["decoder"], {"tokens": stream})
+        cache = {"tokens": grow(cache["tokens"], room)}
+        return Prefix(_last(slots["tokens"], hidden["tokens"]), cache, None, _next_positions(slots["tokens"]))
+
+    def decode_step(
+        self, params: Tree, memory: KVCache | None, cache: dict[str, KVCache], steps: Steps
+    ) -> tuple[Float[Array, "rows beams width"], dict[str, KVCache]]:
+        """Runs new tokens."""
+        only = None if steps.only is None else {"tokens": steps.only}
+        new = {"tokens": _new_slots(self.vocabulary, params, steps)}
+        hidden, cache = decode_step(self.module, params["decoder"], new, cache, steps.index, only)
+        return hidden["tokens"], cache
+
+
+def make_language(config: Any, words: int, new: int, constrain: Constrain | None) -> "T5Language | DecoderLanguage":
+    """The language model of a config, see `MotionGPTConfig`.
+
+    Args:
+      config: of a T5, or of a decoder alone.
+      words: ids of the tokenizer.
+      new: ids that follow them.
+      constrain: where a mesh may pin the sharding of an activation.
+    """
+    pinned = {"constrain": constrain} if constrain else {}
+    t5 = hasattr(config, "decoder")
+    width = config.width if t5 else config.streams[0].width
+    if t5:
+        vocabulary = Vocabulary(words, new, width, config.dtype, tied=False, std=1.0)
+        return T5Language(T5(config, **pinned), vocabulary)
+    return DecoderLanguage(Decoder(config, **pinned), Vocabulary(words, new, width, config.dtype))

@@ -1,0 +1,128 @@
+"""The losses of MotionGPT's stages, as sums and counts, and the random numbers that they use."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array
+
+from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.models import (
+    ReseedSlots,
+    advance_codebook,
+    effective_rank,
+    perplexity,
+    quantise,
+    reseed_slots,
+    straight_through,
+    vqvae_loss,
+)
+from motiongpt3_jax.models.codebook import LEAST_COUNT, Codebook
+from motiongpt3_jax.systems.interface import Terms, Tree, Variables
+from motiongpt3_jax.systems.motiongpt.codes import codes_of_batch, encode_bucket, fill_targets, filled
+from motiongpt3_jax.systems.motiongpt.config import LanguageObjective, TokenizerObjective
+from motiongpt3_jax.systems.motiongpt.language import logits_of
+from motiongpt3_jax.systems.motiongpt.modules import Modules
+from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, codes_of
+
+
+class Draws(struct.PyTreeNode):
+    """Every random number of a loss.
+
+    Attributes:
+      reseed: which places of the batch re-seed which codes.
+      dropout: key of the dropout masks; None in evaluation.
+    """
+
+    reseed: ReseedSlots
+    dropout: jax.Array | None = None
+
+
+def draw(modules: Modules, key: jax.Array, batch: Batch, train: bool) -> Draws:
+    """The order of the whole batch's places, and a key."""
+    config, valid, first = modules.config, [jnp.zeros((len(batch.samples), 0), bool)], 0
+    for features in batch.clips:
+        clips, places = features.shape[1], jnp.arange(codes_of(features.shape[2]))
+        frames = jnp.asarray(batch.clip_frames[:, first : first + clips])
+        valid.append((places * FRAMES_PER_CODE < frames[..., None]).reshape(len(frames), -1))
+        first += clips
+    keys, vqvae = jax.random.split(key), config.vqvae
+    return Draws(
+        reseed=reseed_slots(keys[0], jnp.concatenate(valid, axis=1), vqvae.codes, vqvae.code_width, config.permute),
+        dropout=keys[1] if train else None,
+    )
+
+
+def tokenizer_terms(
+    modules: Modules, variables: Variables, batch: Batch, draws: Draws, objective: TokenizerObjective
+) -> Terms:
+    """Reconstruction through the codebook and commitment to it, and what moves the codebook."""
+    del objective
+    rows, codebook = len(batch.samples), variables.state["codebook"]
+    encoded, clips, first = [], [], 0
+    for features in batch.clips:
+        flat = jnp.asarray(features).reshape(-1, *features.shape[2:])
+        frames = jnp.asarray(batch.clip_frames[:, first : first + features.shape[1]]).reshape(-1)
+        vectors, codes = encode_bucket(modules, variables, flat, frames)
+        encoded.append(vectors.reshape(rows, -1, vectors.shape[-1]))
+        clips.append((flat, frames, codes))
+        first += features.shape[1]
+    quantised = quantise(codebook, jnp.concatenate(encoded, axis=1), draws.reseed)
+    parts, places = [], 0
+    for vectors, (features, frames, codes) in zip(encoded, clips):
+        rows_of = quantised.vectors[:, places : places + vectors.shape[1]]
+        places += vectors.shape[1]
+        vectors, rows_of = (x.reshape(len(frames), -1, x.shape[-1]) for x in (vectors, rows_of))
+        decoded = decode_codes(modules, variables, straight_through(vectors, rows_of), codes)
+        decoded = decoded[:, : features.shape[1]]
+        parts.append(vqvae_loss(features, decoded, vectors, rows_of, frames, codes))
+    sums, counts = (jax.tree.map(lambda *x: sum(x), *side) for side in zip(*parts))
+    metrics = codebook_numbers(codebook, evaluation=draws.dropout is None)
+    return Terms(sums=sums, counts=counts, metrics=metrics, state_sums={"codebook": quantised.sums})
+
+
+def codebook_numbers(codebook: Codebook, evaluation: bool) -> dict[str, tuple[Array, Array]]:
+    """Whether the codebook is in use; its effective rank, which takes time, in evaluation alone."""
+    counts = codebook["counts"]
+    numbers = {"perplexity": perplexity(counts), "used_codes": (counts >= LEAST_COUNT).sum()}
+    if evaluation:
+        numbers["effective_rank"] = effective_rank(codebook["table"])
+    one = jnp.ones(())
+    return {name: (number * one, one) for name, number in numbers.items()}
+
+
+def decode_codes(modules: Modules, variables: Variables, vectors: Array, codes: Array) -> Array:
+    """Features of quantised vectors, four frames each."""
+    return modules.vqvae.apply({"params": variables.params["vqvae"]}, vectors, codes, method="decode")
+
+
+def advance(state: Tree, sums: Tree) -> Tree:
+    """The state after one update: the codebook moved towards what its codes replaced."""
+    return {"codebook": advance_codebook(state["codebook"], sums["codebook"])}
+
+
+def language_terms(
+    modules: Modules, variables: Variables, batch: Batch, draws: Draws, objective: LanguageObjective
+) -> Terms:
+    """Cross-entropy of the next token, words and codes alike."""
+    language, params, streams = modules.language, variables.params, batch.streams
+    codes = codes_of_batch(modules, variables, batch)
+    ids = filled(streams, codes, modules.config.words)
+    rngs = {"dropout": draws.dropout} if objective.dropout and draws.dropout is not None else None
+    hidden = language.hidden(params, streams, ids, rngs)
+    logits = logits_of(language.vocabulary, params, hidden)
+    if modules.constrain:
+        logits = modules.constrain("logits", logits)
+    slots = streams[language.written]
+    targets = fill_targets(slots, ids[language.written])
+    picked = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    losses = jax.nn.logsumexp(logits, axis=-1) - picked
+    right = (jnp.argmax(logits, axis=-1) == targets) * slots.weights
+    motion = slots.weights * (targets >= modules.config.words)
+    return Terms(
+        sums={"text": jnp.where(slots.weights > 0, losses * slots.weights, 0.0).sum()},
+        counts={"text": slots.weights.sum()},
+        metrics={
+            "accuracy": (right.sum(), slots.weights.sum()),
+            "motion_accuracy": ((right * motion).sum(), motion.sum()),
+        },
+    )

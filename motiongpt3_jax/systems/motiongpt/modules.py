@@ -1,0 +1,59 @@
+"""The parts of a MotionGPT, made from its sizes."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+
+from motiongpt3_jax.models import VqVae, empty_codebook
+from motiongpt3_jax.systems.interface import Constrain, Variables
+from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
+from motiongpt3_jax.systems.motiongpt.language import LanguageModel, make_language
+from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, MotionTokens
+
+
+@dataclass(frozen=True)
+class Modules:
+    """The model's Flax modules.
+
+    Attributes:
+      config: the sizes.
+      constrain: where a mesh may pin the sharding of an activation, by its name.
+    """
+
+    config: MotionGPTConfig
+    constrain: Constrain | None = None
+
+    @cached_property
+    def vqvae(self) -> VqVae:
+        """Clips to vectors and back."""
+        return VqVae(self.config.vqvae)
+
+    @cached_property
+    def language(self) -> LanguageModel:
+        """Words and codes to words and codes."""
+        return make_language(self.config.language, self.config.words, self.new_ids, self.constrain)
+
+    @property
+    def new_ids(self) -> int:
+        """Ids of motions: the codes, and what marks their beginning, their end and what is hidden."""
+        return MotionTokens(0, self.config.vqvae.codes, end=0).size
+
+    @property
+    def ids(self) -> int:
+        """Number of all ids."""
+        return self.config.words + self.new_ids
+
+
+def init(modules: Modules, rng: jax.Array) -> Variables:
+    """Fresh variables; the codebook is filled by the first batch that trains it."""
+    config, keys = modules.config, jax.random.split(rng, 3)
+    clip, one = jnp.zeros((1, FRAMES_PER_CODE, config.vqvae.features)), jnp.full((1,), FRAMES_PER_CODE)
+    language = modules.language
+    params = {
+        "vqvae": modules.vqvae.init(keys[0], clip, one)["params"],
+        **language.init(keys[1]),
+        "vocabulary": language.vocabulary.init(keys[2], jnp.zeros((1, 1), jnp.int32))["params"],
+    }
+    return Variables(params, {"codebook": empty_codebook(config.vqvae.codes, config.vqvae.code_width)})

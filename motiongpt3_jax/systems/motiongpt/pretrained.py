@@ -1,0 +1,35 @@
+"""A pretrained T5 as the language model's beginning."""
+
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models import T5Config
+from motiongpt3_jax.systems.interface import ModelSpec, Tree
+from motiongpt3_jax.systems.motiongpt.build import t5_config
+from motiongpt3_jax.systems.motiongpt.check import read_model
+from motiongpt3_jax.systems.motiongpt.t5_weights import from_t5, read_t5
+
+SIZES = ("width", "layers", "decoder_layers", "heads", "head_width", "mlp_width", "buckets", "max_distance", "eps")
+
+
+def pretrained_t5(place: str, spec: ModelSpec) -> Tree:
+    """Parameters of a T5 and of the ids of its tokenizer; those of motions start fresh.
+
+    Raises:
+      FileNotFoundError: there is no such T5.
+      UserError: it is damaged, or has other sizes than the config.
+    """
+    model = read_model(spec.config["model"])
+    if model.lm != "t5":
+        raise UserError(
+            f"config.pretrained is {place!r}, and config.model.lm {model.lm!r}: only a T5 starts pretrained"
+        )
+    wanted, (config, tensors) = t5_config(model), read_t5(place)
+    _require_sizes(place, config, wanted)
+    params = from_t5(tensors, wanted, spec.tokenizer.size)
+    return {**params, "vocabulary": {name: params["vocabulary"][name] for name in ("table", "head")}}
+
+
+def _require_sizes(place: str, found: T5Config, wanted: T5Config) -> None:
+    for name in SIZES:
+        theirs, ours = getattr(found, name), getattr(wanted, name)
+        if theirs != ours:
+            raise UserError(f"the T5 {place!r} has {name} {theirs}, and the config {ours}: give both the same sizes")

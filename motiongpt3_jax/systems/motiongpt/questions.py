@@ -1,0 +1,151 @@
+"""Questions laid out for inference, and replies read from their ids."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, takewhile
+
+import numpy as np
+from jaxtyping import Int
+
+from motiongpt3_jax.batch import ClipRange, Example
+from motiongpt3_jax.systems.motiongpt.layout import BREAK
+from motiongpt3_jax.systems.motiongpt.pieces import (
+    Part,
+    Piece,
+    encode_parts,
+    encoded,
+    join,
+    plain,
+    slots_of,
+    split_at_motions,
+)
+from motiongpt3_jax.systems.motiongpt.prompts import Filling, fill_parts
+from motiongpt3_jax.systems.motiongpt.tokens import DECODER_START, MotionTokens, codes_of
+from motiongpt3_jax.text import Tokenizer
+from motiongpt3_jax.text.subtasks import PLACEHOLDERS
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Lays single questions out.
+
+    Attributes:
+      tokenizer: of the words.
+      tokens: ids of motions.
+      official: whether spaces before motions are tokens, as in the official code.
+    """
+
+    tokenizer: Tokenizer
+    tokens: MotionTokens
+    official: bool = False
+
+    def motions(self, frames: Sequence[int]) -> list[Piece]:
+        """The codes of clips of so many frames that enter one after the other."""
+        return [encoded(self.tokens, number, codes_of(count)) for number, count in enumerate(frames)]
+
+    def pair(
+        self,
+        number: int,
+        text: str,
+        frames: Sequence[int] = (),
+        masks: int = 0,
+        motions: Sequence[Piece] | None = None,
+        begins_motion: bool = False,
+        turns: Sequence[tuple[str, str]] = (),
+        answer: str = "",
+    ) -> Example:
+        """A question for a T5: all that its encoder reads, and what its decoder reads first.
+
+        Args:
+          number: of the sample.
+          text: the question, with a placeholder for each motion that enters.
+          frames: of each clip to be encoded, in their order.
+          masks: how many codes are hidden between two motions, see `prompts.hidden_codes`.
+          motions: the codes of each motion that enters, where they are not those of one clip each.
+          begins_motion: whether a motion follows, so that its start is there already.
+          turns: earlier questions and answers, whose motions come first; the encoder reads them before the question.
+          answer: what has been answered so far, whose motions come last.
+        """
+        fill = self._filler(frames, masks, motions)
+        earlier = [part for asked, answered in turns for part in (*fill(asked), " ", *fill(answered), " ")]
+        question = self._encode([*earlier, *fill(text)])
+        begun = [plain((DECODER_START,)), self._encode(fill(answer)), self._start(begins_motion)]
+        streams = {
+            "source": slots_of(join(question, plain((self.tokens.end,)))),
+            "target": slots_of(join(*begun)),
+        }
+        return Example(number, streams, _clips(frames))
+
+    def one_text(
+        self,
+        number: int,
+        text: str,
+        frames: Sequence[int] = (),
+        masks: int = 0,
+        motions: Sequence[Piece] | None = None,
+        begins_motion: bool = False,
+        turns: Sequence[tuple[str, str]] = (),
+        answer: str = "",
+    ) -> Example:
+        """A question for a decoder alone, up to where it goes on; otherwise as `pair`.
+
+        It ends before the space that belongs to the first word of the reply; officially behind it.
+        """
+        fill = self._filler(frames, masks, motions)
+        pieces = []
+        for asked, answered in turns:
+            pieces += [self._encode([*fill(asked), BREAK]), self._encode([" ", *fill(answered)])]
+            pieces.append(plain((self.tokens.end,)))
+        pieces.append(self._encode([*fill(text), BREAK + " " * self.official]))
+        pieces.append(self._encode([" " * (not self.official), *fill(answer)] if answer else []))
+        return Example(number, {"tokens": slots_of(join(*pieces, self._start(begins_motion)))}, _clips(frames))
+
+    def _start(self, begins_motion: bool) -> Piece:
+        return plain((self.tokens.start_of_motion,) * begins_motion)
+
+    def _filler(
+        self, frames: Sequence[int], masks: int, motions: Sequence[Piece] | None
+    ) -> Callable[[str], list[Part]]:
+        """From a text to its parts; the motions of one text come behind those of the texts before it."""
+        left = [*(self.motions(frames) if motions is None else motions)]
+
+        def fill(text: str) -> list[Part]:
+            count = sum(PLACEHOLDERS.get(part, 0) for part in split_at_motions(text))
+            mine, left[:] = left[:count], left[count:]
+            return fill_parts(text, Filling(motions=mine, masks=masks), self.tokens, self.official)
+
+        return fill
+
+    def _encode(self, parts: Sequence[Part]) -> Piece:
+        return encode_parts(self.tokenizer, [parts], trim=not self.official)[0]
+
+
+def _clips(frames: Sequence[int]) -> tuple[ClipRange, ...]:
+    """Where clips lie that come one after the other."""
+    return tuple(ClipRange(*ends) for ends in pairwise(np.cumsum([0, *frames]).tolist()))
+
+
+def read_reply(ids: Sequence[int], tokenizer: Tokenizer, tokens: MotionTokens) -> list[str | Int[np.ndarray, "codes"]]:
+    """The words and the motions of a reply, in their order, up to its end.
+
+    A motion begins at its start and goes on for as long as there are codes; one that was broken off counts. Codes
+    without a start, masks and sentinels are left out.
+
+    Args:
+      ids: of the reply, with or without what the decoder reads first.
+      tokenizer: of the words.
+      tokens: ids of motions.
+    """
+    ids = [int(i) for i in ids]
+    ids = ids[: ids.index(tokens.end)] if tokens.end in ids else ids
+
+    def words(some: Sequence[int]) -> str:
+        return tokenizer.decode([i for i in some if tokens.is_word(i)]).strip()
+
+    starts = [place for place, i in enumerate(ids) if i == tokens.start_of_motion]
+    reply: list[str | np.ndarray] = [words(ids[: starts[0]] if starts else ids)]
+    for start, stop in pairwise([*starts, len(ids)]):
+        behind = ids[start + 1 : stop]
+        codes = [*takewhile(lambda i: tokens.first_code <= i < tokens.start_of_motion, behind)]
+        reply += [np.array(codes, np.int32) - tokens.first_code, words(behind[len(codes) :])]
+    return [part for part in reply if len(part)]

@@ -1,0 +1,49 @@
+"""The system interface over MotionGPT's parts."""
+
+from collections.abc import Mapping
+from functools import cached_property, partial
+from types import MappingProxyType
+
+import jax
+
+from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.systems.interface import Constrain, Loss, System, Tree, Variables
+from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
+from motiongpt3_jax.systems.motiongpt.losses import Draws, advance, draw, language_terms, tokenizer_terms
+from motiongpt3_jax.systems.motiongpt.modules import Modules, init
+
+
+class MotionGPT(System):
+    """Losses of a MotionGPT as pure functions of arrays.
+
+    Attributes:
+      config: the sizes.
+      modules: the parts.
+    """
+
+    def __init__(self, config: MotionGPTConfig, constrain: Constrain | None = None):
+        self.config = config
+        self.modules = Modules(config, constrain)
+        self.sharding_rules = self.modules.language.rules
+
+    @cached_property
+    def losses(self) -> Mapping[str, Loss]:
+        """`tokenizer` trains the VQ-VAE and its codebook, `language` words and codes."""
+        return MappingProxyType(
+            {
+                "tokenizer": partial(tokenizer_terms, self.modules),
+                "language": partial(language_terms, self.modules),
+            }
+        )
+
+    def init(self, rng: jax.Array) -> Variables:
+        """Fresh variables."""
+        return init(self.modules, rng)
+
+    def draw(self, key: jax.Array, batch: Batch, train: bool) -> Draws:
+        """Every random number of a loss on `batch`."""
+        return draw(self.modules, key, batch, train)
+
+    def advance(self, state: Tree, sums: Tree) -> Tree:
+        """The codebook after one update."""
+        return advance(state, sums)

@@ -1,0 +1,44 @@
+"""A small tokenizer of T5's kind, the ids of few codes behind its own, and a run of the smallest MotionGPT."""
+
+import pytest
+from filelock import FileLock
+
+import motiongpt3_jax
+from motiongpt3_jax.systems.motiongpt.tokens import TOKEN_SPEC, MotionTokens
+from motiongpt3_jax.text import Tokenizer, train_tokenizer
+
+CAPTIONS = ["a person walks forward and turns left", "someone raises both arms twice", "a man kicks, then bows"]
+CODES = 8
+
+
+@pytest.fixture(scope="package")
+def tokenizer() -> Tokenizer:
+    return train_tokenizer(
+        [*CAPTIONS * 20, *(f"{number} frames, {number}.0 seconds." for number in range(100))], 300, TOKEN_SPEC
+    )
+
+
+@pytest.fixture(scope="package")
+def tokens(tokenizer) -> MotionTokens:
+    return MotionTokens.of(tokenizer, CODES)
+
+
+FEW = (
+    *(f"stages.{stage}.steps={steps}" for stage, steps in (("tokenizer", 30), ("pretrain", 30))),
+    *(f"stages.{stage}.optimizer.schedule=constant" for stage in ("tokenizer", "pretrain")),
+)
+"""Steps in which a loss falls."""
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory, worker_id):
+    """Folder of a run with every stage of `motiongpt:test`; the workers share it, so tests leave it as it is."""
+    alone = worker_id == "master"
+    shared = tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent
+    folder, done = shared / "motiongpt" / "test", shared / "motiongpt" / "done"
+    done.parent.mkdir(exist_ok=True)
+    with FileLock(f"{done}.lock"):
+        if not done.exists():
+            motiongpt3_jax.train("motiongpt:test", folder, FEW)
+            done.touch()
+    return folder
