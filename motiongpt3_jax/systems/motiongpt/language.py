@@ -1,12 +1,13 @@
 """The language model as losses and answers need it: a T5 over two streams, or a decoder alone over one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.batch import StreamSlots
@@ -15,8 +16,10 @@ from motiongpt3_jax.models import (
     T5,
     T5_RULES,
     Decoder,
+    DecoderConfig,
     KVCache,
     Stream,
+    T5Config,
     Vocabulary,
     decode_step,
     decode_step_t5,
@@ -63,10 +66,12 @@ class LanguageModel(Protocol):
     Attributes:
       vocabulary: ids to vectors, vectors to logits; its parameters are `vocabulary`.
       written: name of the stream that it writes, whose slots have targets.
+      rules: how its parameters are split over a mesh, see `System.sharding_rules`.
     """
 
     vocabulary: Vocabulary
     written: str
+    rules: Sequence[tuple[str, PartitionSpec]]
 
     def init(self, rng: jax.Array) -> dict[str, Any]:
         """Fresh parameters, but for the vocabulary's."""
@@ -209,8 +214,8 @@ class DecoderLanguage:
         return hidden["tokens"], cache
 
 
-def make_language(config: Any, words: int, new: int, constrain: Constrain | None) -> "T5Language | DecoderLanguage":
-    """The language model of a config, see `MotionGPTConfig`.
+def make_language(config: T5Config | DecoderConfig, words: int, new: int, constrain: Constrain | None) -> LanguageModel:
+    """The language model of some sizes.
 
     Args:
       config: of a T5, or of a decoder alone.
@@ -219,9 +224,8 @@ def make_language(config: Any, words: int, new: int, constrain: Constrain | None
       constrain: where a mesh may pin the sharding of an activation.
     """
     pinned = {"constrain": constrain} if constrain else {}
-    t5 = hasattr(config, "decoder")
-    width = config.width if t5 else config.streams[0].width
-    if t5:
-        vocabulary = Vocabulary(words, new, width, config.dtype, tied=False, std=1.0)
+    if isinstance(config, T5Config):
+        vocabulary = Vocabulary(words, new, config.width, config.dtype, tied=False, std=1.0)
         return T5Language(T5(config, **pinned), vocabulary)
-    return DecoderLanguage(Decoder(config, **pinned), Vocabulary(words, new, width, config.dtype))
+    vocabulary = Vocabulary(words, new, config.streams[0].width, config.dtype)
+    return DecoderLanguage(Decoder(config, **pinned), vocabulary)

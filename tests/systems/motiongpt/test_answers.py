@@ -1,0 +1,102 @@
+"""A small MotionGPT through the Python API: every task, with lengths that are asked for and lengths of its own."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import motiongpt3_jax
+from motiongpt3_jax.inference.engine import Engine
+from motiongpt3_jax.inference.folder import read_folder
+from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.inference.prompts import Prompts
+from motiongpt3_jax.motion import Motion
+from tests.systems.motiongpt.small import variables_of
+
+SENTENCES = ["a person walks", "a man sits down", "someone jumps", "a woman waves"]
+
+pytestmark = pytest.mark.filterwarnings("ignore::motiongpt3_jax.Note")
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    """The run's model with random weights, of which everything matters."""
+    folder = read_folder(run)
+    engine = Engine.of(folder, variables_of(folder.kind.make_system(folder.spec)), ("t2m", 2))
+    engine = replace(engine, variables=jax.tree.map(jnp.asarray, engine.answers.prepare(engine.variables)))
+    return Model(engine, Prompts.of(folder, "t2m"))
+
+
+def still(frames, fps=20.0):
+    """A person who stands and moves an arm."""
+    joints = np.tile(np.random.default_rng(0).normal(size=(1, 22, 3)), (frames, 1, 1)).astype(np.float32)
+    joints[:, 20, 0] += np.linspace(0, 1, frames)
+    return Motion(joints[None], fps)
+
+
+def test_motions_have_exactly_the_frames_that_are_asked_for_whatever_their_batch_mates(model):
+    frames = [14, 40, 41, 43]
+    motions = model.generate(SENTENCES, frames=frames, seed=3)
+    assert [motion.frames for motion in motions] == frames
+    assert all(np.isfinite(motion.joints).all() for motion in motions)
+    alone = model.generate(SENTENCES[2], frames=41, seed=5)
+    np.testing.assert_allclose(alone.joints, motions[2].joints, atol=1e-3)
+    assert model.lengths(SENTENCES[0], seconds=2.0)[0].frames == 40
+
+
+def test_without_a_length_the_model_ends_its_motions(model):
+    motions = model.generate([*SENTENCES[:3], ""], seed=1)
+    assert {length.source for length in model.lengths(SENTENCES)} == {"model"}
+    assert all(motion.frames % 4 == 0 and 0 < motion.frames <= model.engine.frames[1] for motion in motions)
+    assert len({motion.frames for motion in motions}) > 1
+
+
+def test_captions_are_words_and_do_not_depend_on_batch_mates(model):
+    clips = [np.random.default_rng(n).normal(size=(frames, 263)) for n, frames in enumerate((13, 30, 47))]
+    captions = model.caption_features(clips)
+    assert captions[0] == model.caption_features(clips[:1])[0]
+    assert any(captions)
+    assert not any("<" in caption for caption in captions)
+
+
+def test_prediction_and_inbetweening_keep_what_is_given_to_the_bit(model):
+    given = still(30)
+    predicted = model.predict(given, frames=45).motion
+    assert predicted.frames == 45
+    np.testing.assert_array_equal(predicted.joints[:, :30], given.joints)
+    filled = model.inbetween(given, still(16), frames=9).motion
+    assert filled.frames == 30 + 9 + 16
+    np.testing.assert_array_equal(filled.joints[:, :30], given.joints)
+    np.testing.assert_array_equal(filled.joints[:, 39:], still(16).joints)
+
+
+def test_the_official_protocol_encodes_the_whole_motion_and_cuts_its_codes(model):
+    answers, features = model.engine.answers, np.zeros((43, 263), np.float32)
+    for task, style in (("predict", "Predict"), ("inbetween", "Complete")):
+        text = model.prompts.question(task, "official_eval")
+        assert text.startswith(style)
+        question, frames, options = answers.official_question(
+            text, model.prompts.tasks[task], features, answers.motion_options()
+        )
+        example = answers.example(0, question, "motion", options, frames)
+        assert [(piece.start, piece.stop) for piece in example.clips] == [(0, 40)]
+        codes = example.streams["source"].sources
+        codes = codes[codes[:, 0] == 0, 1].tolist()
+        # A fifth of ten codes; two codes before what is hidden, and three behind it.
+        assert codes == ([0, 1] if task == "predict" else [0, 1, 7, 8, 9])
+        (motion,) = model.official(task, [still(44)])
+        assert np.isfinite(motion.joints).all()
+
+
+def test_a_chat_answers_in_words_and_motions(model):
+    chat = motiongpt3_jax.Chat(model)
+    replies = [chat.say("do something", seed=seed, decoding={"temperature": 1.0, "max_new": 8}) for seed in range(6)]
+    assert any(reply.motions for reply in replies)
+    assert any(reply.text for reply in replies)
+    for reply in replies:
+        assert len(reply.motions) <= 3
+        assert not any("<" in part for part in reply.text)
+    (asked,) = [reply for reply in replies if reply.motions][:1]
+    assert asked.lengths[0].source == "model"

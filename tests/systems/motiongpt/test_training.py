@@ -1,0 +1,143 @@
+"""MotionGPT's stages from config to checkpoints: they learn, resume to the bit, and leave alone what they must."""
+
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+import motiongpt3_jax
+from motiongpt3_jax.batch import Sample
+from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.data_pipelines.packing import build
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.experiment.check_config import check_config
+from motiongpt3_jax.inference.folder import plain, read_folder
+from motiongpt3_jax.inference.weights import read_variables
+from motiongpt3_jax.systems.motiongpt.codes import codes_of_batch, codes_of_clips, fill_targets, filled
+from motiongpt3_jax.systems.motiongpt.config import LanguageObjective, TokenizerObjective
+from motiongpt3_jax.systems.motiongpt.kind import KIND
+from motiongpt3_jax.training import restore_variables
+from tests.systems.motiongpt.conftest import FEW
+from tests.systems.motiongpt.small import FEATURES, SENTENCES, clip, spec_of, variables_of
+
+STAGES = ["tokenizer", "pretrain", "instruct", "t2m"]
+
+
+def test_every_stage_trains_and_its_loss_falls(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines = [line for line in lines if line["kind"] == "train"]
+    assert [*dict.fromkeys(line["stage"] for line in lines)] == STAGES
+    for stage in STAGES[:2]:
+        losses = [line["loss"] for line in lines if line["stage"] == stage]
+        assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5]), stage
+    assert {"perplexity", "used_codes"} <= lines[0].keys()
+    assert sorted(path.name[:-13] for path in (run / "samples").iterdir())[-1] == "tokenizer"
+
+
+def test_each_stage_moves_its_own_arrays_alone(run):
+    before, after = (restore_variables(run, stage)[2] for stage in ("tokenizer", "t2m"))
+    for path, array in flatten_dict(before.params, sep="/").items():
+        same = np.array_equal(array, flatten_dict(after.params, sep="/")[path])
+        assert same == path.startswith("vqvae/"), path
+    assert jax.tree.all(jax.tree.map(np.array_equal, before.state, after.state))
+    assert before.state["codebook"]["initialised"]
+    assert len(np.unique(np.asarray(before.state["codebook"]["table"]), axis=0)) > 1
+
+
+def test_a_run_that_was_stopped_ends_with_the_same_bits(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    for stage in ("t2m", "instruct"):
+        shutil.rmtree(tmp_path / "run" / "checkpoints" / stage)
+    motiongpt3_jax.train("motiongpt:test", tmp_path / "run", FEW)
+    again, before = (read_variables(read_folder(folder)) for folder in (tmp_path / "run", run))
+    assert again[:2] == before[:2] == ("t2m", 2)
+    assert jax.tree.all(jax.tree.map(np.array_equal, again[2], before[2]))
+
+
+def rows_of(stage, spec, numbers):
+    """One row of samples of a stage's layout, and their clips."""
+    values = spec.config["stages"][stage]
+    layout = KIND.layout(values, spec)
+    names = [name for name, visits in values["subtasks"] if visits] or ["clip"]
+    samples = [Sample(n, 23 + n, SENTENCES[n % len(SENTENCES)], names[n % len(names)], seed=n) for n in range(numbers)]
+    examples = layout(samples)
+    shape = KIND.row_shape(values)
+    return [
+        build([row], lambda n, _: clip(23 + n, n), shape, layout.schema, FEATURES) for row in (examples, examples[:1])
+    ]
+
+
+def test_codes_of_clips_are_what_is_read_and_what_is_predicted():
+    spec = spec_of()
+    system = KIND.make_system(spec)
+    modules, variables, (batch, _) = system.modules, variables_of(system), rows_of("pretrain", spec, 3)
+    codes = codes_of_batch(modules, variables, batch)
+    ids = filled(batch.streams, codes, modules.config.words)
+    target = batch.streams["target"]
+    targets = fill_targets(target, ids["target"])
+    words, end = modules.config.words, spec.tokenizer.end
+    for segment in (1, 2, 3):
+        mine = target.segments[0] == segment
+        read, predicted = np.asarray(ids["target"])[0, mine], np.asarray(targets)[0, mine]
+        np.testing.assert_array_equal(read[1:], predicted[:-1])
+        assert (read[0], predicted[-1]) == (0, end)
+    first = np.asarray(targets)[0, target.segments[0] == 1]
+    frames = clip(23, 0)
+    wanted = codes_of_clips(modules, variables, jnp.asarray(frames)[None], jnp.array([23]))[0]
+    np.testing.assert_array_equal(first[1:-2], np.asarray(wanted) + words)
+
+
+@pytest.mark.parametrize("stage", ["tokenizer", "pretrain"])
+def test_packing_changes_no_term_of_a_loss(stage):
+    spec = spec_of()
+    system = KIND.make_system(spec)
+    variables, (together, alone) = variables_of(system), rows_of(stage, spec, 2)
+    other = rows_of(stage, spec, 2)[0]
+    values = spec.config["stages"][stage]
+    objective = KIND.objective(values["loss"], values["objective"])
+
+    @jax.jit
+    def terms(variables, batch):
+        draws = system.draw(jax.random.key(0), batch, False)
+        return system.losses[values["loss"]](variables, batch, draws, objective)
+
+    both, one, again = (terms(variables, batch) for batch in (together, alone, other))
+    assert isinstance(objective, TokenizerObjective | LanguageObjective)
+    for name, count in both.counts.items():
+        assert 0 < one.counts[name] < count
+        np.testing.assert_allclose(both.sums[name], again.sums[name], rtol=1e-6)
+        assert one.sums[name] < both.sums[name]
+    if stage == "tokenizer":
+        hits = both.state_sums["codebook"]["counts"].sum()
+        assert hits == 6 + 6
+        assert one.state_sums["codebook"]["counts"].sum() == 6
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("model.lm=gpt2", "config.model.language.max_positions is None; a decoder alone has a table of positions"),
+        ("model.language.max_positions=64", "max_positions is 64; a T5's positions are relative: set it to None"),
+        ("stages.tokenizer.templates=pretrain", "the loss tokenizer reads no text: leave it empty"),
+        ("stages.pretrain.templates=", "needs instruction templates"),
+        ("stages.pretrain.batch.window=32", "the loss language reads whole clips: set it to 0"),
+        ("stages.pretrain.objective.words_alone=0.5", "span corruption needs the sentinels of T5's tokenizer"),
+        ("stages.pretrain.batch.slots.source=32", "slots.source is 32, and config.layout.max_length 64"),
+        ("stages.pretrain.batch.clips=((40,2),)", "clips of 40 frames at most, and 47 may come"),
+        ("stages.instruct.batch.clips=((48,1),)", r"has room for 1, and the sub-task 'pred' takes 2: give more"),
+    ],
+)
+def test_a_config_that_cannot_be_trained_is_one_sentence(override, words):
+    config = load_config("motiongpt:test", [override])
+    with pytest.raises(UserError, match=words):
+        check_config(plain(config.to_dict()))
+
+
+@pytest.mark.parametrize("variant", ["base", "small", "large", "gpt2", "tiny", "demo", "test"])
+@pytest.mark.parametrize("deviations", ["", ":official"])
+def test_every_config_is_right(variant, deviations):
+    check_config(plain(load_config(f"motiongpt:{variant}{deviations}").to_dict()))
