@@ -4,7 +4,7 @@ import argparse
 
 from motiongpt3_jax.commands.arguments import command_parser, user_path
 from motiongpt3_jax.commands.export import print_files
-from motiongpt3_jax.interop.import_model import CONFIG, import_model, next_step
+from motiongpt3_jax.interop.import_model import import_model, next_step
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,15 +23,16 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config",
         type=user_path,
-        default=CONFIG,
-        help="what tensors do not say (default: motiongpt3:base:official): model.decoder.attention_mode, heads, "
-        "and model.latent_scale: 0.8457, or 0.7152 for models of the official code of August to October 2025",
+        default="",
+        help="what tensors do not say (default: that of the published model that they belong to): of a MotionGPT3 "
+        "model.decoder.attention_mode, heads, and model.latent_scale: 0.8457, or 0.7152 for models of the official "
+        "code of August to October 2025; of a MotionGPT model.vqvae.dilation_growth",
     )
     parser.add_argument(
         "--tokenizer",
         type=user_path,
         metavar="PLACE",
-        help="a folder or a hub name (default: beside the file, or GPT-2's)",
+        help="a folder or a hub name (default: beside the file, or that of the published model)",
     )
     parser.add_argument(
         "--statistics",
@@ -55,4 +56,4 @@ def run(arguments: argparse.Namespace) -> None:
     for note in result.notes:
         print(note)
     print_files(sorted(path for path in result.folder.path.rglob("*") if path.is_file()))
-    print(next_step(result.folder, arguments.config))
+    print(next_step(result.folder, result.config))

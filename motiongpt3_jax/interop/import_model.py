@@ -1,11 +1,10 @@
 """Import of a checkpoint of other code, or of one of our models, as a model's folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.errors import UserError
@@ -14,6 +13,7 @@ from motiongpt3_jax.experiment.check_config import check_config
 from motiongpt3_jax.inference.exported import require_free, write_exported
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, plain, read_folder
 from motiongpt3_jax.inference.weights import read_variables
+from motiongpt3_jax.interop.identify_system import choose_config
 from motiongpt3_jax.interop.sources import find_source
 from motiongpt3_jax.interop.statistics import NEEDED, read_body
 from motiongpt3_jax.motion import HUMANML3D
@@ -21,11 +21,9 @@ from motiongpt3_jax.places import require_room
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.parts import differences
 from motiongpt3_jax.systems.registry import find_system
-from motiongpt3_jax.systems.weights import Identified
+from motiongpt3_jax.systems.weights import Identified, Importer
 from motiongpt3_jax.tensors.checkpoint_files import as_float32, read_state_dict
 from motiongpt3_jax.text import Tokenizer, TokenSpec, load_tokenizer
-
-CONFIG = "motiongpt3:base:official"
 
 
 class ImportResult(NamedTuple):
@@ -34,16 +32,19 @@ class ImportResult(NamedTuple):
     Attributes:
       folder: its folder.
       notes: what there is to say of it, a sentence each.
+      config: name of the config that said what tensors do not, with which a training of its other parts would begin;
+        "" for one of our models.
     """
 
     folder: ModelFolder
     notes: list[str]
+    config: str
 
 
 def import_model(
     source: str | Path,
     out: str | Path,
-    config: str = CONFIG,
+    config: str = "",
     overrides: Sequence[str] = (),
     *,
     tokenizer: str | Path | None = None,
@@ -54,7 +55,8 @@ def import_model(
     Args:
       source: a file, a folder or a hub name.
       out: the folder to write.
-      config: name or path of the config that says what tensors do not.
+      config: name or path of the config that says what tensors do not; by default that of the published model which
+        they belong to.
       overrides: single values of it ("model.decoder.heads=12").
       tokenizer: a folder or a hub name; by default that beside the file, or the one that such models have.
       statistics: a folder with Mean.npy and Std.npy, a model's, or that of built clips; by default those
@@ -67,37 +69,50 @@ def import_model(
     """
     out = require_free(out)
     require_room("--out", out, "a folder")
-    config_dict = load_config(config, list(overrides))
-    check_config(plain(config_dict.to_dict()))
+    values = _load_values(config, overrides) if config else None
     place = find_source(str(source))
     if place.is_dir():
-        folder, notes = read_folder(place), []
+        folder = read_folder(place)
         stage, step, variables = read_variables(folder)
-    else:
-        overridden_keys = [override.partition("=")[0] for override in overrides]
-        folder, variables, notes = _from_tensors(place, config_dict, overridden_keys, tokenizer, statistics)
-        stage, step = "imported", 0
-    return ImportResult(write_exported(out, folder, variables, (stage, step)), notes)
+        return ImportResult(write_exported(out, folder, variables, (stage, step)), [], "")
+    if values is not None:
+        _importer(values)  # said before a large file is read
+    tensors = read_state_dict(place)
+    config = choose_config(tensors, config, values["system"] if values else "")
+    values = values or _load_values(config, overrides)
+    overridden_keys = [override.partition("=")[0] for override in overrides]
+    folder, variables, notes = _from_tensors(place, tensors, values, overridden_keys, tokenizer, statistics)
+    return ImportResult(write_exported(out, folder, variables, ("imported", 0)), notes, config)
+
+
+def _load_values(config: str, overrides: Sequence[str]) -> Mapping[str, Any]:
+    """The plain values of a config; what is wrong with it is said."""
+    values = load_config(config, list(overrides)).to_dict()
+    check_config(plain(values))
+    return plain(values)
+
+
+def _importer(config: Mapping[str, Any]) -> Importer:
+    kind = find_system(config["system"])
+    if kind.weights.importer is None:
+        raise UserError(f"no checkpoints of other code are read as a {kind.title}; give one of its own models")
+    return kind.weights.importer
 
 
 def _from_tensors(
     source: Path,
-    config: ConfigDict,
+    tensors: Mapping[str, np.ndarray],
+    config: Mapping[str, Any],
     chosen: Sequence[str],
     tokenizer: str | Path | None,
     statistics: str | Path | None,
 ) -> tuple[ModelFolder, Variables, list[str]]:
     """The model in a file of tensors, and what there is to say of it."""
-    kind = find_system(config.system)
-    importer = kind.weights.importer
-    if importer is None:
-        raise UserError(f"no checkpoints of other code are read as a {kind.title}; give one of its own models")
-    identified = importer.identify(read_state_dict(source), plain(config.to_dict()), chosen)
-    tensors, note = as_float32(identified.tensors)
-    identified = identified._replace(tensors=tensors)
-    name, tokenizer_model = _find_tokenizer(
-        source, tokenizer, importer.tokenizer, identified, kind.tokens(identified.config)
-    )
+    importer, kind = _importer(config), find_system(config["system"])
+    identified = importer.identify(tensors, config, chosen)
+    numbers, note = as_float32(identified.tensors)
+    identified = identified._replace(tensors=numbers)
+    name, tokenizer_model = _find_tokenizer(source, tokenizer, identified, kind.tokens(identified.config))
     body = _find_body(source, identified, statistics)
     values = {**identified.config, "tokenizer": name}
     folder = ModelFolder(source, values, tokenizer_model, body, identified.untrained, identified.questions)
@@ -105,11 +120,11 @@ def _from_tensors(
 
 
 def _find_tokenizer(
-    source: Path, place: str | Path | None, usual: str, identified: Identified, spec: TokenSpec
+    source: Path, place: str | Path | None, identified: Identified, spec: TokenSpec
 ) -> tuple[str, Tokenizer]:
     """(name, tokenizer): the one that is named, the one beside the file, or the usual one."""
     beside = any((source.parent / name).is_file() for name in ("tokenizer.json", "vocab.json"))
-    name = str(place or (source.parent if beside else usual))
+    name = str(place or (source.parent if beside else identified.tokenizer))
     tokenizer = load_tokenizer(name, spec)
     if identified.vocabulary not in (None, tokenizer.base_vocabulary):
         raise UserError(
@@ -147,12 +162,15 @@ def next_step(folder: ModelFolder, config: str) -> str:
 
     Args:
       folder: the model's.
-      config: name of the config that a training of its other parts would begin with.
+      config: name of the config that a training of its other parts would begin with; "" where there are several.
     """
     if not folder.untrained:
         return f'imported; next: motiongpt3 generate --model {folder.path} --text "a person walks" --out motions'
-    parts, next_config = trained_parts(folder), plain(load_config(config).to_dict())
+    parts, start = trained_parts(folder), f"--config.start={folder.path}"
+    if not config:
+        return f"imported: {', '.join(parts)}; next: motiongpt3 train --config CONFIG {start} --workdir RUN"
+    next_config = plain(load_config(config).to_dict())
     run = tuple(name for name in next_config["run"] if name not in parts)
     sizes = differences(folder.config["model"], next_config["model"], parts, folder.kind.weights)
-    flags = [f"--config {config}", *sizes, f"--config.start={folder.path}", f'--config.run="{run}"', "--workdir RUN"]
+    flags = [f"--config {config}", *sizes, start, f'--config.run="{run}"', "--workdir RUN"]
     return f"imported: {', '.join(parts)}; next: motiongpt3 train {' '.join(flags)}"

@@ -18,7 +18,8 @@ class Identified(NamedTuple):
       tensors: those of the model, by the names that its reader knows.
       config: plain values, with the sizes that the tensors have.
       features: width of a frame; None where no part that reads frames is there.
-      vocabulary: base ids of the tokenizer; None where no part that reads text is there.
+      vocabulary: base ids of the tokenizer; None where the tensors do not say.
+      tokenizer: hub name of the one that such models have.
       untrained: parts that are not there, and will be fresh.
       questions: how the model is asked, by task, where its templates are not those that it was trained with.
       notes: what else there is to say, a sentence each.
@@ -28,6 +29,7 @@ class Identified(NamedTuple):
     config: Mapping[str, Any]
     features: int | None
     vocabulary: int | None
+    tokenizer: str
     untrained: tuple[str, ...] = ()
     questions: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
@@ -37,10 +39,13 @@ class Importer(Protocol):
     """Makes a model of the tensors of other code.
 
     Attributes:
-      tokenizer: hub name of the one that such models have.
+      reads: the models, in words.
     """
 
-    tokenizer: str
+    reads: str
+
+    def find_config(self, names: Collection[str]) -> str | None:
+        """Name of the config that says what the tensors of these names do not; None where they are not read here."""
 
     def identify(
         self, tensors: Mapping[str, np.ndarray], config: Mapping[str, Any], chosen: Collection[str]

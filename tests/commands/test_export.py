@@ -9,7 +9,7 @@ import pytest
 
 from motiongpt3_jax.inference.engine import Engine
 from motiongpt3_jax.inference.exported import write_exported
-from motiongpt3_jax.systems.motiongpt3.latents import folded
+from motiongpt3_jax.systems.motiongpt3.latents import fold_moments
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
 from motiongpt3_jax.systems.motiongpt3.name_table import TIED
 from motiongpt3_jax.systems.motiongpt3.official import to_official
@@ -47,7 +47,7 @@ def test_a_checkpoint_holds_the_folded_weights_and_says_so(model, tmp_path):
     assert status == 0, error
     assert "the official code knows one constant (0.8457): they went into the weights" in out
     config = Engine.load(folder.path).system.config
-    expected = to_official(folded(variables.params, variables.state), config)
+    expected = to_official(fold_moments(variables.params, variables.state), config)
     found = checkpoint(tmp_path / "my.ckpt")
     assert found.keys() == expected.keys()
     assert found.keys() >= TIED.keys()

@@ -15,7 +15,7 @@ from motiongpt3_jax.inference.engine import Engine, make_system
 from motiongpt3_jax.inference.folder import read_folder
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.systems.motiongpt3.build import build_config
-from motiongpt3_jax.systems.motiongpt3.name_table import TIED, entries
+from motiongpt3_jax.systems.motiongpt3.name_table import name_table
 from motiongpt3_jax.systems.motiongpt3.official import to_official
 from motiongpt3_jax.tensors.checkpoint_files import read_state_dict, write_checkpoint
 from motiongpt3_jax.text import train_tokenizer
@@ -46,8 +46,9 @@ def filled_state(*overrides):
     """An official state dict with filler weights."""
     model = load_config("motiongpt3:test", overrides).model.to_dict()
     config = build_config(model, features=263, vocabulary=VOCABULARY)
-    state = {entry.key: fill(entry.key, entry.shape) for entry in entries(config)}
-    return state | {copy: state[key] for copy, key in TIED.items()}
+    table = name_table(config)
+    state = {key: fill(key, shape) for key, shape in table.shapes.items() if key not in table.tied}
+    return state | {copy: state[key] for copy, key in table.tied.items()}
 
 
 def same(found, expected):
@@ -251,7 +252,8 @@ def test_what_is_missing_is_said(given, tmp_path, monkeypatch):
 def test_the_full_size_takes_less_than_a_minute_and_four_gigabytes(given, tmp_path):
     config = build_config(load_config("motiongpt3:base").model.to_dict(), features=263, vocabulary=VOCABULARY)
     rng = np.random.default_rng(0)
-    state = {entry.key: rng.standard_normal(entry.shape, np.float32) for entry in entries(config)}
+    table = name_table(config)
+    state = {key: rng.standard_normal(table.shapes[key], np.float32) for key in table.needed}
     write_checkpoint(tmp_path / "official.ckpt", state)
     asked = ("import", "--from", tmp_path / "official.ckpt", "--out", tmp_path / "model", *flat(given))
     started = time.monotonic()

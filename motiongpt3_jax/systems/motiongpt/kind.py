@@ -16,6 +16,8 @@ from motiongpt3_jax.systems.motiongpt.check_stage import check_stage
 from motiongpt3_jax.systems.motiongpt.code_encoder import CodeEncoder
 from motiongpt3_jax.systems.motiongpt.config import LanguageObjective
 from motiongpt3_jax.systems.motiongpt.drafts import UnpairedOptions
+from motiongpt3_jax.systems.motiongpt.exporter import export_pytorch
+from motiongpt3_jax.systems.motiongpt.importer import MotionGPTImporter
 from motiongpt3_jax.systems.motiongpt.layout import PairLayout, TextLayout, TokenizerLayout
 from motiongpt3_jax.systems.motiongpt.modules import Modules
 from motiongpt3_jax.systems.motiongpt.parts import PART_SIZES, PARTS
@@ -45,13 +47,15 @@ class MotionGPTKind:
     weights = Weights(
         parts=PARTS,
         part_sizes=PART_SIZES,
-        state_part="vqvae",
+        state_part="tokenizer",
         tokenizer_part="language",
-        statistics_part="vqvae",
+        statistics_part="tokenizer",
         captions_part="language",
         pretrained=pretrained_t5,
         pretrained_part="language",
         pretrained_file=t5_file,
+        importer=MotionGPTImporter(),
+        exporters={"pytorch": export_pytorch},
     )
 
     def tokens(self, config: Mapping[str, Any]) -> TokenSpec:

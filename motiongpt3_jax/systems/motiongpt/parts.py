@@ -1,11 +1,11 @@
 """The parts of a model that come trained from elsewhere: the tokenizer of motion, and the language model."""
 
-PARTS = {"vqvae": "vqvae/.*", "language": ".*"}
-"""The parameters of each part, by their paths: the first pattern that fits says it."""
+PARTS = {"tokenizer": "vqvae/.*", "language": ".*"}
+"""The parameters of each part, by their paths: the first pattern that fits says it; the stage of its name trains it."""
 
 CODES = ("code_width", "codes")
 PART_SIZES = {
-    "vqvae": {"vqvae": ("width", "depth", "dilation_growth", *CODES)},
+    "tokenizer": {"vqvae": ("width", "depth", "dilation_growth", *CODES)},
     "language": {
         "vqvae": CODES[1:],
         "language": ("width", "layers", "heads", "head_width", "mlp_width", "max_positions"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from motiongpt3_jax.systems.interface import ModelSpec, Variables
 from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
-from motiongpt3_jax.systems.motiongpt3.latents import OFFICIAL_SCALE, constant_moments, folded
+from motiongpt3_jax.systems.motiongpt3.latents import OFFICIAL_SCALE, constant_moments, fold_moments
 from motiongpt3_jax.systems.motiongpt3.official import to_official
 from motiongpt3_jax.tensors.checkpoint_files import write_checkpoint
 
@@ -31,7 +31,7 @@ def export_pytorch(out: Path, spec: ModelSpec, variables: Variables) -> list[str
     """
     config, params, notes = build_config(spec.config["model"], **sizes_of(spec)), variables.params, []
     if not constant_moments(variables.state):
-        params = folded(params, variables.state)
+        params = fold_moments(params, variables.state)
         notes.append(FOLDED)
     if config.flow:
         notes.append(FLOW)

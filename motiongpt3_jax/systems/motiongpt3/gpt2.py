@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from motiongpt3_jax import hub
-from motiongpt3_jax.systems.motiongpt3.name_table import Entry, entries
-from motiongpt3_jax.systems.motiongpt3.official import assembled, check_fit
+from motiongpt3_jax.systems.motiongpt3.name_table import name_table
 from motiongpt3_jax.tensors.checkpoint_files import read_state_dict
+from motiongpt3_jax.tensors.name_table import Entry, NameTable, from_state_dict
 
 if TYPE_CHECKING:
     from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
@@ -65,13 +65,12 @@ def from_gpt2(state: Mapping[str, np.ndarray], config: "MotionGPT3Config") -> di
     Raises:
       UserError: names or shapes do not fit the config; says which.
     """
-    table = [
+    entries = (
         replace(entry, key=_name(entry.key), shape=_shape(entry))
-        for entry in entries(config)
+        for entry in name_table(config).entries
         if TEXT.fullmatch(entry.path)
-    ]
-    check_fit({key: tuple(tensor.shape) for key, tensor in state.items()}, table)
-    return assembled(table, state)
+    )
+    return from_state_dict(state, NameTable(tuple(entries)))
 
 
 def _name(key: str) -> str:

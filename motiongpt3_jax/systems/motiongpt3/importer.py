@@ -11,7 +11,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.interface import ModelSpec, Variables
 from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
 from motiongpt3_jax.systems.motiongpt3.gpt2 import from_gpt2
-from motiongpt3_jax.systems.motiongpt3.identify_checkpoint import recognised, sizes_from_shapes
+from motiongpt3_jax.systems.motiongpt3.identify_checkpoint import identify_tensors, is_own, sizes_from_shapes
 from motiongpt3_jax.systems.motiongpt3.latents import OFFICIAL_SCALE
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
 from motiongpt3_jax.systems.motiongpt3.official import from_official
@@ -27,14 +27,18 @@ GPT2_HEAD = 64
 class MotionGPT3Importer:
     """See `systems.weights.Importer`."""
 
-    tokenizer = "openai-community/gpt2"
+    reads = "a MotionGPT3, MLD's motion VAE or a GPT-2 of any size"
+
+    def find_config(self, names: Collection[str]) -> str | None:
+        """That of the published model."""
+        return "motiongpt3:base:official" if is_own(names) else None
 
     def identify(
         self, tensors: Mapping[str, np.ndarray], config: Mapping[str, Any], chosen: Collection[str]
     ) -> Identified:
         """What the tensors are, with their sizes in the config."""
-        checkpoint = recognised(tensors)
-        sizes, notes = sizes_from_shapes(checkpoint), []
+        checkpoint = identify_tensors(tensors)
+        sizes, notes = sizes_from_shapes(checkpoint), [checkpoint.note] if checkpoint.note else []
         model = {name: dict(value) if isinstance(value, Mapping) else value for name, value in config["model"].items()}
         decoder = model["decoder"]
         width = sizes.model.get("decoder", decoder)["width"]
@@ -55,6 +59,7 @@ class MotionGPT3Importer:
             {**config, "model": model},
             sizes.features,
             sizes.vocabulary,
+            "openai-community/gpt2",
             tuple(part for part in PARTS if part not in KINDS[checkpoint.kind]),
             # The templates here are not those that it was trained with; the bare questions are.
             {name: TASKS[name].question for name in ("t2m", "m2t")},

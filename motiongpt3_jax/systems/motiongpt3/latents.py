@@ -30,7 +30,7 @@ def constant_moments(state: Tree, scale: float = OFFICIAL_SCALE) -> bool:
     return not np.any(np.asarray(state["latent_mean"])) and bool(np.all(np.asarray(state["latent_square"]) == square))
 
 
-def folded(params: Tree, state: Tree, scale: float = OFFICIAL_SCALE) -> dict[str, Any]:
+def fold_moments(params: Tree, state: Tree, scale: float = OFFICIAL_SCALE) -> dict[str, Any]:
     """Parameters that answer with the constant `scale` as the given ones do with their measured moments.
 
     What changes is how a latent is named between the VAE and the language model: the VAE's decoder then reads other

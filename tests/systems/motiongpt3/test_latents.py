@@ -11,7 +11,7 @@ from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
 from motiongpt3_jax.systems.motiongpt3.forward import from_language, streams, to_language
 from motiongpt3_jax.systems.motiongpt3.generate_motion import understand
-from motiongpt3_jax.systems.motiongpt3.latents import OFFICIAL_SCALE, constant_moments, folded
+from motiongpt3_jax.systems.motiongpt3.latents import OFFICIAL_SCALE, constant_moments, fold_moments
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
 from tests.systems import tiny
 
@@ -33,7 +33,7 @@ def measured():
 @pytest.fixture(scope="module")
 def official(measured):
     """The same model, as the official code would run it."""
-    return Variables(folded(measured.params, measured.state), CONSTANT)
+    return Variables(fold_moments(measured.params, measured.state), CONSTANT)
 
 
 def decoded(variables, sampled):
@@ -92,11 +92,11 @@ def test_the_official_constant_is_known_when_it_is_seen(measured):
 def test_another_constant_folds_too(measured):
     params, state = measured.params, latent_state(replace(CONFIG, latent_scale=0.7281))
     sampled = jnp.ones((2, 1, CONFIG.vae.width))
-    theirs = decoded(Variables(folded(params, state), CONSTANT), sampled)
+    theirs = decoded(Variables(fold_moments(params, state), CONSTANT), sampled)
     np.testing.assert_allclose(theirs, decoded(Variables(params, state), sampled), atol=1e-5)
 
 
 def test_several_latents_with_moments_of_their_own_are_refused(measured):
     state = {name: np.concatenate([array, 2 * array]) for name, array in measured.state.items()}
     with pytest.raises(ValueError, match="the 2 latents of a clip have different moments"):
-        folded(measured.params, state)
+        fold_moments(measured.params, state)
