@@ -79,6 +79,9 @@ OBJECTIVES = {
 }
 """What each loss weighs."""
 
+MIXED = {"words_alone": 0.2, "motion_alone": 0.2}
+"""Samples without a question while pretraining, as in the paper."""
+
 
 def base() -> ConfigDict:
     """The published model on HumanML3D, for about as many samples as published; packed rows hold several in each."""
@@ -112,7 +115,7 @@ def base() -> ConfigDict:
                     samples=16,
                     window=64,
                 ),
-                "pretrain": stage("language", LANGUAGE, 100_000, rate=2e-4, templates="pretrain", **rows),
+                "pretrain": stage("language", LANGUAGE, 100_000, rate=2e-4, templates="pretrain", **MIXED, **rows),
                 "instruct": stage("language", LANGUAGE, 100_000, rate=1e-4, templates="all_instructions", **rows),
                 "t2m": stage("language", LANGUAGE, 50_000, rate=1e-4, templates="t2m_pretrain", **rows),
             },
@@ -276,7 +279,7 @@ def tiny() -> ConfigDict:
             "tokenizer": stage(
                 "tokenizer", TOKENIZER, 20_000, rate=4e-4, rows=16, clips=((64, 4),), samples=4, window=64
             ),
-            "pretrain": stage("language", LANGUAGE, 20_000, rate=5e-4, templates="pretrain", **rows),
+            "pretrain": stage("language", LANGUAGE, 20_000, rate=5e-4, templates="pretrain", **MIXED, **rows),
             "instruct": stage("language", LANGUAGE, 10_000, rate=3e-4, templates="all_instructions", **rows),
             "t2m": stage("language", LANGUAGE, 5000, rate=1e-4, templates="t2m_pretrain", **rows),
         }
@@ -340,4 +343,5 @@ def test() -> ConfigDict:
         part.sample_every = 2 if part.loss == "tokenizer" else 0
         part.optimizer.warmup_steps = 0
     config.stages.t2m.sample_every = 2
+    config.stages.pretrain.objective.update(MIXED)
     return config

@@ -13,9 +13,7 @@ CODES = 8
 
 @pytest.fixture(scope="package")
 def tokenizer() -> Tokenizer:
-    return train_tokenizer(
-        [*CAPTIONS * 20, *(f"{number} frames, {number}.0 seconds." for number in range(100))], 300, TOKEN_SPEC
-    )
+    return train_tokenizer(CAPTIONS * 20, 300, TOKEN_SPEC)
 
 
 @pytest.fixture(scope="package")

@@ -125,7 +125,7 @@ def test_packing_changes_no_term_of_a_loss(stage):
         ("stages.tokenizer.templates=pretrain", "the loss tokenizer reads no text: leave it empty"),
         ("stages.pretrain.templates=", "needs instruction templates"),
         ("stages.pretrain.batch.window=32", "the loss language reads whole clips: set it to 0"),
-        ("stages.pretrain.objective.words_alone=0.5", "span corruption needs the sentinels of T5's tokenizer"),
+        ("stages.pretrain.objective.words_alone=0.9", "words_alone and motion_alone are 1.1 together, above 1"),
         ("stages.pretrain.batch.slots.source=32", "slots.source is 32, and config.layout.max_length 64"),
         ("stages.pretrain.batch.clips=((40,2),)", "clips of 40 frames at most, and 47 may come"),
         ("stages.instruct.batch.clips=((48,1),)", r"has room for 1, and the sub-task 'pred' takes 2: give more"),
