@@ -79,6 +79,9 @@ OBJECTIVES = {
 }
 """What each loss weighs."""
 
+MIXED = {"words_alone": 0.2, "motion_alone": 0.2}
+"""Samples without a question while pretraining, as in the paper."""
+
 
 def base() -> ConfigDict:
     """The published model on HumanML3D, for about as many samples as published; packed rows hold several in each."""
@@ -112,16 +115,13 @@ def base() -> ConfigDict:
                     samples=16,
                     window=64,
                 ),
-                "pretrain": stage("language", LANGUAGE, 100_000, rate=2e-4, templates="pretrain", **UNPAIRED, **rows),
+                "pretrain": stage("language", LANGUAGE, 100_000, rate=2e-4, templates="pretrain", **MIXED, **rows),
                 "instruct": stage("language", LANGUAGE, 100_000, rate=1e-4, templates="all_instructions", **rows),
                 "t2m": stage("language", LANGUAGE, 50_000, rate=1e-4, templates="t2m_pretrain", **rows),
             },
         }
     )
 
-
-UNPAIRED = {"words_alone": 0.2, "motion_alone": 0.2}
-"""Shares of the samples of pretraining that are no pairs, as in the paper."""
 
 LONGEST = 196
 """Frames of the longest clip of HumanML3D, as published."""
@@ -272,9 +272,9 @@ def official(config: ConfigDict) -> ConfigDict:
             part.batch.update({"rows": 256, "clips": ((window, 1),), "samples": 1, "window": window})
         else:
             part.objective.dropout = True
-            # The published code has span corruption and never draws it; its GPT-2 reads words or motion alone in each stage.
-            unpaired = UNPAIRED if config.model.lm == "gpt2" else dict.fromkeys(UNPAIRED, 0.0)
-            part.objective.update(unpaired)
+            # The published code has span corruption and never draws it; its GPT-2 reads words or motion alone throughout.
+            mixed = MIXED if config.model.lm == "gpt2" else dict.fromkeys(MIXED, 0.0)
+            part.objective.update(mixed)
             part.batch.update({"rows": 16, "clips": ((longest, 3),), "samples": 1})
             for stream in part.batch.slots:
                 part.batch.slots[stream] = room
@@ -292,7 +292,7 @@ def tiny() -> ConfigDict:
             "tokenizer": stage(
                 "tokenizer", TOKENIZER, 20_000, rate=4e-4, rows=16, clips=((64, 4),), samples=4, window=64
             ),
-            "pretrain": stage("language", LANGUAGE, 20_000, rate=5e-4, templates="pretrain", **UNPAIRED, **rows),
+            "pretrain": stage("language", LANGUAGE, 20_000, rate=5e-4, templates="pretrain", **MIXED, **rows),
             "instruct": stage("language", LANGUAGE, 10_000, rate=3e-4, templates="all_instructions", **rows),
             "t2m": stage("language", LANGUAGE, 5000, rate=1e-4, templates="t2m_pretrain", **rows),
         }
@@ -356,4 +356,5 @@ def test() -> ConfigDict:
         part.sample_every = 2 if part.loss == "tokenizer" else 0
         part.optimizer.warmup_steps = 0
     config.stages.t2m.sample_every = 2
+    config.stages.pretrain.objective.update(MIXED)
     return config

@@ -13,8 +13,8 @@ from motiongpt3_jax.experiment.config import DataConfig, RunConfig, StageConfig,
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.systems.shapes import STATE, array_shapes
-from motiongpt3_jax.text import Subtask, Tokenizer, load_templates
-from motiongpt3_jax.text.tokenizer import check_size
+from motiongpt3_jax.text import Subtask, load_templates
+from motiongpt3_jax.text.tokenizer import blank_tokenizer, check_size
 from motiongpt3_jax.training import partition
 from motiongpt3_jax.values import NAME, Rule, check_value, check_values, one_of, whole
 
@@ -59,7 +59,7 @@ def small_spec(values: Mapping[str, Any]) -> ModelSpec:
     """A model of the config with frames of one feature and a vocabulary of one id, for what depends on neither."""
     kind = find_system(values["system"])
     tokens = kind.tokens and kind.tokens(values)
-    return ModelSpec(values, 1, tokens and Tokenizer(None, 1, tokens.added, tokens.kinds[0]))
+    return ModelSpec(values, 1, tokens and blank_tokenizer(tokens))
 
 
 def check_encoder(path: str, stage: StageConfig, config: RunConfig, parameters: Mapping[str, tuple[int, ...]]) -> None:

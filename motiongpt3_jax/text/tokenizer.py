@@ -195,6 +195,11 @@ def train_tokenizer(captions: Iterable[str], size: int, spec: TokenSpec = TokenS
     return _complete(backend, "the trained tokenizer", spec)
 
 
+def blank_tokenizer(spec: TokenSpec) -> Tokenizer:
+    """A tokenizer of a single id, for what does not depend on the vocabulary."""
+    return Tokenizer(tokenizers.Tokenizer(models.BPE()), 1, spec.added, spec.kinds[0])
+
+
 def _train_bpe(captions: Iterable[str], size: int) -> tokenizers.Tokenizer:
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
