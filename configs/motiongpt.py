@@ -272,7 +272,7 @@ def official(config: ConfigDict) -> ConfigDict:
             part.batch.update({"rows": 256, "clips": ((window, 1),), "samples": 1, "window": window})
         else:
             part.objective.dropout = True
-            # The published code has span corruption and never draws it; its GPT-2 reads words or motion alone throughout.
+            # The published code never draws its span corruption; its GPT-2 reads words or motion alone throughout.
             mixed = MIXED if config.model.lm == "gpt2" else dict.fromkeys(MIXED, 0.0)
             part.objective.update(mixed)
             part.batch.update({"rows": 16, "clips": ((longest, 3),), "samples": 1})

@@ -112,7 +112,7 @@ def stage(
         "batch": dict(batch),
         # Instruction templates: a name, or a JSON file; empty for a loss that reads no text.
         "templates": templates,
-        # (sub-task, visits per clip and epoch); none is every sub-task of the templates, one visit each.
+        # (sub-task, chance of a visit per clip and epoch); none is every sub-task of the templates, each for sure.
         "subtasks": subtasks,
         # Steps between reports.
         "log_every": min(50, steps),

@@ -34,7 +34,7 @@ class LoaderOptions:
       seed: decides order and draws.
       rows: rows in one global batch.
       shape: how much a row holds.
-      subtasks: (name, visits per clip and epoch); a fraction is a chance.
+      subtasks: (name, chance that a clip is visited with it in an epoch).
       shuffle: False keeps the clips' order, each with its sub-tasks side by side (the official single-GPU order).
       crop: whether a third of the visits see the clip cut to a multiple of four frames, as the official data does.
       workers: Grain worker processes; 0 loads in threads of this process.
@@ -128,10 +128,10 @@ class Loader:
 
     def sample_order(self, epoch: int) -> np.ndarray:
         """The samples of an epoch in the order in which they are packed."""
-        visits = np.array([visits for _, visits in self.options.subtasks])
+        chances = np.array([chance for _, chance in self.options.subtasks])
         draws = np.random.Generator(np.random.Philox(key=[self.options.seed, epoch], counter=[0, 0, 1, 0]))
-        chance = draws.random((len(self.lengths), len(visits)))
-        chosen = np.flatnonzero((chance < visits).ravel())
+        uniform = draws.random((len(self.lengths), len(chances)))
+        chosen = np.flatnonzero((uniform < chances).ravel())
         return draws.permutation(chosen) if self.options.shuffle else chosen
 
     def plan(self, epoch: int) -> Plan:
@@ -156,7 +156,7 @@ class Loader:
                 f"epoch {epoch} takes {len(rows)} rows and its {self.steps_per_epoch} batches of "
                 f"{self.options.rows} rows hold {room}; give rows room for more samples, or batches more rows."
             )
-        chances = [min(visits, 1.0) for _, visits in self.options.subtasks]
+        chances = [chance for _, chance in self.options.subtasks]
         spare = spare_rows(sizes, shape, len(self.lengths), chances)
         return Plan([[int(numbers[i]) for i in row] for row in rows], spare)
 

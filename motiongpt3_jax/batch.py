@@ -172,7 +172,13 @@ SEEDS_PER_SAMPLE = 8
 
 
 def seeds_of(number: int, count: int) -> UInt[np.ndarray, "count"]:
-    """Seeds of the draws of so many clips, or generated clips, of a sample."""
+    """Seeds of the draws of so many clips, or generated clips, of a sample.
+
+    Raises:
+      ValueError: they are more than a sample may have; the next sample would share them.
+    """
+    if count > SEEDS_PER_SAMPLE:
+        raise ValueError(f"a sample has {count} clips, and seeds for {SEEDS_PER_SAMPLE}")
     return np.uint32(number * SEEDS_PER_SAMPLE) + np.arange(count, dtype=np.uint32)
 
 

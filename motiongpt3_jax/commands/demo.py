@@ -38,6 +38,7 @@ from motiongpt3_jax.experiment.train import train
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.motion import Motion, clean_feet, features_to_joints, mirror_caption, skating
 from motiongpt3_jax.motion.pictures import Entry, write_page
+from motiongpt3_jax.systems.interface import Features
 from motiongpt3_jax.training import TrainingDiverged, TrainingInterrupted
 
 NAMES = {
@@ -148,11 +149,13 @@ def measure(model: Model, clips: Sequence[Clip], options: Any) -> tuple[dict[str
     sentences = [clip.captions[0] for clip in clips]
     recordings = [features_to_joints(clip.features, model.skeleton) for clip in clips]
     features = [clip.features for clip in clips]
-    motions = model.generate(sentences, frames=[len(x) for x in features], **asdict(options))
+    motions = model.generate(sentences, frames=_lengths(model, features), **asdict(options))
     with_side = [i for i, wanted in enumerate(labels) if has_side(wanted)]
     twins = [mirror_caption(sentences[i]) for i in with_side]
     mirror_images = (
-        model.generate(twins, frames=[len(features[i]) for i in with_side], **asdict(options)) if with_side else []
+        model.generate(twins, frames=_lengths(model, [features[i] for i in with_side]), **asdict(options))
+        if with_side
+        else []
     )
     captions = model.caption_features(features)
     shares = {
@@ -166,6 +169,11 @@ def measure(model: Model, clips: Sequence[Clip], options: Any) -> tuple[dict[str
         "captioning": caption_accuracy(captions, labels),
     }
     return shares, motions, captions
+
+
+def _lengths(model: Model, clips: Sequence[Features]) -> list[int] | None:
+    """Those of recordings, of a model that can be asked for a length."""
+    return [len(clip) for clip in clips] if model.engine.answers.capabilities.takes_length else None
 
 
 def feet_slide(motions: Sequence[Motion], clips: Sequence[Clip]) -> dict[str, float]:

@@ -90,7 +90,7 @@ class StageConfig:
       steps: updates in all.
       optimizer: the update rule.
       templates: instruction templates, a name or a JSON file; empty for a loss that reads no text.
-      subtasks: (sub-task, visits per clip and epoch); none is every sub-task of the templates once.
+      subtasks: (sub-task, chance that a clip is visited with it in an epoch); none is every sub-task once.
       log_every, evaluate_every, checkpoint_every, keep, keep_every, best, sample_every: see `training.Stage`.
       validation_batches: batches of each validation.
     """
@@ -102,7 +102,7 @@ class StageConfig:
     optimizer: OptimizerConfig = section(OptimizerConfig)
     batch: Mapping[str, Any] = setting(SECTION)
     templates: str = setting(TEXT)
-    subtasks: tuple[tuple[str, float], ...] = setting(sequence_of(pair_of(NAME, real(0, 1e6))))
+    subtasks: tuple[tuple[str, float], ...] = setting(sequence_of(pair_of(NAME, real(0, 1))))
     log_every: int = setting(STEPS)
     evaluate_every: int = setting(EVERY)
     checkpoint_every: int = setting(STEPS)

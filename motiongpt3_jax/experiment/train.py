@@ -1,5 +1,6 @@
 """Training from Python: prepares a run's folder and trains the stages of a config that are not trained yet."""
 
+import os
 import time
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.beginning import beginning, begins_trained, outside_weights
 from motiongpt3_jax.experiment.run import Run, check_run, make_run
 from motiongpt3_jax.experiment.samples import write_samples
@@ -17,7 +19,7 @@ from motiongpt3_jax.training.folders import steps_of
 
 
 def train(
-    config: ConfigDict | str,
+    config: ConfigDict | str | Path,
     workdir: str | Path,
     overrides: tuple[str, ...] = (),
     minutes: dict[str, float] | None = None,
@@ -27,7 +29,7 @@ def train(
     Args:
       config: a config, its name ("motiongpt3:tiny"), or the path of a config file.
       workdir: the run's folder.
-      overrides: single values of the config, such as "stages.vae.steps=5000".
+      overrides: single values of a config that is named, such as "stages.vae.steps=5000".
       minutes: receives the time of each part.
 
     Raises:
@@ -35,8 +37,11 @@ def train(
       TrainingInterrupted: a signal stopped the run, which is saved.
       TrainingDiverged: a loss was not finite.
     """
-    if isinstance(config, str):
-        config = load_config(config, list(overrides))
+    if not isinstance(config, ConfigDict):
+        config = load_config(os.path.expanduser(config), list(overrides))
+    elif overrides:
+        raise UserError("overrides go with the name of a config; set the values of a ConfigDict itself")
+    workdir = os.path.expanduser(workdir)
     clock = _Clock({} if minutes is None else minutes)
     check_run(config, workdir)
     keep_host_memory()

@@ -200,8 +200,8 @@ class Engine:
     def _groups(self, examples: Sequence[Example], frames: Sequence[int]) -> list[tuple[list[int], int]]:
         """(requests, rows) of every batch: as many clips and streams in each, and like lengths or none together."""
 
-        def kind(i: int) -> tuple[int, int, bool]:
-            return len(examples[i].clips), len(examples[i].streams), frames[i] > 0
+        def kind(i: int) -> tuple[int, tuple[str, ...], bool]:
+            return len(examples[i].clips), tuple(sorted(examples[i].streams)), frames[i] > 0
 
         def size(i: int) -> tuple[int, int]:
             return round_up(frames[i], FRAME_STEP), sum(len(stream.ids) for stream in examples[i].streams.values())

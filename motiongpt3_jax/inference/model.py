@@ -28,7 +28,7 @@ from motiongpt3_jax.inference.windows import Windows
 from motiongpt3_jax.motion import Motion, Skeleton, load_motion
 from motiongpt3_jax.systems.interface import Features, Question
 from motiongpt3_jax.text import check_words
-from motiongpt3_jax.text.tasks import Role
+from motiongpt3_jax.text.tasks import Role, of_role
 
 
 @dataclass(frozen=True)
@@ -332,7 +332,8 @@ class Model:
         for count in requests:
             for frames in lengths:
                 motions = self.generate(["a person walks"] * count, frames=frames, **sampling)
-                self.caption(motions)
+                if of_role(self.prompts.tasks, "caption"):
+                    self.caption(motions)
         return self.engine.programs - before
 
     def read(self, motion: Motion | str | Path) -> Motion:

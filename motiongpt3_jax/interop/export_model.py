@@ -12,7 +12,6 @@ from motiongpt3_jax.inference.folder import read_folder, resolve_model
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.places import require_room
-from motiongpt3_jax.systems.registry import find_system, system_names
 from motiongpt3_jax.tensors.checkpoint_files import import_torch
 
 SAFETENSORS = "safetensors"
@@ -47,9 +46,6 @@ def export_model(
       FileExistsError: something else lies at `out`.
       UserError: the model cannot be exported so.
     """
-    formats = known_formats()
-    if format not in formats:
-        raise UserError(f"--format {format}: there is no such format; there are: {', '.join(formats)}")
     if format == SAFETENSORS:
         out = require_free(out)
         require_room("--out", out, "a folder")
@@ -76,12 +72,6 @@ def export_model(
         with whole_file(files[-1], ".npy") as fresh:
             np.save(fresh, array)
     return ExportResult(files, notes)
-
-
-def known_formats() -> list[str]:
-    """Formats that the models of some system are written in."""
-    others = (format for name in system_names() for format in find_system(name).weights.exporters)
-    return list(dict.fromkeys((SAFETENSORS, *others)))
 
 
 def require_file(out: str | Path) -> Path:

@@ -72,6 +72,8 @@ def import_model(
     values = _load_values(config, overrides) if config else None
     place = find_source(str(source))
     if place.is_dir():
+        if config or overrides or tokenizer or statistics:
+            raise UserError(f"{source} is one of our models, which has its own config, tokenizer and statistics")
         folder = read_folder(place)
         stage, step, variables = read_variables(folder)
         return ImportResult(write_exported(out, folder, variables, (stage, step)), [], "")
@@ -112,9 +114,11 @@ def _from_tensors(
     identified = importer.identify(tensors, config, chosen)
     numbers, note = as_float32(identified.tensors)
     identified = identified._replace(tensors=numbers)
-    name, tokenizer_model = _find_tokenizer(source, tokenizer, identified, kind.tokens(identified.config))
+    name, tokenizer_model = "", None
+    if kind.tokens is not None:
+        name, tokenizer_model = _find_tokenizer(source, tokenizer, identified, kind.tokens(identified.config))
     body = _find_body(source, identified, statistics)
-    values = {**identified.config, "tokenizer": name}
+    values = {**identified.config, **({"tokenizer": name} if name else {})}
     folder = ModelFolder(source, values, tokenizer_model, body, identified.untrained, identified.questions)
     return folder, importer.variables(identified, folder.spec), [*filter(None, [note]), *identified.notes]
 

@@ -40,13 +40,22 @@ def spec(mesh: Mesh, path: str, shape: tuple[int, ...], rules: Rules = ()) -> P:
     """How one array is split: by the rules where its axes divide, else over `fsdp` along its longest axis that does."""
     axes = list(next((spec for pattern, spec in rules if re.search(rf"(^|/){pattern}$", path)), P()))[: len(shape)]
     axes += [None] * (len(shape) - len(axes))
-    axes = [axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in zip(axes, shape)]
-    if "fsdp" not in axes and math.prod(shape) >= SMALL:
+    axes = [axis if axis and size % _devices(mesh, axis) == 0 else None for axis, size in zip(axes, shape)]
+    if not any("fsdp" in _names(axis) for axis in axes) and math.prod(shape) >= SMALL:
         stacked = re.search(r"(^|/)layers/", path) is not None
         free = [i for i in range(int(stacked), len(shape)) if not axes[i] and shape[i] % mesh.shape["fsdp"] == 0]
         if free:
             axes[max(free, key=lambda i: shape[i])] = "fsdp"
     return P(*axes)
+
+
+def _names(axis: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The mesh axes over which one axis of an array is split."""
+    return axis if isinstance(axis, tuple) else (axis,) if axis else ()
+
+
+def _devices(mesh: Mesh, axis: str | tuple[str, ...]) -> int:
+    return math.prod(mesh.shape[name] for name in _names(axis))
 
 
 def shardings(mesh: Mesh, tree: Tree, rules: Rules = ()) -> Tree:

@@ -21,7 +21,8 @@ class SystemKind(Protocol):
       weights: which parts may come trained.
       styles: how the official code of a published system asks, by style and task.
       sections: names of the config's sections that the system has beside `model`. `tokenizer` is a part of its config
-        where `tokens` are, and `pretrained` where `weights.pretrained` is.
+        where `tokens` are, and `pretrained` where `weights.pretrained` is. Shapes of arrays depend on `model`, these
+        sections, the features and the vocabulary alone; how many features and ids there are changes no path.
       data_options: values that the system has in the config's section `data`, and what each must be.
     """
 

@@ -15,7 +15,7 @@ def of_parts(params: Mapping[str, Any], parts: Collection[str], weights: Weights
         if isinstance(value, Mapping):
             below = of_parts(value, parts, weights, f"{here}/")
             chosen |= {name: below} if below else {}
-        elif next(part for part, pattern in weights.parts.items() if re.fullmatch(pattern, here)) in parts:
+        elif next((part for part, pattern in weights.parts.items() if re.fullmatch(pattern, here)), None) in parts:
             chosen[name] = value
     return chosen
 

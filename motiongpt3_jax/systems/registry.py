@@ -31,12 +31,18 @@ def find_system(name: str) -> SystemKind:
     """The system of a name.
 
     Raises:
-      UserError: there is no such system; names those that there are.
+      UserError: there is no such system, or the package that brings it cannot be loaded.
     """
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
         return getattr(import_module(module), attribute)
     for point in entry_points(group=GROUP):
         if point.name == name:
-            return point.load()
+            try:
+                return point.load()
+            except Exception as error:  # whatever a package raises
+                brings = point.dist.name if point.dist else point.value
+                raise UserError(
+                    f"the system {name!r} of {brings} cannot be loaded ({error}); install it anew"
+                ) from error
     raise UserError(f"unknown system {name!r}; there are: {', '.join(system_names())}")

@@ -27,10 +27,10 @@ def array_shapes(kind: SystemKind, spec: ModelSpec) -> dict[str, tuple[int, ...]
     """Shapes of all parameters and of the state, by their paths."""
     sections = {name: spec.config[name] for name in ("model", *kind.sections)}
     vocabulary = None if spec.tokenizer is None else spec.tokenizer.base_vocabulary
-    model = repr((kind.name, sections, spec.features, vocabulary))
+    model = repr((kind.name, sections, spec.features, spec.fps, vocabulary))
     if model not in _shapes:
         if len(_shapes) >= MOST_MODELS:
             _shapes.clear()
         variables = jax.eval_shape(kind.make_system(spec).init, jax.random.key(0))
         _shapes[model] = {name: array.shape for name, array in flat_arrays(variables).items()}
-    return _shapes[model]
+    return dict(_shapes[model])

@@ -19,7 +19,7 @@ from motiongpt3_jax.parallel.processes import exit_on_peer_failure
 from motiongpt3_jax.systems.interface import System, Tree, Variables
 from motiongpt3_jax.training.checkpoints import Checkpoints, mend_checkpoints
 from motiongpt3_jax.training.data import Data
-from motiongpt3_jax.training.folders import BASE, last_step
+from motiongpt3_jax.training.folders import BASE, last_step, stages_of, steps_of
 from motiongpt3_jax.training.interrupts import Interrupts, TrainingInterrupted
 from motiongpt3_jax.training.lock import run_lock
 from motiongpt3_jax.training.log import Log, Meter
@@ -101,6 +101,7 @@ def run(
     begin: Start = RunStart(system, mesh, run_dir, seed, initial, outside)
     with exit_on_peer_failure(), run_lock(run_dir), jax.set_mesh(mesh), Interrupts() as interrupts:
         first_does("look at the checkpoints", partial(mend_checkpoints, run_dir, names, hooks.show))
+        _check_left_out(stages, run_dir)
         _check_order(stages, {name: last_step(run_dir, name) for name in names}, run_dir)
         for place, stage in enumerate(stages):
             done = last_step(run_dir, stage.name) or 0
@@ -254,6 +255,17 @@ def _check_names(names: Sequence[str]) -> None:
         raise UserError(f"stage names {names} repeat; give each its own.")
     if BASE in names:
         raise UserError(f"a stage is named '{BASE}', as what a run began with is; give it another name.")
+
+
+def _check_left_out(stages: Sequence[Stage], run_dir: Path) -> None:
+    """What is left to train goes on from every stage that the run holds."""
+    names = [stage.name for stage in stages]
+    others = [name for name in stages_of(run_dir) if name not in names and steps_of(run_dir, name)]
+    if others and any((last_step(run_dir, stage.name) or 0) < stage.steps for stage in stages):
+        raise UserError(
+            f"{run_dir} holds the stage '{others[0]}', which is left out now, and a later stage would not go on from "
+            "it: name it before the others, or start a new run directory from the model in this one."
+        )
 
 
 def _check_order(stages: Sequence[Stage], done: dict[str, int | None], run_dir: Path) -> None:

@@ -99,8 +99,7 @@ class MotionGPTAnswers:
         usual: dict[str, Any] = {"end": tokens.end, "banned": tuple(sorted(never)), "repetition_penalty": 1.0}
         if begins_motion:
             usual |= {"banned": tuple(sorted(never - {start})), "stops": (start,)}
-        lists = {name: tuple(options[name]) for name in ("banned", "stops", "allowed", "forced") if name in options}
-        return TextOptions(**{**usual, **options, **lists})
+        return TextOptions(**{**usual, **options})
 
     def example(self, number: int, question: Question, makes: Makes, options: Any, frames: int = 0) -> Example:
         """A question laid out, and the answer up to where it goes on.

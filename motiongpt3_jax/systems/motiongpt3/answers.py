@@ -96,8 +96,7 @@ class MotionGPT3Answers:
         usual: dict[str, Any] = {"end": tokens.end, "banned": (tokens.start_of_motion, tokens.end_of_motion)}
         if begins_motion:
             usual |= {"banned": (tokens.end_of_motion,), "stops": (tokens.start_of_motion,)}
-        lists = {name: tuple(options[name]) for name in ("banned", "stops") if name in options}
-        chosen = TextOptions(**{**usual, **options, **lists})
+        chosen = TextOptions(**{**usual, **options})
         if len({*chosen.banned} & {*range(tokens.text_vocabulary)}) == tokens.text_vocabulary:
             raise UserError("banned of a text names every id there is: leave some to write")
         return chosen
