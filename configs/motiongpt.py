@@ -312,7 +312,7 @@ def demo() -> ConfigDict:
     config.tokenizer = "train:512"
     config.layout.max_length = 64
     config.run = ("tokenizer", "pretrain")
-    rows = {"rows": 4, "slots": {"source": 256, "target": 192}, "clips": ((48, 8),), "samples": 8}
+    rows = {"rows": 4, "slots": {"source": 160, "target": 144}, "clips": ((48, 8),), "samples": 8}
     instruct = {**rows, "slots": {"source": 384, "target": 256}, "clips": ((48, 16),)}
     config.stages = ConfigDict(
         {
