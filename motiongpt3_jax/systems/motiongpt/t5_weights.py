@@ -194,9 +194,9 @@ def t5_config(found: Mapping[str, Any], name: str = "config.json") -> T5Config:
         raise UserError(f"{name} describes a {found.get('model_type')!r}; give a FLAN-T5 or a T5 v1.1")
     kind = found.get("feed_forward_proj", "relu")
     if kind != "gated-gelu" or found.get("tie_word_embeddings", True):
-        tied = "tied" if found.get("tie_word_embeddings", True) else "untied"
+        tied = "a tied" if found.get("tie_word_embeddings", True) else "an untied"
         raise UserError(
-            f"{name} describes a T5 with {kind} and a {tied} head; v1.1 has gated-gelu and an untied one: "
+            f"{name} describes a T5 with {kind} and {tied} head; v1.1 has gated-gelu and an untied one: "
             "give a FLAN-T5 or a T5 v1.1"
         )
     try:
