@@ -90,6 +90,7 @@ def test_a_folder_is_read_whether_its_tensors_are_in_one_file_or_in_several(para
     [
         ({"feed_forward_proj": "relu"}, "describes a T5 with relu and an untied head"),
         ({"tie_word_embeddings": True}, "describes a T5 with gated-gelu and a tied head"),
+        ({"scale_decoder_outputs": True}, "and a tied head"),
         ({"model_type": "bart"}, "describes a 'bart'; give a FLAN-T5"),
         ({"d_ff": None}, "has no 'd_ff', a size of a T5"),
     ],
@@ -99,6 +100,10 @@ def test_what_is_no_t5_of_the_kind_is_refused_in_one_sentence(changed, said):
     found = {key: value for key, value in (CONFIG | changed).items() if value is not None}
     with pytest.raises(ValueError, match=said):
         t5_config(found)
+
+
+def test_a_config_of_transformers_5_is_read_by_what_it_says_of_scaling():
+    assert t5_config(CONFIG | {"tie_word_embeddings": True, "scale_decoder_outputs": False}) == TINY
 
 
 def test_tensors_that_do_not_fit_are_named(tensors):
