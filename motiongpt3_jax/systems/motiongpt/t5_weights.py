@@ -198,8 +198,8 @@ def t5_config(found: Mapping[str, Any], name: str = "config.json") -> T5Config:
     if kind != "gated-gelu" or tied:
         head = "a tied" if tied else "an untied"
         raise UserError(
-            f"{name} describes a T5 with {kind} and {head} head; v1.1 has gated-gelu and an untied one: give a FLAN-T5 or "
-            "a T5 v1.1"
+            f"{name} describes a T5 with {kind} and {head} head; v1.1 has gated-gelu and an untied one: give a "
+            "FLAN-T5 or a T5 v1.1"
         )
     try:
         return T5Config(
