@@ -8,8 +8,9 @@ from jaxtyping import Array, Float, Int
 from motiongpt3_jax.batch import ClipRange
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt.codes import codes_of_clips
+from motiongpt3_jax.systems.motiongpt.drafts import encoded_ranges
 from motiongpt3_jax.systems.motiongpt.modules import Modules
-from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, codes_of
+from motiongpt3_jax.systems.motiongpt.tokens import codes_of
 from motiongpt3_jax.text import Task
 
 
@@ -30,10 +31,7 @@ class CodeEncoder:
 
     def ranges(self, frames: int) -> Sequence[ClipRange]:
         """The whole clip, and every part of it that one of the tasks gives or makes."""
-        if self.official:
-            return [ClipRange(0, frames - frames % FRAMES_PER_CODE)]
-        parts = [ClipRange(*part) for task in self.tasks for part in task.ranges(frames)]
-        return [part for part in dict.fromkeys([ClipRange(0, frames), *parts]) if part.frames]
+        return encoded_ranges(self.tasks, frames, self.official)
 
     def count(self, frames: int) -> int:
         """One code for every four frames, the last ones included."""
