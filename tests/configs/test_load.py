@@ -62,9 +62,18 @@ def test_official_switches_every_deviation_off():
     assert layout.pad_loss
     assert layout.unpredictable_targets
     assert layout.interleave
+    assert layout.max_position_offset == 0
     assert not config.data.shuffle
+    assert config.data.crop
     assert config.model.latent_scale == 0.8457
-    for name in ("generate", "align_bare", "tune"):
+    vae = config.stages.vae
+    assert vae.objective.padding
+    assert (vae.batch.rows, vae.batch.samples) == (64, 1)
+    for stage in config.stages.values():
+        assert stage.objective.dropout
+        assert (stage.optimizer.clip_norm, stage.optimizer.warmup_steps) == (None, 0)
+        assert stage.optimizer.schedule == "constant"
+    for name in ("generate", "align_bare", "align_instruct", "tune"):
         stage = config.stages[name]
         assert stage.batch.samples == 1
         assert stage.batch.text_slots == 192

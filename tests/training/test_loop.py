@@ -53,6 +53,16 @@ def test_an_earlier_stage_made_longer_under_a_later_one_is_an_error(tmp_path):
         train(tmp_path, stage("one", steps=3), stage("two", steps=2))
 
 
+def test_a_stage_of_the_run_that_is_left_out_is_an_error_and_nothing_is_lost(tmp_path):
+    train(tmp_path, stage("one", trainable=("head/.*",), steps=2))
+    with pytest.raises(ValueError, match="holds the stage 'one', which is left out now, and a later stage would not"):
+        train(tmp_path, stage("two", steps=2))
+    assert restore_variables(tmp_path)[:2] == ("one", 2)
+    assert '"one"' in (tmp_path / "metrics.jsonl").read_text()
+    train(tmp_path, stage("one", trainable=("head/.*",), steps=2), stage("two", steps=2))
+    assert train(tmp_path, stage("two", steps=2)) == ["two is finished, at step 2 of 2"]
+
+
 def test_a_run_starts_from_given_variables(tmp_path):
     given = jax.tree.map(lambda x: x + 1, ToySystem().init(jax.random.key(5)))
     still = adamw(learning_rate=0.0)
