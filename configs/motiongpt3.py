@@ -13,7 +13,7 @@ Variants:
   test   the smallest that runs; for tests.
 
 Append `:official` (as in `motiongpt3:base:official`) to switch every deviation from the published code off at once:
-shuffling, packing, losses on prompts and padding, blind targets, the VAE's dropout, condition dropout.
+shuffling, packing, losses on prompts and padding, unpredictable targets, the VAE's dropout, condition dropout.
 """
 
 from typing import Any
@@ -296,7 +296,7 @@ def stage(
 
 
 def official(config: ConfigDict) -> ConfigDict:
-    """Every deviation from the published code switched off: one unpadded sample becomes one row of 192 slots."""
+    """Every deviation from the published code switched off: one sample becomes one row of 192 slots."""
     config.layout.update({"prompt_loss": True, "pad_loss": True, "unpredictable_targets": True, "interleave": True})
     config.layout.max_position_offset = 0
     config.data.update({"shuffle": False, "crop": True})
