@@ -19,6 +19,10 @@ SAMPLES = 4
 """Motions rendered at a time during training."""
 
 
+CODES = "Codes in most use, each repeated"
+"""Heading of what single codes of a codebook stand for."""
+
+
 def write_samples(
     run: Run, compiled: dict[Any, Callable[..., Any]], stage: Stage, step: int, variables: Variables
 ) -> None:
@@ -51,6 +55,9 @@ def write_samples(
         entries.append(Entry(sentence, Motion(places[None], body.fps, body.skeleton), f"{stage.name} {step}"))
         recorded = features_to_joints(features, body.skeleton)
         entries.append(Entry(sentence, Motion(recorded[None], body.fps, body.skeleton), "recorded"))
+    if shows == "reconstruct":
+        codes = engine.code_motions().items()
+        entries += [Entry(title, Motion(x[None], body.fps, body.skeleton), section=CODES) for title, x in codes]
     folder = run.folder.path / "samples"
     folder.mkdir(exist_ok=True)
     write_page(folder / f"{stage.name}_{step:07d}.html", entries, f"{stage.name}, step {step}")

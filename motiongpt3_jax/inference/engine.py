@@ -171,6 +171,15 @@ class Engine:
             joints += [places[row, : len(clips[i])] for row, i in enumerate(order)]
         return joints
 
+    def code_motions(self) -> dict[str, Joints]:
+        """Joints of what the codes in most use stand for, by their titles; nothing without a codebook."""
+        body = self.folder.statistics
+        motions = self.answers.code_motions(self.variables)
+        return {
+            title: features_to_joints(np.asarray(features) * body.std + body.mean, body.skeleton)
+            for title, features in motions.items()
+        }
+
     def useful_shares(self) -> dict[str, float]:
         """Shares of slots and frames that held something in the last batch."""
         return dict(self._shares)

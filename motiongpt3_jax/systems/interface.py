@@ -254,6 +254,9 @@ class Answers(Protocol):
     ) -> Float[Array, "clips frames features"]:
         """Normalised features through the encoder and back."""
 
+    def code_motions(self, variables: Variables) -> Mapping[str, Float[Array, "frames features"]]:
+        """What the codes in most use stand for, each by itself, as normalised features; nothing without a codebook."""
+
 
 class ClipEncoder(Protocol):
     """Encodes the clips of a stage once, before it begins, instead of in each of its steps.

@@ -187,6 +187,10 @@ class MotionGPTAnswers:
         """Clips to codes and back."""
         return generate.reconstruct(self.modules, variables, features, frames)
 
+    def code_motions(self, variables: Variables) -> Mapping[str, Float[Array, "frames features"]]:
+        """The codes in most use, each repeated for about a second."""
+        return generate.code_motions(self.modules, variables)
+
 
 CUT = {S1: "predict", MASKED: "inbetween"}
 """The task that a placeholder of a part of a clip belongs to."""

@@ -23,6 +23,12 @@ from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, MotionToken
 OFFICIAL_TOP_K = 50
 """Codes that the official code draws from."""
 
+MOST_SHOWN = 12
+"""Codes whose motions a page of samples shows."""
+
+REPEATS = 6
+"""How often a code is repeated to show what it stands for: a little more than a second at 20 frames a second."""
+
 
 @dataclass(frozen=True)
 class MotionOptions:
@@ -150,6 +156,15 @@ def render(
     frames = jnp.where(frames > 0, jnp.minimum(frames, counts * FRAMES_PER_CODE), counts * FRAMES_PER_CODE)
     inside = jnp.arange(features.shape[1]) < frames[:, None]
     return {"features": jnp.where(inside[..., None], features, 0.0), "frames": frames}
+
+
+def code_motions(modules: Modules, variables: Variables) -> dict[str, Float[Array, "frames features"]]:
+    """What the codes in most use stand for: features of each, repeated `REPEATS` times."""
+    codebook = variables.state["codebook"]
+    chosen = jnp.argsort(codebook["counts"], descending=True)[:MOST_SHOWN]
+    vectors = jnp.repeat(codebook["table"][chosen][:, None], REPEATS, axis=1)
+    features = decode_codes(modules, variables, vectors, jnp.full(len(chosen), REPEATS))
+    return {f"code {int(code)}": motion for code, motion in zip(chosen, features)}
 
 
 def reconstruct(

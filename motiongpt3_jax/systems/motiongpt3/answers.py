@@ -200,6 +200,10 @@ class MotionGPT3Answers:
         """Clips through the VAE and back, at the mean of their posterior."""
         return self.system.reconstruct(variables, features, frames)
 
+    def code_motions(self, variables: Variables) -> Mapping[str, Float[Array, "frames features"]]:
+        """Nothing: latents are continuous."""
+        return {}
+
 
 def _understand(
     system: MotionGPT3, variables: Variables, batch: Batch, seeds: Int[Array, "rows"] | None

@@ -118,3 +118,8 @@ class CodeScriptAnswers:
         codebook = variables.state["codebook"]
         codes = quantise(codebook, features, frames, self.chunk)
         return dequantise(codebook, codes, self.chunk)[:, : features.shape[1]]
+
+    def code_motions(self, variables: Variables) -> Mapping[str, Float[Array, "frames features"]]:
+        """The first codes of the codebook."""
+        rows = variables.state["codebook"][:2]
+        return {f"code {number}": jnp.repeat(row[None], self.chunk, axis=0) for number, row in enumerate(rows)}
