@@ -27,14 +27,11 @@ from motiongpt3_jax.configs.sections import data, mesh, optimizer
 from motiongpt3_jax.errors import UserError
 
 TOKENIZER = ("vqvae/.*",)
+KERNELS = (".*kernel",)
 LANGUAGE = ("(?!vqvae/).*",)
 
-FLAN_T5 = {
-    "small": {"width": 512, "layers": 8, "heads": 6, "mlp_width": 1024},
-    "base": {"width": 768, "layers": 12, "heads": 12, "mlp_width": 2048},
-    "large": {"width": 1024, "layers": 24, "heads": 16, "mlp_width": 2816},
-}
-"""Sizes of the published FLAN-T5 models; their heads are 64 wide."""
+HEAD = 64
+"""Width of an attention head of the published models."""
 
 
 def get_config(variant: str = "base", deviations: str = "") -> ConfigDict:
@@ -79,6 +76,9 @@ OBJECTIVES = {
 }
 """What each loss weighs."""
 
+MIXED = {"words_alone": 0.2, "motion_alone": 0.2}
+"""Samples without a question while pretraining, as in the paper."""
+
 
 def base() -> ConfigDict:
     """The published model on HumanML3D, for about as many samples as published; packed rows hold several in each."""
@@ -89,7 +89,7 @@ def base() -> ConfigDict:
             "system": "motiongpt",
             # Decides fresh parameters, the order of the data, and every draw.
             "seed": 0,
-            "model": model(**FLAN_T5["base"]),
+            "model": model(width=768, layers=12, heads=12, mlp_width=2048),
             # "train:SIZE" trains one of so many ids on the captions; else a folder or a hub name.
             "tokenizer": "train:8192",
             # A FLAN-T5 for the language model, a folder or a hub name; it needs its own tokenizer. Empty for none.
@@ -112,7 +112,7 @@ def base() -> ConfigDict:
                     samples=16,
                     window=64,
                 ),
-                "pretrain": stage("language", LANGUAGE, 100_000, rate=2e-4, templates="pretrain", **rows),
+                "pretrain": stage("language", LANGUAGE, 100_000, rate=2e-4, templates="pretrain", **MIXED, **rows),
                 "instruct": stage("language", LANGUAGE, 100_000, rate=1e-4, templates="all_instructions", **rows),
                 "t2m": stage("language", LANGUAGE, 50_000, rate=1e-4, templates="t2m_pretrain", **rows),
             },
@@ -127,8 +127,8 @@ CLIPS = ((64, 6), (128, 5), (196, 7))
 """Clips of a row of the language stages, by their length."""
 
 
-def model(**sizes: int) -> dict[str, Any]:
-    """The published tokenizer of motion, and a T5 of some sizes."""
+def model(*, width: int, layers: int, heads: int, mlp_width: int, max_positions: int | None = None) -> dict[str, Any]:
+    """The published tokenizer of motion, and a language model of some sizes."""
     return {
         "vqvae": {
             # Of the hidden states.
@@ -148,17 +148,17 @@ def model(**sizes: int) -> dict[str, Any]:
         "lm": "t5",
         "language": {
             # Of the hidden states.
-            "width": sizes["width"],
+            "width": width,
             # Of the encoder, and of the decoder.
-            "layers": sizes["layers"],
+            "layers": layers,
             # Heads of every attention.
-            "heads": sizes["heads"],
+            "heads": heads,
             # Of each of them.
-            "head_width": sizes.get("head_width", 64),
+            "head_width": HEAD,
             # Hidden width of each layer's MLP.
-            "mlp_width": sizes["mlp_width"],
+            "mlp_width": mlp_width,
             # Rows of the position table of a decoder alone: the longest sequence; None for a T5.
-            "max_positions": sizes.get("max_positions"),
+            "max_positions": max_positions,
             # Whether the layers run in one compiled loop; changes compile time alone.
             "scan": True,
             # Whether the backward pass computes each layer again; changes memory and time alone.
@@ -194,14 +194,24 @@ def stage(
     window: int = 0,
     templates: str = "",
     subtasks: tuple[tuple[str, float], ...] = (),
+    muon: tuple[str, ...] = (),
     **objective: float,
 ) -> dict[str, Any]:
     """One stage; `objective` are the weights and switches of its loss that are not those of `OBJECTIVES`."""
-    batch = {
+    objective = {**OBJECTIVES[loss], **objective}
+    rows_of = batch(rows, slots or {}, clips, samples, window)
+    return sections.stage(loss, objective, trainable, steps, optimizer(rate, muon=muon), rows_of, templates, subtasks)
+
+
+def batch(
+    rows: int, slots: dict[str, int], clips: tuple[tuple[int, int], ...], samples: int, window: int
+) -> dict[str, Any]:
+    """How much a batch of a stage holds."""
+    return {
         # Rows of a batch, over all devices.
         "rows": rows,
         # Tokens of each stream in a row.
-        "slots": slots or {},
+        "slots": slots,
         # (frames, clips): so many clips of at most so many frames in a row, from short to long.
         "clips": clips,
         # Samples in a row at most.
@@ -209,24 +219,22 @@ def stage(
         # Frames of a clip that the tokenizer of motion sees at a visit; 0 for all.
         "window": window,
     }
-    objective = {**OBJECTIVES[loss], **objective}
-    return sections.stage(loss, objective, trainable, steps, optimizer(rate), batch, templates, subtasks)
 
 
 def small() -> ConfigDict:
     """FLAN-T5 small."""
-    return _with_model(base(), model(**FLAN_T5["small"]))
+    return _with_model(base(), model(width=512, layers=8, heads=6, mlp_width=1024))
 
 
 def large() -> ConfigDict:
     """FLAN-T5 large."""
-    return _with_model(base(), model(**FLAN_T5["large"]))
+    return _with_model(base(), model(width=1024, layers=24, heads=16, mlp_width=2816))
 
 
 def gpt2() -> ConfigDict:
     """GPT-2 medium: question, line break and answer are one text."""
-    sizes = {"width": 1024, "layers": 24, "heads": 16, "mlp_width": 4096, "max_positions": 1024}
-    return _as_decoder(_with_model(base(), model(**sizes)))
+    sizes = model(width=1024, layers=24, heads=16, mlp_width=4096, max_positions=1024)
+    return _as_decoder(_with_model(base(), sizes))
 
 
 def _with_model(config: ConfigDict, sizes: dict[str, Any]) -> ConfigDict:
@@ -276,7 +284,7 @@ def tiny() -> ConfigDict:
             "tokenizer": stage(
                 "tokenizer", TOKENIZER, 20_000, rate=4e-4, rows=16, clips=((64, 4),), samples=4, window=64
             ),
-            "pretrain": stage("language", LANGUAGE, 20_000, rate=5e-4, templates="pretrain", **rows),
+            "pretrain": stage("language", LANGUAGE, 20_000, rate=5e-4, templates="pretrain", **MIXED, **rows),
             "instruct": stage("language", LANGUAGE, 10_000, rate=3e-4, templates="all_instructions", **rows),
             "t2m": stage("language", LANGUAGE, 5000, rate=1e-4, templates="t2m_pretrain", **rows),
         }
@@ -287,25 +295,30 @@ def tiny() -> ConfigDict:
 def _shrunk(config: ConfigDict, *, width: int, layers: int, vq_width: int, codes: int) -> ConfigDict:
     """Shrinks every part of the model."""
     config.model.vqvae.update({"width": vq_width, "code_width": vq_width, "codes": codes})
-    config.model.language.update(
-        {"width": width, "layers": layers, "heads": 4, "head_width": width // 4, "mlp_width": 2 * width}
-    )
+    language = config.model.language
+    language.update({"width": width, "layers": layers, "heads": 4})
+    language.update({"head_width": width // 4, "mlp_width": 2 * width})
     return config
 
 
 def demo() -> ConfigDict:
-    """Single actions of 2.4 seconds: minutes on two cores."""
+    """Single actions of 2.4 seconds: minutes on two cores.
+
+    Left and right are a small part of every gradient: Muon moves along rare directions as far as along common ones.
+    """
     config = _shrunk(tiny(), width=128, layers=2, vq_width=96, codes=128)
     config.model.dropout = 0.0
     config.data.update({"min_frames": 47, "max_frames": 47, "sequences": 0.0, "clips": 6000, "crop": False})
     config.tokenizer = "train:512"
     config.layout.max_length = 64
     config.run = ("tokenizer", "pretrain")
-    rows = {"rows": 4, "slots": {"source": 256, "target": 192}, "clips": ((48, 8),), "samples": 8}
+    rows = {"rows": 4, "slots": {"source": 160, "target": 144}, "clips": ((48, 8),), "samples": 8}
     instruct = {**rows, "slots": {"source": 384, "target": 256}, "clips": ((48, 16),)}
     config.stages = ConfigDict(
         {
-            "tokenizer": stage("tokenizer", TOKENIZER, 1500, rate=2e-3, rows=4, clips=((48, 8),), samples=8),
+            "tokenizer": stage(
+                "tokenizer", TOKENIZER, 1500, rate=2e-3, rows=4, clips=((48, 8),), samples=8, muon=KERNELS
+            ),
             "pretrain": stage(
                 "language",
                 LANGUAGE,
@@ -313,6 +326,7 @@ def demo() -> ConfigDict:
                 rate=2e-3,
                 templates="pretrain",
                 subtasks=(("t2m", 1.0), ("m2t", 1.0)),
+                muon=KERNELS,
                 **rows,
             ),
             "instruct": stage("language", LANGUAGE, 1000, rate=1e-3, templates="all_instructions", **instruct),
@@ -340,4 +354,5 @@ def test() -> ConfigDict:
         part.sample_every = 2 if part.loss == "tokenizer" else 0
         part.optimizer.warmup_steps = 0
     config.stages.t2m.sample_every = 2
+    config.stages.pretrain.objective.update(MIXED)
     return config

@@ -13,8 +13,8 @@ from motiongpt3_jax.experiment.config import DataConfig, RunConfig, StageConfig,
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.systems.shapes import STATE, array_shapes
-from motiongpt3_jax.text import Subtask, Tokenizer, load_templates
-from motiongpt3_jax.text.tokenizer import check_size
+from motiongpt3_jax.text import Subtask, load_templates
+from motiongpt3_jax.text.tokenizer import blank_tokenizer, check_size
 from motiongpt3_jax.training import partition
 from motiongpt3_jax.values import NAME, Rule, check_value, check_values, one_of, whole
 
@@ -59,7 +59,7 @@ def parameter_shapes(values: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Paths and shapes of all parameters; which there are does not depend on the features and the vocabulary."""
     kind = find_system(values["system"])
     tokens = kind.tokens and kind.tokens(values)
-    tokenizer = tokens and Tokenizer(None, 1, tokens.added, tokens.kinds[0])
+    tokenizer = tokens and blank_tokenizer(tokens)
     shapes = array_shapes(kind, ModelSpec(values, 1, tokenizer))
     return {name: shape for name, shape in shapes.items() if not name.startswith(STATE)}
 

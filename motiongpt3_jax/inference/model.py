@@ -123,7 +123,7 @@ class Model:
         check_seeds(seeds)
         counts = self._counts(sentences, seconds, frames, seed)
         windows = [self.windows(count) for count in counts]
-        questions = [self._question(sentence, style, seed) for sentence, seed in zip(sentences, seeds)]
+        questions = [self._question(*asked, style) for asked in zip(sentences, seeds, counts)]
         options = self.motion_options(**sampling)
         note_words(self.engine.folder, sentences)
         joints = generate_in_windows(self.engine, questions, counts, windows, seeds, options)
@@ -352,12 +352,12 @@ class Model:
         task = self.prompts.of_role(role).name
         note_task(self.prompts.knows(task), task)
 
-    def _question(self, sentence: str, style: str, seed: int) -> Question:
+    def _question(self, sentence: str, seed: int, frames: int, style: str) -> Question:
         if not sentence.strip():
             return Question(self.prompts.unconditional_question())
         # The official styles take it as it is.
         sentence = self.written(sentence) if style == "train" else sentence
-        return Question(self.prompts.motion_question(sentence, style, seed))
+        return Question(self.prompts.motion_question(sentence, style, seed, frames))
 
     def _counts(
         self, sentences: Sequence[str], seconds: float | None, frames: int | Sequence[int] | None, seed: int

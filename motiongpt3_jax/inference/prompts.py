@@ -104,14 +104,17 @@ class Prompts:
             raise UserError(f"the style {style!r} has no question for this; there are: {', '.join(['train', *styles])}")
         return fill(self.styles[style][task], caption, frames, coin)
 
-    def motion_question(self, sentence: str, style: str, seed: int) -> str:
+    def motion_question(self, sentence: str, style: str, seed: int, frames: int = 0) -> str:
         """The prompt of text to motion; the official evaluation quotes a sentence or not, as a coin of the seed falls.
 
         Raises:
-          UserError: the style does not ask so, or the sentence holds a special token.
+          UserError: the style does not ask so, or tells a length that is not known; or the sentence holds a special
+            token.
         """
-        coin = np.random.default_rng(seed).uniform()
-        return self.question(self.of_role("generate").name, style, sentence, coin=coin)
+        coin, task = np.random.default_rng(seed).uniform(), self.of_role("generate").name
+        if not frames and UNITS["frames"] in self.styles.get(style, {}).get(task, ""):
+            raise UserError(f"the style {style!r} tells how long a motion is to be: ask for a length")
+        return self.question(task, style, sentence, frames, coin)
 
     def unconditional_question(self) -> str:
         """The prompt of a motion of no sentence; empty where the model was not trained on that."""

@@ -191,13 +191,3 @@ def effective_rank(table: Float[Array, "codes width"]) -> Float[Array, ""]:
     values = jnp.linalg.svd(table - table.mean(axis=0), compute_uv=False)
     shares = values / jnp.maximum(values.sum(), 1e-30)
     return jnp.exp(-(shares * jnp.log(jnp.maximum(shares, 1e-30))).sum())
-
-
-def codebook_metrics(codebook: Codebook) -> dict[str, Float[Array, ""]]:
-    """How much of a codebook is in use: perplexity and used codes by its moving counts, effective rank of its table."""
-    counts = codebook["counts"]
-    return {
-        "perplexity": perplexity(counts),
-        "used_codes": (counts >= LEAST_COUNT).sum(),
-        "effective_rank": effective_rank(codebook["table"]),
-    }

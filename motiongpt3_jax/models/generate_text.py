@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.beam_search import SetAside, best_candidates, none_aside, set_aside, surviving_beams
 from motiongpt3_jax.models.token_sampling import (
     TextOptions,
     argmax_token,
@@ -78,8 +79,14 @@ def generate_text(
 
     start = _start(logits, cache, options, vocabulary, positions, index)
     state = jax.lax.while_loop(unfinished, step, start)
-    best = jnp.argmax(state.total / text_lengths(state.tokens, options) ** options.length_penalty, axis=1)
-    return jnp.take_along_axis(state.tokens, best[:, None, None], axis=1)[:, 0]
+    scores = state.total / text_lengths(state.tokens, options) ** options.length_penalty
+    best = jnp.argmax(scores, axis=1)
+    texts = jnp.take_along_axis(state.tokens, best[:, None, None], axis=1)[:, 0]
+    if state.ended is None:
+        return texts
+    # What a row that is through was still following does not count.
+    better = state.done.all(axis=1) | (state.ended.scores[:, 0] >= scores.max(axis=1))
+    return jnp.where(better[:, None], state.ended.text, texts)
 
 
 @jax.tree_util.register_dataclass
@@ -97,6 +104,7 @@ class _State:
       total: sum of log p, -inf for a beam that holds nothing yet; not kept up without beam search.
       only: slots of the cache that a beam sees, its prompt and what it continues; None for one beam.
       cache: of the model.
+      ended: texts that are set aside; None where they keep their beams.
     """
 
     step: Int[Array, ""]
@@ -108,6 +116,7 @@ class _State:
     total: Float[Array, "rows beams"]
     only: Bool[Array, "rows beams slots"] | None
     cache: Cache
+    ended: SetAside | None
 
 
 def _start(
@@ -130,6 +139,7 @@ def _start(
         total=jnp.where(jnp.arange(beams) == 0, 0.0, jnp.full((rows, beams), -jnp.inf)),
         only=jnp.broadcast_to(jnp.arange(slots) < index, (rows, beams, slots)) if beams > 1 else None,
         cache=cache,
+        ended=none_aside(rows, options) if options.set_aside and beams > 1 else None,
     )
 
 
@@ -145,7 +155,13 @@ def _step(
     index = index + state.step * options.beams
     lengths = None if lengths is None else jnp.broadcast_to(lengths[:, None], state.done.shape)
     scores = process_logits(state.logits, state.seen, state.step, options, lengths)
-    if options.beams > 1:
+    done = None
+    if state.ended is not None:
+        found = best_candidates(scores, state.total, options)
+        ended, done = set_aside(state.ended, found, state.tokens, state.step, state.done.all(axis=1), options)
+        parents, token, total = surviving_beams(found, options)
+        state = replace(_reorder_beams(state, parents, total, index), ended=ended)
+    elif options.beams > 1:
         parents, token, total = beam_search_step(scores, state.total, state.done)
         state = _reorder_beams(state, parents, total, index)
     elif options.temperature:
@@ -162,7 +178,7 @@ def _step(
         position=state.position + 1,
         tokens=state.tokens.at[:, :, state.step].set(token),
         seen=state.seen | (jnp.arange(state.seen.shape[2]) == token[..., None]),
-        done=state.done | is_end(token, options),
+        done=state.done | is_end(token, options) if done is None else jnp.broadcast_to(done[:, None], token.shape),
         cache=cache,
     )
 

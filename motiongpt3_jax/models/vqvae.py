@@ -170,9 +170,9 @@ def repeat_last_frame(
     Returns:
       Features and frames; beyond those, features are zero.
     """
-    length = -(-features.shape[1] // multiple) * multiple
+    surplus = -features.shape[1] % multiple
     rounded = -(-frames // multiple) * multiple
-    places = jnp.arange(length)
-    chosen = jnp.clip(places, max=jnp.maximum(frames - 1, 0)[:, None])
-    padded = jnp.take_along_axis(features, chosen[..., None], axis=1)
-    return mask_frames(padded, rounded), rounded
+    last = jnp.take_along_axis(features, jnp.maximum(frames - 1, 0)[:, None, None], axis=1)
+    features = jnp.pad(features, ((0, 0), (0, surplus), (0, 0)))
+    inside = (jnp.arange(features.shape[1]) < frames[:, None])[..., None]
+    return mask_frames(jnp.where(inside, features, last), rounded), rounded

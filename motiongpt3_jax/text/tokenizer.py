@@ -190,6 +190,11 @@ def train_tokenizer(captions: Iterable[str], size: int, spec: TokenSpec = TokenS
     return _complete(train(captions, size), "the trained tokenizer", spec)
 
 
+def blank_tokenizer(spec: TokenSpec) -> Tokenizer:
+    """A tokenizer of a single id, for what does not depend on the vocabulary."""
+    return Tokenizer(tokenizers.Tokenizer(models.BPE()), 1, spec.added, spec.kinds[0])
+
+
 def _train_bpe(captions: Iterable[str], size: int) -> tokenizers.Tokenizer:
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -210,7 +215,12 @@ def _train_unigram(captions: Iterable[str], size: int) -> tokenizers.Tokenizer:
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
     backend.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(
-        vocab_size=size, special_tokens=list(UNIGRAM_SPECIALS), unk_token="<unk>", show_progress=False
+        vocab_size=size,
+        special_tokens=list(UNIGRAM_SPECIALS),
+        unk_token="<unk>",
+        # Questions have numbers, capitals and signs that captions may lack.
+        initial_alphabet=[chr(code) for code in range(ord("!"), ord("~") + 1)],
+        show_progress=False,
     )
     backend.train_from_iterator(captions, trainer)
     return backend

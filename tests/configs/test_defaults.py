@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from motiongpt3_jax.configs import load_config, motiongpt3, sections
+from motiongpt3_jax.configs import load_config, motiongpt, motiongpt3, sections
 from motiongpt3_jax.data_pipelines.loader import LoaderOptions, StageData
 from motiongpt3_jax.data_pipelines.sources import SourceOptions
 from motiongpt3_jax.experiment.config import DataConfig, MeshConfig, RunConfig, StageConfig
 from motiongpt3_jax.models import DecoderConfig, HeadConfig, VaeConfig
+from motiongpt3_jax.systems.motiongpt import config as motiongpt_config
+from motiongpt3_jax.systems.motiongpt import drafts as motiongpt_drafts
+from motiongpt3_jax.systems.motiongpt import sections as motiongpt_sections
 from motiongpt3_jax.systems.motiongpt3 import LanguageObjective, LayoutOptions, MotionGPT3Config, VaeObjective
 from motiongpt3_jax.systems.motiongpt3.sections import (
     BatchSection,
@@ -27,6 +30,9 @@ from motiongpt3_jax.values import rules_of
 SECTIONS = (
     *(RunConfig, DataConfig, MeshConfig, StageConfig, OptimizerConfig, LayoutOptions, VaeObjective, LanguageObjective),
     *(ModelSection, VaeSection, DecoderSection, HeadSection, BatchSection),
+    *(motiongpt_config.TokenizerObjective, motiongpt_config.LanguageObjective, motiongpt_drafts.LayoutOptions),
+    *(motiongpt_sections.ModelSection, motiongpt_sections.VqVaeSection, motiongpt_sections.LanguageSection),
+    motiongpt_sections.BatchSection,
 )
 """What the sections of a config become."""
 
@@ -88,6 +94,7 @@ def entries(module):
     [
         (sections, ("data", "mesh", "optimizer", "stage")),
         (motiongpt3, ("VAE_OBJECTIVE", "LANGUAGE_OBJECTIVE", "model", "layout", "batch")),
+        (motiongpt, ("OBJECTIVES", "model", "layout", "batch")),
     ],
 )
 def test_every_value_is_commented_where_it_stands(module, names):
@@ -99,15 +106,18 @@ def test_every_value_is_commented_where_it_stands(module, names):
         name = node.targets[0].id if isinstance(node, ast.Assign) else getattr(node, "name", None)
         if name in names:
             keys = [key for part in ast.walk(node) if isinstance(part, ast.Dict) for key in part.keys if key]
-            values = [key for key in keys if key.value not in ("vae", "decoder", "head")]
+            values = [
+                key for key in keys if key.value not in ("vae", "decoder", "head", "vqvae", "language", "tokenizer")
+            ]
             assert values
             assert [key.value for key in values if key.lineno - 1 not in commented] == []
             seen.add(name)
     assert seen == {*names}
 
 
-def test_the_values_at_the_root_of_a_config_are_commented():
-    lines = Path(motiongpt3.__file__).read_text().splitlines()
+@pytest.mark.parametrize("module", [motiongpt, motiongpt3])
+def test_the_values_at_the_root_of_a_config_are_commented(module):
+    lines = Path(module.__file__).read_text().splitlines()
     for key in ("system", "seed", "tokenizer", "pretrained", "start", "run"):
         (number,) = [i for i, line in enumerate(lines) if line.startswith(f'            "{key}": ')]
         assert lines[number - 1].strip().startswith("#"), key

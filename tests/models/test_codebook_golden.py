@@ -46,7 +46,7 @@ def update(codebook, vectors, valid, noise):
 
 
 def step(data, codebook, name, noise=None):
-    """An update by recorded vectors, in an array that has room for any recorded ones, so that one program serves all."""
+    """An update by recorded vectors, in an array with room for any recorded ones, so that one program serves all."""
     z = data[f"{name}_z"].swapaxes(1, 2)
     rows, width = codebook["table"].shape
     most = max(data[other].size // width for other in data if other.endswith("_z"))

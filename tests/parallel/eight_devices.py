@@ -1,4 +1,4 @@
-"""Trains the toy on one device and on 2 x 2 x 2 of eight, and prints what must agree as JSON."""
+"""Trains the toy and moves a codebook on one device and on 2 x 2 x 2 of eight, and prints what must agree as JSON."""
 
 import json
 import sys
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from motiongpt3_jax.models import Codebook, advance_codebook, empty_codebook, quantise, reseed_slots
 from motiongpt3_jax.parallel import constrain, make_mesh, put_batch
 from motiongpt3_jax.training import restore_params, run
 from motiongpt3_jax.training.program import make_program
@@ -27,6 +28,30 @@ def losses(mesh: jax.sharding.Mesh, accumulate: int = 1) -> tuple[list[float], o
             state, report = program.step(state, frozen, put_batch(mesh, data.batch(step)))
             found.append(float(report.tally["loss"][0]))
     return found, state
+
+
+def codebook_steps(mesh: jax.sharding.Mesh) -> dict[str, list]:
+    """Codes of five steps from the first batch on, by how much each is the nearest, and the codebook in the end."""
+
+    @jax.jit
+    def step(codebook: Codebook, vectors: jax.Array, valid: jax.Array, key: jax.Array) -> tuple:
+        codes, width = codebook["table"].shape
+        quantised = quantise(codebook, vectors, reseed_slots(key, valid, codes, width))
+        table = jnp.where(codebook["initialised"], codebook["table"], quantised.sums["seeds"])
+        distances = jnp.square(vectors[:, :, None] - table).sum(axis=-1)
+        least = jax.lax.top_k(-distances, 2)[0]
+        return advance_codebook(codebook, quantised.sums), quantised.codes, least[..., 0] - least[..., 1]
+
+    keys = jax.random.split(jax.random.key(0), 5)
+    batches = [(jax.random.normal(key, (ROWS, 3, 4)), jax.random.bernoulli(key, 0.7, (ROWS, 3))) for key in keys]
+    codebook, codes, margins = empty_codebook(12, 4), [], []
+    with jax.set_mesh(mesh):
+        for batch, key in zip(batches, keys):
+            codebook, chosen, margin = step(codebook, *put_batch(mesh, jax.tree.map(np.asarray, batch)), key)
+            codes.append(chosen)
+            margins.append(margin)
+    state = {name: codebook[name] for name in ("table", "sums", "counts")}
+    return {name: np.asarray(x).tolist() for name, x in {"codes": codes, "margins": margins, **state}.items()}
 
 
 def main() -> None:
@@ -62,6 +87,7 @@ def main() -> None:
         "restored_equal": bool(np.isfinite(kernel(saved)).all() and restore_params(sys.argv[1], "first")[1] == 5),
         "frozen_equal": all(map(np.array_equal, *map(jax.tree.leaves, (frozen, ended["body"])))),
         "mlp": shard(hidden),
+        "codebooks": [codebook_steps(mesh) for mesh in (one, eight)],
     }
     print(json.dumps(result))
 

@@ -86,3 +86,9 @@ def test_eight_devices_give_the_losses_of_one(tmp_path):
     assert found["mlp"] == [2, 3, 2]
     assert found["restored_equal"]
     assert found["frozen_equal"]
+    one, eight = ({name: np.asarray(x) for name, x in part.items()} for part in found["codebooks"])
+    sure = one["margins"] > 1e-2
+    assert sure.mean() > 0.9
+    np.testing.assert_array_equal(eight["codes"][sure], one["codes"][sure])
+    for name in ("table", "sums", "counts"):
+        np.testing.assert_allclose(eight[name], one[name], rtol=1e-5, atol=1e-6, err_msg=name)

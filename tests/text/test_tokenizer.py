@@ -116,6 +116,13 @@ def test_a_unigram_tokenizer_has_its_end_in_front_and_the_added_tokens_behind(tm
     assert load_tokenizer(tmp_path, spec).encode("a person<code_1>") == ids
 
 
+def test_a_unigram_tokenizer_knows_numbers_and_signs_that_no_caption_has():
+    tokenizer = train_tokenizer(CAPTIONS, 270, TokenSpec((), (UNIGRAM,)))
+    text = "Move for 1234567890 frames (4.5 s): [QUICKLY]!"
+    assert not set("0123456789[]") & set("".join(CAPTIONS))
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
 def test_a_tokenizer_of_another_kind_is_refused(trained, tmp_path):
     trained.save(tmp_path)
     with pytest.raises(UserError, match=f"is a {BPE}; this system takes a {UNIGRAM}"):

@@ -8,6 +8,7 @@ from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.motiongpt.check import read_model
 from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
 from motiongpt3_jax.systems.motiongpt.sections import ModelSection
+from motiongpt3_jax.systems.motiongpt.tokens import MotionTokens
 
 DOWNSAMPLES = 2
 """How often the motion tokenizer halves the frames: a code stands for four of them."""
@@ -20,11 +21,13 @@ def build_config(spec: ModelSpec) -> MotionGPTConfig:
       UserError: a size of the config's section `model` is none, is missing, or does not go with another; says which.
     """
     model = read_model(spec.config["model"])
+    tokens = MotionTokens.of(spec.tokenizer, model.vqvae.codes)
     return MotionGPTConfig(
         vqvae=vqvae_config(model, spec.features),
         permute=model.vqvae.permute,
         language=LANGUAGES[model.lm](model),
-        words=spec.tokenizer.size,
+        words=tokens.words,
+        new_ids=tokens.size - tokens.words,
     )
 
 

@@ -62,11 +62,6 @@ def check_language(
     if objective.unpaired > 1:
         raise UserError(f"{path}.objective: words_alone and motion_alone are {objective.unpaired:g} together, above 1")
     lm, longest = config["model"]["lm"], config["layout"]["max_length"]
-    if objective.unpaired and lm == "t5" and config["tokenizer"].startswith("train:"):
-        raise UserError(
-            f"{path}.objective: span corruption needs the sentinels of T5's tokenizer, and config.tokenizer is "
-            f"{config['tokenizer']!r}: name a T5's, or set words_alone and motion_alone to 0"
-        )
     if {*batch.slots} != {*STREAMS[lm]}:
         raise UserError(f"{path}.batch.slots has {', '.join(batch.slots) or 'no stream'}; a {lm} has {STREAMS[lm]}")
     for stream, slots in batch.slots.items():

@@ -1,6 +1,6 @@
 """Clips to codes of the frozen motion tokenizer, and codes into the slots that ask for them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,16 @@ from motiongpt3_jax.systems.motiongpt.modules import Modules
 from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE
 
 
-def encode_bucket(
+def buckets(batch: Batch) -> Iterator[tuple[Float[Array, "rows clips frames features"], Int[Array, "rows clips"]]]:
+    """The clips of every bucket, and their frames."""
+    first = 0
+    for features in batch.clips:
+        here = slice(first, first + features.shape[1])
+        yield jnp.asarray(features), jnp.asarray(batch.clip_frames)[:, here]
+        first = here.stop
+
+
+def encode_clips(
     modules: Modules, variables: Variables, features: Float[Array, "clips frames features"], frames: Int[Array, "clips"]
 ) -> tuple[Float[Array, "clips codes width"], Int[Array, "clips"]]:
     """Vectors of clips before they are quantised, and how many of each count; last frames fill codes up."""
@@ -26,19 +35,16 @@ def codes_of_clips(
     modules: Modules, variables: Variables, features: Float[Array, "clips frames features"], frames: Int[Array, "clips"]
 ) -> Int[Array, "clips codes"]:
     """The code of every four frames of each clip."""
-    vectors, _ = encode_bucket(modules, variables, features, frames)
+    vectors, _ = encode_clips(modules, variables, features, frames)
     return jax.lax.stop_gradient(nearest_codes(variables.state["codebook"]["table"], vectors))
 
 
 def codes_of_batch(modules: Modules, variables: Variables, batch: Batch) -> Int[Array, "rows clips codes"] | None:
     """Codes of all clips, those of every bucket as long as of the longest; None where there are no clips."""
-    parts, first = [], 0
-    for features in batch.clips:
-        rows, clips, length, width = features.shape
-        frames = batch.clip_frames[:, first : first + clips].reshape(-1)
-        codes = codes_of_clips(modules, variables, features.reshape(rows * clips, length, width), frames)
-        parts.append(codes.reshape(rows, clips, -1))
-        first += clips
+    parts = []
+    for features, frames in buckets(batch):
+        codes = codes_of_clips(modules, variables, features.reshape(-1, *features.shape[2:]), frames.reshape(-1))
+        parts.append(codes.reshape(*frames.shape, -1))
     if not parts:
         return None
     longest = max(part.shape[-1] for part in parts)

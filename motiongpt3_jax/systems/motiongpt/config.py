@@ -18,13 +18,15 @@ class MotionGPTConfig:
       permute: whether codes that are hardly used are re-seeded from random places of a batch, or (as officially) from
         its first ones.
       language: a T5, or a decoder alone.
-      words: ids of the tokenizer; those of motions follow.
+      words: ids of the tokenizer.
+      new_ids: ids that follow them: those of motions, and of sentinels where the tokenizer has none.
     """
 
     vqvae: VqVaeConfig
     permute: bool
     language: T5Config | DecoderConfig
     words: int
+    new_ids: int
 
 
 @dataclass(frozen=True)

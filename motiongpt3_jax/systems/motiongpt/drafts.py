@@ -177,30 +177,36 @@ class Drafts:
             codes = codes.cut(slice(int(cut < 1 / 6), len(codes) - int(1 / 6 <= cut < 1 / 3)))
         return codes, clips
 
-    def kept(self, piece: Piece, number: int) -> Bool[np.ndarray, "slots"]:
-        """What stays of an ended sequence that is longer than `max_length`.
+    def kept(self, piece: Piece, most: int, number: int) -> Bool[np.ndarray, "slots"]:
+        """What stays of a sequence that is to have so many ids at most.
 
-        Officially that is its beginning and its end, else everything but words of its longest stretch of text.
+        Officially that is its beginning and its last id, else everything but words of its longest stretch of text.
 
         Raises:
           UserError: its motions alone are longer.
         """
-        most, count = self.options.max_length, len(piece)
+        count = len(piece)
         kept, excess = np.ones(count, bool), count - most
+        if excess <= 0:
+            return kept
         if self.options.official:
             kept[most - 1 : -1] = False
             return kept
-        words = (piece.sources[:, 0] < 0) & (piece.ids < self.tokens.words) & (piece.ids != self.tokens.end)
+        words = (piece.sources[:, 0] < 0) & np.array([self.tokens.is_word(i) for i in piece.ids.tolist()])
         edges = np.flatnonzero(np.concatenate([[True], ~words, [True]]))
         longest = int(np.argmax(np.diff(edges)))
         start, stop = edges[longest], edges[longest + 1] - 1
         if stop - start < excess:
             raise UserError(
-                f"sample {number} takes {count} tokens, {int((~words).sum())} of them motion, and the layout's "
-                f"max_length is {most}: raise it, or lower data.max_frames"
+                f"sample {number} takes {count} tokens, {int((~words).sum())} of which stand for motion; this layout "
+                f"has room for {most}: raise its max_length, or lower data.max_frames"
             )
         kept[stop - excess : stop] = False
         return kept
+
+    def shortened(self, piece: Piece, most: int, number: int) -> Piece:
+        """A sequence with so many ids at most, see `kept`."""
+        return piece.cut(self.kept(piece, most, number)) if len(piece) > most else piece
 
     def encode(self, parts: Sequence[Sequence[Part]]) -> list[Piece]:
         """The ids of texts with motions."""

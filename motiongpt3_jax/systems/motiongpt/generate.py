@@ -68,7 +68,7 @@ def code_options(tokens: MotionTokens, options: MotionOptions, most: int) -> Tex
     first = tokens.first_code
     return TextOptions(
         end=tokens.end_of_motion - first,
-        banned=(tokens.start_of_motion - first, tokens.mask - first),
+        banned=(tokens.start_of_motion - first, *range(tokens.mask - first, tokens.size - first)),
         max_new=most,
         min_new=1,
         repetition_penalty=1.0,
@@ -126,7 +126,7 @@ def decode(
         prefix.cache,
         step,
         options,
-        vocabulary=modules.new_ids if motion else modules.ids,
+        vocabulary=modules.config.new_ids if motion else modules.ids,
         positions=prefix.positions,
         index=slots - options.cache_slots,
         seeds=seeds,

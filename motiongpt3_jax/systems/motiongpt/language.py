@@ -12,7 +12,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.batch import StreamSlots
 from motiongpt3_jax.models import (
-    DECODER_RULES,
     T5,
     T5_RULES,
     Decoder,
@@ -178,7 +177,7 @@ class DecoderLanguage:
     module: Decoder
     vocabulary: Vocabulary
     written: str = "tokens"
-    rules = DECODER_RULES
+    rules = T5_RULES
 
     def init(self, rng: jax.Array) -> dict[str, Any]:
         """Fresh parameters of the decoder."""

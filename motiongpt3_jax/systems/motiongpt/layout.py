@@ -66,8 +66,11 @@ class PairLayout(Drafts):
         examples = []
         for sample, draft, source, target in zip(samples, drafts, pieces[::2], pieces[1::2]):
             if draft.answer is None:
-                source, target = self._corrupted(source, draws_of(sample))
-            source, target = self._shortened(source, sample), self._shortened(target, sample)
+                source, target = self._corrupted(source, sample)
+            else:
+                source, target = (
+                    self.shortened(side, self.options.max_length, sample.number) for side in (source, target)
+                )
             streams = {"source": slots_of(source), "target": target_slots(target)}
             examples.append(Example(sample.number, streams, draft.clips))
         return examples
@@ -77,15 +80,13 @@ class PairLayout(Drafts):
             return draft.question, []
         return [*draft.question, self.end], [*draft.answer, self.end]
 
-    def _corrupted(self, piece: Piece, draws: np.random.Generator) -> tuple[Piece, Piece]:
+    def _corrupted(self, piece: Piece, sample: Sample) -> tuple[Piece, Piece]:
+        """Both have as many ids as the whole and an end, at most."""
         assert self.unpaired is not None
-        hidden = random_spans(draws, len(piece), self.unpaired.density, self.unpaired.span)
+        piece = self.shortened(piece, self.options.max_length - 1, sample.number)
+        hidden = random_spans(draws_of(sample), len(piece), self.unpaired.density, self.unpaired.span)
         source, target = corrupt(piece, hidden, self.tokens.sentinels)
         return join(source, self.end), join(target, self.end)
-
-    def _shortened(self, piece: Piece, sample: Sample) -> Piece:
-        long = len(piece) > self.options.max_length
-        return piece.cut(self.kept(piece, sample.number)) if long else piece
 
 
 def target_slots(target: Piece) -> Slots:
@@ -119,10 +120,8 @@ class TextLayout(Drafts):
     def _sequence(self, sample: Sample, draft: Draft, question: Piece, answer: Piece) -> Slots:
         piece = join(question, answer, self.end)
         predicted = np.arange(len(piece)) >= len(question)
-        if len(piece) > self.options.max_length:
-            kept = self.kept(piece, sample.number)
-            piece, predicted = piece.cut(kept), predicted[kept]
-        return _next_tokens(piece, predicted)
+        kept = self.kept(piece, self.options.max_length, sample.number)
+        return _next_tokens(piece.cut(kept), predicted[kept])
 
     def _padded(self, sample: Sample, draft: Draft, question: Piece, answer: Piece) -> Slots:
         piece = join(question, answer) if draft.answer is None else join(question, answer, self.end)

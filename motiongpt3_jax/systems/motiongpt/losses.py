@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array
 
@@ -18,7 +19,7 @@ from motiongpt3_jax.models import (
 )
 from motiongpt3_jax.models.codebook import LEAST_COUNT, Codebook
 from motiongpt3_jax.systems.interface import Terms, Tree, Variables
-from motiongpt3_jax.systems.motiongpt.codes import codes_of_batch, encode_bucket, fill_targets, filled
+from motiongpt3_jax.systems.motiongpt.codes import buckets, codes_of_batch, encode_clips, fill_targets, filled
 from motiongpt3_jax.systems.motiongpt.config import LanguageObjective, TokenizerObjective
 from motiongpt3_jax.systems.motiongpt.language import logits_of
 from motiongpt3_jax.systems.motiongpt.modules import Modules
@@ -39,12 +40,10 @@ class Draws(struct.PyTreeNode):
 
 def draw(modules: Modules, key: jax.Array, batch: Batch, train: bool) -> Draws:
     """The order of the whole batch's places, and a key."""
-    config, valid, first = modules.config, [jnp.zeros((len(batch.samples), 0), bool)], 0
-    for features in batch.clips:
-        clips, places = features.shape[1], jnp.arange(codes_of(features.shape[2]))
-        frames = jnp.asarray(batch.clip_frames[:, first : first + clips])
-        valid.append((places * FRAMES_PER_CODE < frames[..., None]).reshape(len(frames), -1))
-        first += clips
+    config, valid = modules.config, [jnp.zeros((len(batch.samples), 0), bool)]
+    for features, frames in buckets(batch):
+        places = jnp.arange(codes_of(features.shape[2])) * FRAMES_PER_CODE
+        valid.append((places < frames[..., None]).reshape(len(frames), -1))
     keys, vqvae = jax.random.split(key), config.vqvae
     return Draws(
         reseed=reseed_slots(keys[0], jnp.concatenate(valid, axis=1), vqvae.codes, vqvae.code_width, config.permute),
@@ -58,23 +57,16 @@ def tokenizer_terms(
     """Reconstruction through the codebook and commitment to it, and what moves the codebook."""
     del objective
     rows, codebook = len(batch.samples), variables.state["codebook"]
-    encoded, clips, first = [], [], 0
-    for features in batch.clips:
-        flat = jnp.asarray(features).reshape(-1, *features.shape[2:])
-        frames = jnp.asarray(batch.clip_frames[:, first : first + features.shape[1]]).reshape(-1)
-        vectors, codes = encode_bucket(modules, variables, flat, frames)
-        encoded.append(vectors.reshape(rows, -1, vectors.shape[-1]))
-        clips.append((flat, frames, codes))
-        first += features.shape[1]
-    quantised = quantise(codebook, jnp.concatenate(encoded, axis=1), draws.reseed)
-    parts, places = [], 0
-    for vectors, (features, frames, codes) in zip(encoded, clips):
-        rows_of = quantised.vectors[:, places : places + vectors.shape[1]]
-        places += vectors.shape[1]
-        vectors, rows_of = (x.reshape(len(frames), -1, x.shape[-1]) for x in (vectors, rows_of))
-        decoded = decode_codes(modules, variables, straight_through(vectors, rows_of), codes)
-        decoded = decoded[:, : features.shape[1]]
-        parts.append(vqvae_loss(features, decoded, vectors, rows_of, frames, codes))
+    clips = [(x.reshape(-1, *x.shape[2:]), frames.reshape(-1)) for x, frames in buckets(batch)]
+    encoded = [encode_clips(modules, variables, features, frames) for features, frames in clips]
+    vectors = [x.reshape(rows, -1, x.shape[-1]) for x, _ in encoded]
+    quantised = quantise(codebook, jnp.concatenate(vectors, axis=1), draws.reseed)
+    ends = np.cumsum([x.shape[1] for x in vectors])[:-1]
+    parts = []
+    for (features, frames), (x, codes), q in zip(clips, encoded, jnp.split(quantised.vectors, ends, axis=1)):
+        q = q.reshape(x.shape)
+        decoded = decode_codes(modules, variables, straight_through(x, q), codes)[:, : features.shape[1]]
+        parts.append(vqvae_loss(features, decoded, x, q, frames, codes))
     sums, counts = (jax.tree.map(lambda *x: sum(x), *side) for side in zip(*parts))
     metrics = codebook_numbers(codebook, evaluation=draws.dropout is None)
     return Terms(sums=sums, counts=counts, metrics=metrics, state_sums={"codebook": quantised.sums})

@@ -10,7 +10,7 @@ from motiongpt3_jax.models import VqVae, empty_codebook
 from motiongpt3_jax.systems.interface import Constrain, Variables
 from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
 from motiongpt3_jax.systems.motiongpt.language import LanguageModel, make_language
-from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, MotionTokens
+from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,12 @@ class Modules:
     @cached_property
     def language(self) -> LanguageModel:
         """Words and codes to words and codes."""
-        return make_language(self.config.language, self.config.words, self.new_ids, self.constrain)
-
-    @property
-    def new_ids(self) -> int:
-        """Ids of motions: the codes, and what marks their beginning, their end and what is hidden."""
-        return MotionTokens(0, self.config.vqvae.codes, end=0).size
+        return make_language(self.config.language, self.config.words, self.config.new_ids, self.constrain)
 
     @property
     def ids(self) -> int:
         """Number of all ids."""
-        return self.config.words + self.new_ids
+        return self.config.words + self.config.new_ids
 
 
 def init(modules: Modules, rng: jax.Array) -> Variables:

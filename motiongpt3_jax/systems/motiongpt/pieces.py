@@ -134,13 +134,13 @@ def merge_words(parts: Sequence[Part], trim: bool) -> list[Part]:
     return [part for part in stripped if not isinstance(part, str) or part]
 
 
-def slots_of(piece: Piece, **others: np.ndarray) -> Slots:
-    """The slots of a whole sequence, all attended."""
+def slots_of(piece: Piece, attended: Bool[np.ndarray, "slots"] | None = None, **others: np.ndarray) -> Slots:
+    """The slots of a whole sequence; all are attended where nothing else is said."""
     count = len(piece)
     return Slots(
-        ids=piece.ids.astype(np.int32),
+        ids=piece.ids,
         positions=np.arange(count, dtype=np.int32),
-        attended=others.pop("attended", np.ones(count, bool)),
+        attended=np.ones(count, bool) if attended is None else attended,
         sources=piece.sources,
         **others,
     )

@@ -97,7 +97,9 @@ class Questions:
             pieces += [self._encode([*fill(asked), BREAK]), self._encode([" ", *fill(answered)])]
             pieces.append(plain((self.tokens.end,)))
         pieces.append(self._encode([*fill(text), BREAK + " " * self.official]))
-        pieces.append(self._encode([" " * (not self.official), *fill(answer)] if answer else []))
+        # The space belongs to the first word, whose piece may bring it along.
+        begun = " " * (not self.official) + answer.lstrip(" ") if answer else ""
+        pieces.append(self._encode(fill(begun)))
         return Example(number, {"tokens": slots_of(join(*pieces, self._start(begins_motion)))}, _clips(frames))
 
     def _start(self, begins_motion: bool) -> Piece:

@@ -13,9 +13,7 @@ CODES = 8
 
 @pytest.fixture(scope="package")
 def tokenizer() -> Tokenizer:
-    return train_tokenizer(
-        [*CAPTIONS * 20, *(f"{number} frames, {number}.0 seconds." for number in range(100))], 300, TOKEN_SPEC
-    )
+    return train_tokenizer(CAPTIONS * 20, 300, TOKEN_SPEC)
 
 
 @pytest.fixture(scope="package")
@@ -26,8 +24,10 @@ def tokens(tokenizer) -> MotionTokens:
 FEW = (
     *(f"stages.{stage}.steps={steps}" for stage, steps in (("tokenizer", 30), ("pretrain", 30))),
     *(f"stages.{stage}.optimizer.schedule=constant" for stage in ("tokenizer", "pretrain")),
+    *(f"stages.{stage}.validation_batches=0" for stage in ("instruct", "t2m")),
+    "stages.t2m.sample_every=0",
 )
-"""Steps in which a loss falls."""
+"""Steps in which a loss falls, and little that takes time beside."""
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ def spec_of(lm="t5"):
     config["model"]["lm"] = lm
     if lm == "gpt2":
         config["model"]["language"]["max_positions"] = 256
+        config["stages"]["pretrain"]["batch"]["slots"] = {"tokens": 300}
     return ModelSpec(config, FEATURES, train_tokenizer(SENTENCES, 300, KIND.tokens(config)))
 
 

@@ -238,8 +238,16 @@ def test_long_texts_lose_words_and_no_motion(layout):
     assert is_code(example.streams["source"]).sum() == 16
 
 
+def test_long_texts_that_are_corrupted_keep_their_sentinels(layout):
+    layout = replace(layout, options=LayoutOptions(48, official=False), unpaired=replace(MIX, text=1.0, motion=0.0))
+    [example] = layout([replace(sample(0, "t2m"), caption=" ".join(CAPTIONS * 4))])
+    sentinels = [[i for i in slots.ids if i in {*layout.tokens.sentinels}] for slots in example.streams.values()]
+    assert 30 < len(example.streams["source"].ids) <= 48
+    assert sentinels[0] == sentinels[1] != []
+
+
 def test_motions_that_are_too_long_are_refused(layout):
-    with pytest.raises(UserError, match=r"sample 3 takes \d+ tokens, 52 of them motion, and .* max_length is 40"):
+    with pytest.raises(UserError, match=r"sample 3 takes \d+ tokens, 52 of which stand for motion; .* room for 40"):
         replace(layout, options=LayoutOptions(40, official=False))([sample(3, "m2t", 196)])
 
 

@@ -44,7 +44,7 @@ def model():
     vqvae, table = from_official(state)
     language = from_t5({k.removeprefix(PREFIX): x for k, x in state.items() if k.startswith(PREFIX)}, config, words)
     params = jax.tree.map(jnp.asarray, {"vqvae": vqvae, **language})
-    modules = Modules(MotionGPTConfig(CONFIG, True, config, words))
+    modules = Modules(MotionGPTConfig(CONFIG, True, config, words, ids - words))
     return modules, Variables(params, {"codebook": {"table": jnp.asarray(table)}})
 
 
