@@ -2,8 +2,8 @@
 
 In format 2 that file holds the parameters under their own paths (`decoder/layers/text/q/kernel`) and the state as
 `state/...`, in our layout, float32 or truth values; its metadata say the version of the format, the system, and the
-stage and step that the arrays come from. In format 1, which is still read, parameters had the official names of their system and PyTorch's
-layout, and the state lay beside them as `state.latent_mean`.
+stage and step that the arrays come from. In format 1, which is still read, parameters had the official names of their
+system and PyTorch's layout, and the state lay beside them as `state.latent_mean`.
 """
 
 import re
@@ -160,4 +160,4 @@ def write_weights(path: Path, variables: Variables, system: str, trained: tuple[
 
 def _as_stored(array: np.ndarray) -> np.ndarray:
     """Numbers as float32; truth values stay what they are."""
-    return np.ascontiguousarray(array, array.dtype if array.dtype == bool else np.float32)
+    return np.asarray(array, array.dtype if array.dtype == bool else np.float32, order="C")

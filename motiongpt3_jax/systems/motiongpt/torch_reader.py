@@ -245,7 +245,9 @@ class MotionGPT(nn.Module):
         self.longest = max(LONGEST, self.config["data"]["max_frames"])
         self.vae = VqVae(len(statistics["mean"]), **model["vqvae"])
         self.lm = nn.Module()
-        self.lm.language_model = language_model(self.kind, self.words + codes + 3, model["language"])
+        # A tokenizer of T5's kind without sentinels gets some behind the ids of motions.
+        sentinels = 100 * (self.kind == "t5" and tokenizer.token_to_id("<extra_id_0>") is None)
+        self.lm.language_model = language_model(self.kind, self.words + codes + 3 + sentinels, model["language"])
         for name, tensor in statistics.items():
             self.register_buffer(name, tensor, persistent=False)
 
