@@ -190,7 +190,7 @@ class VqVae(nn.Module):
 def language_model(lm: str, rows: int, sizes: dict[str, Any]) -> nn.Module:
     """A T5 or a GPT-2 of `transformers` with a vocabulary of so many ids."""
     if lm == "t5":
-        return T5ForConditionalGeneration(
+        model = T5ForConditionalGeneration(
             T5Config(
                 vocab_size=rows,
                 d_model=sizes["width"],
@@ -203,6 +203,9 @@ def language_model(lm: str, rows: int, sizes: dict[str, Any]) -> nn.Module:
                 dropout_rate=0.0,
             )
         )
+        # Fresh ones of transformers 5 share their tables whatever the config says.
+        model.lm_head = nn.Linear(sizes["width"], rows, bias=False)
+        return model
     return GPT2LMHeadModel(
         GPT2Config(
             vocab_size=rows,
