@@ -5,7 +5,7 @@ stacked; relative/table and final_norm/... of each half. Embeddings and logits a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import flax.linen as nn
@@ -55,7 +55,7 @@ class T5Config:
     @property
     def flavour(self) -> BlockFlavour:
         """Of the blocks of both halves."""
-        return BlockFlavour(**{**vars(FLAVOUR), "buckets": self.buckets, "max_distance": self.max_distance})
+        return replace(FLAVOUR, buckets=self.buckets, max_distance=self.max_distance)
 
     @property
     def encoder(self) -> DecoderConfig:
@@ -141,13 +141,14 @@ def prefill_t5(
 
     Args:
       module: the T5.
-      params: its parameters, see `unstack_t5`.
+      params: its parameters, stacked or unstacked.
       source: what is read.
       target: what each target begins with: the start id, or ids that are forced.
 
     Returns:
       (hidden states of the target's slots, its KV cache, keys and values of the memory).
     """
+    params = unstack_t5(params)
     halves = {half: Decoder(getattr(module.config, half), module.constrain) for half in ("encoder", "decoder")}
     hidden, _ = decode_step(halves["encoder"], params["encoder"], {SOURCE: source})
     memory = cross_cache(halves["decoder"], params["decoder"], source.replace(embeddings=hidden[SOURCE]))

@@ -6,6 +6,7 @@ from numbers import Integral
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
@@ -114,11 +115,12 @@ def process_logits(
     logits = logits[..., : seen.shape[-1]].astype(jnp.float32)
     penalised = jnp.where(logits < 0, logits * options.repetition_penalty, logits / options.repetition_penalty)
     scores = jnp.where(seen, penalised, logits)
-    ids = jnp.arange(seen.shape[-1])
+    # The options are known when a program is traced, so its masks are constants.
+    ids = np.arange(seen.shape[-1])
     if options.allowed:
-        scores = jnp.where(jnp.isin(ids, jnp.array([*options.allowed, *options.ends])), scores, -jnp.inf)
+        scores = jnp.where(np.isin(ids, [*options.allowed, *options.ends]), scores, -jnp.inf)
     if options.banned:
-        scores = jnp.where(jnp.isin(ids, jnp.array(options.banned)), -jnp.inf, scores)
+        scores = jnp.where(np.isin(ids, options.banned), -jnp.inf, scores)
     if options.min_new or lengths is not None:
         scores = _end_in_time(scores, ids, step, options, lengths)
     if not options.forced:
@@ -130,7 +132,7 @@ def process_logits(
 
 def _end_in_time(
     scores: Float[Array, "*texts vocabulary"],
-    ids: Int[Array, "vocabulary"],
+    ids: Int[np.ndarray, "vocabulary"],
     step: Int[Array, ""],
     options: TextOptions,
     lengths: Int[Array, "*texts"] | None,
@@ -139,7 +141,7 @@ def _end_in_time(
     lengths = jnp.zeros(scores.shape[:-1], jnp.int32) if lengths is None else lengths
     early = step < jnp.maximum(lengths, options.min_new)
     late = (lengths > 0) & (step >= lengths)
-    ends = jnp.isin(ids, jnp.array(options.ends))
+    ends = np.isin(ids, options.ends)
     scores = jnp.where(early[..., None] & ends, -jnp.inf, scores)
     return jnp.where(late[..., None], jnp.where(ids == options.end, 0.0, -jnp.inf), scores)
 

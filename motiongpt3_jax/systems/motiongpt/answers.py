@@ -79,7 +79,7 @@ class MotionGPTAnswers:
         Raises:
           UserError: there is no such option, or it has no such value.
         """
-        options = dict(known_options(options, MotionOptions))
+        options = dict(known_options(options, MotionOptions, without=("whole_clips",)))
         if options.get("beams", 1) != 1:
             options.setdefault("temperature", 0.0)
         if not options.get("temperature", 1.0):
@@ -154,6 +154,10 @@ class MotionGPTAnswers:
     def _check_length(self, question: Question, example: Example, room: int) -> None:
         length = max(len(slots.ids) for slots in example.streams.values())
         most = self.most_read if self.most_positions is None else self.most_positions - room
+        if most < 1:
+            raise UserError(
+                f"{room} new tokens were asked for; this model reads and writes {self.most_positions} in all"
+            )
         if length > most:
             raise UserError(f"{_shown(question.text)} takes {length} tokens; this model reads up to {most}: shorten it")
 

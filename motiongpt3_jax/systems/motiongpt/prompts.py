@@ -75,7 +75,8 @@ def fill_parts(template: str, filling: Filling, tokens: MotionTokens, official: 
 def load_subtasks(name_or_path: str | Path, official: bool = False) -> dict[str, Subtask]:
     """The sub-tasks of a set of templates, by name, see `text.load_templates`.
 
-    The official file has two empty questions; unless `official`, they are left out.
+    The official file has two empty questions, and <Framelen_Placeholder> in 48 others. Unless `official`, the empty
+    ones are left out where there are others; see `fill_parts` for the placeholder.
     """
     subtasks = load_templates(name_or_path, TASKS)
     return subtasks if official else {name: _without_blanks(subtask) for name, subtask in subtasks.items()}

@@ -57,14 +57,16 @@ def t5_config(found: Mapping[str, Any], name: str = "config.json") -> T5Config:
     Raises:
       UserError: it is no T5 v1.1 with an untied head and gated tanh-GELU; says what it is.
     """
-    if found.get("model_type") not in ("t5", "mt5"):
+    if found.get("model_type") != "t5":
         raise UserError(f"{name} describes a {found.get('model_type')!r}; give a FLAN-T5 or a T5 v1.1")
     kind = found.get("feed_forward_proj", "relu")
-    if kind != "gated-gelu" or found.get("tie_word_embeddings", True):
-        tied = "tied" if found.get("tie_word_embeddings", True) else "untied"
+    # Transformers 5 says for every T5 that its embeddings are tied; what it says of scaling tells them apart.
+    tied = found.get("scale_decoder_outputs", found.get("tie_word_embeddings", True))
+    if kind != "gated-gelu" or tied:
+        head = "a tied" if tied else "an untied"
         raise UserError(
-            f"{name} describes a T5 with {kind} and a {tied} head; v1.1 has gated-gelu and an untied one: "
-            "give a FLAN-T5 or a T5 v1.1"
+            f"{name} describes a T5 with {kind} and {head} head; v1.1 has gated-gelu and an untied one: give a "
+            "FLAN-T5 or a T5 v1.1"
         )
     try:
         return T5Config(
