@@ -1,9 +1,9 @@
 """Loading and saving a model's weights: checkpoints of a run, or the `model.safetensors` of an exported model.
 
 In format 2 that file holds the parameters under their own paths (`decoder/layers/text/q/kernel`) and the state as
-`state/...`, in our layout, float32; its metadata say the version of the format, the system, and the stage and step that
-the arrays come from. In format 1, which is still read, parameters had the official names of their system and PyTorch's
-layout, and the state lay beside them as `state.latent_mean`.
+`state/...`, in our layout, float32 or truth values; its metadata say the version of the format, the system, and the
+stage and step that the arrays come from. In format 1, which is still read, parameters had the official names of their
+system and PyTorch's layout, and the state lay beside them as `state.latent_mean`.
 """
 
 import re
@@ -173,6 +173,11 @@ def write_weights(path: Path, variables: Variables, system: str, trained: tuple[
     with whole_file(path, ".safetensors") as fresh:
         fresh.touch()
         mode = fresh.stat().st_mode  # the library's own lets nobody else read
-        arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in flat_arrays(variables).items()}
+        arrays = {name: _as_stored(np.asarray(array)) for name, array in flat_arrays(variables).items()}
         save_file(arrays, fresh, metadata=metadata)
         fresh.chmod(mode)
+
+
+def _as_stored(array: np.ndarray) -> np.ndarray:
+    """Numbers as float32; truth values stay what they are."""
+    return np.asarray(array, array.dtype if array.dtype == bool else np.float32, order="C")

@@ -9,7 +9,7 @@ import numpy as np
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.motiongpt.build import DOWNSAMPLES
-from motiongpt3_jax.systems.motiongpt.name_table import LANGUAGE, MARKS, VQVAE
+from motiongpt3_jax.systems.motiongpt.name_table import LANGUAGE, VQVAE
 from motiongpt3_jax.systems.official_evaluation import drop_evaluation
 from motiongpt3_jax.tensors.read_sizes import Shapes, count_layers, shape_of
 
@@ -60,12 +60,10 @@ class Sizes:
     Attributes:
       model: values of the config's section `model`, by its parts.
       features: width of a frame; None without a VQ-VAE.
-      vocabulary: ids of the tokenizer; None where a table may have rows to spare, or there is none.
     """
 
     model: dict[str, dict[str, Any]]
-    features: int | None = None
-    vocabulary: int | None = None
+    features: int | None
 
 
 def find_config(names: Iterable[str]) -> str | None:
@@ -107,19 +105,13 @@ def sizes_from_shapes(checkpoint: Checkpoint) -> Sizes:
     Raises:
       UserError: a tensor that tells a size is missing, or the model has a form that is not read.
     """
-    shapes, model, features, codes = checkpoint.shapes, {}, None, None
+    shapes, model, features = checkpoint.shapes, {}, None
     if checkpoint.kind != "language":
         model["vqvae"] = _vqvae(shapes)
         features = shape_of(shapes, f"{VQVAE}encoder.model.0.weight", 3)[1]
-        codes = model["vqvae"]["codes"]
-    if checkpoint.lm is None:
-        return Sizes(model, features)
-    rows = shape_of(shapes, LANGUAGE + ("shared" if checkpoint.lm == "t5" else "transformer.wte") + ".weight", 2)[0]
-    model["language"] = _t5(shapes) if checkpoint.lm == "t5" else _gpt2(shapes)
-    if codes is not None:
-        return Sizes(model, features, rows - codes - MARKS)
-    # A published T5 has rows to spare, so that they do not tell the ids of its tokenizer.
-    return Sizes(model, vocabulary=rows if checkpoint.lm == "gpt2" else None)
+    if checkpoint.lm is not None:
+        model["language"] = _t5(shapes) if checkpoint.lm == "t5" else _gpt2(shapes)
+    return Sizes(model, features)
 
 
 def _vqvae(shapes: Shapes) -> dict[str, Any]:

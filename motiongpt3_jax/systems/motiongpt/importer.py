@@ -25,6 +25,9 @@ TOKENIZERS = {"t5": "google/flan-t5-base", "gpt2": "openai-community/gpt2", None
 UNTRAINED = {"whole": (), "tokenizer": ("language",), "language": ("tokenizer",)}
 """The parts that each kind of checkpoint leaves fresh."""
 
+EMBEDDINGS = (f"{LANGUAGE}shared.weight", f"{LANGUAGE}transformer.wte.weight")
+"""Official name of the table of ids, of a T5 and of a GPT-2."""
+
 GPT2_HEAD = 64
 """Width of the heads of every GPT-2."""
 
@@ -67,7 +70,8 @@ class MotionGPTImporter:
             checkpoint.tensors,
             {**config, "model": {**model, "vqvae": vqvae, "language": language}},
             sizes.features,
-            sizes.vocabulary,
+            # A published T5 has rows to spare, and others may have sentinels behind the ids of motions.
+            None,
             TOKENIZERS[checkpoint.lm],
             UNTRAINED[checkpoint.kind],
             # The templates here are not those that it was trained with.
@@ -79,6 +83,7 @@ class MotionGPTImporter:
         """All arrays: those of the tensors, the others fresh."""
         config = build_config(spec)
         if not identified.untrained:
+            _require_rows(identified.tensors, config.words, config.new_ids)
             return from_official(identified.tensors, config)
         fresh = jax.jit(MotionGPT(config).init)(jax.random.key(0))
         if identified.untrained == UNTRAINED["tokenizer"]:
@@ -98,17 +103,28 @@ def _gpt2_heads(width: int, language: Mapping[str, Any], chosen: bool) -> tuple[
     return heads, [f"assumed {heads} heads, each {GPT2_HEAD} wide; else give --config.model.language.heads=N"]
 
 
+def _require_rows(tensors: Mapping[str, np.ndarray], words: int, new: int | None = None) -> int:
+    """Rows behind those of words: as many as are new, or of a published model any number.
+
+    Raises:
+      UserError: the tokenizer is another one than the model's.
+    """
+    name = next(name for name in EMBEDDINGS if name in tensors)
+    rows = len(tensors[name])
+    if rows < words or new not in (None, rows - words):
+        behind = f" and {new} for motions" if new is not None else ""
+        raise UserError(
+            f"{name} has {rows} rows, and there are {words} ids of the tokenizer{behind}: give the tokenizer that the "
+            "model was trained with as --tokenizer"
+        )
+    return rows - words
+
+
 def _language_alone(tensors: Mapping[str, np.ndarray], spec: ModelSpec, fresh: Mapping[str, Any]) -> dict[str, Any]:
     """Flat parameters of a published language model; rows that it has to spare are what the first codes start from."""
     config, words = build_config(spec), spec.tokenizer.size
-    name = next(name for name in ("shared.weight", "transformer.wte.weight") if LANGUAGE + name in tensors)
-    rows = len(tensors[LANGUAGE + name])
-    if rows < words:
-        raise UserError(
-            f"{name} has {rows} rows, and the tokenizer {words} ids, which need one each: give the model's own as "
-            "--tokenizer"
-        )
-    table = language_table(config.language, words, rows - words).with_prefix(LANGUAGE)
+    spare = _require_rows(tensors, words)
+    table = language_table(config.language, words, spare).with_prefix(LANGUAGE)
     params = flatten_dict(from_state_dict(tensors, table), sep="/")
     for new in {"vocabulary/new", "vocabulary/new_head"} & params.keys():
         start = np.array(fresh["vocabulary"][new.rpartition("/")[2]])

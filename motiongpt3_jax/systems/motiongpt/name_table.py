@@ -21,17 +21,13 @@ LANGUAGE = "lm.language_model."
 VQVAE = "vae."
 """What the official names of the motion tokenizer begin with."""
 
-MARKS = 3
-"""Ids of motions that are no codes: start, end, mask."""
-
 T5_TIED = {f"{half}.embed_tokens.weight": "shared.weight" for half in ("encoder", "decoder")}
 GPT2_TIED = {"lm_head.weight": "transformer.wte.weight"}
 
 
 def name_table(config: "MotionGPTConfig") -> NameTable:
     """The name table of a model of these sizes."""
-    new = config.vqvae.codes + MARKS
-    language = language_table(config.language, config.words, new).with_prefix(LANGUAGE)
+    language = language_table(config.language, config.words, config.new_ids).with_prefix(LANGUAGE)
     return NameTable((*vqvae_entries(config.vqvae), *language.entries), language.tied)
 
 

@@ -59,8 +59,8 @@ def test_a_codebook_without_its_averages_goes_on_from_its_vectors(config):
 def test_the_full_size_names_shapes_and_copies_are_the_official_ones():
     manifest = MOTIONGPT.json("e2e.manifest")
     ids = manifest["lm.language_model.shared.weight"]["shape"][0]
-    vqvae = published_vqvae.CONFIG
-    table = name_table(MotionGPTConfig(vqvae, True, FLAN_T5["small"], ids - vqvae.codes - 3))
+    vqvae, new = published_vqvae.CONFIG, published_vqvae.CONFIG.codes + 3
+    table = name_table(MotionGPTConfig(vqvae, True, FLAN_T5["small"], ids - new, new))
     assert table.shapes == {key: tuple(entry["shape"]) for key, entry in manifest.items()}
     assert table.tied == {key: entry["alias_of"] for key, entry in manifest.items() if "alias_of" in entry}
 
@@ -73,7 +73,7 @@ def test_ids_of_motions_are_the_rows_behind_those_of_words():
         rows = state[f"lm.language_model.{key}.weight"]
         np.testing.assert_array_equal(vocabulary[words], rows[: config.words])
         np.testing.assert_array_equal(vocabulary[motions], rows[config.words :])
-        assert len(vocabulary[motions]) == config.vqvae.codes + 3
+        assert len(vocabulary[motions]) == config.new_ids >= config.vqvae.codes + 3
 
 
 def test_convolutions_and_projections_are_turned_and_heads_become_an_axis():

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from motiongpt3_jax.systems.motiongpt.t5_weights import COPIES, from_t5, read_t5, t5_config, t5_tensors, to_t5
+from motiongpt3_jax.systems.motiongpt.name_table import T5_TIED, language_table
+from motiongpt3_jax.systems.motiongpt.t5_weights import from_t5, read_t5, t5_config, to_t5
 from tests.models.t5_rows import TINY, parameters
 
 IDS, SPARE = 11, 3
@@ -38,7 +39,7 @@ def tensors(params):
 
 def folder_of(path, tensors, config=CONFIG):
     (path / "config.json").write_text(json.dumps(config))
-    save_file({key: tensor for key, tensor in tensors.items() if key not in COPIES}, path / "model.safetensors")
+    save_file({key: tensor for key, tensor in tensors.items() if key not in T5_TIED}, path / "model.safetensors")
     return path
 
 
@@ -57,7 +58,7 @@ def test_linear_layers_are_transposed_and_heads_lie_side_by_side(params, tensors
     np.testing.assert_array_equal(
         tensors["decoder.block.1.layer.2.DenseReluDense.wi_0.weight"].T, layers["gate"]["kernel"][1]
     )
-    assert len(tensors) == len(list(t5_tensors(TINY))) + 2 + len(COPIES)
+    assert tensors.keys() == language_table(TINY, IDS, SPARE).shapes.keys()
 
 
 def test_rows_behind_the_tokenizers_ids_are_apart(params, tensors):
@@ -109,11 +110,11 @@ def test_a_config_of_transformers_5_is_read_by_what_it_says_of_scaling():
 def test_tensors_that_do_not_fit_are_named(tensors):
     shape = {"lm_head.weight": tensors["lm_head.weight"][:, :4]}
     lacking = {key: tensor for key, tensor in tensors.items() if not key.startswith("encoder.final")}
-    twisted = {COPIES[0]: -tensors["shared.weight"]}
+    twisted = {"encoder.embed_tokens.weight": -tensors["shared.weight"]}
     for state, said in (
-        (lacking, "encoder.final_layer_norm.weight is missing"),
-        (tensors | {"odd": np.zeros(1)}, "odd is unknown"),
-        (tensors | shape, r"lm_head.weight has shape \(14, 4\), not \(14, 8\)"),
+        (lacking, r"1 missing, 0 unexpected.*\n  missing encoder\.final_layer_norm\.weight"),
+        (tensors | {"odd": np.zeros(1)}, r"unexpected odd \(1,\)"),
+        (tensors | shape, r"lm_head.weight has shape \(14, 4\), expected \(14, 8\)"),
         (tensors | twisted, "encoder.embed_tokens.weight differs from shared.weight"),
     ):
         with pytest.raises(ValueError, match=said):
