@@ -105,7 +105,7 @@ def test_a_chat_answers_in_words_and_motions(model):
 def test_single_codes_are_shown_those_in_most_use_first(model):
     codebook = model.engine.variables.state["codebook"]
     motions = model.engine.code_motions()
-    assert [*motions][0] == f"code {int(np.argmax(codebook['counts']))}"
+    assert next(iter(motions)) == f"code {int(np.argmax(codebook['counts']))}"
     assert {joints.shape for joints in motions.values()} == {(24, 22, 3)}
     assert all(np.isfinite(joints).all() for joints in motions.values())
     (page,) = (model.engine.folder.path / "samples").glob("tokenizer_*.html")

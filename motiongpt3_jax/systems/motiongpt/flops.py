@@ -1,0 +1,107 @@
+"""FLOPs of MotionGPT's matrix products: what real tokens and frames need, padding left out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from motiongpt3_jax.batch import Batch, StreamSlots
+from motiongpt3_jax.models import DecoderConfig, T5Config, VqVaeConfig
+from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
+from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, codes_of
+
+TRAINED = 3
+"""A trained product is taken once forward, and twice backward."""
+
+
+def lengths_of(slots: StreamSlots) -> list[int]:
+    """Slots of each sample of a stream, row by row and segment by segment."""
+    counts: list[int] = []
+    for segments in np.asarray(slots.segments):
+        counts += np.bincount(segments)[1:].tolist()
+    return counts
+
+
+def encode_flops(config: VqVaeConfig, frames: Sequence[int]) -> float:
+    """Clips to codes: the encoder's convolutions, and the distances to the codebook."""
+    return sum(_convolutions(config, codes_of(count)) + _distances(config, codes_of(count)) for count in frames)
+
+
+def decode_flops(config: VqVaeConfig, codes: Sequence[int]) -> float:
+    """Codes to frames: the decoder's convolutions."""
+    return sum(_convolutions(config, count, decoder=True) for count in codes)
+
+
+def _convolutions(config: VqVaeConfig, codes: int, decoder: bool = False) -> float:
+    """Those of one side for a clip of so many codes."""
+    width, total = config.width, 0.0
+    frames = codes * FRAMES_PER_CODE
+    for level in range(1, config.downsamples + 1):
+        places = frames // 2**level
+        # Each block has a convolution over 3 places and one over 1.
+        total += config.depth * 4 * width * width * places
+        total += 3 * width * width * 2 * places if decoder else 4 * width * width * places
+    if decoder:
+        total += 3 * config.code_width * width * codes
+        total += 3 * width * width * frames + 3 * width * config.features * frames
+    else:
+        total += 3 * config.features * width * frames + 3 * width * config.code_width * codes
+    return 2 * total
+
+
+def _distances(config: VqVaeConfig, codes: int) -> float:
+    return 2.0 * codes * config.code_width * config.codes
+
+
+def t5_flops(config: T5Config, ids: int, sources: Sequence[int], targets: Sequence[int]) -> float:
+    """A T5 over pairs of a source and a target of so many tokens, with scores of `ids` ids behind each target token."""
+    inner = config.heads * config.head_width
+    attention, mlp = 4 * config.width * inner, 3 * config.width * config.mlp_width
+    total = 0.0
+    for source, target in zip(sources, targets, strict=True):
+        total += config.layers * (source * (attention + mlp) + 2 * source * source * inner)
+        # Keys and values of the source belong to each layer of the decoder; a token sees half of its own side.
+        own = target * (attention + mlp) + target * target * inner
+        crossed = (2 * target + 2 * source) * config.width * inner + 2 * target * source * inner
+        total += config.decoder_layers * (own + crossed) + target * config.width * ids
+    return 2 * total
+
+
+def decoder_flops(config: DecoderConfig, ids: int, lengths: Sequence[int], written: Sequence[int]) -> float:
+    """A decoder alone over sequences of so many tokens, with scores of `ids` ids behind the `written` ones."""
+    stream, inner = config.streams[0], config.heads * config.head_width
+    token = 4 * stream.width * inner + 2 * stream.width * stream.mlp_width
+    layers = sum(config.layers * (count * token + count * count * inner) for count in lengths)
+    return 2 * (layers + sum(written) * stream.width * ids)
+
+
+def train_flops(config: MotionGPTConfig, loss: str, batch: Batch) -> float:
+    """A training step on a batch."""
+    frames = [int(count) for count in np.ravel(batch.clip_frames) if count]
+    encode = encode_flops(config.vqvae, frames) if batch.clips else 0.0
+    if loss == "tokenizer":
+        return TRAINED * (encode + decode_flops(config.vqvae, [codes_of(count) for count in frames]))
+    return encode + TRAINED * language_flops(config, batch)
+
+
+def language_flops(config: MotionGPTConfig, batch: Batch) -> float:
+    """The language model over all tokens of a batch, forward."""
+    ids, streams = config.words + config.new_ids, batch.streams
+    if isinstance(config.language, T5Config):
+        return t5_flops(config.language, ids, *(lengths_of(streams[name]) for name in ("source", "target")))
+    lengths = lengths_of(streams["tokens"])
+    return decoder_flops(config.language, ids, lengths, lengths)
+
+
+def answer_flops(config: MotionGPTConfig, batch: Batch, written: Sequence[int], motion: bool) -> float:
+    """Answers of so many written tokens, of motions or of texts, one a row, from questions that are read."""
+    ids = config.new_ids if motion else config.words + config.new_ids
+    frames = [int(count) for count in np.ravel(batch.clip_frames) if count]
+    total = encode_flops(config.vqvae, frames) if batch.clips else 0.0
+    total += decode_flops(config.vqvae, written) if motion else 0.0
+    if isinstance(config.language, T5Config):
+        prefix = np.maximum(lengths_of(batch.streams["target"]), 1)
+        targets = [int(begun) + count for begun, count in zip(prefix, written, strict=True)]
+        return total + t5_flops(config.language, ids, lengths_of(batch.streams["source"]), targets)
+    read = lengths_of(batch.streams["tokens"])
+    lengths = [begun + count for begun, count in zip(read, written, strict=True)]
+    return total + decoder_flops(config.language, ids, lengths, written)
