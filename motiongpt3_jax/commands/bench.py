@@ -44,7 +44,7 @@ class Measurement:
     """What was measured.
 
     Attributes:
-      what: train, generate, caption, or "vae train", "vae encode", "vae decode".
+      what: train, generate, caption, encode, or "vae train", "vae encode", "vae decode".
       config: its name.
       device: what it ran on.
       first_seconds: the first call, compilation included.
@@ -57,6 +57,7 @@ class Measurement:
       phases: seconds of each phase of an answer at the median, where each waits for its end.
       products: how many float32 products of two 4096 x 4096 matrices take as long in the same run; None where they are
         not measured.
+      flops: of the matrix products that real tokens and frames need; None where the system does not count them.
     """
 
     what: str
@@ -71,18 +72,25 @@ class Measurement:
     requests: int = 1
     phases: dict[str, float] = field(default_factory=dict)
     products: float | None = None
+    flops: float | None = None
+
+    @property
+    def product_share(self) -> float | None:
+        """Rate of the FLOPs that real tokens need, as a share of that of the 4096 x 4096 products."""
+        return self.flops / (2 * 4096**3 * self.products) if self.flops and self.products else None
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = command_parser(
         "bench",
-        "Measures a config with fresh weights: a training step, the VAE, or batches of requests. `samplers` measures a "
+        "Measures a config with fresh weights: a training step, the VAE, codes of clips, or batches of requests. What "
+        "real tokens need, where the system counts it, is compared with 4096 x 4096 products. `samplers` measures a "
         "trained model instead: how many sentences few denoising steps show, against many.",
         "motiongpt3 bench generate --config motiongpt3:tiny --requests 1 32 --json generate.json",
         overrides=True,
     )
-    parser.add_argument("what", choices=("train", "vae", "generate", "caption", "samplers"))
+    parser.add_argument("what", choices=("train", "vae", "encode", "generate", "caption", "samplers"))
     parser.add_argument("--config", type=user_path, help="motiongpt3:base, :tiny ...")
     parser.add_argument("--stage", default="generate", help="stage to train (default: generate)")
     parser.add_argument(
@@ -141,15 +149,20 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         experiment = make_run(config, folder)
         if arguments.what == "train":
             measurements = [bench_train(experiment, arguments, arguments.stage)]
+        elif arguments.what == "encode":
+            measurements = [bench_encode(experiment, arguments, clips) for clips in arguments.requests]
         elif arguments.what == "vae":
             measurements = [each for clips in arguments.requests for each in bench_vae(experiment, arguments, clips)]
         else:
             model = fresh_model(experiment, arguments.frames)
             bench = {"generate": bench_generate, "caption": bench_caption}[arguments.what]
             measurements = [bench(experiment, model, arguments, requests) for requests in arguments.requests]
+    if any(result.flops and not result.products for result in measurements):
+        product = product_seconds(arguments.repeats)
+        measurements = [replace(result, products=result.median_seconds / product) for result in measurements]
     for result in measurements:
         print(describe(result))
-    return [asdict(result) for result in measurements]
+    return [{**asdict(result), "product_share": result.product_share} for result in measurements]
 
 
 def bench_train(experiment: Run, arguments: argparse.Namespace, stage_name: str) -> Measurement:
@@ -174,7 +187,8 @@ def bench_train(experiment: Run, arguments: argparse.Namespace, stage_name: str)
 
         first, times = timed(step, arguments.repeats)
     shares = {name: share for name, share in useful.items() if name not in ("samples", "tokens")}
-    return measurement("train", arguments, first, times, useful["samples"], useful["tokens"], shares)
+    average = measurement("train", arguments, first, times, useful["samples"], useful["tokens"], shares)
+    return replace(average, flops=system.train_flops(stage.loss, batch))
 
 
 def bench_vae(experiment: Run, arguments: argparse.Namespace, clips: int) -> list[Measurement]:
@@ -198,6 +212,21 @@ def bench_vae(experiment: Run, arguments: argparse.Namespace, clips: int) -> lis
         measured.append(measurement(f"vae {name}", arguments, first, times, clips, clips * frames, {}))
     product = product_seconds(arguments.repeats)
     return [replace(each, requests=clips, products=each.median_seconds / product) for each in measured]
+
+
+def bench_encode(experiment: Run, arguments: argparse.Namespace, clips: int) -> Measurement:
+    """Codes of so many clips of one length, as a data set is encoded before a stage that reads them."""
+    kind, values = experiment.folder.kind, experiment.config.values
+    encoders = (kind.clip_encoder(values["stages"][name], experiment.folder.spec) for name in values["run"])
+    encoder = next(filter(None, encoders), None)
+    if encoder is None:
+        raise UserError(f"bench encode measures codes that are computed once, and {arguments.config} has none")
+    features = jax.random.normal(jax.random.key(1), (clips, arguments.frames, experiment.folder.spec.features))
+    variables = jax.jit(make_system(experiment.folder).init)(jax.random.key(0))
+    encode, counts = jax.jit(encoder.encode), jnp.full((clips,), arguments.frames)
+    first, times = timed(lambda: jax.block_until_ready(encode(variables, features, counts)), arguments.repeats)
+    average = measurement("encode", arguments, first, times, clips, clips * encoder.count(arguments.frames), {})
+    return replace(average, requests=clips, flops=encoder.flops([arguments.frames] * clips))
 
 
 def product_seconds(repeats: int) -> float:
@@ -235,14 +264,16 @@ def answers(
     """The first call, the calls after it, and the phases of as many more."""
     first, times = timed(lambda: call(model), arguments.repeats)
     phases: dict[str, list[float]] = {}
+    flops: list[float | None] = []
     for _ in range(arguments.repeats):
-        timed_model = replace(model, engine=replace(model.engine, phases={}))
+        timed_model = replace(model, engine=replace(model.engine, phases={}, flops=[]))
         call(timed_model)
+        flops = timed_model.engine.flops
         for name, seconds in timed_model.engine.phases.items():
             phases.setdefault(name, []).append(seconds)
     average = measurement(arguments.what, arguments, first, times, requests, tokens, model.engine.useful_shares())
     medians = {name: statistics.median(seconds) for name, seconds in phases.items()}
-    return replace(average, requests=requests, phases=medians)
+    return replace(average, requests=requests, phases=medians, flops=sum(filter(None, flops)) or None)
 
 
 def fresh_model(experiment: Run, frames: int) -> Model:
@@ -321,7 +352,10 @@ def describe(result: Measurement) -> str:
     phases = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in result.phases.items())
     several = f", {result.requests} at once" if result.phases or result.products else ""
     if result.products:
-        phases = f"as long as {result.products:.2f} products of 4096 x 4096"
+        products = f"as long as {result.products:.2f} products of 4096 x 4096"
+        phases = f"{phases}; {products}" if phases else products
+    if result.product_share:
+        phases += f"; {result.flops / 1e9:.4g} GFLOP for real tokens, {result.product_share:.0%} of the rate of these"
     return (
         f"{result.what} {result.config}{several} on {result.device}: median {result.median_seconds:.4g} s of "
         f"{result.repeats} (first {result.first_seconds:.3g} s), {result.samples_per_second:.4g} samples/s, "

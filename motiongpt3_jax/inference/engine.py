@@ -51,6 +51,7 @@ class Engine:
       trained: the stage and step that the arrays come from.
       compiled: programs by what they do; share it between engines of one model.
       phases: seconds spent in each phase, added up where a dictionary is given; each phase then waits for its end.
+      flops: of each batch then, as its system counts them.
     """
 
     system: System
@@ -60,6 +61,7 @@ class Engine:
     trained: tuple[str, int]
     compiled: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False)
     phases: dict[str, float] | None = field(default=None, repr=False)
+    flops: list[float | None] = field(default_factory=list, repr=False)
     _shares: dict[str, float] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -204,7 +206,15 @@ class Engine:
             for phase in self.answers.phases(examples[order[0]], makes, options, longest):
                 values |= self._run(phase, values)
             results.append((order, {name: values.get(name) for name in ("joints", "frames", "tokens")}))
+            if self.phases is not None:
+                self.flops.append(self._flops(makes, len(order), values))
         return results
+
+    def _flops(self, makes: Makes, requests: int, values: Mapping[str, Any]) -> float | None:
+        """FLOPs of a batch of answers; its first rows are the requests."""
+        results = {name: values[name] for name in ("frames", "tokens") if name in values}
+        batch, results = jax.tree.map(lambda x: np.asarray(x)[:requests], (values["batch"], results))
+        return self.answers.flops(makes, batch, results)
 
     def _groups(self, examples: Sequence[Example], frames: Sequence[int]) -> list[tuple[list[int], int]]:
         """(requests, rows) of every batch: as many clips and streams in each, and like lengths or none together."""

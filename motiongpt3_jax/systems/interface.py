@@ -88,6 +88,13 @@ class System(Protocol):
         """The state after one update, from `Terms.state_sums` of the whole batch; asked only where there are some."""
         return state
 
+    def train_flops(self, loss: str, batch: Batch) -> float | None:
+        """FLOPs of the matrix products of a training step, forward and backward, for what a batch really holds.
+
+        Padding is left out; None where nobody counts them. The batch is in numpy.
+        """
+        return None
+
     def upgrade(self, version: int, tree: Tree) -> Tree:
         """Parameters, their moving average or an optimizer's state of a checkpoint of an older format, as of today.
 
@@ -254,6 +261,15 @@ class Answers(Protocol):
     ) -> Float[Array, "clips frames features"]:
         """Normalised features through the encoder and back."""
 
+    def flops(self, makes: Makes, batch: Batch, values: Mapping[str, np.ndarray]) -> float | None:
+        """FLOPs of the matrix products that answers really need, padding left out; None where nobody counts them.
+
+        Args:
+          makes: what was made.
+          batch: the questions, one a row.
+          values: those of the last phase, of as many rows.
+        """
+
     def code_motions(self, variables: Variables) -> Mapping[str, Float[Array, "frames features"]]:
         """What the codes in most use stand for, each by itself, as normalised features; nothing without a codebook."""
 
@@ -277,6 +293,9 @@ class ClipEncoder(Protocol):
         self, variables: Variables, features: Float[Array, "clips frames features"], frames: Int[Array, "clips"]
     ) -> Int[Array, "clips codes"]:
         """Codes of normalised features; what is beyond a clip's own count means nothing."""
+
+    def flops(self, frames: Sequence[int]) -> float:
+        """FLOPs of the matrix products that clips of so many frames need."""
 
 
 @dataclass(frozen=True)

@@ -119,5 +119,5 @@ def test_every_value_is_commented_where_it_stands(module, names):
 def test_the_values_at_the_root_of_a_config_are_commented(module):
     lines = Path(module.__file__).read_text().splitlines()
     for key in ("system", "seed", "tokenizer", "pretrained", "start", "run"):
-        (number,) = [i for i, line in enumerate(lines) if line.startswith(f'            "{key}": ')]
+        number = next(i for i, line in enumerate(lines) if line.startswith(f'            "{key}": '))
         assert lines[number - 1].strip().startswith("#"), key

@@ -222,7 +222,7 @@ class Halved(ToySystem):
 
 def test_a_pattern_of_dtypes_that_matches_no_parameter_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"pattern 'boby/\.\*' matches the whole path of no parameter"):
-        train(tmp_path / "run", stage(), system=Halved((("boby/.*", jnp.bfloat16),)))
+        train(tmp_path / "run", stage(), system=Halved(dtypes=(("boby/.*", jnp.bfloat16),)))
 
 
 def test_frozen_parameters_are_held_in_the_dtype_of_their_pattern_and_stored_in_their_own(tmp_path):

@@ -1,13 +1,14 @@
 """MotionGPT as it is asked: questions laid out, and the phases of an answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 from jaxtyping import Array, Float, Int
 
-from motiongpt3_jax.batch import Example, Schema
+from motiongpt3_jax.batch import Batch, Example, Schema
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import TextOptions
 from motiongpt3_jax.systems.interface import (
@@ -22,6 +23,7 @@ from motiongpt3_jax.systems.interface import (
 )
 from motiongpt3_jax.systems.motiongpt import generate
 from motiongpt3_jax.systems.motiongpt.check import read_layout, read_model
+from motiongpt3_jax.systems.motiongpt.flops import answer_flops
 from motiongpt3_jax.systems.motiongpt.generate import MotionOptions, code_options
 from motiongpt3_jax.systems.motiongpt.layout import PAIR_SCHEMA, TEXT_SCHEMA
 from motiongpt3_jax.systems.motiongpt.prompts import hidden_codes, official_cuts
@@ -190,6 +192,14 @@ class MotionGPTAnswers:
     ) -> Float[Array, "clips frames features"]:
         """Clips to codes and back."""
         return generate.reconstruct(self.modules, variables, features, frames)
+
+    def flops(self, makes: Makes, batch: Batch, values: Mapping[str, np.ndarray]) -> float:
+        """Those of the clips and tokens that are read, and of the tokens that are written, their ends included."""
+        tokens, motion = np.asarray(values["tokens"]), makes == "motion"
+        end = (self.tokens.end_of_motion - self.tokens.first_code) if motion else self.tokens.end
+        ended = np.cumsum(tokens == end, axis=1) > 0
+        written = np.minimum((~ended).sum(axis=1) + 1, tokens.shape[1]).tolist()
+        return answer_flops(self.modules.config, batch, written, motion)
 
     def code_motions(self, variables: Variables) -> Mapping[str, Float[Array, "frames features"]]:
         """The codes in most use, each repeated for about a second."""

@@ -9,6 +9,7 @@ from motiongpt3_jax.batch import ClipRange
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt.codes import codes_of_clips
 from motiongpt3_jax.systems.motiongpt.drafts import encoded_ranges
+from motiongpt3_jax.systems.motiongpt.flops import encode_flops
 from motiongpt3_jax.systems.motiongpt.modules import Modules
 from motiongpt3_jax.systems.motiongpt.tokens import codes_of
 from motiongpt3_jax.text import Task
@@ -42,3 +43,7 @@ class CodeEncoder:
     ) -> Int[Array, "clips codes"]:
         """The codes of clips."""
         return codes_of_clips(self.modules, variables, features, frames)
+
+    def flops(self, frames: Sequence[int]) -> float:
+        """Those of the encoder and of the distances to the codebook."""
+        return encode_flops(self.modules.config.vqvae, frames)

@@ -9,6 +9,7 @@ import jax
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.systems.interface import Constrain, Loss, System, Tree, Variables
 from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
+from motiongpt3_jax.systems.motiongpt.flops import train_flops
 from motiongpt3_jax.systems.motiongpt.losses import Draws, advance, draw, language_terms, tokenizer_terms
 from motiongpt3_jax.systems.motiongpt.modules import Modules, init
 
@@ -43,6 +44,10 @@ class MotionGPT(System):
     def draw(self, key: jax.Array, batch: Batch, train: bool) -> Draws:
         """Every random number of a loss on `batch`."""
         return draw(self.modules, key, batch, train)
+
+    def train_flops(self, loss: str, batch: Batch) -> float:
+        """FLOPs of a training step for the frames and tokens that a batch holds."""
+        return train_flops(self.config, loss, batch)
 
     def advance(self, state: Tree, sums: Tree) -> Tree:
         """The codebook after one update."""

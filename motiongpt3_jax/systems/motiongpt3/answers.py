@@ -200,6 +200,9 @@ class MotionGPT3Answers:
         """Clips through the VAE and back, at the mean of their posterior."""
         return self.system.reconstruct(variables, features, frames)
 
+    def flops(self, makes: Makes, batch: Batch, values: Mapping[str, np.ndarray]) -> None:
+        """Nobody counts them."""
+
     def code_motions(self, variables: Variables) -> Mapping[str, Float[Array, "frames features"]]:
         """Nothing: latents are continuous."""
         return {}
