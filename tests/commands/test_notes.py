@@ -64,7 +64,7 @@ def test_a_special_token_is_refused_and_not_taken_for_signs(model, ask):
 
 
 def test_the_official_styles_take_a_sentence_as_it_is(model):
-    texts = [model._question("A man JUMPS!!!", style, 0).text for style in ("train", "official_eval")]
+    texts = [model._question("A man JUMPS!!!", 0, 40, style).text for style in ("train", "official_eval")]
     assert "a man jumps" in texts[0]
     assert "A man JUMPS!!!" in texts[1]
 
