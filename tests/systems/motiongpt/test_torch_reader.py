@@ -88,6 +88,7 @@ def test_codes_of_a_clip_and_their_features_are_the_same(both):
         np.testing.assert_allclose(both.torch.vae.decode(codes), wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore::motiongpt3_jax.Note")
 @pytest.mark.parametrize("seconds", [1.1, None])
 def test_greedy_motions_are_the_same(both, seconds):
     wanted = both.jax.generate(SENTENCES[0], seconds, temperature=0.0).joints[0]
