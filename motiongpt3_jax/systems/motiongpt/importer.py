@@ -123,12 +123,11 @@ def _require_rows(tensors: Mapping[str, np.ndarray], words: int, new: int | None
 def _language_alone(tensors: Mapping[str, np.ndarray], spec: ModelSpec, fresh: Mapping[str, Any]) -> dict[str, Any]:
     """Flat parameters of a published language model; rows that it has to spare are what the first codes start from."""
     config, words = build_config(spec), spec.tokenizer.size
-    spare = _require_rows(tensors, words)
-    table = language_table(config.language, words, spare).with_prefix(LANGUAGE)
+    table = language_table(config.language, words, _require_rows(tensors, words)).with_prefix(LANGUAGE)
     params = flatten_dict(from_state_dict(tensors, table), sep="/")
-    for new in {"vocabulary/new", "vocabulary/new_head"} & params.keys():
-        start = np.array(fresh["vocabulary"][new.rpartition("/")[2]])
-        spare = params[new][: len(start)]
-        start[: len(spare)] = spare
-        params[new] = start
+    for name in {"vocabulary/new", "vocabulary/new_head"} & params.keys():
+        rows = np.array(fresh["vocabulary"][name.rpartition("/")[2]])
+        spare = params[name][: len(rows)]
+        rows[: len(spare)] = spare
+        params[name] = rows
     return params

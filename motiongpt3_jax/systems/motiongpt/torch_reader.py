@@ -15,6 +15,7 @@ float32 and without dropout. Features are normalised where they are not called r
 # ruff: noqa: D102  (small modules say in their class's docstring what they do)
 
 import argparse
+import inspect
 import json
 import os
 import re
@@ -40,6 +41,8 @@ UNITS = {"humanml3d": 1.0, "kit": 0.75 / 480}  # metres in the unit of a skeleto
 FRAMES_PER_CODE = 4
 LONGEST = 196  # frames of the longest motion that is made at once, unless the data had longer ones
 ENDS = {"t5": "</s>", "gpt2": "<|endoftext|>"}
+CACHE = ("past_key_values", "cache")["cache" in inspect.signature(GPT2LMHeadModel.forward).parameters]
+"""Name of the KV cache, which `transformers` 5 has changed."""
 LM = "lm.language_model."
 TIED = {
     "t5": {f"{LM}{half}.embed_tokens.weight": f"{LM}shared.weight" for half in ("encoder", "decoder")},
@@ -365,7 +368,7 @@ class MotionGPT(nn.Module):
         known, written, new = torch.tensor([*allowed, end], device=device), [], begun
         while len(written) < most:
             result = model(**{name: torch.tensor([new], device=device)}, **options)
-            options["past_key_values"] = result.past_key_values
+            options[CACHE] = result[CACHE]
             scores = result.logits[0, -1, known]
             if len(written) < least:
                 scores[-1] = -torch.inf

@@ -17,7 +17,7 @@ TRANSFORMER, HEAD = f"{LANGUAGE}transformer.", "lm.diffloss.net."
 NEW_IDS = 2
 """Ids that the model adds to its text table: start and end of motion."""
 
-OWN = (
+KNOWN_NAMES = (
     r"(^|\.)lm\.language_model\.transformer\.h\.\d+\.(\w+\.)+fn\.",
     r"(^|\.)lm\.(diffloss|motion_und_head)\.",
     r"(^|\.)skel_embedding\.",
@@ -56,9 +56,9 @@ class Sizes:
     vocabulary: int | None = None
 
 
-def is_own(names: Iterable[str]) -> bool:
+def has_known_names(names: Iterable[str]) -> bool:
     """Whether tensors of these names are read here."""
-    patterns = re.compile("|".join(OWN))
+    patterns = re.compile("|".join(KNOWN_NAMES))
     return any(map(patterns.search, names))
 
 

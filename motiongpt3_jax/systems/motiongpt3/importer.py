@@ -11,7 +11,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.interface import ModelSpec, Variables
 from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
 from motiongpt3_jax.systems.motiongpt3.gpt2 import from_gpt2
-from motiongpt3_jax.systems.motiongpt3.identify_checkpoint import identify_tensors, is_own, sizes_from_shapes
+from motiongpt3_jax.systems.motiongpt3.identify_checkpoint import has_known_names, identify_tensors, sizes_from_shapes
 from motiongpt3_jax.systems.motiongpt3.latents import OFFICIAL_SCALE
 from motiongpt3_jax.systems.motiongpt3.modules import latent_state
 from motiongpt3_jax.systems.motiongpt3.official import from_official
@@ -31,7 +31,7 @@ class MotionGPT3Importer:
 
     def find_config(self, names: Collection[str]) -> str | None:
         """That of the published model."""
-        return "motiongpt3:base:official" if is_own(names) else None
+        return "motiongpt3:base:official" if has_known_names(names) else None
 
     def identify(
         self, tensors: Mapping[str, np.ndarray], config: Mapping[str, Any], chosen: Collection[str]
