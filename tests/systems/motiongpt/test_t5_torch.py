@@ -86,6 +86,8 @@ def test_texts_are_those_of_transformers(reference, ours, beams):
             max_new_tokens=12,
             num_beams=beams,
             do_sample=False,
+            # The cache of transformers 5 has as many layers as the encoder.
+            use_cache=False,
         ).numpy()[:, 1:]
     chosen = replace(options(12, beams), set_aside=beams > 1)
     found = np.asarray(generate(config, words, chosen, params, SOURCE, SOURCE > 0))
