@@ -22,8 +22,9 @@ def tokens(tokenizer) -> MotionTokens:
 
 
 FEW = (
-    *(f"stages.{stage}.steps={steps}" for stage, steps in (("tokenizer", 30), ("pretrain", 30))),
+    *(f"stages.{stage}.steps={steps}" for stage, steps in (("tokenizer", 60), ("pretrain", 40))),
     *(f"stages.{stage}.optimizer.schedule=constant" for stage in ("tokenizer", "pretrain")),
+    *(f"stages.{stage}.optimizer.learning_rate=0.01" for stage in ("tokenizer", "pretrain")),
     *(f"stages.{stage}.validation_batches=0" for stage in ("instruct", "t2m")),
     "stages.t2m.sample_every=0",
 )

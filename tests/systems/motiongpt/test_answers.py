@@ -92,14 +92,17 @@ def test_the_official_protocol_encodes_the_whole_motion_and_cuts_its_codes(model
 
 def test_a_chat_answers_in_words_and_motions(model):
     chat = motiongpt3_jax.Chat(model)
-    replies = [chat.say("do something", seed=seed, decoding={"temperature": 1.0, "max_new": 8}) for seed in range(6)]
+    # One word, the end and the start of a motion, each with a fair chance.
+    word = model.engine.folder.tokenizer.encode("person")[-1]
+    decoding = {"temperature": 50.0, "max_new": 8, "allowed": (word,)}
+    replies = [chat.say("do something", seed=seed, decoding=decoding) for seed in range(6)]
     assert any(reply.motions for reply in replies)
     assert any(reply.text for reply in replies)
+    assert max(len(reply.motions) for reply in replies) > 1
     for reply in replies:
-        assert len(reply.motions) <= 3
-        assert not any("<" in part for part in reply.text)
-    (asked,) = [reply for reply in replies if reply.motions][:1]
-    assert asked.lengths[0].source == "model"
+        assert len(reply.motions) == len(reply.lengths) <= 3
+        assert "<" not in reply.text
+        assert {length.source for length in reply.lengths} <= {"model"}
 
 
 def test_single_codes_are_shown_those_in_most_use_first(model):
