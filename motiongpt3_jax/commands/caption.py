@@ -43,12 +43,12 @@ def run(arguments: argparse.Namespace) -> int:
     options, written = decoding(arguments), output_file("--json", arguments.json)
     model = load_model(arguments)
     model.text_options(**options)  # what is wrong with them is said before files are read
-    body = model.engine.folder.statistics
+    statistics = model.engine.folder.statistics
 
     def check(path: str, motion: Motion) -> None:
-        require_readable(motion, body, f"motion '{path}'")
+        require_readable(motion, statistics, f"motion '{path}'")
 
-    how = {"mapping": arguments.mapping, "file_fps": arguments.fps, "body": body}
+    how = {"mapping": arguments.mapping, "file_fps": arguments.fps, "statistics": statistics}
     motions, skipped_files = read_usable(arguments.motion, check, start=arguments.start, stop=arguments.stop, **how)
     note_persons(dict(motions))
     sentences = model.captions_in_time(

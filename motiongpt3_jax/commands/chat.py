@@ -115,9 +115,9 @@ def lines() -> Iterator[str]:
 
 def read(arguments: argparse.Namespace, chat: Chat, name: str) -> Motion:
     """A motion file that an instruction names."""
-    body = chat.model.engine.folder.statistics
-    (motion,) = read_motions([name], arguments.mapping, file_fps=arguments.fps, body=body)
-    require_readable(motion, body, f"motion '{name}'")
+    statistics = chat.model.engine.folder.statistics
+    (motion,) = read_motions([name], arguments.mapping, file_fps=arguments.fps, statistics=statistics)
+    require_readable(motion, statistics, f"motion '{name}'")
     note_persons({name: motion})
     return motion
 

@@ -94,11 +94,11 @@ def read_request(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Re
     folder = output_folder(arguments.out)
     model = load_model(arguments)
     options = model.motion_options(**sampling(arguments))
-    body = model.engine.folder.statistics
-    how = {"mapping": arguments.mapping, "file_fps": arguments.fps, "body": body}
+    statistics = model.engine.folder.statistics
+    how = {"mapping": arguments.mapping, "file_fps": arguments.fps, "statistics": statistics}
     motions, skipped_files = read_usable(
         arguments.motion,
-        lambda path, motion: require_skeleton(motion, body, f"motion '{path}'"),
+        lambda path, motion: require_skeleton(motion, statistics, f"motion '{path}'"),
         start=arguments.start,
         stop=arguments.stop,
         **how,

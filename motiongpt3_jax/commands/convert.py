@@ -41,9 +41,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Converts every file; all are read, and what they become is checked, before the first is written."""
-    body = read_folder(resolve_model(arguments.model)).statistics if arguments.model else None
+    statistics = read_folder(resolve_model(arguments.model)).statistics if arguments.model else None
     how = {name: getattr(arguments, name) for name in ("mapping", "fps", "file_fps", "start", "stop")}
-    read, skipped_files = read_usable(arguments.motion, body=body, convert=False, **how)
+    read, skipped_files = read_usable(arguments.motion, statistics=statistics, convert=False, **how)
     motions = [(Path(path), motion) for path, motion in read]
     caption = arguments.caption
     if arguments.mirror:

@@ -109,7 +109,7 @@ def read_motions(
     mapping: str | None = None,
     fps: float | None = None,
     file_fps: float | None = None,
-    body: MotionStatistics | None = None,
+    statistics: MotionStatistics | None = None,
     convert: bool = True,
     start: int | None = None,
     stop: int | None = None,
@@ -121,7 +121,7 @@ def read_motions(
       mapping: names of the joints of `.bvh` files.
       fps: resample to this many frames in a second.
       file_fps: frames in a second of files that do not say.
-      body: the model whose statistics make normalised features raw.
+      statistics: the model whose statistics make normalised features raw.
       convert: whether motions take on the joints of that model's skeleton.
       start: the first frame of each file that is kept.
       stop: the first frame after it that is not.
@@ -129,20 +129,20 @@ def read_motions(
     Raises:
       UserError: a file is none, or no frame of it is left.
     """
-    statistics = None if body is None else (body.mean, body.std)
+    mean_and_std = None if statistics is None else (statistics.mean, statistics.std)
     motions = []
     for path in paths:
         # Frames are numbered as the file has them, so they are left out before it is resampled.
         cut = start is not None or stop is not None
-        motion, notes = read_motion(path, None if cut else fps, file_fps, mapping, statistics)
+        motion, notes = read_motion(path, None if cut else fps, file_fps, mapping, mean_and_std)
         if cut:
             whole, motion = motion, _cut(motion, start, stop, path)
             loaded = load_mapping(mapping)
             odd = oddities(whole, loaded)  # of the frames that are left out nothing needs to be said
             notes = (*(note for note in notes if note not in odd), *oddities(motion, loaded, start or 0))
             motion = motion if fps is None else resample_motion(motion, fps)
-        if body is not None and convert:
-            motion, converted = convert_to_model(motion, body)
+        if statistics is not None and convert:
+            motion, converted = convert_to_model(motion, statistics)
             notes = (*notes, *converted)
         for note in notes:
             print(f"{path}: {note}", file=sys.stderr)

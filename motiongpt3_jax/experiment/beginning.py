@@ -62,9 +62,9 @@ def trained_parts(folder: ModelFolder) -> tuple[str, ...]:
 
 
 def of_start(
-    start: ModelFolder, tokenizer: Tokenizer | None, body: MotionStatistics
+    start: ModelFolder, tokenizer: Tokenizer | None, statistics: MotionStatistics
 ) -> tuple[Tokenizer | None, MotionStatistics]:
-    """The run's tokenizer and body, of which those that trained parts were trained with stay as they are.
+    """The run's tokenizer and statistics, of which those that trained parts were trained with stay as they are.
 
     A text branch keeps its ids, and a VAE the statistics of its features; the bones are those of the run's own clips.
 
@@ -75,13 +75,13 @@ def of_start(
     if weights.tokenizer_part in parts:
         tokenizer = start.tokenizer
     if weights.statistics_part in parts:
-        if start.statistics.skeleton.name != body.skeleton.name:
+        if start.statistics.skeleton.name != statistics.skeleton.name:
             raise UserError(
                 f"--config.start: its features are of the {start.statistics.skeleton.name} skeleton, the data's of "
-                f"{body.skeleton.name}"
+                f"{statistics.skeleton.name}"
             )
-        body = replace(body, mean=start.statistics.mean, std=start.statistics.std)
-    return tokenizer, body
+        statistics = replace(statistics, mean=start.statistics.mean, std=start.statistics.std)
+    return tokenizer, statistics
 
 
 def begins_trained(config: RunConfig) -> bool:

@@ -158,16 +158,16 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
     if not folder:
         check_places(checked)
     records = prepare_data(checked, workdir)
-    body = make_body(records)
+    statistics = make_statistics(records)
     if folder:
-        body = replace(body, mean=folder.statistics.mean, std=folder.statistics.std)
+        statistics = replace(statistics, mean=folder.statistics.mean, std=folder.statistics.std)
     elif tokenizer is None and (tokens := find_system(checked.system).tokens) is not None:
         captions = [caption for captions in records.split("train").captions for caption in captions]
         tokenizer = train_tokenizer(captions, trained_size(checked.tokenizer), tokens(checked.values))
     if start:
-        tokenizer, body = of_start(start, tokenizer, body)
+        tokenizer, statistics = of_start(start, tokenizer, statistics)
     words = find_words(checked, records, folder, start)
-    return Run(checked, make_folder(workdir, checked.values, tokenizer, body, words=words), records)
+    return Run(checked, make_folder(workdir, checked.values, tokenizer, statistics, words=words), records)
 
 
 def check_workdir(workdir: str | Path) -> Path:
@@ -228,7 +228,7 @@ def find_words(
     return before.words and words.merge(before.words)
 
 
-def make_body(records: Records) -> MotionStatistics:
+def make_statistics(records: Records) -> MotionStatistics:
     """What turns the features of some clips into joints."""
     lengths = np.quantile(records.split("train").lengths, np.linspace(0, 1, QUANTILES))
     return MotionStatistics(records.mean, records.std, records.offsets, records.skeleton, records.fps, lengths)

@@ -39,7 +39,7 @@ def write_samples(
         variables = process_allgather(variables, tiled=True)
     if jax.process_index():
         return
-    split, body = run.records.split("val"), run.folder.statistics
+    split, statistics = run.records.split("val"), run.folder.statistics
     engine = Engine.of(run.folder, variables, (stage.name, step), compiled)
     picked = range(min(SAMPLES, len(split)))
     sentences = [split.captions[i][0] for i in picked]
@@ -47,17 +47,21 @@ def write_samples(
     if shows == "reconstruct":
         joints = engine.reconstruct(real)
     else:
-        model = Model(engine, Prompts.of_config(run.config.values, kind, stage.name, fps=body.fps))
+        model = Model(engine, Prompts.of_config(run.config.values, kind, stage.name, fps=statistics.fps))
         frames = [len(x) for x in real] if engine.answers.capabilities.takes_length else None
         joints = [motion.joints[0] for motion in model.generate(sentences, frames=frames)]
     entries = []
     for sentence, places, features in zip(sentences, joints, real):
-        entries.append(Entry(sentence, Motion(places[None], body.fps, body.skeleton), f"{stage.name} {step}"))
-        recorded = features_to_joints(features, body.skeleton)
-        entries.append(Entry(sentence, Motion(recorded[None], body.fps, body.skeleton), "recorded"))
+        entries.append(
+            Entry(sentence, Motion(places[None], statistics.fps, statistics.skeleton), f"{stage.name} {step}")
+        )
+        recorded = features_to_joints(features, statistics.skeleton)
+        entries.append(Entry(sentence, Motion(recorded[None], statistics.fps, statistics.skeleton), "recorded"))
     if shows == "reconstruct":
         codes = engine.code_motions().items()
-        entries += [Entry(title, Motion(x[None], body.fps, body.skeleton), section=CODES) for title, x in codes]
+        entries += [
+            Entry(title, Motion(x[None], statistics.fps, statistics.skeleton), section=CODES) for title, x in codes
+        ]
     folder = run.folder.path / "samples"
     folder.mkdir(exist_ok=True)
     write_page(folder / f"{stage.name}_{step:07d}.html", entries, f"{stage.name}, step {step}")

@@ -104,7 +104,7 @@ class Chat:
         note_words(self.model.engine.folder, [instruction.replace(PLACE, " ")])
         earlier, shown = self._history()
         engine, clips = self.model.engine, (*shown, *clips)
-        body = engine.folder.statistics
+        statistics = engine.folder.statistics
         answer, parts, motion_joints, made, lengths = "", [], [], (), []
         while True:
             writing = self.model.text_options(begins_motion=len(motion_joints) < MOST_MOTIONS, **(decoding or {}))
@@ -119,7 +119,7 @@ class Chat:
             motion_seed = seed_of(seed, len(motion_joints))
             motion_joints += engine.generate_motions([request], [length.frames], [motion_seed], options)
             # Of an answer that is longer than what is read at once, the model is shown the end.
-            made = (*made, features_of(motion_joints[-1][-engine.longest_read - 1 :], body))
+            made = (*made, features_of(motion_joints[-1][-engine.longest_read - 1 :], statistics))
             answer += MOTION
             lengths.append(length)
         motions = tuple(Motion(joints[None], self.model.fps, self.model.skeleton) for joints in motion_joints)
@@ -141,13 +141,13 @@ class Chat:
         return instruction.replace(PLACE, MOTION), tuple(self._features(motion) for motion in motions)
 
     def _features(self, source: Motion | str | Path) -> Features:
-        body, longest = self.model.engine.folder.statistics, self.model.engine.longest_read
+        statistics, longest = self.model.engine.folder.statistics, self.model.engine.longest_read
         motion, what = self.model.read(source), name_motion(source, "a motion of the conversation")
-        require_readable(motion, body, what)
-        joints = resample_motion(motion, body.fps).joints[0]
+        require_readable(motion, statistics, what)
+        joints = resample_motion(motion, statistics.fps).joints[0]
         if len(joints) > longest + 1:
-            raise UserError(f"{what} lasts {motion.seconds:.1f} s; give at most {longest / body.fps:.1f} s")
-        return features_of(joints, body)
+            raise UserError(f"{what} lasts {motion.seconds:.1f} s; give at most {longest / statistics.fps:.1f} s")
+        return features_of(joints, statistics)
 
     def _history(self) -> tuple[tuple[tuple[str, str], ...], tuple[Features, ...]]:
         """(earlier questions and answers, the motions in them) that the model is shown."""

@@ -116,10 +116,10 @@ def inbetween(
     Raises:
       UserError: a side is shorter than half a second, the two do not go together, or nothing is to be added.
     """
-    body = engine.folder.statistics
+    statistics = engine.folder.statistics
     check_seeds([seed])
-    _check(start, body, "the beginning")
-    _check(end, body, "the end")
+    _check(start, statistics, "the beginning")
+    _check(end, statistics, "the end")
     if between < 1:
         raise UserError(f"{between} frames were asked for between the two motions; ask for at least one")
     if start.persons != end.persons or not math.isclose(start.fps, end.fps, rel_tol=1e-4):
@@ -130,7 +130,7 @@ def inbetween(
     # A gap that is longer than the model can bridge is first walked into from its beginning.
     bends: list[Bend] = []
     limits = [acceleration_limit(*sides, fps=start.fps) for sides in zip(start.joints, end.joints)]
-    first, most = start, int(engine.window_length * 0.5 * start.fps / body.fps)
+    first, most = start, int(engine.window_length * 0.5 * start.fps / statistics.fps)
     if between > most:
         first, bends = _extend(engine, prompts, start, start.frames + between - most, limits, seed, options)
     gap = between - (first.frames - start.frames)
@@ -141,7 +141,7 @@ def inbetween(
     seeds = [seed_of(seed, 1000, person) for person in range(len(people))]
     answers = engine.generate_motions([b.question for b in people], [b.frames for b in people], seeds, options)
     if move_end:
-        step, floors = people[0].lead(answers[0], body), people[0].floors
+        step, floors = people[0].lead(answers[0], statistics), people[0].floors
         rise = np.array([0.0, floors[0] - floors[1], 0.0])
         people = [
             replace(
@@ -152,7 +152,7 @@ def inbetween(
             for bridge in people
         ]
         end = replace(end, joints=np.stack([bridge.end for bridge in people]).astype(np.float32))
-    fits = [bridge.fit(joints, body) for bridge, joints in zip(people, answers)]
+    fits = [bridge.fit(joints, statistics) for bridge, joints in zip(people, answers)]
     whole = [np.concatenate([a, middle, b]) for a, (middle, _), b in zip(first.joints, fits, end.joints)]
     result = _with_frames(start, whole, slice(0, start.frames))
     result.joints[:, len(whole[0]) - end.frames :] = end.joints
@@ -171,8 +171,8 @@ def _window(
     options: Any,
 ) -> list[tuple[Joints, Bend]]:
     """The frames that one answer of the model adds to every person, at the motion's own frame rate."""
-    body, high = engine.folder.statistics, engine.window_length
-    ratio = fps / body.fps
+    statistics, high = engine.folder.statistics, engine.window_length
+    ratio = fps / statistics.fps
     count = len(people[0])
     task = prompts.of_role("predict")
     ((_, share),) = task.input_spans
@@ -185,15 +185,17 @@ def _window(
         raise UserError(f"a motion of {fps:g} frames a second is too slow to go on from; resample it first")
     times = count - 1 - np.arange(seen + 1)[::-1] * ratio
     contexts = [interpolate(person, times) for person in people]
-    questions = [Question(prompts.question(task.name), (features_of(context, body),)) for context in contexts]
+    questions = [Question(prompts.question(task.name), (features_of(context, statistics),)) for context in contexts]
     answers = engine.generate_motions(questions, [length] * len(people), seeds, options)
     results = []
     for person, floor, limit, joints in zip(people, floors, limits, answers):
-        joints = _with_proportions(joints.astype(np.float64), person, body)
+        joints = _with_proportions(joints.astype(np.float64), person, statistics)
         joints[..., 1] += floor
-        placed = move_to_pose(joints, ground_poses(joints[0], body.skeleton), ground_poses(person[-1], body.skeleton))
+        placed = move_to_pose(
+            joints, ground_poses(joints[0], statistics.skeleton), ground_poses(person[-1], statistics.skeleton)
+        )
         proposed = interpolate(placed, np.arange(1, adds + 1) / ratio)
-        bent, correction = join(person, proposed, None, fps, limit, body.skeleton)
+        bent, correction = join(person, proposed, None, fps, limit, statistics.skeleton)
         results.append((bent, Bend(0.0, 0.0, correction)))
     return results
 
@@ -223,14 +225,14 @@ class _Bridge:
     floors: tuple[float, float]
     limit: float
 
-    def lead(self, joints: Joints, body: MotionStatistics) -> tuple[GroundPose, GroundPose]:
+    def lead(self, joints: Joints, statistics: MotionStatistics) -> tuple[GroundPose, GroundPose]:
         """The stance that the end has, and the one to which the answer leads."""
-        placed = ground_poses(self._placed(joints, body)[-1], body.skeleton)
-        return ground_poses(self.end[0], body.skeleton), placed
+        placed = ground_poses(self._placed(joints, statistics)[-1], statistics.skeleton)
+        return ground_poses(self.end[0], statistics.skeleton), placed
 
-    def fit(self, joints: Joints, body: MotionStatistics) -> tuple[Joints, Bend]:
+    def fit(self, joints: Joints, statistics: MotionStatistics) -> tuple[Joints, Bend]:
         """The answer's middle, brought to both sides."""
-        skeleton, placed = body.skeleton, self._placed(joints, body)
+        skeleton, placed = statistics.skeleton, self._placed(joints, statistics)
         progress = _progress(placed)
         placed[..., 1] += (self.floors[0] + progress * (self.floors[1] - self.floors[0]))[:, None]
         now, goal = ground_poses(placed, skeleton), ground_poses(self.end[0], skeleton)
@@ -240,24 +242,26 @@ class _Bridge:
         bent, correction = join(self.start, proposed, self.end, self.fps, self.limit, skeleton)
         return bent, Bend(float(np.linalg.norm(step)), abs(float(turn)), correction)
 
-    def _placed(self, joints: Joints, body: MotionStatistics) -> Joints:
+    def _placed(self, joints: Joints, statistics: MotionStatistics) -> Joints:
         """The answer's middle with a frame on either side, begun where the start ends; its floor is at height 0."""
-        joints = _with_proportions(joints.astype(np.float64), self.start, body)
+        joints = _with_proportions(joints.astype(np.float64), self.start, statistics)
         first, last = self.seen[0] - 1, self.frames - self.seen[1] + 1
         way = np.arange(self.gap + 2) / (self.gap + 1)
         middle = interpolate(joints, first + way * (last - first))
-        return move_to_pose(middle, ground_poses(middle[0], body.skeleton), ground_poses(self.start[-1], body.skeleton))
+        return move_to_pose(
+            middle, ground_poses(middle[0], statistics.skeleton), ground_poses(self.start[-1], statistics.skeleton)
+        )
 
 
 def _bridge(
     engine: Engine, prompts: Prompts, start: Joints, end: Joints, fps: float, gap: int, limit: float
 ) -> _Bridge:
     """What to ask for a gap: as in training, half as much is seen on each side as is hidden, if there is as much."""
-    body = engine.folder.statistics
-    ratio = fps / body.fps
+    statistics = engine.folder.statistics
+    ratio = fps / statistics.fps
     hidden = max(round((gap + 1) / ratio) - 1, 1)
     room = max((engine.window_length - hidden) // 2, 2)
-    shortest = round(SHORTEST * body.fps)
+    shortest = round(SHORTEST * statistics.fps)
     wanted = min(max(-(-hidden // 2), shortest), room)
     seen = [min(int((len(side) - 1) / ratio + 1e-6) + 1, wanted) for side in (start, end)]
     views = (
@@ -265,7 +269,7 @@ def _bridge(
         interpolate(end, np.arange(seen[1]) * ratio),
     )
     question = Question(
-        prompts.question(prompts.of_role("inbetween").name), tuple(features_of(view, body) for view in views)
+        prompts.question(prompts.of_role("inbetween").name), tuple(features_of(view, statistics) for view in views)
     )
     floors = tuple(float(view[..., 1].min()) for view in views)
     return _Bridge(start, end, fps, gap, question, seen[0] + hidden + seen[1] - 1, (seen[0], seen[1]), floors, limit)
@@ -278,10 +282,10 @@ def seed_of(seed: int, window: int, person: int = 0) -> int:
     return int(np.random.SeedSequence([seed, window, person]).generate_state(1)[0] >> 1)
 
 
-def _with_proportions(joints: Joints, reference: Joints, body: MotionStatistics) -> Joints:
+def _with_proportions(joints: Joints, reference: Joints, statistics: MotionStatistics) -> Joints:
     """The model's joints with the bone lengths of a reference motion, standing on a floor at height 0."""
-    usual = np.median(body.skeleton.offsets(reference), axis=0)
-    return uniform_skeleton(joints, usual, body.skeleton)
+    usual = np.median(statistics.skeleton.offsets(reference), axis=0)
+    return uniform_skeleton(joints, usual, statistics.skeleton)
 
 
 def _progress(joints: Joints) -> Float[np.ndarray, "frames"]:
@@ -298,8 +302,8 @@ def _with_frames(motion: Motion, people: Sequence[Joints], kept: slice) -> Motio
     return replace(motion, joints=joints)
 
 
-def _check(motion: Motion, body: MotionStatistics, what: str) -> None:
-    require_skeleton(motion, body, what)
+def _check(motion: Motion, statistics: MotionStatistics, what: str) -> None:
+    require_skeleton(motion, statistics, what)
     if motion.seconds < SHORTEST or motion.frames < 2:
         frames = f"{motion.frames} frame{'s' * (motion.frames != 1)}"
         raise UserError(f"{what} lasts {motion.seconds:.2f} s, {frames}; give at least {SHORTEST:g} s and two frames")

@@ -47,7 +47,7 @@ class Engine:
       system: the model's functions.
       answers: how it is asked.
       variables: its arrays; the quickest are those of `answers.prepare`.
-      folder: its tokenizer, body and config.
+      folder: its tokenizer, statistics and config.
       trained: the stage and step that the arrays come from.
       compiled: programs by what they do; share it between engines of one model.
       phases: seconds spent in each phase, added up where a dictionary is given; each phase then waits for its end.
@@ -160,25 +160,27 @@ class Engine:
 
     def reconstruct(self, clips: Sequence[Features]) -> list[Joints]:
         """Joints of clips of raw features that went through the encoder and back."""
-        body, limit = self.folder.statistics, self.answers.capabilities.longest_read
+        statistics, limit = self.folder.statistics, self.answers.capabilities.longest_read
         joints = []
         for order, rows in split_into_batches(len(clips)):
             length = round_up(max(len(clips[i]) for i in order), FRAME_STEP, limit)
-            features = np.zeros((rows, length, len(body.mean)), np.float32)
+            features = np.zeros((rows, length, len(statistics.mean)), np.float32)
             for row, i in enumerate(order):
-                features[row, : len(clips[i])] = (clips[i] - body.mean) / body.std
+                features[row, : len(clips[i])] = (clips[i] - statistics.mean) / statistics.std
             lengths = pad_to_rows([len(clips[i]) for i in order], rows)
             reconstructed = self._timed("reconstruct", "reconstruct", self.answers.reconstruct, features, lengths)
-            places = features_to_joints(np.asarray(reconstructed) * body.std + body.mean, body.skeleton)
+            places = features_to_joints(
+                np.asarray(reconstructed) * statistics.std + statistics.mean, statistics.skeleton
+            )
             joints += [places[row, : len(clips[i])] for row, i in enumerate(order)]
         return joints
 
     def code_motions(self) -> dict[str, Joints]:
         """Joints of what the codes in most use stand for, by their titles; nothing without a codebook."""
-        body = self.folder.statistics
+        statistics = self.folder.statistics
         motions = self.answers.code_motions(self.variables)
         return {
-            title: features_to_joints(np.asarray(features) * body.std + body.mean, body.skeleton)
+            title: features_to_joints(np.asarray(features) * statistics.std + statistics.mean, statistics.skeleton)
             for title, features in motions.items()
         }
 
@@ -233,9 +235,9 @@ class Engine:
 
     def _batch(self, examples: Sequence[Example], questions: Sequence[Question], rows: int) -> Batch:
         """One request a row, sizes rounded up; rows beyond the requests repeat the first."""
-        body, schema = self.folder.statistics, self.answers.schema
+        statistics, schema = self.folder.statistics, self.answers.schema
         asked = {e.number: questions[e.number] for e in examples if e.clips}
-        clips = {n: (np.concatenate([*q.clips, *q.made]) - body.mean) / body.std for n, q in asked.items()}
+        clips = {n: (np.concatenate([*q.clips, *q.made]) - statistics.mean) / statistics.std for n, q in asked.items()}
         streams = {name: max(len(e.streams[name].ids) for e in examples) for name in examples[0].streams}
         capacities = {
             field.capacity: max(len(e.extra.get(field.name, ())) for e in examples)
@@ -249,7 +251,9 @@ class Engine:
             capacities=tuple(capacities.items()),
         )
         padded = [*examples, *[examples[0]] * (rows - len(examples))]
-        batch = build([[example] for example in padded], lambda number, _: clips[number], shape, schema, len(body.mean))
+        batch = build(
+            [[example] for example in padded], lambda number, _: clips[number], shape, schema, len(statistics.mean)
+        )
         self._shares.update({name: share for name, share in useful(batch).items() if name.endswith("_used")})
         return batch
 
@@ -263,12 +267,12 @@ class Engine:
 
     def _run(self, phase: Phase, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """The values that a phase adds; features become joints in the same program."""
-        body = self.folder.statistics
+        statistics = self.folder.statistics
 
         def run(variables: Variables, *arguments: Any) -> Mapping[str, Any]:
             results = dict(phase.run(variables, *arguments))
             if "features" in results:
-                results["joints"] = _joints(results.pop("features"), body)
+                results["joints"] = _joints(results.pop("features"), statistics)
             return results
 
         return self._timed(phase.name, (phase.name, phase.key), run, *(values.get(name) for name in phase.takes))
@@ -301,5 +305,5 @@ def check_seeds(seeds: Sequence[int]) -> None:
             raise UserError(f"seed {seed}: give whole numbers from 0 to {2**31 - 1}")
 
 
-def _joints(features: Array, body: MotionStatistics) -> Float[Array, "rows length joints 3"]:
-    return features_to_joints(features * body.std + body.mean, body.skeleton)
+def _joints(features: Array, statistics: MotionStatistics) -> Float[Array, "rows length joints 3"]:
+    return features_to_joints(features * statistics.std + statistics.mean, statistics.skeleton)

@@ -206,9 +206,9 @@ class Model:
 
         Arguments and errors are those of `caption`.
         """
-        body, longest = self.engine.folder.statistics, self.engine.longest_read
+        statistics, longest = self.engine.folder.statistics, self.engine.longest_read
         parts_by_motion = [
-            parts_of(self.read(motion), body, longest, name_motion(motion, "the motion")) for motion in motions
+            parts_of(self.read(motion), statistics, longest, name_motion(motion, "the motion")) for motion in motions
         ]
         clips = [part.features for parts in parts_by_motion for part in parts]
         seeds = [seed + number for number, parts in enumerate(parts_by_motion) for _ in parts]
@@ -347,10 +347,10 @@ class Model:
         """
         if not isinstance(motion, Motion | str | Path):
             raise UserError(f"a motion is of type {type(motion).__name__}; give a file, or Motion(joints, fps)")
-        body = self.engine.folder.statistics
+        statistics = self.engine.folder.statistics
         if not isinstance(motion, Motion):
-            motion = load_motion(motion, statistics=(body.mean, body.std))
-        return convert_to_model(motion, body)[0]
+            motion = load_motion(motion, statistics=(statistics.mean, statistics.std))
+        return convert_to_model(motion, statistics)[0]
 
     def _note_task(self, role: Role) -> None:
         task = self.prompts.of_role(role).name

@@ -32,11 +32,11 @@ def official_answers(
     Raises:
       UserError: a motion is longer than the model makes at once, too short to be cut, or of another skeleton.
     """
-    body, questions, frames, sampling = engine.folder.statistics, [], [], options
+    statistics, questions, frames, sampling = engine.folder.statistics, [], [], options
     pieces = prompts.of_role(task)
     for motion in motions:
-        require_skeleton(motion, body)
-        features = features_of(resample_motion(motion, body.fps).joints[0], body)
+        require_skeleton(motion, statistics)
+        features = features_of(resample_motion(motion, statistics.fps).joints[0], statistics)
         if not all(map(len, pieces.given(features))):
             raise UserError(f"a motion of {motion.frames} frames is too short to be given in part; give a longer one")
         text = prompts.question(pieces.name, "official_eval")
@@ -44,4 +44,6 @@ def official_answers(
         questions.append(question)
         frames.append(count)
     answers = engine.generate_motions(questions, frames, seeds, sampling)
-    return [replace(motion, joints=np.asarray(joints)[None], fps=body.fps) for motion, joints in zip(motions, answers)]
+    return [
+        replace(motion, joints=np.asarray(joints)[None], fps=statistics.fps) for motion, joints in zip(motions, answers)
+    ]

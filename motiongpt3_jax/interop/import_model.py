@@ -15,7 +15,7 @@ from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, plain
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.interop.identify_system import choose_config
 from motiongpt3_jax.interop.sources import find_source
-from motiongpt3_jax.interop.statistics import NEEDED, read_body
+from motiongpt3_jax.interop.statistics import NEEDED, read_statistics
 from motiongpt3_jax.motion import HUMANML3D
 from motiongpt3_jax.places import require_room
 from motiongpt3_jax.systems.interface import Variables
@@ -117,9 +117,9 @@ def _from_tensors(
     name, tokenizer_model = "", None
     if kind.tokens is not None:
         name, tokenizer_model = _find_tokenizer(source, tokenizer, identified, kind.tokens(identified.config))
-    body = _find_body(source, identified, statistics)
+    frame_statistics = _find_statistics(source, identified, statistics)
     values = {**identified.config, **({"tokenizer": name} if name else {})}
-    folder = ModelFolder(source, values, tokenizer_model, body, identified.untrained, identified.questions)
+    folder = ModelFolder(source, values, tokenizer_model, frame_statistics, identified.untrained, identified.questions)
     return folder, importer.variables(identified, folder.spec), [*filter(None, [note]), *identified.notes]
 
 
@@ -138,7 +138,7 @@ def _find_tokenizer(
     return name, tokenizer
 
 
-def _find_body(source: Path, identified: Identified, statistics: str | Path | None) -> MotionStatistics:
+def _find_statistics(source: Path, identified: Identified, statistics: str | Path | None) -> MotionStatistics:
     """The statistics that were given, or lie beside the file; nothing in their place for a model that reads no frames.
 
     Raises:
@@ -153,12 +153,12 @@ def _find_body(source: Path, identified: Identified, statistics: str | Path | No
         )
     if place is None:
         raise UserError(NEEDED)
-    body = read_body(place)
-    if identified.features not in (None, len(body.mean)):
+    read = read_statistics(place)
+    if identified.features not in (None, len(read.mean)):
         raise UserError(
-            f"{source} has {identified.features} features a frame, and --statistics {place} {len(body.mean)}"
+            f"{source} has {identified.features} features a frame, and --statistics {place} {len(read.mean)}"
         )
-    return body
+    return read
 
 
 def next_step(folder: ModelFolder, config: str) -> str:

@@ -23,7 +23,7 @@ NEEDED = (
 )
 
 
-def read_body(place: str | Path) -> MotionStatistics:
+def read_statistics(place: str | Path) -> MotionStatistics:
     """The statistics and bones of a folder: a model's, that of built clips, or one with Mean.npy and Std.npy.
 
     Where there are features beside them (`new_joint_vecs` of HumanML3D and KIT-ML), the bones are those of the first

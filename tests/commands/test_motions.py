@@ -19,7 +19,7 @@ def test_normalised_features_are_made_raw_by_the_models_body_and_that_is_said(tm
     paths = [str(tmp_path / name) for name in ("raw.npy", "normalised.npy")]
     np.save(paths[0], raw)
     np.save(paths[1], (raw - body.mean) / body.std)
-    first, second = read_motions(paths, body=body)
+    first, second = read_motions(paths, statistics=body)
     np.testing.assert_allclose(first.joints, second.joints, atol=1e-5)
     said = capsys.readouterr().err.splitlines()
     assert said[0] == f"{paths[0]}: features are read as raw"
