@@ -25,7 +25,13 @@ FEW = (
     *(f"stages.{stage}.steps={steps}" for stage, steps in (("tokenizer", 60), ("pretrain", 40))),
     *(f"stages.{stage}.optimizer.schedule=constant" for stage in ("tokenizer", "pretrain")),
     *(f"stages.{stage}.optimizer.learning_rate=0.01" for stage in ("tokenizer", "pretrain")),
+    *(
+        f"stages.{stage}.{when}=100"
+        for stage in ("tokenizer", "pretrain")
+        for when in ("evaluate_every", "checkpoint_every")
+    ),
     *(f"stages.{stage}.validation_batches=0" for stage in ("instruct", "t2m")),
+    "stages.tokenizer.sample_every=60",
     "stages.t2m.sample_every=0",
 )
 """Steps in which a loss falls, and little that takes time beside."""
