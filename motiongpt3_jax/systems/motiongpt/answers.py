@@ -27,7 +27,7 @@ from motiongpt3_jax.systems.motiongpt.flops import answer_flops
 from motiongpt3_jax.systems.motiongpt.generate import MotionOptions, code_options
 from motiongpt3_jax.systems.motiongpt.layout import PAIR_SCHEMA, TEXT_SCHEMA
 from motiongpt3_jax.systems.motiongpt.prompts import hidden_codes, official_cuts
-from motiongpt3_jax.systems.motiongpt.questions import Questions
+from motiongpt3_jax.systems.motiongpt.questions import Questions, read_reply
 from motiongpt3_jax.systems.motiongpt.system import MotionGPT
 from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, MotionTokens, codes_of
 from motiongpt3_jax.systems.options import known_options
@@ -184,7 +184,7 @@ class MotionGPTAnswers:
         ids = list(tokens)
         ids = ids[: ids.index(options.end)] if options.end in ids else ids
         begins = bool(ids) and ids[-1] == self.tokens.start_of_motion
-        words = self.tokenizer.decode([i for i in ids if self.tokens.is_word(i)])
+        words = " ".join(part for part in read_reply(ids, self.tokenizer, self.tokens) if isinstance(part, str))
         return Text(words, PLACEHOLDER.sub("", words), begins)
 
     def reconstruct(
