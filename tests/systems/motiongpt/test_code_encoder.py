@@ -1,32 +1,41 @@
 """Codes that are computed once, before a stage, against those that its steps compute."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 import motiongpt3_jax
 from motiongpt3_jax.batch import ClipRange
 from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.data_pipelines.records import open_records
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.check_config import check_config
-from motiongpt3_jax.inference.folder import plain
+from motiongpt3_jax.experiment.run import Run
+from motiongpt3_jax.inference.folder import plain, read_folder
 from motiongpt3_jax.inference.weights import read_checkpoint
 from motiongpt3_jax.systems.motiongpt.code_encoder import CodeEncoder
 from motiongpt3_jax.systems.motiongpt.codes import codes_of_batch, filled
 from motiongpt3_jax.text import TASKS
 
-FEW = ("run=('tokenizer','instruct')", "stages.tokenizer.sample_every=0", "data.min_frames=41", "data.max_frames=47")
 CACHED = "data.codes='cached'"
 
 
+def open_run(folder, *overrides):
+    """A run in a folder, as a config with these values sees it."""
+    config = check_config(plain(load_config("motiongpt:test", [*overrides]).to_dict()))
+    return Run(config, read_folder(folder), open_records(folder / "data"))
+
+
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return motiongpt3_jax.train("motiongpt:test", tmp_path_factory.mktemp("run") / "run", (*FEW, CACHED))
+def cached_run(run, tmp_path_factory):
+    return open_run(shutil.copytree(run, tmp_path_factory.mktemp("cached") / "run"), CACHED)
 
 
-def test_cached_codes_fill_the_ids_that_a_step_would_compute(run):
+def test_cached_codes_fill_the_ids_that_a_step_would_compute(cached_run):
+    run = cached_run
     cached = run.loader("instruct", "train")
-    online_config = check_config(plain(load_config("motiongpt:test", [*FEW]).to_dict()))
-    online = type(run)(online_config, run.folder, run.records).loader("instruct", "train")
+    online = open_run(run.folder.path).loader("instruct", "train")
     assert cached.codes is not None
     assert online.codes is None
     system = run.system()
@@ -41,7 +50,11 @@ def test_cached_codes_fill_the_ids_that_a_step_would_compute(run):
             assert (slots.sources[..., 0] < 0).all()
 
 
-def test_codes_are_computed_once_and_again_when_the_tokenizer_is_another(run, capsys):
+def test_codes_are_computed_once_and_again_when_their_file_is_gone(cached_run, capsys):
+    run = cached_run
+    run.loader("instruct", "train")
+    run.loader("instruct", "val")
+    capsys.readouterr()
     before = {path.name for path in (run.folder.path / "codes").iterdir()}
     assert {name.split("_")[0] for name in before} == {"train", "val"}
     run.loader("instruct", "train")
@@ -57,8 +70,8 @@ def test_codes_are_computed_once_and_again_when_the_tokenizer_is_another(run, ca
     np.testing.assert_array_equal(np.load(path)["codes"], content)
 
 
-def test_parts_that_tasks_show_are_encoded_by_themselves_and_officially_the_whole_alone(run):
-    modules = run.system().modules
+def test_parts_that_tasks_show_are_encoded_by_themselves_and_officially_the_whole_alone(cached_run):
+    modules = cached_run.system().modules
     tasks = (TASKS["predict"], TASKS["inbetween"], TASKS["t2m"])
     ours = CodeEncoder(modules, tasks, official=False)
     assert ours.ranges(47) == [ClipRange(*x) for x in ((0, 9), (0, 11), (0, 47), (9, 47), (35, 47))]
@@ -79,9 +92,9 @@ def test_parts_that_tasks_show_are_encoded_by_themselves_and_officially_the_whol
 )
 def test_what_does_not_go_with_cached_codes_is_said_before_any_work(override, message):
     with pytest.raises(UserError, match=message):
-        check_config(plain(load_config("motiongpt:test", [*FEW, CACHED, override]).to_dict()))
+        check_config(plain(load_config("motiongpt:test", [CACHED, override]).to_dict()))
 
 
 def test_a_tokenizer_that_is_not_trained_is_named(tmp_path):
     with pytest.raises(UserError, match=r"vqvae/\.\* is not trained yet: run the stage that trains it first"):
-        motiongpt3_jax.train("motiongpt:test", tmp_path / "run", (*FEW, CACHED, "run=('instruct',)"))
+        motiongpt3_jax.train("motiongpt:test", tmp_path / "run", (CACHED, "run=('instruct',)"))
