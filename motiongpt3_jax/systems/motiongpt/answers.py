@@ -81,7 +81,7 @@ class MotionGPTAnswers:
         Raises:
           UserError: there is no such option, or it has no such value.
         """
-        options = dict(known_options(options, MotionOptions, without=("whole_clips",)))
+        options = dict(known_options(options, MotionOptions))
         if options.get("beams", 1) != 1:
             options.setdefault("temperature", 0.0)
         if not options.get("temperature", 1.0):

@@ -1,6 +1,6 @@
 """A small MotionGPT through the Python API: every task, with lengths that are asked for and lengths of its own."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from motiongpt3_jax.inference.folder import read_folder
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import Motion
+from tests.commands.conftest import call
 from tests.systems.motiongpt.small import variables_of
 
 SENTENCES = ["a person walks", "a man sits down", "someone jumps", "a woman waves"]
@@ -114,3 +115,22 @@ def test_single_codes_are_shown_those_in_most_use_first(model):
     pages = [*(model.engine.folder.path / "samples").glob("tokenizer_*.html")]
     assert pages
     assert all("Codes in most use" in page.read_text(encoding="utf-8") for page in pages)
+
+
+def test_the_options_of_an_answer_are_taken_as_they_were_given_out(model):
+    for options in (model.motion_options(), model.motion_options(beams=2), model.motion_options(temperature=0.5)):
+        assert model.motion_options(**asdict(options)) == options
+
+
+def test_the_commands_answer_with_it(model, tmp_path):
+    folder = ("--model", model.engine.folder.path)
+    plain = ("--format", "none", "--out")
+    asked = ("--text", "a person walks", "--frames", "41", "--sampling", "beams=2", "temperature=0")
+    assert call("generate", *folder, *asked, *plain, tmp_path / "made")[0] == 0
+    motion = tmp_path / "made" / "motion_000.npy"
+    assert np.load(motion).shape[-3] == 41
+    status, sentence, _ = call("caption", *folder, "--motion", motion)
+    assert (status, sentence.endswith("\n")) == (0, True)
+    for protocol in ("exact", "official"):
+        how = ("--motion", motion, "--protocol", protocol, *plain, tmp_path / protocol)
+        assert call("predict", *folder, *how)[0] == 0
