@@ -67,8 +67,8 @@ def load_codes(
     parts = [ClipPart(i, part) for i, frames in enumerate(clips.lengths) for part in encoder.ranges(frames)]
     counts = np.array([encoder.count(part.range.frames) for part in parts])
     path = folder.path / "codes" / f"{clips.name}_{_digest(folder, clips, encoder, arrays)[:16]}.npz"
-    if not path.is_file():
-        first_does(f"encode the clips of '{clips.name}'", lambda: _write(path, folder, clips, encoder, arrays, parts))
+    # Whether the file is there, the first process alone looks: the others wait for it in any case.
+    first_does(f"encode the clips of '{clips.name}'", lambda: _write(path, folder, clips, encoder, arrays, parts))
     with np.load(path, allow_pickle=False) as file:
         codes = file["codes"]
     if len(codes) != counts.sum():
@@ -87,6 +87,9 @@ def _write(
     variables: Variables,
     parts: Sequence[ClipPart],
 ) -> None:
+    """Encodes the parts and writes their codes, where that was not done before."""
+    if path.is_file():
+        return
     print(f"encoding {len(clips)} clips of '{clips.name}' into {path.parent}", flush=True)
     codes = encode_parts(folder, clips, encoder, variables, parts)
     path.parent.mkdir(exist_ok=True)

@@ -1,9 +1,9 @@
 """From a config to the objects of a run; the only place that knows both."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +69,13 @@ class Run:
 
     def data(self, stage: Stage) -> StageData:
         """Training and validation batches of a stage."""
-        train = self.loader(stage.name, "train")
-        held_out = self.loader(stage.name, "val") if "val" in self.records.splits else None
+        frozen = cache(partial(self._frozen, stage.name))  # both splits are encoded with it
+        train = self.loader(stage.name, "train", frozen)
+        held_out = self.loader(stage.name, "val", frozen) if "val" in self.records.splits else None
         return StageData(train, held_out, self.config.stages[stage.name].validation_batches)
 
-    def loader(self, stage: str, split: str) -> Loader:
-        """Batches of one split, as a stage lays them out."""
+    def loader(self, stage: str, split: str, frozen: Callable[[], Variables] | None = None) -> Loader:
+        """Batches of one split, as a stage lays them out; `frozen` reads what clips are encoded with before it."""
         config, data, values = self.config.stages[stage], self.config.data, self.config.values
         clips, kind = self.records.split(split), self.folder.kind
         spec = replace(self.folder.spec, config=values)
@@ -100,7 +101,7 @@ class Run:
             options,
             local_rows(self.mesh(), config.rows),
             clips.extras,
-            load_codes(self.folder, clips, encoder, partial(self._frozen, stage)) if encoder else None,
+            load_codes(self.folder, clips, encoder, frozen or partial(self._frozen, stage)) if encoder else None,
         )
 
     def _frozen(self, stage: str) -> Variables:

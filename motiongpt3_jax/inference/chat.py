@@ -105,10 +105,10 @@ class Chat:
         earlier, shown = self._history()
         engine, clips = self.model.engine, (*shown, *clips)
         statistics = engine.folder.statistics
-        answer, parts, motion_joints, made, lengths = "", [], [], (), []
+        answer, parts, motion_joints, answer_clips, lengths = "", [], [], (), []
         while True:
             writing = self.model.text_options(begins_motion=len(motion_joints) < MOST_MOTIONS, **(decoding or {}))
-            request = Question(question, clips, answer, earlier, made)
+            request = Question(question, clips, answer, earlier, answer_clips)
             text = engine.generate_texts([request], writing, [seed_of(seed, len(motion_joints), 1)])[0]
             parts.append(sentence_of(text.words))
             answer += text.whole
@@ -119,11 +119,12 @@ class Chat:
             motion_seed = seed_of(seed, len(motion_joints))
             motion_joints += engine.generate_motions([request], [length.frames], [motion_seed], options)
             # Of an answer that is longer than what is read at once, the model is shown the end.
-            made = (*made, features_of(motion_joints[-1][-engine.longest_read - 1 :], statistics))
+            answer_clip = features_of(motion_joints[-1][-engine.longest_read - 1 :], statistics)
+            answer_clips = (*answer_clips, answer_clip)
             answer += MOTION
             lengths.append(length)
         motions = tuple(Motion(joints[None], self.model.fps, self.model.skeleton) for joints in motion_joints)
-        self.turns.append((question, answer.strip(), (*clips[len(shown) :], *made)))
+        self.turns.append((question, answer.strip(), (*clips[len(shown) :], *answer_clips)))
         return Reply(" ".join(filter(None, parts)), motions, tuple(lengths))
 
     def _question(self, instruction: str, motions: Sequence[Motion | str | Path]) -> tuple[str, tuple[Features, ...]]:

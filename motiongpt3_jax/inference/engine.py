@@ -236,8 +236,12 @@ class Engine:
     def _batch(self, examples: Sequence[Example], questions: Sequence[Question], rows: int) -> Batch:
         """One request a row, sizes rounded up; rows beyond the requests repeat the first."""
         statistics, schema = self.folder.statistics, self.answers.schema
-        asked = {e.number: questions[e.number] for e in examples if e.clips}
-        clips = {n: (np.concatenate([*q.clips, *q.made]) - statistics.mean) / statistics.std for n, q in asked.items()}
+        clips = {}
+        for example in examples:
+            if example.clips:
+                question = questions[example.number]
+                features = np.concatenate([*question.clips, *question.answer_clips])
+                clips[example.number] = (features - statistics.mean) / statistics.std
         streams = {name: max(len(e.streams[name].ids) for e in examples) for name in examples[0].streams}
         capacities = {
             field.capacity: max(len(e.extra.get(field.name, ())) for e in examples)

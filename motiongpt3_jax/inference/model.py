@@ -123,7 +123,7 @@ class Model:
         check_seeds(seeds)
         counts = self._counts(sentences, seconds, frames, seed)
         windows = [self.windows(count) for count in counts]
-        questions = [self._question(*asked, style) for asked in zip(sentences, seeds, counts)]
+        questions = [self._question(*request, style) for request in zip(sentences, seeds, counts)]
         options = self.motion_options(**sampling)
         note_words(self.engine.folder, sentences)
         joints = generate_in_windows(self.engine, questions, counts, windows, seeds, options)

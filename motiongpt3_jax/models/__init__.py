@@ -14,11 +14,12 @@ from motiongpt3_jax.models.codebook import (
     reseed_slots,
     straight_through,
 )
-from motiongpt3_jax.models.decoder import Decoder, DecoderConfig, StreamConfig
+from motiongpt3_jax.models.decoder import Decoder
+from motiongpt3_jax.models.decoder_config import DecoderConfig, StreamConfig
 from motiongpt3_jax.models.decoding import cross_cache, decode_step, prefill, unstack_layers
 from motiongpt3_jax.models.flavour import BlockFlavour
 from motiongpt3_jax.models.head import DiffusionHead, HeadConfig
-from motiongpt3_jax.models.sharding_rules import DECODER_RULES, T5_RULES
+from motiongpt3_jax.models.sharding_rules import DECODER_RULES
 from motiongpt3_jax.models.streams import KVCache, Stream, grow, visible
 from motiongpt3_jax.models.t5 import FLAN_T5, T5, T5Config, decode_step_t5, prefill_t5, unstack_t5
 from motiongpt3_jax.models.token_sampling import TextOptions
@@ -33,7 +34,6 @@ __all__ = [
     "FLAN_T5",
     "HUMANML3D_COLUMNS",
     "T5",
-    "T5_RULES",
     "BlockFlavour",
     "Codebook",
     "CodebookSums",

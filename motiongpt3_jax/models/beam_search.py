@@ -1,4 +1,4 @@
-"""Beam search in which a text that ends is set aside and leaves its beam to others, as in transformers."""
+"""Beam search that collects finished hypotheses: a text that ends leaves its beam to others, as in transformers."""
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +24,8 @@ class Candidates(struct.PyTreeNode):
     ended: Bool[Array, "rows candidates"]
 
 
-class SetAside(struct.PyTreeNode):
-    """Texts that have ended.
+class FinishedBeams(struct.PyTreeNode):
+    """Finished hypotheses of a beam search: texts that have ended.
 
     Attributes:
       scores: the best ones of each row, best first; -inf where there are fewer.
@@ -36,10 +36,10 @@ class SetAside(struct.PyTreeNode):
     text: Int[Array, "rows tokens"]
 
 
-def none_aside(rows: int, options: TextOptions) -> SetAside:
+def no_finished_beams(rows: int, options: TextOptions) -> FinishedBeams:
     """Before any text has ended."""
     text = jnp.full((rows, options.max_new), options.end, jnp.int32)
-    return SetAside(jnp.full((rows, options.beams), -jnp.inf), text)
+    return FinishedBeams(jnp.full((rows, options.beams), -jnp.inf), text)
 
 
 def best_candidates(
@@ -55,43 +55,43 @@ def best_candidates(
 
 
 def surviving_beams(
-    found: Candidates, options: TextOptions
+    candidates: Candidates, options: TextOptions
 ) -> tuple[Int[Array, "rows beams"], Int[Array, "rows beams"], Float[Array, "rows beams"]]:
     """The best candidates that do not end: (the beam that each continues, with which token, sum of log p)."""
-    totals, chosen = jax.lax.top_k(jnp.where(found.ended, -jnp.inf, found.totals), options.beams)
-    parents, tokens = (jnp.take_along_axis(x, chosen, axis=1) for x in (found.parents, found.tokens))
+    totals, chosen = jax.lax.top_k(jnp.where(candidates.ended, -jnp.inf, candidates.totals), options.beams)
+    parents, tokens = (jnp.take_along_axis(x, chosen, axis=1) for x in (candidates.parents, candidates.tokens))
     return parents, tokens, totals
 
 
-def set_aside(
-    kept: SetAside,
-    found: Candidates,
+def collect_finished(
+    finished: FinishedBeams,
+    candidates: Candidates,
     texts: Int[Array, "rows beams tokens"],
     step: Int[Array, ""],
     done: Bool[Array, "rows"],
     options: TextOptions,
-) -> tuple[SetAside, Bool[Array, "rows"]]:
-    """Sets texts aside that end among the best `beams` candidates: (all of them, which rows are through).
+) -> tuple[FinishedBeams, Bool[Array, "rows"]]:
+    """Collects texts that end among the best `beams` candidates: (all of them, which rows are through).
 
-    A row is through when it has set as many aside as it has beams, and the best candidate is no better than the last.
+    A row is through when it has collected as many as it has beams, and the best candidate is no better than the last.
 
     Args:
-      kept: those set aside before.
-      found: the candidates.
+      finished: those collected before.
+      candidates: the best continuations.
       texts: of the beams that they continue.
       step: tokens of these texts.
       done: rows that are through already.
       options: beams and length penalty.
     """
     beams = options.beams
-    scores = found.totals / (step + 1.0) ** options.length_penalty
-    counts = found.ended[:, :beams] & ~done[:, None]
+    scores = candidates.totals / (step + 1.0) ** options.length_penalty
+    counts = candidates.ended[:, :beams] & ~done[:, None]
     ending = jnp.where(counts, scores[:, :beams], -jnp.inf)
     # They are sorted: the first that counts is the best of them.
     first = jnp.argmax(ending, axis=1)[:, None]
-    parent, token = (jnp.take_along_axis(x, first, axis=1) for x in (found.parents, found.tokens))
+    parent, token = (jnp.take_along_axis(x, first, axis=1) for x in (candidates.parents, candidates.tokens))
     text = jnp.take_along_axis(texts, parent[..., None], axis=1)[:, 0].at[:, step].set(token[:, 0])
-    better = ending.max(axis=1) > kept.scores[:, 0]
-    every = jax.lax.top_k(jnp.concatenate([kept.scores, ending], axis=1), beams)[0]
-    through = done | (every[:, -1] >= scores[:, 0]) & jnp.isfinite(every[:, -1])
-    return SetAside(every, jnp.where(better[:, None], text, kept.text)), through
+    better = ending.max(axis=1) > finished.scores[:, 0]
+    best = jax.lax.top_k(jnp.concatenate([finished.scores, ending], axis=1), beams)[0]
+    through = done | (best[:, -1] >= scores[:, 0]) & jnp.isfinite(best[:, -1])
+    return FinishedBeams(best, jnp.where(better[:, None], text, finished.text)), through

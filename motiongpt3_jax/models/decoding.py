@@ -8,7 +8,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.decoder import (
-    CrossAttention,
     Decoder,
     FinalNorm,
     Layer,
@@ -18,6 +17,7 @@ from motiongpt3_jax.models.decoder import (
     relative_bias,
     visibility,
 )
+from motiongpt3_jax.models.stream_block import CrossAttention
 from motiongpt3_jax.models.streams import KVCache, Stream, update_slots
 
 Tree = Any
@@ -44,9 +44,9 @@ def cross_cache(decoder: Decoder, params: Tree, memory: Stream) -> KVCache:
       memory: what an encoder left.
     """
     (stream,) = decoder.config.streams
-    module, held = CrossAttention(stream, decoder.config), memory.embeddings.astype(decoder.config.dtype)
+    module, embeddings = CrossAttention(stream, decoder.config), memory.embeddings.astype(decoder.config.dtype)
     pairs = [
-        module.apply({"params": layer[stream.name]["cross"]}, held, method="keys_values")
+        module.apply({"params": layer[stream.name]["cross"]}, embeddings, method="keys_values")
         for layer in unstack_layers(params)["layers"]
     ]
     return KVCache(*map(list, zip(*pairs)), memory.positions, memory.segments, memory.attended)
@@ -103,8 +103,10 @@ def decode_step(
     keys, values = {name: [] for name in streams}, {name: [] for name in streams}
     for number, (layer_params, shared) in enumerate(zip(params["layers"], config.shared)):
         layer_cache = cache and {name: (c.keys[number], c.values[number]) for name, c in cache.items()}
-        held = None if memory is None else (memory.keys[number], memory.values[number])
-        hidden, written = layer.apply({"params": layer_params}, hidden, shared, masks, places, held, layer_cache, index)
+        layer_memory = memory and (memory.keys[number], memory.values[number])
+        hidden, written = layer.apply(
+            {"params": layer_params}, hidden, shared, masks, places, layer_memory, layer_cache, index
+        )
         for name, (key, value) in written.items():
             keys[name].append(key)
             values[name].append(value)

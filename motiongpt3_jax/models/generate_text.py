@@ -9,7 +9,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.models.beam_search import SetAside, best_candidates, none_aside, set_aside, surviving_beams
+from motiongpt3_jax.models.beam_search import (
+    FinishedBeams,
+    best_candidates,
+    collect_finished,
+    no_finished_beams,
+    surviving_beams,
+)
 from motiongpt3_jax.models.token_sampling import (
     TextOptions,
     argmax_token,
@@ -82,11 +88,11 @@ def generate_text(
     scores = state.total / text_lengths(state.tokens, options) ** options.length_penalty
     best = jnp.argmax(scores, axis=1)
     texts = jnp.take_along_axis(state.tokens, best[:, None, None], axis=1)[:, 0]
-    if state.ended is None:
+    if state.finished is None:
         return texts
     # What a row that is through was still following does not count.
-    better = state.done.all(axis=1) | (state.ended.scores[:, 0] >= scores.max(axis=1))
-    return jnp.where(better[:, None], state.ended.text, texts)
+    better = state.done.all(axis=1) | (state.finished.scores[:, 0] >= scores.max(axis=1))
+    return jnp.where(better[:, None], state.finished.text, texts)
 
 
 @jax.tree_util.register_dataclass
@@ -104,7 +110,7 @@ class _State:
       total: sum of log p, -inf for a beam that holds nothing yet; not kept up without beam search.
       only: slots of the cache that a beam sees, its prompt and what it continues; None for one beam.
       cache: of the model.
-      ended: texts that are set aside; None where they keep their beams.
+      finished: finished hypotheses; None where they keep their beams.
     """
 
     step: Int[Array, ""]
@@ -116,7 +122,7 @@ class _State:
     total: Float[Array, "rows beams"]
     only: Bool[Array, "rows beams slots"] | None
     cache: Cache
-    ended: SetAside | None
+    finished: FinishedBeams | None
 
 
 def _start(
@@ -139,7 +145,7 @@ def _start(
         total=jnp.where(jnp.arange(beams) == 0, 0.0, jnp.full((rows, beams), -jnp.inf)),
         only=jnp.broadcast_to(jnp.arange(slots) < index, (rows, beams, slots)) if beams > 1 else None,
         cache=cache,
-        ended=none_aside(rows, options) if options.set_aside and beams > 1 else None,
+        finished=no_finished_beams(rows, options) if options.collect_finished and beams > 1 else None,
     )
 
 
@@ -156,11 +162,13 @@ def _step(
     lengths = None if lengths is None else jnp.broadcast_to(lengths[:, None], state.done.shape)
     scores = process_logits(state.logits, state.seen, state.step, options, lengths)
     done = None
-    if state.ended is not None:
-        found = best_candidates(scores, state.total, options)
-        ended, done = set_aside(state.ended, found, state.tokens, state.step, state.done.all(axis=1), options)
-        parents, token, total = surviving_beams(found, options)
-        state = replace(_reorder_beams(state, parents, total, index), ended=ended)
+    if state.finished is not None:
+        candidates = best_candidates(scores, state.total, options)
+        finished, done = collect_finished(
+            state.finished, candidates, state.tokens, state.step, state.done.all(axis=1), options
+        )
+        parents, token, total = surviving_beams(candidates, options)
+        state = replace(_reorder_beams(state, parents, total, index), finished=finished)
     elif options.beams > 1:
         parents, token, total = beam_search_step(scores, state.total, state.done)
         state = _reorder_beams(state, parents, total, index)

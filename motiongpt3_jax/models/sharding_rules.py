@@ -10,9 +10,7 @@ DECODER_RULES: Sequence[tuple[str, P]] = (
     (r"layers/.*/o/kernel", P(None, "tensor", None, "fsdp")),
     (r"layers/.*/(gate|up)/kernel", P(None, "fsdp", "tensor")),
     (r"layers/.*/down/kernel", P(None, "tensor", "fsdp")),
-    (r"vocabulary/.*/table", P("tensor", "fsdp")),
+    (r"vocabulary/(.*/)?(table|head)", P("tensor", "fsdp")),
 )
-"""Sharding of `models.Decoder` and `models.Vocabulary`: heads and hidden units over `tensor`, widths over `fsdp`."""
-
-T5_RULES: Sequence[tuple[str, P]] = (*DECODER_RULES, (r"vocabulary/(.*/)?(table|head)", P("tensor", "fsdp")))
-"""Sharding of `models.T5` and its vocabulary with a head of its own; its layers are a decoder's."""
+"""Sharding of `models.Decoder`, `models.T5` and `models.Vocabulary`: heads and hidden units over `tensor`, widths over
+`fsdp`."""

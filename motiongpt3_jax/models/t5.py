@@ -11,10 +11,12 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from motiongpt3_jax.models.decoder import Constrain, Decoder, DecoderConfig, StreamConfig, unconstrained
+from motiongpt3_jax.models.decoder import Decoder
+from motiongpt3_jax.models.decoder_config import DecoderConfig, StreamConfig
 from motiongpt3_jax.models.decoding import cross_cache, decode_step, unstack_layers
 from motiongpt3_jax.models.flavour import T5 as FLAVOUR
 from motiongpt3_jax.models.flavour import BlockFlavour
+from motiongpt3_jax.models.stream_block import Constrain, unconstrained
 from motiongpt3_jax.models.streams import KVCache, Stream
 
 SOURCE, TARGET = "source", "target"

@@ -33,7 +33,7 @@ class TextOptions:
       beams: texts of each row that are followed at once.
       length_penalty: a beam's score is the sum of its log p over its length to this power; its end counts.
       stops: further ids that end a text, and stay in it.
-      set_aside: whether a text that ends leaves its beam to others, as in transformers; else it keeps the beam.
+      collect_finished: whether a text that ends leaves its beam to others, as in transformers; else it keeps the beam.
     """
 
     end: int
@@ -49,7 +49,7 @@ class TextOptions:
     beams: int = 1
     length_penalty: float = 1.0
     stops: tuple[int, ...] = ()
-    set_aside: bool = False
+    collect_finished: bool = False
 
     def __post_init__(self) -> None:
         for name in ("max_new", "min_new", "top_k", "beams", "end"):

@@ -116,14 +116,14 @@ class Question:
       clips: raw features of each motion that enters, in their order.
       answer: what has been answered so far, with a placeholder for each motion made; None where nothing has.
       turns: earlier questions and answers of a conversation, whose motions all enter, before those of `text`.
-      made: raw features of each motion of `answer`, in their order.
+      answer_clips: raw features of each motion of `answer`, in their order.
     """
 
     text: str
     clips: tuple[Features, ...] = ()
     answer: str | None = None
     turns: tuple[tuple[str, str], ...] = ()
-    made: tuple[Features, ...] = ()
+    answer_clips: tuple[Features, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ class Answers(Protocol):
         """
 
     def example(self, number: int, question: Question, makes: Makes, options: Any, frames: int = 0) -> Example:
-        """A question laid out; its clips count frames through those of the question and then those made so far.
+        """A question laid out; its clips count frames through those of the question, then those of the answer.
 
         Args:
           number: of the question.
@@ -265,7 +265,7 @@ class Answers(Protocol):
         """FLOPs of the matrix products that answers really need, padding left out; None where nobody counts them.
 
         Args:
-          makes: what was made.
+          makes: what was asked for.
           batch: the questions, one a row.
           values: those of the last phase, of as many rows.
         """

@@ -7,7 +7,7 @@ import pytest
 
 from tests.models.test_generate_text import CHAIN, END, GREEDY, chain
 
-BEAMS = replace(GREEDY, beams=3, set_aside=True)
+BEAMS = replace(GREEDY, beams=3, collect_finished=True)
 
 
 def log_p(scores):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.models import BlockFlavour, Decoder, decode_step, grow, prefill, unstack_layers
-from motiongpt3_jax.models.decoder import StreamBlock
 from motiongpt3_jax.models.flavour import rotate
+from motiongpt3_jax.models.stream_block import StreamBlock
 from tests.models.tiny import CONFIG, parameters, sequence, stream
 
 LLAMA = BlockFlavour(norm="rms", activation="silu", gated=True, biases=False, positions="rotary", kv_heads=1)

@@ -10,8 +10,18 @@ import pytest
 from jax.sharding import AbstractMesh
 from jax.sharding import PartitionSpec as P
 
-from motiongpt3_jax.models import FLAN_T5, T5, T5_RULES, Decoder, Stream, decode_step_t5, grow, prefill_t5, unstack_t5
-from motiongpt3_jax.models.decoder import kernel_inits
+from motiongpt3_jax.models import (
+    DECODER_RULES,
+    FLAN_T5,
+    T5,
+    Decoder,
+    Stream,
+    decode_step_t5,
+    grow,
+    prefill_t5,
+    unstack_t5,
+)
+from motiongpt3_jax.models.stream_block import kernel_inits
 from motiongpt3_jax.parallel.sharding import spec
 from tests.models.t5_rows import IDS, NEW, TINY, generate, options, parameters, stream_of, vocabulary
 
@@ -167,7 +177,7 @@ def test_fresh_kernels_start_by_their_fan_in():
 )
 def test_heads_are_split_over_tensor_and_widths_over_fsdp(path, shape, wanted):
     mesh = AbstractMesh((2, 2, 2), ("data", "fsdp", "tensor"))
-    assert spec(mesh, path, shape, T5_RULES) == wanted
+    assert spec(mesh, path, shape, DECODER_RULES) == wanted
 
 
 def test_logits_of_an_untied_vocabulary_are_products_with_rows_of_their_own():

@@ -174,7 +174,7 @@ def test_beam_searchs_texts_are_the_official_best_ones_or_score_as_well_where_ro
     data, (config, words, params) = golden_motiongpt(name), model(name)
     source, wanted = data[f"{case}_src"], official_texts(data[f"{case}_beam"])
     rows, beams, slots = wanted.shape
-    search = replace(options(slots, beams), set_aside=True)
+    search = replace(options(slots, beams), collect_finished=True)
     found = np.asarray(generate(config, words, search, params, source, source > 0))
     everything = np.concatenate([found[:, None], wanted], axis=1).reshape(-1, slots)
     scores = mean_log_p(config, words, params, np.repeat(source, beams + 1, axis=0), everything)

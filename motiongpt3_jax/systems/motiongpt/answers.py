@@ -99,6 +99,7 @@ class MotionGPTAnswers:
         unknown = (UNIGRAM_SPECIALS.index("<unk>"),) if self.tokenizer.kind == UNIGRAM else ()
         never = {*range(tokens.first_code, tokens.size), *tokens.specials, *unknown} - {tokens.end}
         usual: dict[str, Any] = {"end": tokens.end, "banned": tuple(sorted(never)), "repetition_penalty": 1.0}
+        usual["collect_finished"] = options.get("beams", 1) > 1
         if begins_motion:
             usual |= {"banned": tuple(sorted(never - {start})), "stops": (start,)}
         return TextOptions(**{**usual, **options})
@@ -109,7 +110,7 @@ class MotionGPTAnswers:
         Raises:
           UserError: it is too long for the model.
         """
-        clips = (*question.clips, *question.made)
+        clips = (*question.clips, *question.answer_clips)
         counts = [len(clip) for clip in clips]
         more: dict[str, Any] = {"masks": 0, "motions": None}
         if makes == "motion" and MASKED in question.text and len(clips) > 1:
@@ -146,8 +147,8 @@ class MotionGPTAnswers:
         if task is None:
             return [frames], {}
         (codes,) = self.questions.motions([frames])
-        given, _, masks = official_cuts(codes, TASKS[task], frames)
-        return [frames], {"motions": given, "masks": masks}
+        inputs, _, masks = official_cuts(codes, TASKS[task], frames)
+        return [frames], {"motions": inputs, "masks": masks}
 
     def _most_new(self, makes: Makes, options: Any) -> int:
         return options.max_new if makes == "text" else codes_of(self.capabilities.longest_made)

@@ -78,14 +78,14 @@ class Motions(NamedTuple):
     """The motions of a sample and a task.
 
     Attributes:
-      given, made: codes of each motion in the question, and in the answer.
+      inputs, outputs: codes of each motion in the question, and in the answer.
       masks: codes that are hidden between two given motions.
       length: of the clip, as texts tell it.
       clips: what is to be encoded.
     """
 
-    given: list[Piece]
-    made: list[Piece]
+    inputs: list[Piece]
+    outputs: list[Piece]
     masks: int
     length: int
     clips: tuple[ClipRange, ...]
@@ -134,7 +134,7 @@ class Drafts:
             template = lines[int(sample.picks[number] * len(lines))]
             return fill_parts(template, filling, self.tokens, self.options.official)
 
-        question, answer = side(0, subtask.inputs, motions.given), side(1, subtask.outputs, motions.made)
+        question, answer = side(0, subtask.inputs, motions.inputs), side(1, subtask.outputs, motions.outputs)
         return Draft(question, answer, motions.clips)
 
     def _subtask(self, name: str) -> Subtask:
@@ -159,8 +159,8 @@ class Drafts:
     def _official_pieces(self, sample: Sample, task: Task) -> Motions:
         """The motions of a task, cut from the codes of the whole clip."""
         codes, clips = self._whole(sample)
-        given, made, masks = official_cuts(codes, task, len(codes))
-        return Motions(given, made, masks, len(codes), clips if given or made else ())
+        inputs, outputs, masks = official_cuts(codes, task, len(codes))
+        return Motions(inputs, outputs, masks, len(codes), clips if inputs or outputs else ())
 
     def _whole(self, sample: Sample) -> tuple[Piece, tuple[ClipRange, ...]]:
         """The codes of the whole clip; officially one at its beginning or end is missing in a third of the cases."""

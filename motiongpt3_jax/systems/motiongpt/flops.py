@@ -60,9 +60,9 @@ def t5_flops(config: T5Config, ids: int, sources: Sequence[int], targets: Sequen
     for source, target in zip(sources, targets, strict=True):
         total += config.layers * (source * (attention + mlp) + 2 * source * source * inner)
         # Keys and values of the source belong to each layer of the decoder; a token sees half of its own side.
-        own = target * (attention + mlp) + target * target * inner
+        from_self = target * (attention + mlp) + target * target * inner
         crossed = (2 * target + 2 * source) * config.width * inner + 2 * target * source * inner
-        total += config.decoder_layers * (own + crossed) + target * config.width * ids
+        total += config.decoder_layers * (from_self + crossed) + target * config.width * ids
     return 2 * total
 
 
@@ -100,8 +100,8 @@ def answer_flops(config: MotionGPTConfig, batch: Batch, written: Sequence[int], 
     total += decode_flops(config.vqvae, written) if motion else 0.0
     if isinstance(config.language, T5Config):
         prefix = np.maximum(lengths_of(batch.streams["target"]), 1)
-        targets = [int(begun) + count for begun, count in zip(prefix, written, strict=True)]
+        targets = [int(prompt) + count for prompt, count in zip(prefix, written, strict=True)]
         return total + t5_flops(config.language, ids, lengths_of(batch.streams["source"]), targets)
     read = lengths_of(batch.streams["tokens"])
-    lengths = [begun + count for begun, count in zip(read, written, strict=True)]
+    lengths = [prompt + count for prompt, count in zip(read, written, strict=True)]
     return total + decoder_flops(config.language, ids, lengths, written)

@@ -38,7 +38,7 @@ class MotionOptions:
       temperature: divides the logits of drawn codes; 0 takes the best one.
       top_k: codes are drawn from this many best ones; 0 is no limit.
       top_p: codes are drawn from the fewest best ones whose chances reach this sum.
-      beams: motions of each request that are followed at once, which needs a temperature of 0.
+      beams: motions of each request that are followed at once, as in transformers, which needs a temperature of 0.
       whole_clips: encode a clip whole and cut its codes, as the official evaluation does: the codes of what is given
         have seen 88 frames of what is to be made.
     """
@@ -82,6 +82,7 @@ def code_options(tokens: MotionTokens, options: MotionOptions, most: int) -> Tex
         top_k=options.top_k,
         top_p=options.top_p,
         beams=options.beams,
+        collect_finished=options.beams > 1,
     )
 
 

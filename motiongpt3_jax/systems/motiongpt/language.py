@@ -1,19 +1,17 @@
 """The language model as losses and answers need it: a T5 over two streams, or a decoder alone over one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.batch import StreamSlots
 from motiongpt3_jax.models import (
     T5,
-    T5_RULES,
     Decoder,
     DecoderConfig,
     KVCache,
@@ -65,12 +63,10 @@ class LanguageModel(Protocol):
     Attributes:
       vocabulary: ids to vectors, vectors to logits; its parameters are `vocabulary`.
       written: name of the stream that it writes, whose slots have targets.
-      rules: how its parameters are split over a mesh, see `System.sharding_rules`.
     """
 
     vocabulary: Vocabulary
     written: str
-    rules: Sequence[tuple[str, PartitionSpec]]
 
     def init(self, rng: jax.Array) -> dict[str, Any]:
         """Fresh parameters, but for the vocabulary's."""
@@ -134,7 +130,6 @@ class T5Language:
     module: T5
     vocabulary: Vocabulary
     written: str = "target"
-    rules = T5_RULES
 
     def init(self, rng: jax.Array) -> dict[str, Any]:
         """Fresh parameters of the encoder-decoder."""
@@ -177,7 +172,6 @@ class DecoderLanguage:
     module: Decoder
     vocabulary: Vocabulary
     written: str = "tokens"
-    rules = T5_RULES
 
     def init(self, rng: jax.Array) -> dict[str, Any]:
         """Fresh parameters of the decoder."""
@@ -187,10 +181,10 @@ class DecoderLanguage:
     def hidden(self, params: Tree, slots: Mapping[str, StreamSlots], ids: Ids, rngs: Rngs = None) -> Array:
         """Hidden states of all slots."""
         stream = embed(self.vocabulary, params, slots["tokens"], ids["tokens"])
-        found = self.module.apply(
+        hidden = self.module.apply(
             {"params": params["decoder"]}, {"tokens": stream}, deterministic=rngs is None, rngs=rngs
         )
-        return found["tokens"]
+        return hidden["tokens"]
 
     def unstacked(self, params: Tree) -> Tree:
         """A list of layers."""

@@ -22,14 +22,14 @@ def pretrained_t5(place: str, spec: ModelSpec) -> Tree:
         raise UserError(
             f"config.pretrained is {place!r}, and config.model.lm {model.lm!r}: only a T5 starts pretrained"
         )
-    wanted, (config, tensors) = t5_config(model), read_t5(place)
-    _require_sizes(place, config, wanted)
-    params = from_t5(tensors, wanted, spec.tokenizer.size)
+    expected, (config, tensors) = t5_config(model), read_t5(place)
+    _require_sizes(place, config, expected)
+    params = from_t5(tensors, expected, spec.tokenizer.size)
     return {**params, "vocabulary": {name: params["vocabulary"][name] for name in ("table", "head")}}
 
 
-def _require_sizes(place: str, found: T5Config, wanted: T5Config) -> None:
+def _require_sizes(place: str, config: T5Config, expected: T5Config) -> None:
     for name in SIZES:
-        theirs, ours = getattr(found, name), getattr(wanted, name)
+        theirs, ours = getattr(config, name), getattr(expected, name)
         if theirs != ours:
             raise UserError(f"the T5 {place!r} has {name} {theirs}, and the config {ours}: give both the same sizes")

@@ -83,8 +83,8 @@ def load_subtasks(name_or_path: str | Path, official: bool = False) -> dict[str,
 
 
 def _without_blanks(subtask: Subtask) -> Subtask:
-    asked = tuple(line for line in subtask.inputs if line.strip())
-    return replace(subtask, inputs=asked or subtask.inputs)
+    lines = tuple(line for line in subtask.inputs if line.strip())
+    return replace(subtask, inputs=lines or subtask.inputs)
 
 
 def hidden_codes(frames: int, head: int, tail: int) -> int:

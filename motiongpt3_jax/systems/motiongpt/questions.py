@@ -67,12 +67,12 @@ class Questions:
           answer: what has been answered so far, whose motions come last.
         """
         fill = self._filler(frames, masks, motions)
-        earlier = [part for asked, answered in turns for part in (*fill(asked), " ", *fill(answered), " ")]
+        earlier = [part for before, reply in turns for part in (*fill(before), " ", *fill(reply), " ")]
         question = self._encode([*earlier, *fill(text)])
-        begun = [plain((DECODER_START,)), self._encode(fill(answer)), self._start(begins_motion)]
+        prefix = [plain((DECODER_START,)), self._encode(fill(answer)), self._start(begins_motion)]
         streams = {
             "source": slots_of(join(question, plain((self.tokens.end,)))),
-            "target": slots_of(join(*begun)),
+            "target": slots_of(join(*prefix)),
         }
         return Example(number, streams, _clips(frames))
 
@@ -93,13 +93,13 @@ class Questions:
         """
         fill = self._filler(frames, masks, motions)
         pieces = []
-        for asked, answered in turns:
-            pieces += [self._encode([*fill(asked), BREAK]), self._encode([" ", *fill(answered)])]
+        for before, reply in turns:
+            pieces += [self._encode([*fill(before), BREAK]), self._encode([" ", *fill(reply)])]
             pieces.append(plain((self.tokens.end,)))
         pieces.append(self._encode([*fill(text), BREAK + " " * self.official]))
         # The space belongs to the first word, whose piece may bring it along.
-        begun = " " * (not self.official) + answer.lstrip(" ") if answer else ""
-        pieces.append(self._encode(fill(begun)))
+        prefix = " " * (not self.official) + answer.lstrip(" ") if answer else ""
+        pieces.append(self._encode(fill(prefix)))
         return Example(number, {"tokens": slots_of(join(*pieces, self._start(begins_motion)))}, _clips(frames))
 
     def _start(self, begins_motion: bool) -> Piece:
@@ -113,8 +113,8 @@ class Questions:
 
         def fill(text: str) -> list[Part]:
             count = sum(PLACEHOLDERS.get(part, 0) for part in split_at_motions(text))
-            mine, left[:] = left[:count], left[count:]
-            return fill_parts(text, Filling(motions=mine, masks=masks), self.tokens, self.official)
+            taken, left[:] = left[:count], left[count:]
+            return fill_parts(text, Filling(motions=taken, masks=masks), self.tokens, self.official)
 
         return fill
 
@@ -141,8 +141,8 @@ def read_reply(ids: Sequence[int], tokenizer: Tokenizer, tokens: MotionTokens) -
     ids = [int(i) for i in ids]
     ids = ids[: ids.index(tokens.end)] if tokens.end in ids else ids
 
-    def words(some: Sequence[int]) -> str:
-        return tokenizer.decode([i for i in some if tokens.is_word(i)]).strip()
+    def words(part: Sequence[int]) -> str:
+        return tokenizer.decode([i for i in part if tokens.is_word(i)]).strip()
 
     starts = [place for place, i in enumerate(ids) if i == tokens.start_of_motion]
     reply: list[str | np.ndarray] = [words(ids[: starts[0]] if starts else ids)]

@@ -7,6 +7,7 @@ from types import MappingProxyType
 import jax
 
 from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.models import DECODER_RULES
 from motiongpt3_jax.systems.interface import Constrain, Loss, System, Tree, Variables
 from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
 from motiongpt3_jax.systems.motiongpt.flops import train_flops
@@ -22,10 +23,11 @@ class MotionGPT(System):
       modules: the parts.
     """
 
+    sharding_rules = DECODER_RULES
+
     def __init__(self, config: MotionGPTConfig, constrain: Constrain | None = None):
         self.config = config
         self.modules = Modules(config, constrain)
-        self.sharding_rules = self.modules.language.rules
 
     @cached_property
     def losses(self) -> Mapping[str, Loss]:

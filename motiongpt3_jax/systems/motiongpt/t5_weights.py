@@ -51,17 +51,17 @@ def to_t5(params: Mapping[str, Any], config: T5Config) -> dict[str, np.ndarray]:
     return to_state_dict(params, language_table(config, len(vocabulary["table"]), new))
 
 
-def t5_config(found: Mapping[str, Any], name: str = "config.json") -> T5Config:
+def t5_config(values: Mapping[str, Any], name: str = "config.json") -> T5Config:
     """Sizes of a T5 from its `config.json`; dropout is the checkpoint's.
 
     Raises:
       UserError: it is no T5 v1.1 with an untied head and gated tanh-GELU; says what it is.
     """
-    if found.get("model_type") != "t5":
-        raise UserError(f"{name} describes a {found.get('model_type')!r}; give a FLAN-T5 or a T5 v1.1")
-    kind = found.get("feed_forward_proj", "relu")
+    if values.get("model_type") != "t5":
+        raise UserError(f"{name} describes a {values.get('model_type')!r}; give a FLAN-T5 or a T5 v1.1")
+    kind = values.get("feed_forward_proj", "relu")
     # Transformers 5 says for every T5 that its embeddings are tied; what it says of scaling tells them apart.
-    tied = found.get("scale_decoder_outputs", found.get("tie_word_embeddings", True))
+    tied = values.get("scale_decoder_outputs", values.get("tie_word_embeddings", True))
     if kind != "gated-gelu" or tied:
         head = "a tied" if tied else "an untied"
         raise UserError(
@@ -70,16 +70,16 @@ def t5_config(found: Mapping[str, Any], name: str = "config.json") -> T5Config:
         )
     try:
         return T5Config(
-            width=found["d_model"],
-            layers=found["num_layers"],
-            decoder_layers=found.get("num_decoder_layers") or found["num_layers"],
-            heads=found["num_heads"],
-            head_width=found["d_kv"],
-            mlp_width=found["d_ff"],
-            buckets=found.get("relative_attention_num_buckets", 32),
-            max_distance=found.get("relative_attention_max_distance", 128),
-            eps=found.get("layer_norm_epsilon", 1e-6),
-            dropout=found.get("dropout_rate", 0.1),
+            width=values["d_model"],
+            layers=values["num_layers"],
+            decoder_layers=values.get("num_decoder_layers") or values["num_layers"],
+            heads=values["num_heads"],
+            head_width=values["d_kv"],
+            mlp_width=values["d_ff"],
+            buckets=values.get("relative_attention_num_buckets", 32),
+            max_distance=values.get("relative_attention_max_distance", 128),
+            eps=values.get("layer_norm_epsilon", 1e-6),
+            dropout=values.get("dropout_rate", 0.1),
         )
     except KeyError as error:
         raise UserError(f"{name} has no {error}, a size of a T5; give the folder of a whole checkpoint") from None

@@ -338,8 +338,8 @@ class MotionGPT(nn.Module):
                 ids += [self.start_of_motion, *codes, self.end_of_motion]
             words = words if official else words.rstrip(" ")
             ids += self.tokenizer.encode(words, add_special_tokens=False).ids if words else []
-        begun = [self.start_of_motion] * begins_motion
-        return ([*ids, self.end], [0, *begun]) if self.kind == "t5" else ([], ids + begun)
+        prefix = [self.start_of_motion] * begins_motion
+        return ([*ids, self.end], [0, *prefix]) if self.kind == "t5" else ([], ids + prefix)
 
     def write(
         self,
@@ -355,8 +355,8 @@ class MotionGPT(nn.Module):
         """The allowed ids that follow a question, at least and at most so many, up to the end."""
         if self.untrained:
             raise ValueError(f"this model cannot answer yet; not trained: {', '.join(self.untrained)}")
-        (source, begun), device = question, self.mean.device
-        longest, room = max(len(source), len(begun)), most * (self.kind == "gpt2")
+        (source, prefix), device = question, self.mean.device
+        longest, room = max(len(source), len(prefix)), most * (self.kind == "gpt2")
         limit = self.config["model"]["language"]["max_positions"] or self.config["layout"]["max_length"]
         if longest + room > limit:
             raise ValueError(f"{longest + room} tokens are too many: this model reads and writes up to {limit}")
@@ -365,7 +365,7 @@ class MotionGPT(nn.Module):
         if self.kind == "t5":
             options["encoder_outputs"] = model.encoder(input_ids=torch.tensor([source], device=device))
         name = "decoder_input_ids" if self.kind == "t5" else "input_ids"
-        known, written, new = torch.tensor([*allowed, end], device=device), [], begun
+        known, written, new = torch.tensor([*allowed, end], device=device), [], prefix
         while len(written) < most:
             result = model(**{name: torch.tensor([new], device=device)}, **options)
             options[CACHE] = result[CACHE]

@@ -59,6 +59,6 @@ def batch_of(answers, asked, makes, options, frames=0):
     clips = ((longest, max(len(e.clips) for e in examples)),) if longest else ()
 
     def features(number, person):
-        return np.concatenate([*asked[number].clips, *asked[number].made])
+        return np.concatenate([*asked[number].clips, *asked[number].answer_clips])
 
     return build([[e] for e in examples], features, RowShape((*slots.items(),), clips, 1), answers.schema, FEATURES)

@@ -163,7 +163,9 @@ def test_an_answer_that_goes_on_begins_with_its_words_and_the_codes_of_its_motio
     assert [piece.frames for piece in example.clips] == [12, 9]
     assert written.sources[written.sources[:, 0] == 1].tolist() == [[1, 0], [1, 1], [1, 2]]
     assert written.ids[-1] == tokens.end_of_motion
-    motion = answers.example(0, replace(asked, answer="so", made=()), "motion", DRAWN).streams[modules.language.written]
+    motion = answers.example(0, replace(asked, answer="so", answer_clips=()), "motion", DRAWN).streams[
+        modules.language.written
+    ]
     assert motion.ids[-1] == tokens.start_of_motion
     assert options.stops == (tokens.start_of_motion,)
     assert tokens.start_of_motion in answers.text_options().banned

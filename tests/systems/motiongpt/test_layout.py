@@ -53,7 +53,7 @@ def test_there_are_eighteen_ways_to_ask_and_three_in_pretraining():
 def test_nothing_is_left_to_fill_in(layout, subtask):
     task = TASKS[subtask.task]
     motions = layout._pieces(sample(0, subtask.name), task)
-    for lines, codes in ((subtask.inputs, motions.given), (subtask.outputs, motions.made)):
+    for lines, codes in ((subtask.inputs, motions.inputs), (subtask.outputs, motions.outputs)):
         for line in lines:
             filling = Filling(CAPTIONS[0], 40, 20.0, 1.0, codes, motions.masks)
             parts = fill_parts(line, filling, layout.tokens, official=False)

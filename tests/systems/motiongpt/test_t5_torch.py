@@ -89,7 +89,7 @@ def test_texts_are_those_of_transformers(reference, ours, beams):
             # The cache of transformers 5 has as many layers as the encoder.
             use_cache=False,
         ).numpy()[:, 1:]
-    chosen = replace(options(12, beams), set_aside=beams > 1)
+    chosen = replace(options(12, beams), collect_finished=beams > 1)
     found = np.asarray(generate(config, words, chosen, params, SOURCE, SOURCE > 0))
     behind = np.cumsum(np.pad(wanted, ((0, 0), (1, 0)))[:, :-1] == END, axis=1) > 0
     np.testing.assert_array_equal(found[:, : wanted.shape[1]], np.where(behind, END, wanted))

@@ -1,0 +1,74 @@
+"""Sizes and options of a decoder: its streams, layers, heads, and the flavour of its blocks."""
+
+from dataclasses import dataclass
+
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.flavour import GPT2, BlockFlavour
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """Sizes of one stream.
+
+    Attributes:
+      name: as in the dictionaries of streams.
+      width: of its hidden states.
+      mlp_width: of its hidden layer.
+    """
+
+    name: str
+    width: int
+    mlp_width: int
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """Sizes and options of a decoder.
+
+    Attributes:
+      streams: the streams; the first one's position table also serves streams of its width.
+      layers, heads, head_width: the same for all streams.
+      max_positions: rows of a position table.
+      shared: per layer, whether streams see each other.
+      dropout: of embeddings, attention weights and residual branches.
+      scan: whether layers run in one compiled loop; never changes parameters.
+      remat: whether the backward pass recomputes each layer; never changes parameters.
+      dtype: of the computation; parameters are float32, softmax and norms too.
+      eps: of the norms.
+      flavour: norm, MLP, biases, positions and head grouping of the blocks.
+      causal: whether a slot sees what came before it alone; an encoder's does not.
+      cross: whether layers cross-attend to a memory, between attention and MLP.
+    """
+
+    streams: tuple[StreamConfig, ...]
+    layers: int
+    heads: int
+    head_width: int
+    max_positions: int
+    shared: tuple[bool, ...]
+    dropout: float
+    scan: bool
+    remat: bool
+    dtype: str
+    eps: float = 1e-5
+    flavour: BlockFlavour = GPT2
+    causal: bool = True
+    cross: bool = False
+
+    @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.heads if self.flavour.kv_heads is None else self.flavour.kv_heads
+
+    def __post_init__(self) -> None:
+        if self.kv_heads < 1 or self.heads % self.kv_heads:
+            raise UserError(f"{self.heads} heads do not share {self.kv_heads} heads of keys and values; take a divisor")
+        if self.flavour.positions == "rotary" and self.head_width % 2:
+            raise UserError(f"rotary positions rotate pairs of channels; {self.head_width} channels a head are odd")
+        if len(self.shared) != self.layers:
+            raise UserError(
+                f"{len(self.shared)} entries say which of {self.layers} layers share attention; give one each"
+            )
+        names = [stream.name for stream in self.streams]
+        if len(set(names)) != len(names) or not names:
+            raise UserError(f"the decoder's streams are named {names}; give at least one, each another name")

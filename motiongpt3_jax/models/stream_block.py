@@ -1,0 +1,134 @@
+"""One stream's part of a Transformer layer: norms, projections to heads, cross-attention's projections, MLP."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+from jaxtyping import Array, Float, Int
+
+from motiongpt3_jax.models.decoder_config import DecoderConfig, StreamConfig
+from motiongpt3_jax.models.dense_heads import DenseFromHeads, HeadWeights, dense_to_heads
+from motiongpt3_jax.models.dropout import Dropout
+from motiongpt3_jax.models.flavour import ACTIVATIONS, rotate
+
+Constrain = Callable[[str, Array], Array]
+Heads = Float[Array, "batch heads slots head_width"]
+KeyValues = tuple[Heads, Heads]
+
+INIT = 0.02
+"""Deviation of fresh kernels and position tables, as GPT-2 has it."""
+
+
+def unconstrained(name: str, x: Array) -> Array:
+    """Leaves an activation's sharding alone."""
+    return x
+
+
+def one_device() -> bool:
+    """Whether no mesh splits what is computed; then projections can be one product."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return mesh.empty or mesh.size == 1
+
+
+def kernel_inits(stream: StreamConfig, config: DecoderConfig) -> dict[str, nn.initializers.Initializer]:
+    """How the kernels of a stream's projections start; keys and values alike, `up` and `gate` alike."""
+    normal, width, inner = nn.initializers.normal, stream.width, config.heads * config.head_width
+    if config.flavour.init == "normal":
+        # GPT-2 scales the last projection of each residual branch; here, as officially, only the MLP's.
+        return {**dict.fromkeys(("q", "k", "o", "up"), normal(INIT)), "down": normal(INIT / (2 * config.layers) ** 0.5)}
+    # Scores that nothing scales start as if they were: by their queries.
+    query = width if config.flavour.scaled else width * config.head_width
+    inputs = {"q": query, "k": width, "o": inner, "up": width, "down": stream.mlp_width}
+    return {name: normal(number**-0.5) for name, number in inputs.items()}
+
+
+class CrossAttention(nn.Module):
+    """Projections of a cross-attention to a memory of the stream's width."""
+
+    stream: StreamConfig
+    config: DecoderConfig
+
+    def setup(self) -> None:
+        config, biases, init = self.config, self.config.flavour.biases, kernel_inits(self.stream, self.config)
+        self.q = HeadWeights(config.heads, config.head_width, init["q"], biases)
+        self.k, self.v = (HeadWeights(config.kv_heads, config.head_width, init["k"], biases) for _ in range(2))
+        self.o = DenseFromHeads(self.stream.width, config.dtype, init["o"], biases)
+
+    def query(self, x: Float[Array, "batch slots width"]) -> Heads:
+        """Queries of normalised hidden states."""
+        return dense_to_heads(x, [self.q(x.shape[-1])], self.config.dtype, one_device())[0]
+
+    def keys_values(self, memory: Float[Array, "batch slots width"]) -> KeyValues:
+        """Keys and values of a memory."""
+        weights = [projection(memory.shape[-1]) for projection in (self.k, self.v)]
+        key, value = dense_to_heads(memory, weights, self.config.dtype, one_device())
+        return key, value
+
+
+class StreamBlock(nn.Module):
+    """One stream's part of a layer: what comes before the attention, and what comes after it."""
+
+    stream: StreamConfig
+    config: DecoderConfig
+    constrain: Constrain = unconstrained
+
+    def setup(self) -> None:
+        config, flavour, init = self.config, self.config.flavour, kernel_inits(self.stream, self.config)
+        dense = {"dtype": config.dtype, "use_bias": flavour.biases}
+        self.attention_norm = flavour.make_norm(config.eps)
+        self.q = HeadWeights(config.heads, config.head_width, init["q"], flavour.biases)
+        self.k, self.v = (HeadWeights(config.kv_heads, config.head_width, init["k"], flavour.biases) for _ in range(2))
+        self.o = DenseFromHeads(self.stream.width, kernel_init=init["o"], **dense)
+        if config.cross:
+            self.cross_norm = flavour.make_norm(config.eps)
+            self.cross = CrossAttention(self.stream, config)
+        self.mlp_norm = flavour.make_norm(config.eps)
+        if flavour.gated:
+            self.gate = nn.Dense(self.stream.mlp_width, kernel_init=init["up"], **dense)
+        self.up = nn.Dense(self.stream.mlp_width, kernel_init=init["up"], **dense)
+        self.down = nn.Dense(self.stream.width, kernel_init=init["down"], **dense)
+        self.dropout = Dropout(config.dropout)
+
+    def project(
+        self, x: Float[Array, "batch slots width"], positions: Int[Array, "batch slots"]
+    ) -> tuple[Heads, Heads, Heads]:
+        """Queries, keys and values."""
+        config, normed = self.config, self.attention_norm(x)
+        q, k, v = (projection(x.shape[-1]) for projection in (self.q, self.k, self.v))
+        joined = one_device()
+        if config.kv_heads == config.heads:
+            query, key, value = dense_to_heads(normed, [q, k, v], config.dtype, joined)
+        else:
+            (query,) = dense_to_heads(normed, [q], config.dtype, joined)
+            key, value = dense_to_heads(normed, [k, v], config.dtype, joined)
+        if config.flavour.positions == "rotary":
+            query, key = rotate(query, positions), rotate(key, positions)
+        return query, key, value
+
+    def finish(
+        self,
+        x: Float[Array, "batch slots width"],
+        mixed: Float[Array, "batch slots heads head_width"],
+        deterministic: bool,
+        read: Callable[[Heads], Float[Array, "batch slots heads head_width"]] | None = None,
+    ) -> Float[Array, "batch slots width"]:
+        """Adds the attention's, the cross-attention's and the MLP's result.
+
+        Args:
+          x: the hidden states before the layer.
+          mixed: what the attention read.
+          deterministic: no dropout.
+          read: what the memory holds for some queries; needed where layers cross-attend.
+        """
+        x = x + self.dropout(self.o(mixed), deterministic=deterministic)
+        if self.config.cross:
+            mixed = read(self.cross.query(self.cross_norm(x)))
+            x = x + self.dropout(self.cross.o(mixed), deterministic=deterministic)
+        flavour, normed = self.config.flavour, self.mlp_norm(x)
+        activate = ACTIVATIONS[flavour.activation]
+        hidden = activate(self.gate(normed)) * self.up(normed) if flavour.gated else activate(self.up(normed))
+        hidden = self.constrain("mlp", hidden)
+        if flavour.inner_dropout:
+            hidden = self.dropout(hidden, deterministic=deterministic)
+        x = x + self.dropout(self.down(hidden), deterministic=deterministic)
+        return self.constrain("residual", x)
