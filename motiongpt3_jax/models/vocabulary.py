@@ -50,25 +50,27 @@ class Vocabulary(nn.Module):
     def logits(self, hidden: Float[Array, "*batch width"]) -> Float[Array, "*batch padded"]:
         """A score for each id in float32, -inf beyond the last; in bfloat16 the best ones would often tie."""
         hidden, ids = hidden.astype(self.dtype), self.size + self.new
-        rows, new = [self.table if self.tied else self.head], None
+        tables = [self.table if self.tied else self.head]
         if self.new:
-            new = self.new_table if self.tied else self.new_head
-            rows.append(jax.lax.stop_gradient(new))
-        rows = jnp.concatenate([*rows, jnp.zeros((-ids % LANES, self.width))]).astype(self.dtype)
-        scores = jnp.matmul(hidden, rows.T, preferred_element_type=jnp.float32)
+            tables.append(self.new_table if self.tied else self.new_head)
+        if hidden.size < self.width**2:
+            # A decode step would take longer to join the tables than to multiply with them.
+            scores = [self._scores(hidden, rows) for rows in tables]
+            return jnp.concatenate([*scores, jnp.full((*hidden.shape[:-1], -ids % LANES), -jnp.inf)], axis=-1)
+        rows = [tables[0], *map(jax.lax.stop_gradient, tables[1:])]
+        scores = self._scores(hidden, jnp.concatenate([*rows, jnp.zeros((-ids % LANES, self.width))]))
         if self.new:
             # Adds nothing but the new rows' gradient: while they alone train, the table needs no backward pass.
-            moved = new - jax.lax.stop_gradient(new)
-            nothing = jnp.matmul(
-                jax.lax.stop_gradient(hidden), moved.T.astype(self.dtype), preferred_element_type=jnp.float32
-            )
+            nothing = self._scores(jax.lax.stop_gradient(hidden), tables[1] - rows[1])
             scores = scores.at[..., self.size : ids].add(nothing)
-        return jnp.where(jnp.arange(len(rows)) < ids, scores, -jnp.inf)
+        return jnp.where(jnp.arange(scores.shape[-1]) < ids, scores, -jnp.inf)
+
+    def _scores(self, hidden: Float[Array, "*batch width"], rows: Float[Array, "ids width"]) -> Array:
+        return jnp.matmul(hidden, rows.T.astype(self.dtype), preferred_element_type=jnp.float32)
 
     def new_logits(self, hidden: Float[Array, "*batch width"]) -> Float[Array, "*batch new"]:
         """A score in float32 for each of the new ids alone."""
-        rows = (self.new_table if self.tied else self.new_head).astype(self.dtype)
-        return jnp.matmul(hidden.astype(self.dtype), rows.T, preferred_element_type=jnp.float32)
+        return self._scores(hidden.astype(self.dtype), self.new_table if self.tied else self.new_head)
 
     def __call__(self, ids: Int[Array, "*batch"]) -> Float[Array, "*batch width"]:
         """Same as `embed`."""

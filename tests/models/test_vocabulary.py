@@ -36,6 +36,17 @@ def test_scores_are_products_with_the_rows_and_minus_infinity_up_to_a_multiple_o
     assert (scores[..., SIZE + NEW :] == -jnp.inf).all()
 
 
+def test_few_scores_are_those_of_many():
+    one = apply("logits", HIDDEN[:1, :2])
+    np.testing.assert_allclose(one, apply("logits", HIDDEN)[:1, :2], atol=1e-6)
+
+
+def test_few_scores_join_no_tables():
+    program = str(jax.make_jaxpr(lambda params, x: apply("logits", x, params))(PARAMS, HIDDEN[:1, :2]))
+    assert "dot_general" in program
+    assert f"f32[128,{WIDTH}]" not in program
+
+
 def test_scores_of_rough_numbers_are_summed_and_kept_in_float32():
     rough = Vocabulary(SIZE, NEW, WIDTH, dtype="bfloat16")
     hidden, rows = (jnp.asarray(x, jnp.bfloat16).astype(jnp.float32) for x in (HIDDEN, ROWS))
