@@ -27,7 +27,7 @@ from motiongpt3_jax.systems.motiongpt.flops import answer_flops
 from motiongpt3_jax.systems.motiongpt.generate import MotionOptions, code_options
 from motiongpt3_jax.systems.motiongpt.layout import PAIR_SCHEMA, TEXT_SCHEMA
 from motiongpt3_jax.systems.motiongpt.prompts import hidden_codes, official_cuts
-from motiongpt3_jax.systems.motiongpt.questions import Questions, read_reply
+from motiongpt3_jax.systems.motiongpt.questions import QuestionParts, Questions, read_reply
 from motiongpt3_jax.systems.motiongpt.system import MotionGPT
 from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, MotionTokens, codes_of
 from motiongpt3_jax.systems.options import known_options
@@ -117,9 +117,7 @@ class MotionGPTAnswers:
             more["masks"] = hidden_codes(frames, *counts[:2])
         if makes == "motion" and options.whole_clips and len(clips) == 1:
             counts, more = self._cut_whole(question.text, counts[0])
-        lay_out = self.questions.pair if self.paired else self.questions.one_text
-        example = lay_out(
-            number,
+        parts = QuestionParts(
             question.text,
             counts,
             begins_motion=makes == "motion",
@@ -127,6 +125,8 @@ class MotionGPTAnswers:
             answer=question.answer or "",
             **more,
         )
+        lay_out = self.questions.pair if self.paired else self.questions.one_text
+        example = lay_out(number, parts)
         self._check_length(question, example, self._most_new(makes, options))
         return example
 

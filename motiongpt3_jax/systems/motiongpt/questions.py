@@ -26,6 +26,29 @@ from motiongpt3_jax.text.subtasks import PLACEHOLDERS
 
 
 @dataclass(frozen=True)
+class QuestionParts:
+    """A question with its motions, and the beginning of its answer.
+
+    Attributes:
+      text: the question, with a placeholder for each motion that enters.
+      frames: of each clip to be encoded, in their order.
+      masks: how many codes are hidden between two motions, see `prompts.hidden_codes`.
+      motions: the codes of each motion that enters, where they are not those of one clip each.
+      begins_motion: whether a motion follows, so that its start is there already.
+      turns: earlier questions and answers, whose motions come first; they are read before the question.
+      answer: what has been answered so far, whose motions come last.
+    """
+
+    text: str
+    frames: Sequence[int] = ()
+    masks: int = 0
+    motions: Sequence[Piece] | None = None
+    begins_motion: bool = False
+    turns: Sequence[tuple[str, str]] = ()
+    answer: str = ""
+
+
+@dataclass(frozen=True)
 class Questions:
     """Lays single questions out.
 
@@ -43,78 +66,45 @@ class Questions:
         """The codes of clips of so many frames that enter one after the other."""
         return [encoded(self.tokens, number, codes_of(count)) for number, count in enumerate(frames)]
 
-    def pair(
-        self,
-        number: int,
-        text: str,
-        frames: Sequence[int] = (),
-        masks: int = 0,
-        motions: Sequence[Piece] | None = None,
-        begins_motion: bool = False,
-        turns: Sequence[tuple[str, str]] = (),
-        answer: str = "",
-    ) -> Example:
-        """A question for a T5: all that its encoder reads, and what its decoder reads first.
-
-        Args:
-          number: of the sample.
-          text: the question, with a placeholder for each motion that enters.
-          frames: of each clip to be encoded, in their order.
-          masks: how many codes are hidden between two motions, see `prompts.hidden_codes`.
-          motions: the codes of each motion that enters, where they are not those of one clip each.
-          begins_motion: whether a motion follows, so that its start is there already.
-          turns: earlier questions and answers, whose motions come first; the encoder reads them before the question.
-          answer: what has been answered so far, whose motions come last.
-        """
-        fill = self._filler(frames, masks, motions)
-        earlier = [part for before, reply in turns for part in (*fill(before), " ", *fill(reply), " ")]
-        question = self._encode([*earlier, *fill(text)])
-        prefix = [plain((DECODER_START,)), self._encode(fill(answer)), self._start(begins_motion)]
+    def pair(self, number: int, parts: QuestionParts) -> Example:
+        """A question for a T5: all that its encoder reads, and what its decoder reads first."""
+        fill = self._filler(parts)
+        earlier = [part for before, reply in parts.turns for part in (*fill(before), " ", *fill(reply), " ")]
+        question = self._encode([*earlier, *fill(parts.text)])
+        prefix = [plain((DECODER_START,)), self._encode(fill(parts.answer)), self._start(parts)]
         streams = {
             "source": slots_of(join(question, plain((self.tokens.end,)))),
             "target": slots_of(join(*prefix)),
         }
-        return Example(number, streams, _clips(frames))
+        return Example(number, streams, _clips(parts.frames))
 
-    def one_text(
-        self,
-        number: int,
-        text: str,
-        frames: Sequence[int] = (),
-        masks: int = 0,
-        motions: Sequence[Piece] | None = None,
-        begins_motion: bool = False,
-        turns: Sequence[tuple[str, str]] = (),
-        answer: str = "",
-    ) -> Example:
-        """A question for a decoder alone, up to where it goes on; otherwise as `pair`.
+    def one_text(self, number: int, parts: QuestionParts) -> Example:
+        """A question for a decoder alone, up to where it goes on.
 
         It ends before the space that belongs to the first word of the reply; officially behind it.
         """
-        fill = self._filler(frames, masks, motions)
+        fill = self._filler(parts)
         pieces = []
-        for before, reply in turns:
+        for before, reply in parts.turns:
             pieces += [self._encode([*fill(before), BREAK]), self._encode([" ", *fill(reply)])]
             pieces.append(plain((self.tokens.end,)))
-        pieces.append(self._encode([*fill(text), BREAK + " " * self.official]))
+        pieces.append(self._encode([*fill(parts.text), BREAK + " " * self.official]))
         # The space belongs to the first word, whose piece may bring it along.
-        prefix = " " * (not self.official) + answer.lstrip(" ") if answer else ""
+        prefix = " " * (not self.official) + parts.answer.lstrip(" ") if parts.answer else ""
         pieces.append(self._encode(fill(prefix)))
-        return Example(number, {"tokens": slots_of(join(*pieces, self._start(begins_motion)))}, _clips(frames))
+        return Example(number, {"tokens": slots_of(join(*pieces, self._start(parts)))}, _clips(parts.frames))
 
-    def _start(self, begins_motion: bool) -> Piece:
-        return plain((self.tokens.start_of_motion,) * begins_motion)
+    def _start(self, parts: QuestionParts) -> Piece:
+        return plain((self.tokens.start_of_motion,) * parts.begins_motion)
 
-    def _filler(
-        self, frames: Sequence[int], masks: int, motions: Sequence[Piece] | None
-    ) -> Callable[[str], list[Part]]:
+    def _filler(self, parts: QuestionParts) -> Callable[[str], list[Part]]:
         """From a text to its parts; the motions of one text come behind those of the texts before it."""
-        left = [*(self.motions(frames) if motions is None else motions)]
+        left = [*(self.motions(parts.frames) if parts.motions is None else parts.motions)]
 
         def fill(text: str) -> list[Part]:
             count = sum(PLACEHOLDERS.get(part, 0) for part in split_at_motions(text))
             taken, left[:] = left[:count], left[count:]
-            return fill_parts(text, Filling(motions=taken, masks=masks), self.tokens, self.official)
+            return fill_parts(text, Filling(motions=taken, masks=parts.masks), self.tokens, self.official)
 
         return fill
 

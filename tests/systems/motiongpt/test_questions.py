@@ -8,7 +8,7 @@ from motiongpt3_jax.systems.motiongpt.drafts import LayoutOptions
 from motiongpt3_jax.systems.motiongpt.layout import PairLayout, TextLayout
 from motiongpt3_jax.systems.motiongpt.pieces import encode_parts, known, motion, plain
 from motiongpt3_jax.systems.motiongpt.prompts import hidden_codes, load_subtasks
-from motiongpt3_jax.systems.motiongpt.questions import Questions, read_reply
+from motiongpt3_jax.systems.motiongpt.questions import QuestionParts, Questions, read_reply
 from motiongpt3_jax.systems.motiongpt.tokens import DECODER_START, MotionTokens
 from motiongpt3_jax.text import TokenSpec, train_tokenizer
 from motiongpt3_jax.text.tokenizer import BPE
@@ -61,7 +61,7 @@ def test_a_question_is_read_as_in_training(tokenizer, tokens, name):
     [trained] = layout([Sample(0, 61, CAPTIONS[0], name)])
     given = [clip.frames for clip in trained.clips][: {"inbetween": 2}.get(name, 1)]
     masks = hidden_codes(61, *given) if len(given) > 1 else 0
-    asked = Questions(tokenizer, tokens).pair(0, subtasks[name].inputs[0], given, masks)
+    asked = Questions(tokenizer, tokens).pair(0, QuestionParts(subtasks[name].inputs[0], given, masks))
     source = trained.streams["source"]
     np.testing.assert_array_equal(asked.streams["source"].ids, source.ids)
     np.testing.assert_array_equal(asked.streams["source"].sources, source.sources)
@@ -71,7 +71,7 @@ def test_a_question_is_read_as_in_training(tokenizer, tokens, name):
 
 def test_a_reply_begins_with_the_start_and_a_motion_with_its_own(tokenizer, tokens):
     questions = Questions(tokenizer, tokens)
-    words, moves = (questions.pair(0, "bows", begins_motion=motion) for motion in (False, True))
+    words, moves = (questions.pair(0, QuestionParts("bows", begins_motion=motion)) for motion in (False, True))
     assert words.streams["target"].ids.tolist() == [DECODER_START]
     assert moves.streams["target"].ids.tolist() == [DECODER_START, tokens.start_of_motion]
 
@@ -89,7 +89,7 @@ def test_a_decoder_alone_goes_on_where_its_answer_began_in_training(official):
         trained = layout([sample])[0].streams["tokens"]
         text = subtasks[name].inputs[0].replace("<Caption_Placeholder>", CAPTIONS[0])
         frames = [] if makes else [4 * int((trained.sources[:, 0] >= 0).sum())]
-        asked = questions.one_text(0, text, frames, begins_motion=makes).streams["tokens"].ids
+        asked = questions.one_text(0, QuestionParts(text, frames, begins_motion=makes)).streams["tokens"].ids
         # Words are asked for without the space before them, which officially is a token of its own.
         common = len(asked) - (official and not makes)
         np.testing.assert_array_equal(asked[:common], trained.ids[:common])

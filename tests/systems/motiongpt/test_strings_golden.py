@@ -13,7 +13,7 @@ from motiongpt3_jax.systems.motiongpt.drafts import LayoutOptions, UnpairedOptio
 from motiongpt3_jax.systems.motiongpt.layout import PairLayout, TextLayout
 from motiongpt3_jax.systems.motiongpt.pieces import encode_parts, known, motion, plain
 from motiongpt3_jax.systems.motiongpt.prompts import OFFICIAL_QUESTIONS, Filling, fill_parts, official_cuts
-from motiongpt3_jax.systems.motiongpt.questions import Questions, read_reply
+from motiongpt3_jax.systems.motiongpt.questions import QuestionParts, Questions, read_reply
 from motiongpt3_jax.systems.motiongpt.span_corruption import corrupt
 from motiongpt3_jax.systems.motiongpt.tokens import TOKENIZERS, MotionTokens
 from motiongpt3_jax.text import TASKS, Subtask, load_tokenizer
@@ -98,7 +98,7 @@ def test_questions_of_the_official_evaluation(strings, t5, tokens):
             parts = fill_parts(template, filling, tokens, official=True)
             assert written(tokens, parts) == text
             words = "".join(part if isinstance(part, str) else template[template.index("<Motion") :] for part in parts)
-            example = questions.pair(0, words, masks=masks, motions=motions)
+            example = questions.pair(0, QuestionParts(words, masks=masks, motions=motions))
             assert example.streams["source"].ids.tolist() == [i for i in ids if i]
 
 
@@ -183,7 +183,7 @@ def test_gpt2_questions(strings, gpt2):
     for entry in strings["gpt2"]:
         if entry["kind"] == "generate":
             for prompt, ids in zip(entry["prompts"], entry["ids"]):
-                assert questions.one_text(0, prompt).streams["tokens"].ids.tolist() == ids
+                assert questions.one_text(0, QuestionParts(prompt)).streams["tokens"].ids.tolist() == ids
 
 
 @pytest.mark.parametrize("case", ["t2m", "m2t", "pred", "inbetween", "mixed", "long"])
@@ -209,7 +209,7 @@ def test_captioning_questions(e2e, t5, tokens):
     text = OFFICIAL_QUESTIONS["official_eval"]["m2t"]
     for row in range(len(e2e["cap_src"])):
         codes = known(tokens, e2e[f"cap_tokens{row}"])
-        ids = questions.pair(0, text, motions=[codes]).streams["source"].ids.tolist()
+        ids = questions.pair(0, QuestionParts(text, motions=[codes])).streams["source"].ids.tolist()
         assert ids == [i for i in e2e["cap_src"][row].tolist() if i]
 
 
