@@ -166,11 +166,11 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def bench_train(experiment: Run, arguments: argparse.Namespace, stage_name: str) -> Measurement:
-    """One step of a stage on the same batch over and over."""
+    """One step of a stage on the same full batch over and over."""
     stages = {stage.name: stage for stage in experiment.stages()}
     stage, mesh = stages[stage_name], experiment.mesh()
     data = experiment.data(stage)
-    batch = data.batch(0)
+    batch = next(data.train.first_batches(1))
     useful = data.useful(batch)
     system = experiment.system()
     with jax.set_mesh(mesh):

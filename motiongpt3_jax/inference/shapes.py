@@ -8,7 +8,7 @@ from jaxtyping import Int
 ROWS = (1, 4, 16, 32, 64, 128, 256)
 """Requests that are answered at once."""
 
-SLOT_SIZES = (4, 8, 16, 24, 32, 48, 64, 96, 128)
+SLOT_SIZES = (4, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128)
 """Slots of a stream of a batch; more go up by the last of them."""
 
 FRAME_STEP = 32

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt32
 
-from motiongpt3_jax.models.dense import flat_dot_general, flat_product, linear
+from motiongpt3_jax.models.dense import dense_dot_general, flat_product, linear
 from motiongpt3_jax.models.dropout import Dropout, dropout, keep_mask
 
 EPS = 1e-5
@@ -44,7 +44,9 @@ class MultiHeadAttention(nn.Module):
         kernel = self.param("in_kernel", nn.initializers.xavier_uniform(), (width, 3 * width)).astype(self.dtype)
         bias = self.param("in_bias", zeros, (3 * width,)).astype(self.dtype)
         init = nn.initializers.xavier_uniform() if self.xavier else linear(width, width, self.dtype).kernel_init
-        out = nn.Dense(width, dtype=self.dtype, kernel_init=init, dot_general=flat_dot_general, name="out")
+        out = nn.Dense(
+            width, dtype=self.dtype, kernel_init=init, dot_general=dense_dot_general(flat_product), name="out"
+        )
         seed = Dropout(self.dropout).seed(deterministic)
         if keys.shape[1] == 1 and mask is None:
             # A single key has all the weight, whatever the queries are: only its value is projected.

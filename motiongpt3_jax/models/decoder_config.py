@@ -1,8 +1,12 @@
 """Sizes and options of a decoder: its streams, layers, heads, and the flavour of its blocks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from jaxtyping import Array
+
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.dense import flat_product, kernel_first_product
 from motiongpt3_jax.models.flavour import GPT2, BlockFlavour
 
 
@@ -38,6 +42,7 @@ class DecoderConfig:
       flavour: norm, MLP, biases, positions and head grouping of the blocks.
       causal: whether a slot sees what came before it alone; an encoder's does not.
       cross: whether layers cross-attend to a memory, between attention and MLP.
+      kernel_first: whether kernels lie transposed in memory, as decode steps read them; never changes parameters.
     """
 
     streams: tuple[StreamConfig, ...]
@@ -54,6 +59,12 @@ class DecoderConfig:
     flavour: BlockFlavour = GPT2
     causal: bool = True
     cross: bool = False
+    kernel_first: bool = False
+
+    @property
+    def product(self) -> Callable[[Array, Array], Array]:
+        """Multiplies inputs with the kernel of a dense layer."""
+        return kernel_first_product if self.kernel_first else flat_product
 
     @property
     def kv_heads(self) -> int:

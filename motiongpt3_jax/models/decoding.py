@@ -1,6 +1,7 @@
 """Prefill and decode step of a decoder with a KV cache; layers are a list here, where training scans over stacks."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from motiongpt3_jax.models.decoder import (
     relative_bias,
     visibility,
 )
+from motiongpt3_jax.models.dense import kernels_transposed, plain_kernels, transpose_kernels
 from motiongpt3_jax.models.stream_block import CrossAttention
 from motiongpt3_jax.models.streams import KVCache, Stream, update_slots
 
@@ -24,15 +26,16 @@ Tree = Any
 
 
 def unstack_layers(params: Tree) -> Tree:
-    """A decoder's parameters with a list of its layers instead of stacks, of which every use would copy its layer.
+    """A decoder's parameters for decode steps: a list of its layers instead of stacks, see also `transpose_kernels`.
 
-    This copies all of them: do it once, before a loop or when a model is loaded. Lists stay as they are.
+    Every use of a stack would copy its layer. This copies all of them: do it once, before a loop or when a model is
+    loaded. Lists stay as they are.
     """
     stacked = params["layers"]
     if isinstance(stacked, list):
         return params
     layers = len(jax.tree.leaves(stacked)[0])
-    return {**params, "layers": [jax.tree.map(lambda x, n=n: x[n], stacked) for n in range(layers)]}
+    return {**params, "layers": [transpose_kernels(jax.tree.map(lambda x, n=n: x[n], stacked)) for n in range(layers)]}
 
 
 def cross_cache(decoder: Decoder, params: Tree, memory: Stream) -> KVCache:
@@ -46,7 +49,7 @@ def cross_cache(decoder: Decoder, params: Tree, memory: Stream) -> KVCache:
     (stream,) = decoder.config.streams
     module, embeddings = CrossAttention(stream, decoder.config), memory.embeddings.astype(decoder.config.dtype)
     pairs = [
-        module.apply({"params": layer[stream.name]["cross"]}, embeddings, method="keys_values")
+        module.apply({"params": plain_kernels(layer[stream.name]["cross"])}, embeddings, method="keys_values")
         for layer in unstack_layers(params)["layers"]
     ]
     return KVCache(*map(list, zip(*pairs)), memory.positions, memory.segments, memory.attended)
@@ -84,7 +87,7 @@ def decode_step(
     Raises:
       UserError: a stream is not the decoder's, or has no cache.
     """
-    config = decoder.config
+    config = replace(decoder.config, kernel_first=kernels_transposed(params["layers"]))
     check_streams(config, streams)
     if cache is not None and not streams.keys() <= cache.keys():
         raise UserError(f"there is a KV cache of {sorted(cache)} for the streams {sorted(streams)}; each needs its own")
@@ -105,7 +108,7 @@ def decode_step(
         layer_cache = cache and {name: (c.keys[number], c.values[number]) for name, c in cache.items()}
         layer_memory = memory and (memory.keys[number], memory.values[number])
         hidden, written = layer.apply(
-            {"params": layer_params}, hidden, shared, masks, places, layer_memory, layer_cache, index
+            {"params": plain_kernels(layer_params)}, hidden, shared, masks, places, layer_memory, layer_cache, index
         )
         for name, (key, value) in written.items():
             keys[name].append(key)

@@ -1,13 +1,16 @@
 """Query, key, value and output projections: heads are an axis of the kernels, so that a mesh can split them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from motiongpt3_jax.models.dense import flat_product
+
 Kernel = Float[Array, "width heads head_width"]
 Bias = Float[Array, "heads head_width"] | None
+Product = Callable[[Array, Array], Array]
 
 
 class HeadWeights(nn.Module):
@@ -33,7 +36,11 @@ class HeadWeights(nn.Module):
 
 
 def dense_to_heads(
-    x: Float[Array, "batch slots width"], weights: Sequence[tuple[Kernel, Bias]], dtype: str, joined: bool
+    x: Float[Array, "batch slots width"],
+    weights: Sequence[tuple[Kernel, Bias]],
+    dtype: str,
+    joined: bool,
+    product: Product = flat_product,
 ) -> Sequence[Float[Array, "batch heads slots head_width"]]:
     """Query, key and value projections of one input.
 
@@ -44,22 +51,24 @@ def dense_to_heads(
       joined: as one product where there are many slots, which on a CPU takes a third less of a training step's time; a
         decode step would take longer to join the kernels than to multiply with them. On a mesh that splits heads it
         would move them: columns of the joined kernel are no longer those of whole heads.
+      product: multiplies inputs with a kernel.
     """
     batch, slots, width = x.shape
     heads = weights[0][0].shape[1:]
     kernels = [kernel.reshape(width, -1) for kernel, _ in weights]
     biases = [None if bias is None else bias.reshape(-1) for _, bias in weights]
     if not joined or batch * slots < width:
-        apart = (_dense(x, kernel, bias, dtype) for kernel, bias in zip(kernels, biases))
+        apart = (_dense(x, kernel, bias, dtype, product) for kernel, bias in zip(kernels, biases))
         return [y.reshape(batch, slots, *heads).swapaxes(1, 2) for y in apart]
     bias = None if biases[0] is None else jnp.concatenate(biases)
-    y = _dense(x, jnp.concatenate(kernels, axis=1), bias, dtype)
+    y = _dense(x, jnp.concatenate(kernels, axis=1), bias, dtype, product)
     return jnp.transpose(y.reshape(batch, slots, len(weights), *heads), (2, 0, 3, 1, 4))
 
 
-def _dense(x: Array, kernel: Float[Array, "width features"], bias: Array | None, dtype: str) -> Array:
+def _dense(x: Array, kernel: Float[Array, "width features"], bias: Array | None, dtype: str, product: Product) -> Array:
     x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=dtype)
-    return x @ kernel if bias is None else x @ kernel + bias.astype(x.dtype)
+    y = product(x, kernel)
+    return y if bias is None else y + bias.astype(x.dtype)
 
 
 class DenseFromHeads(nn.Module):
@@ -70,19 +79,21 @@ class DenseFromHeads(nn.Module):
       dtype: of the computation.
       kernel_init: how the kernel starts; the bias starts with zeros.
       use_bias: whether there is one.
+      product: multiplies inputs with the kernel.
     """
 
     width: int
     dtype: str
     kernel_init: nn.initializers.Initializer
     use_bias: bool = True
+    product: Product = flat_product
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch slots heads head_width"]) -> Float[Array, "batch slots width"]:
         kernel = self.param("kernel", self.kernel_init, (*x.shape[2:], self.width))
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         inner = x.shape[2] * x.shape[3]
-        y = x.reshape(*x.shape[:2], inner) @ kernel.reshape(inner, self.width)
+        y = self.product(x.reshape(*x.shape[:2], inner), kernel.reshape(inner, self.width))
         if not self.use_bias:
             return y
         return y + self.param("bias", nn.initializers.zeros, (self.width,)).astype(y.dtype)

@@ -7,6 +7,7 @@ import jax
 from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.models.decoder_config import DecoderConfig, StreamConfig
+from motiongpt3_jax.models.dense import dense_dot_general
 from motiongpt3_jax.models.dense_heads import DenseFromHeads, HeadWeights, dense_to_heads
 from motiongpt3_jax.models.dropout import Dropout
 from motiongpt3_jax.models.flavour import ACTIVATIONS, rotate
@@ -52,16 +53,16 @@ class CrossAttention(nn.Module):
         config, biases, init = self.config, self.config.flavour.biases, kernel_inits(self.stream, self.config)
         self.q = HeadWeights(config.heads, config.head_width, init["q"], biases)
         self.k, self.v = (HeadWeights(config.kv_heads, config.head_width, init["k"], biases) for _ in range(2))
-        self.o = DenseFromHeads(self.stream.width, config.dtype, init["o"], biases)
+        self.o = DenseFromHeads(self.stream.width, config.dtype, init["o"], biases, config.product)
 
     def query(self, x: Float[Array, "batch slots width"]) -> Heads:
         """Queries of normalised hidden states."""
-        return dense_to_heads(x, [self.q(x.shape[-1])], self.config.dtype, one_device())[0]
+        return dense_to_heads(x, [self.q(x.shape[-1])], self.config.dtype, one_device(), self.config.product)[0]
 
     def keys_values(self, memory: Float[Array, "batch slots width"]) -> KeyValues:
         """Keys and values of a memory."""
         weights = [projection(memory.shape[-1]) for projection in (self.k, self.v)]
-        key, value = dense_to_heads(memory, weights, self.config.dtype, one_device())
+        key, value = dense_to_heads(memory, weights, self.config.dtype, one_device(), self.config.product)
         return key, value
 
 
@@ -75,18 +76,19 @@ class StreamBlock(nn.Module):
     def setup(self) -> None:
         config, flavour, init = self.config, self.config.flavour, kernel_inits(self.stream, self.config)
         dense = {"dtype": config.dtype, "use_bias": flavour.biases}
+        flat = {**dense, "dot_general": dense_dot_general(config.product)}
         self.attention_norm = flavour.make_norm(config.eps)
         self.q = HeadWeights(config.heads, config.head_width, init["q"], flavour.biases)
         self.k, self.v = (HeadWeights(config.kv_heads, config.head_width, init["k"], flavour.biases) for _ in range(2))
-        self.o = DenseFromHeads(self.stream.width, kernel_init=init["o"], **dense)
+        self.o = DenseFromHeads(self.stream.width, kernel_init=init["o"], product=config.product, **dense)
         if config.cross:
             self.cross_norm = flavour.make_norm(config.eps)
             self.cross = CrossAttention(self.stream, config)
         self.mlp_norm = flavour.make_norm(config.eps)
         if flavour.gated:
-            self.gate = nn.Dense(self.stream.mlp_width, kernel_init=init["up"], **dense)
-        self.up = nn.Dense(self.stream.mlp_width, kernel_init=init["up"], **dense)
-        self.down = nn.Dense(self.stream.width, kernel_init=init["down"], **dense)
+            self.gate = nn.Dense(self.stream.mlp_width, kernel_init=init["up"], **flat)
+        self.up = nn.Dense(self.stream.mlp_width, kernel_init=init["up"], **flat)
+        self.down = nn.Dense(self.stream.width, kernel_init=init["down"], **flat)
         self.dropout = Dropout(config.dropout)
 
     def project(
@@ -97,10 +99,10 @@ class StreamBlock(nn.Module):
         q, k, v = (projection(x.shape[-1]) for projection in (self.q, self.k, self.v))
         joined = one_device()
         if config.kv_heads == config.heads:
-            query, key, value = dense_to_heads(normed, [q, k, v], config.dtype, joined)
+            query, key, value = dense_to_heads(normed, [q, k, v], config.dtype, joined, config.product)
         else:
-            (query,) = dense_to_heads(normed, [q], config.dtype, joined)
-            key, value = dense_to_heads(normed, [k, v], config.dtype, joined)
+            (query,) = dense_to_heads(normed, [q], config.dtype, joined, config.product)
+            key, value = dense_to_heads(normed, [k, v], config.dtype, joined, config.product)
         if config.flavour.positions == "rotary":
             query, key = rotate(query, positions), rotate(key, positions)
         return query, key, value
