@@ -324,6 +324,8 @@ def demo() -> ConfigDict:
     # Two layers compile at once, and take two thirds of the time of a loop over them.
     config.model.language.scan = False
     config.data.update({"min_frames": 47, "max_frames": 47, "sequences": 0.0, "clips": 12_000, "crop": False})
+    # No clip is cut, so that each is encoded once.
+    config.data.codes = "cached"
     config.tokenizer = "train:512"
     config.layout.max_length = 64
     config.run = ("tokenizer", "pretrain")
@@ -359,7 +361,7 @@ def test() -> ConfigDict:
     """The smallest that runs: a few steps of every stage in seconds."""
     config = _shrunk(demo(), width=32, layers=1, vq_width=32, codes=16)
     config.model.vqvae.depth = 2
-    config.data.update({"clips": 64})
+    config.data.update({"clips": 64, "codes": "online"})
     config.tokenizer = "train:300"
     config.run = ("tokenizer", "pretrain", "instruct", "t2m")
     for part in config.stages.values():
