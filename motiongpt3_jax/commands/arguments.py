@@ -107,6 +107,14 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--best", action="store_true", help="take the best checkpoint instead of the last")
 
 
+def keep_compiled_programs() -> None:
+    """Turns on JAX's persistent compilation cache, in the user's cache folder unless JAX knows of another one."""
+    if jax.config.jax_compilation_cache_dir is None:
+        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        jax.config.update("jax_compilation_cache_dir", str(Path(os.path.expanduser(home)) / "motiongpt3_jax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
 def load_model(arguments: argparse.Namespace) -> Model:
     """The model that `add_model`'s arguments ask for; its programs are kept from one command to the next.
 
@@ -124,10 +132,7 @@ def load_model(arguments: argparse.Namespace) -> Model:
         raise UserError(f"--style {style}: this model has the styles {', '.join((TRAIN, *folder.kind.styles))}")
     if folder and options:
         folder.kind.make_answers(folder.spec, make_system(folder)).motion_options(**options)
-    if jax.config.jax_compilation_cache_dir is None:
-        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        jax.config.update("jax_compilation_cache_dir", str(Path(os.path.expanduser(home)) / "motiongpt3_jax"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    keep_compiled_programs()
     return Model.load(arguments.model, "best" if arguments.best else "last")
 
 

@@ -18,6 +18,7 @@ from motiongpt3_jax.commands.arguments import (
     check_answers,
     command_parser,
     integer,
+    keep_compiled_programs,
     sampling,
     user_path,
 )
@@ -88,6 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Trains what is not trained yet, then measures and shows."""
     if arguments.count < 1:
         raise UserError(f"--count {arguments.count}: measure on at least one clip")
+    keep_compiled_programs()
     check_answers(arguments)  # said before minutes of training
     config = load_config(arguments.config, arguments.overrides)
     out = Path(arguments.out)

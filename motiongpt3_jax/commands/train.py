@@ -5,7 +5,7 @@ import os
 import re
 import sys
 
-from motiongpt3_jax.commands.arguments import command_parser, user_path
+from motiongpt3_jax.commands.arguments import command_parser, keep_compiled_programs, user_path
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.train import train
@@ -44,6 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     config = load_config(arguments.config, arguments.overrides)
     if arguments.distributed is not None:
         join_processes(arguments.distributed)
+    keep_compiled_programs()
     try:
         train(config, arguments.workdir)
     except (TrainingInterrupted, TrainingDiverged) as stopped:
