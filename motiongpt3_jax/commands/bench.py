@@ -102,10 +102,9 @@ def parser() -> argparse.ArgumentParser:
         help="sentences, motions or clips at once, one or more (default: 32)",
     )
     parser.add_argument(
-        "--sentences",
+        "--file",
         type=user_path,
-        metavar="FILE",
-        help="generate: a sentence a line (default: captions of the data)",
+        help="generate: a text file with a sentence a line (default: captions of the data)",
     )
     parser.add_argument("--frames", type=integer, default=196, help="frames of each motion (default: 196)")
     parser.add_argument("--tokens", type=integer, default=40, help="tokens of each caption (default: 40)")
