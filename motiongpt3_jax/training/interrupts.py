@@ -19,6 +19,10 @@ class TrainingInterrupted(RuntimeError):
     """Training stopped because it was asked to; everything up to its last step is saved."""
 
 
+class _Terminated(BaseException):
+    """SIGTERM came; no Exception, which some code on the way takes for an error of its own."""
+
+
 @contextmanager
 def stop_at_sigterm() -> Iterator[None]:
     """SIGTERM raises TrainingInterrupted, as Ctrl-C raises KeyboardInterrupt: for what surrounds the steps.
@@ -28,16 +32,17 @@ def stop_at_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _raise_interrupted)
+    before = signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         yield
+    except _Terminated:
+        raise TrainingInterrupted("SIGTERM: stopped; the same command continues.") from None
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _raise_interrupted(number: int, frame: FrameType | None) -> None:
-    del frame
-    raise TrainingInterrupted(f"{signal.Signals(number).name}: stopped; the same command continues.")
+def _raise_terminated(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
 
 
 class Interrupts:
