@@ -15,6 +15,7 @@ from motiongpt3_jax.inference.engine import check_seeds, make_system
 from motiongpt3_jax.inference.folder import read_folder, resolve_model
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.models.token_sampling import TextOptions
+from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.parallel import keep_host_memory
 from motiongpt3_jax.places import require_room
 
@@ -110,6 +111,27 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model", type=user_path, required=True, metavar="RUN", help="folder of a run, or of an exported model"
     )
     parser.add_argument("--best", action="store_true", help="take the best checkpoint instead of the last")
+
+
+def text_lines(option: str, file: str) -> list[str]:
+    """The lines of an option's text file that hold something.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      UserError: it is not text, or holds nothing.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise FileNotFoundError(f"{option} {file}: there is no such file")
+    refuse_lfs_pointer(path, f"{option} {file}")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{option} {file} is not UTF-8 text ({error.reason} at byte {error.start})") from None
+    lines = [line.strip() for line in lines if line.strip()]
+    if not lines:
+        raise UserError(f"{option} {file} holds no sentence; write one a line")
+    return lines
 
 
 def keep_compiled_programs() -> None:

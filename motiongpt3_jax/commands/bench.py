@@ -20,6 +20,7 @@ from motiongpt3_jax.commands.arguments import (
     integer,
     output_file,
     sampling,
+    text_lines,
     user_path,
 )
 from motiongpt3_jax.configs import load_config
@@ -100,6 +101,12 @@ def parser() -> argparse.ArgumentParser:
         default=[32],
         help="sentences, motions or clips at once, one or more (default: 32)",
     )
+    parser.add_argument(
+        "--sentences",
+        type=user_path,
+        metavar="FILE",
+        help="generate: a sentence a line (default: captions of the data)",
+    )
     parser.add_argument("--frames", type=integer, default=196, help="frames of each motion (default: 196)")
     parser.add_argument("--tokens", type=integer, default=40, help="tokens of each caption (default: 40)")
     parser.add_argument("--repeats", type=integer, default=5, help="measured calls after the first (default: 5)")
@@ -120,6 +127,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"--requests {min(arguments.requests)}: ask for at least 1")
     check_answers(arguments)
     written = output_file("--json", arguments.json)
+    if arguments.file:
+        text_lines("--file", arguments.file)  # what is wrong with it is said before anything is built
     measured = bench_samplers(arguments) if arguments.what == "samplers" else bench_config(arguments)
     if written:
         with whole_file(written, written.suffix) as fresh:
@@ -238,7 +247,10 @@ def product_seconds(repeats: int) -> float:
 
 def bench_generate(experiment: Run, model: Model, arguments: argparse.Namespace, requests: int) -> Measurement:
     """A batch of sentences to joints."""
-    captions = [texts[0] for texts in experiment.records.split("train").captions]
+    if arguments.file:
+        captions = text_lines("--file", arguments.file)
+    else:
+        captions = [texts[0] for texts in experiment.records.split("train").captions]
     sentences = [captions[i % len(captions)] for i in range(requests)]
     frames, options = arguments.frames, asdict(model.motion_options(**sampling(arguments)))
     if not model.engine.answers.capabilities.takes_length:

@@ -16,6 +16,7 @@ from motiongpt3_jax.commands.arguments import (
     load_model,
     output_folder,
     sampling,
+    text_lines,
     user_path,
 )
 from motiongpt3_jax.commands.cleaning import clean
@@ -24,7 +25,6 @@ from motiongpt3_jax.commands.results import Result, add_results, origin, unknown
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.lengths import Length, check_length_choosable
 from motiongpt3_jax.inference.model import Model
-from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.text.prompt_files import Prompt, split_marks
 
 SOURCES = {
@@ -111,15 +111,7 @@ def read_prompts(texts: list[str], file: str | None) -> list[Prompt]:
     """
     prompts = [Prompt(sentence) for sentence in texts]
     if file is not None:
-        path = Path(file)
-        if not path.is_file():
-            raise FileNotFoundError(f"--file {file}: there is no such file")
-        refuse_lfs_pointer(path, f"--file {file}")
-        try:
-            lines = path.read_text(encoding="utf-8-sig").split("\n")
-        except UnicodeDecodeError as error:
-            raise UserError(f"--file {file} is not UTF-8 text ({error.reason} at byte {error.start})") from None
-        prompts += split_marks([line.strip() for line in lines if line.strip()])
+        prompts += split_marks(text_lines("--file", file))
     if not prompts:
         raise UserError("no sentence was given; use --text or --file")
     if not all(prompt.sentence.strip() for prompt in prompts):

@@ -186,6 +186,7 @@ def test_convert_mirrors_left_and_right(tmp_path):
         ),
         (("bench", "train", "--config", "motiongpt3:test", "--stage", "none"), "the config runs vae"),
         (("bench", "train", "--config", "motiongpt3:test", "--repeats", "0"), "ask for at least 1"),
+        (("bench", "generate", "--config", "motiongpt3:test", "--file", "none.txt"), "there is no such file"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence_with_status_2(asked, said, trained, tmp_path, monkeypatch):
@@ -247,8 +248,10 @@ def test_a_run_is_exported_as_its_last_stage_left_it(trained, tmp_path):
 @pytest.mark.parametrize("what", ["train", "generate", "caption"])
 def test_bench_prints_and_writes_medians(what, tmp_path):
     small = ("--requests", "2", "--frames", "60", "--tokens", "3", "--steps", "2", "--repeats", "2")
-    path = tmp_path / "numbers.json"
-    status, out, error = call("bench", what, "--config", "motiongpt3:test", *small, "--json", path)
+    path, sentences = tmp_path / "numbers.json", tmp_path / "sentences.txt"
+    sentences.write_text("a person walks\n")
+    asked = ("--file", sentences) if what == "generate" else ()
+    status, out, error = call("bench", what, "--config", "motiongpt3:test", *small, *asked, "--json", path)
     assert status == 0, error
     (measured,) = json.loads(path.read_text())
     assert measured["median_seconds"] > 0
