@@ -16,7 +16,7 @@ def load(name: str, variant: str):
     return load_config(f"{FOLDER / name}.py:{variant}")
 
 
-@pytest.mark.parametrize("variant", ["base", "tiny"])
+@pytest.mark.parametrize("variant", ["tiny", pytest.param("base", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", NAMES)
 def test_an_ablation_can_be_trained(name, variant):
     check_config(plain(load(name, variant).to_dict()))

@@ -15,11 +15,11 @@ from motiongpt3_jax.statuses import CONTINUES, DONE, FAILED, WRONG_INPUT
 
 HERE = Path(__file__).resolve().parents[2]
 
-PROGRAM = """#!/bin/bash
+PROGRAM = r"""#!/bin/bash
 echo "$*" >> calls
 [[ -e stop ]] && { touch waiting; trap 'exit 75' TERM; while true; do sleep 0.05; done; }
 [[ $* == *seed=9* && ! -e mended ]] && exit 1
-run=$5
+[[ $* =~ out/[^\ ]+ ]] && run=${BASH_REMATCH[0]}
 mkdir -p "$run"
 for step in 1 2; do
   echo '{"stage": "vae", "step": '$step', "kind": "validation", "loss": '$step'.5, "loss/kl": 0.25}'
@@ -130,7 +130,6 @@ def test_job_files_run_what_the_sweep_would(sweep, tmp_path):
 def test_what_was_measured_is_in_the_table(sweep, tmp_path):
     assert sweep("motiongpt3:test", "--measure", "20")[2] == DONE
     assert calls(tmp_path) == ["demo --count 20 --config motiongpt3:test --out out/run"]
-    (tmp_path / "out" / "run").mkdir(parents=True)
     (tmp_path / "out" / "run" / "report.json").write_text(json.dumps({"captioning": {"share_right": 0.75}}))
     assert "0.75" in sweep("motiongpt3:test", "--measure", "20", "--gather")[0]
 
