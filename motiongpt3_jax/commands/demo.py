@@ -3,7 +3,6 @@
 import argparse
 import json
 import statistics
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from motiongpt3_jax.commands.arguments import (
     sampling,
     user_path,
 )
+from motiongpt3_jax.commands.training import exit_as_training_ends
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.errors import UserError
@@ -39,8 +39,8 @@ from motiongpt3_jax.experiment.train import train
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.motion import Motion, clean_feet, features_to_joints, mirror_caption, skating
 from motiongpt3_jax.motion.pictures import Entry, write_page
+from motiongpt3_jax.statuses import status_lines
 from motiongpt3_jax.systems.interface import Features
-from motiongpt3_jax.training import TrainingDiverged, TrainingInterrupted
 
 NAMES = {
     "reader_on_ground_truth": "the reader on recorded motions",
@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
         "Makes captioned motions, trains every stage on them, generates and captions, and measures both.",
         "motiongpt3 demo --out runs/demo",
         overrides=True,
+        end=status_lines(),
     )
     parser.add_argument(
         "--out", type=user_path, default="runs/demo", metavar="RUN", help="folder of the run (default: runs/demo)"
@@ -113,10 +114,8 @@ def run_once(config: ConfigDict, out: Path, arguments: argparse.Namespace) -> di
     """One run: trains, measures, writes the page and the report, which it returns."""
     began = time.monotonic()
     minutes: dict[str, float] = {}
-    try:
+    with exit_as_training_ends():
         experiment = train(config, out, minutes=minutes)
-    except (TrainingInterrupted, TrainingDiverged) as stopped:
-        sys.exit(f"motiongpt3: {stopped}")
     training = time.monotonic() - began
     model = Model.load(out)
     split = experiment.records.split("test")

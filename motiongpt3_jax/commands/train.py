@@ -3,15 +3,15 @@
 import argparse
 import os
 import re
-import sys
 
 from motiongpt3_jax.commands.arguments import command_parser, keep_compiled_programs, user_path
+from motiongpt3_jax.commands.training import exit_as_training_ends
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.train import train
 from motiongpt3_jax.parallel import initialize_distributed
 from motiongpt3_jax.parallel.processes import node_gpus
-from motiongpt3_jax.training import TrainingDiverged, TrainingInterrupted
+from motiongpt3_jax.statuses import status_lines
 
 PROCESS = re.compile(r"(?P<host>\S+:[0-9]{1,5}) (?P<count>[0-9]{1,6}) (?P<index>[0-9]{1,6})")
 """The address of the first process, how many there are, and which of them this is, from 0."""
@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
         "Runs the stages of a config. The same command continues an interrupted run; finished stages are left alone.",
         "motiongpt3 train --config motiongpt3:tiny --workdir runs/tiny --config.stages.vae.steps=5000",
         overrides=True,
+        end=status_lines(),
     )
     parser.add_argument(
         "--config", type=user_path, required=True, help="motiongpt3:base, :tiny, :demo, or a path to a config file"
@@ -40,15 +41,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Trains; leaves with status 1 and one sentence where a signal or a loss that is not finite stops it."""
-    config = load_config(arguments.config, arguments.overrides)
-    if arguments.distributed is not None:
-        join_processes(arguments.distributed)
-    keep_compiled_programs()
-    try:
+    """Trains; leaves with one sentence and a status of its own where a signal or a loss stops it."""
+    with exit_as_training_ends():
+        config = load_config(arguments.config, arguments.overrides)
+        if arguments.distributed is not None:
+            join_processes(arguments.distributed)
+        keep_compiled_programs()
         train(config, arguments.workdir)
-    except (TrainingInterrupted, TrainingDiverged) as stopped:
-        sys.exit(f"motiongpt3: {stopped}")
     print(f'trained; next: motiongpt3 generate --model {arguments.workdir} --text "a person walks" --out motions')
 
 

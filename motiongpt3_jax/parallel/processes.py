@@ -13,6 +13,7 @@ import jax
 from orbax.checkpoint import multihost
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.statuses import PEER_LOST
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ def initialize_distributed(
 
 @contextmanager
 def exit_on_peer_failure() -> Iterator[None]:
-    """Of several processes, one whose devices fail ends at once, with a sentence and status 1.
+    """Of several processes, one whose devices fail ends at once, with a sentence and the status `PEER_LOST`.
 
     Mostly another process died. Python's own end would wait for it, and JAX would end that with a dump of stacks.
     """
@@ -67,7 +68,7 @@ def exit_on_peer_failure() -> Iterator[None]:
             "again: the same command continues from the last checkpoint."
         )
         print(sentence, file=sys.stderr, flush=True)
-        os._exit(1)
+        os._exit(PEER_LOST)
 
 
 def first_does(what: str, action: Callable[[], T]) -> T | None:

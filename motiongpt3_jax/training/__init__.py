@@ -1,7 +1,7 @@
 """Staged training of any system: stages, the loop, and the checkpoints that it leaves."""
 
 from motiongpt3_jax.training.data import Data
-from motiongpt3_jax.training.interrupts import TrainingInterrupted
+from motiongpt3_jax.training.interrupts import TrainingInterrupted, stop_at_sigterm
 from motiongpt3_jax.training.lock import run_lock
 from motiongpt3_jax.training.loop import Hooks, TrainingDiverged, run
 from motiongpt3_jax.training.references import Outside
@@ -20,4 +20,5 @@ __all__ = [
     "restore_variables",
     "run",
     "run_lock",
+    "stop_at_sigterm",
 ]

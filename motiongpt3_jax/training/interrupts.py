@@ -3,14 +3,46 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from types import FrameType, TracebackType
 
 import jax
 from jax.experimental import multihost_utils
 
+_CALLS = count(1)
+"""Numbers the questions whether to stop, from 1: JAX's coordination takes 0 for a number that is agreed on."""
+
 
 class TrainingInterrupted(RuntimeError):
     """Training stopped because it was asked to; everything up to its last step is saved."""
+
+
+class _Terminated(BaseException):
+    """SIGTERM came; no Exception, which some code on the way takes for an error of its own."""
+
+
+@contextmanager
+def stop_at_sigterm() -> Iterator[None]:
+    """SIGTERM raises TrainingInterrupted, as Ctrl-C raises KeyboardInterrupt: for what surrounds the steps.
+
+    `Interrupts` and, of several processes, JAX put their own handlers in its place while they watch.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        yield
+    except _Terminated:
+        raise TrainingInterrupted("SIGTERM: stopped; the same command continues.") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
 
 
 class Interrupts:
@@ -23,10 +55,11 @@ class Interrupts:
         self._received: str | None = None
         self._before: dict[int, object] = {}
 
-    def at(self, step: int) -> str | None:
-        """What asks for an end after this step, if anything does; the same in every process."""
+    def asked(self) -> str | None:
+        """What asks for an end here, if anything does; the same in every process, each of which calls it as often."""
         if jax.process_count() > 1:
-            return "SIGTERM" if multihost_utils.reached_preemption_sync_point(step) else None
+            # Not the step, which begins anew with each stage: processes agree on a number that is still to come.
+            return "SIGTERM" if multihost_utils.reached_preemption_sync_point(next(_CALLS)) else None
         return self._received
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

@@ -88,7 +88,8 @@ def run(
       hooks: what the caller adds.
 
     Raises:
-      TrainingInterrupted: a signal asked for the end; the next call with the same arguments continues.
+      TrainingInterrupted: a signal asked for the end and steps are left; the next call with the same arguments
+        continues. Where none are left, the call returns.
       TrainingDiverged: a loss or gradient was not finite.
       UserError: the run directory's checkpoints do not fit the stages, or another process trains there.
     """
@@ -113,7 +114,9 @@ def run(
                     log = Log(run_dir, names, stage, done, hooks.show, hooks.show_every)
                     # Closing the checkpoints would wait for a process that is dead.
                     with exit_on_peer_failure(), closing(log):
-                        _Run(system, stage, batches, mesh, seed, checkpoints, log, hooks).train(begin, interrupts)
+                        ends = place == len(stages) - 1
+                        stage_run = _Run(system, stage, batches, mesh, seed, checkpoints, log, hooks, ends)
+                        stage_run.train(begin, interrupts)
             begin = StageEnd(system, mesh, run_dir, stage.name, upgrade, read_outside)
 
 
@@ -130,7 +133,9 @@ class _Run:
         checkpoints: Checkpoints,
         log: Log,
         hooks: Hooks,
+        ends_run: bool,
     ) -> None:
+        self.ends_run = ends_run
         self.system, self.stage, self.data, self.mesh, self.seed = system, stage, data, mesh, seed
         self.checkpoints, self.log, self.hooks = checkpoints, log, hooks
         self.under_way: deque[tuple[int, Report, dict[str, float]]] = deque()
@@ -140,6 +145,8 @@ class _Run:
         stage = self.stage
         program, state, frozen = self.prepare(begin)
         start = int(state.step)
+        if reason := interrupts.asked():
+            raise self.interrupted(reason, start)  # nothing is new, so nothing is saved
         here = len(local_rows(self.mesh, self.data.rows))
         self.meter = Meter(start, self.data.rows / here)
         for step, batch in enumerate(self.data.batches(start), start + 1):
@@ -148,7 +155,7 @@ class _Run:
             self.settle(AHEAD)
 
             last = step >= stage.steps
-            reason = interrupts.at(step)
+            reason = interrupts.asked()
             validation = None
             if last or _due(step, stage.evaluate_every):
                 validation = self.validate(program, step, state, frozen)
@@ -161,11 +168,8 @@ class _Run:
                 self.checkpoints.save(step, state, validation)
             if last or reason:
                 self.checkpoints.wait()
-            if reason:
-                raise TrainingInterrupted(
-                    f"{reason}: stage '{stage.name}' stopped and saved at step {step} of {stage.steps}; "
-                    "the same command continues."
-                )
+            if reason and not (last and self.ends_run):
+                raise self.interrupted(reason, step)
             if last:
                 return
 
@@ -186,6 +190,13 @@ class _Run:
         if self.checkpoints.references is None:
             self.checkpoints.references = begin.references(stored, anew=latest is None)
         return program, state, frozen
+
+    def interrupted(self, reason: str, step: int) -> TrainingInterrupted:
+        """Names the step that the next call goes on from."""
+        return TrainingInterrupted(
+            f"{reason}: stage '{self.stage.name}' stopped and saved at step {step} of {self.stage.steps}; "
+            "the same command continues."
+        )
 
     def put(self, batch: Batch) -> Batch:
         """A global batch on the devices, from this process's rows."""

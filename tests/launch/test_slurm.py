@@ -1,6 +1,7 @@
 """The Slurm script, with programs of Slurm's names that write down how they are called."""
 
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -9,19 +10,20 @@ from pathlib import Path
 import pytest
 
 from motiongpt3_jax.parallel.processes import node_gpus
+from motiongpt3_jax.statuses import CONTINUES, DONE, FAILED, WRONG_INPUT
 
-SCRIPT = Path(__file__).parents[2] / "launch" / "slurm.sh"
+SCRIPT = Path(__file__).parents[2] / "launch" / "slurm.sbatch"
 
 SRUN = """#!/bin/bash
 echo "srun $*" >> calls
-trap 'echo "saved" >> calls; exit 1' USR1
+trap 'echo "saved" >> calls; exit "$SAVED"' TERM
 echo $$ > tasks
 [[ $ENDS ]] && exit "$ENDS"
 while true; do sleep 0.05; done
 """
 SCANCEL = """#!/bin/bash
 echo "scancel $*" >> calls
-[[ $1 == --signal=TERM ]] && kill -USR1 "$(cat tasks)"
+[[ $1 == --signal=TERM ]] && kill -TERM "$(cat tasks)"
 """
 SCONTROL = """#!/bin/bash
 echo "scontrol $*" >> calls
@@ -37,36 +39,57 @@ def job(tmp_path):
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
 
-    def start(ends=""):
-        env = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "ENDS": ends}
+    def start(ends="", saved=CONTINUES, **set_by_slurm):
+        env = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"} | set_by_slurm
+        env |= {"ENDS": ends, "SAVED": str(saved)}
         command = ["bash", str(SCRIPT), "--config", "motiongpt3:base", "--workdir", "a run"]
-        return subprocess.Popen(command, cwd=tmp_path, env=env), tmp_path / "calls"
+        return subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True), tmp_path / "calls"
 
     return start
 
 
-TRAIN = "srun motiongpt3 train --distributed --config motiongpt3:base --workdir a run"
+TRAIN = (
+    "srun --gpu-bind=none --kill-on-bad-exit=0 motiongpt3 train --distributed --config motiongpt3:base --workdir a run"
+)
 
 
-def test_at_its_time_limit_the_job_saves_and_is_queued_again(job):
-    process, calls = job()
+@pytest.mark.parametrize(("saved", "queued"), [(CONTINUES, ["scontrol requeue 7"]), (DONE, []), (FAILED, [])])
+def test_before_its_time_limit_the_job_saves_and_is_queued_again_where_steps_are_left(job, saved, queued):
+    process, calls = job(saved=saved)
     while not (calls.parent / "tasks").exists():
         time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 1
-    assert calls.read_text().splitlines() == [TRAIN, "scancel --signal=TERM 7", "saved", "scontrol requeue 7"]
+    process.send_signal(signal.SIGUSR1)
+    assert process.wait(timeout=60) == saved
+    assert calls.read_text().splitlines() == [TRAIN, "scancel --signal=TERM 7", "saved", *queued]
 
 
-@pytest.mark.parametrize("status", [0, 2])
+def test_other_numbers_of_tasks_and_gpus_are_refused(job):
+    process, calls = job(SLURM_NTASKS_PER_NODE="2", SLURM_GPUS_ON_NODE="8")
+    assert "2 tasks a node and 8 GPUs; set --ntasks-per-node and --gpus-per-node" in process.communicate(timeout=60)[1]
+    assert process.returncode == WRONG_INPUT
+    assert not calls.exists()
+
+
+@pytest.mark.parametrize("status", [DONE, WRONG_INPUT, CONTINUES])
 def test_a_job_that_ends_by_itself_is_not_queued_again(job, status):
     process, calls = job(str(status))
-    assert process.wait(timeout=20) == status
+    assert process.wait(timeout=60) == status
     assert calls.read_text().splitlines() == [TRAIN]
 
 
-def test_the_job_asks_for_one_process_a_node_and_for_a_signal_to_its_script():
-    asked = [line.split()[1] for line in SCRIPT.read_text().splitlines() if line.startswith("#SBATCH")]
-    assert {"--ntasks-per-node=1", "--requeue", "--signal=B:TERM@120"} <= set(asked)
+def test_the_job_asks_for_one_task_a_gpu_and_for_a_signal_to_its_script():
+    lines = [line.split()[1] for line in SCRIPT.read_text().splitlines() if line.startswith("#SBATCH")]
+    asked = dict(line.partition("=")[::2] for line in lines)
+    assert asked["--ntasks-per-node"] == asked["--gpus-per-node"]
+    assert asked["--signal"] == "B:USR1@300"
+    assert "--requeue" in asked
+
+
+def test_a_dry_run_shows_the_command_and_runs_nothing(tmp_path):
+    command = ["bash", SCRIPT, "--dry-run", "--config", "motiongpt3:base", "--workdir", "a run"]
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert shlex.split(shown[0]) == [*TRAIN.removesuffix("a run").split(), "a run"]
+    assert f"status {CONTINUES} then: scontrol requeue" in shown[1]
 
 
 @pytest.mark.parametrize(

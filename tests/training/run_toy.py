@@ -10,8 +10,10 @@ from collections.abc import Iterator
 import jax
 
 from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.commands.training import exit_as_training_ends
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.parallel import initialize_distributed, make_mesh
-from motiongpt3_jax.training import Hooks, TrainingInterrupted, run
+from motiongpt3_jax.training import Hooks, run
 from tests.training.toy import ToyData, ToySystem, two_stages
 
 
@@ -33,8 +35,9 @@ def main() -> None:
     stages = two_stages(int(steps))
     try:
         data = SlowData(rows=rows, mesh=mesh)
-        run(ToySystem(), stages, lambda stage: data, run_dir, mesh=mesh, hooks=Hooks(show_every=0))
-    except (TrainingInterrupted, ValueError) as stopped:
+        with exit_as_training_ends():
+            run(ToySystem(), stages, lambda stage: data, run_dir, mesh=mesh, hooks=Hooks(show_every=0))
+    except UserError as stopped:
         sys.exit(f"{stopped}")
 
 

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 
+from motiongpt3_jax.statuses import CONTINUES, PEER_LOST
 from motiongpt3_jax.training import restore_params, run, run_lock
 from tests.training.test_damage import biggest, cut
 from tests.training.toy import ToyData, ToySystem, two_stages
@@ -121,7 +122,8 @@ def test_processes_stop_together_and_continue_to_what_one_process_gets(tmp_path)
     processes[0].stdout.readline()
     processes[1].send_signal(signal.SIGTERM)
     stopped = [
-        [line for line in error.splitlines() if line.startswith("SIGTERM: stage")] for error in errors(processes, 1)
+        [line for line in error.splitlines() if line.startswith("motiongpt3: SIGTERM: stage")]
+        for error in errors(processes, CONTINUES)
     ]
     assert stopped[0] == stopped[1] != []
     errors(start(tmp_path / "two"))
@@ -140,5 +142,6 @@ def test_when_one_process_is_killed_the_other_ends_soon(tmp_path, victim):
     assert processes[1 - victim].returncode
     if victim == 1:
         # The first process holds what they coordinate by; where it dies, JAX ends the others itself.
+        assert processes[0].returncode == PEER_LOST
         assert error.splitlines()[-1].startswith("process 0 of 2 cannot go on ("), error
         assert "Traceback" not in error

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 
+from motiongpt3_jax.statuses import CONTINUES
 from motiongpt3_jax.training import restore_variables
 
 ROOT = Path(__file__).parents[2]
@@ -64,8 +65,8 @@ def test_a_run_stopped_by_each_signal_in_turn_ends_like_one_that_never_stopped(t
     code, errors = stop(tmp_path, signal.SIGKILL, 0.1)
     assert code == -signal.SIGKILL
     code, errors = stop(tmp_path, signal.SIGTERM, 0.05)
-    assert code == 1
-    assert "SIGTERM: stage '" in errors
+    assert code == CONTINUES
+    assert "motiongpt3: SIGTERM: stage '" in errors
     assert "the same command continues" in errors
     code, errors = stop(tmp_path, signal.SIGINT, 0.05)
     assert "Ctrl-C: stage '" in errors

@@ -1,0 +1,12 @@
+"""The streams never attend to each other."""
+
+from ml_collections import ConfigDict
+
+from motiongpt3_jax.configs.ablations import start
+
+
+def get_config(variant: str = "base") -> ConfigDict:
+    """The config of a variant, `base` or `tiny`."""
+    config = start(variant)
+    config.model.decoder.attention_mode = "none"
+    return config

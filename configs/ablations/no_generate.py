@@ -1,0 +1,12 @@
+"""Both directions are trained at once, without the stage `generate` before them."""
+
+from ml_collections import ConfigDict
+
+from motiongpt3_jax.configs.ablations import start
+
+
+def get_config(variant: str = "base") -> ConfigDict:
+    """The config of a variant, `base` or `tiny`."""
+    config = start(variant)
+    config.run = tuple(name for name in config.run if name != "generate")
+    return config
