@@ -22,5 +22,5 @@ def test_rows_beyond_the_requests_repeat_the_first():
 def test_text_slots_are_few_sizes_that_hold_the_text():
     sizes = [slot_count(count) for count in range(1, 300)]
     assert all(size >= count for count, size in enumerate(sizes, 1))
-    assert len(set(sizes)) == 11
+    assert len(set(sizes)) == 15
     assert slot_count(0) == 0
