@@ -361,9 +361,7 @@ class Model:
             return Question(self.prompts.unconditional_question())
         # The official styles take it as it is.
         sentence = self.written(sentence) if style == "train" else sentence
-        # A model that never ends a motion itself needs no words to hold a length; a window is shorter than the whole.
-        tell_length = self.engine.answers.capabilities.ends_motions and frames <= self.frames[1]
-        return Question(self.prompts.motion_question(sentence, style, seed, frames, tell_length))
+        return Question(self.prompts.motion_question(sentence, style, seed, frames))
 
     def _counts(
         self, sentences: Sequence[str], seconds: float | None, frames: int | Sequence[int] | None, seed: int

@@ -90,15 +90,7 @@ class Prompts:
         """Whether it was trained on instructions: on a task that is asked for in several ways."""
         return any(len(subtask.inputs) > 1 for subtask in self.subtasks.values())
 
-    def question(
-        self,
-        task: str,
-        style: str = "train",
-        caption: str = "",
-        frames: int = 0,
-        coin: float = 1.0,
-        tell_length: bool = False,
-    ) -> str:
+    def question(self, task: str, style: str = "train", caption: str = "", frames: int = 0, coin: float = 1.0) -> str:
         """The question of a task, with a placeholder for each motion.
 
         Args:
@@ -107,29 +99,20 @@ class Prompts:
           caption: the sentence that the question is about.
           frames: length of the motion that the question is about.
           coin: below 0.5 an official question puts the sentence in quotes.
-          tell_length: whether the words of training say the length, where there are such words.
 
         Raises:
           UserError: the style does not ask so, or the sentence holds a special token.
         """
         check_words(caption)
         if style == "train":
-            template = self._length_template(task) if tell_length else None
-            return fill(template or self.template(task), caption, frames, 1.0, fps=self.fps)
+            return fill(self.template(task), caption, frames, 1.0, fps=self.fps)
         if task not in self.styles.get(style, {}):
             styles = [name for name, questions in self.styles.items() if task in questions]
             raise UserError(f"the style {style!r} has no question for this; there are: {', '.join(['train', *styles])}")
         return fill(self.styles[style][task], caption, frames, coin, fps=self.fps)
 
-    def motion_question(self, sentence: str, style: str, seed: int, frames: int = 0, tell_length: bool = False) -> str:
+    def motion_question(self, sentence: str, style: str, seed: int, frames: int = 0) -> str:
         """The prompt of text to motion; the official evaluation quotes a sentence or not, as a coin of the seed falls.
-
-        Args:
-          sentence: what the motion is to show.
-          style: see `question`.
-          seed: of the coin.
-          frames: how long the motion is to be; 0 for as long as the model likes.
-          tell_length: whether a length is told in the words of training, where there are such words.
 
         Raises:
           UserError: the style does not ask so, or tells a length that is not known; or the sentence holds a special
@@ -138,7 +121,7 @@ class Prompts:
         coin, task = np.random.default_rng(seed).uniform(), self.of_role("generate").name
         if not frames and UNITS["frames"] in self.styles.get(style, {}).get(task, ""):
             raise UserError(f"the style {style!r} tells how long a motion is to be: ask for a length")
-        return self.question(task, style, sentence, frames, coin, tell_length and frames > 0)
+        return self.question(task, style, sentence, frames, coin)
 
     def unconditional_question(self) -> str:
         """The prompt of a motion of no sentence; empty where the model was not trained on that."""
@@ -157,15 +140,6 @@ class Prompts:
                 answers_length = all(length in line and CAPTION not in line for line in subtask.outputs)
                 if answers_length and PLACEHOLDER.findall(subtask.inputs[0]) == [CAPTION]:
                     return fill(subtask.inputs[0], caption, 0, 1.0), unit
-        return None
-
-    def _length_template(self, task: str) -> str | None:
-        """How a task is asked for with a sentence and a length; None when never trained."""
-        lines = [line for subtask in self.subtasks.values() if subtask.task == task for line in subtask.inputs]
-        for length in UNITS.values():
-            for line in lines:
-                if sorted(PLACEHOLDER.findall(line)) == sorted((CAPTION, length)):
-                    return line
         return None
 
     def template(self, task: str) -> str:

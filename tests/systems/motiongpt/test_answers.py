@@ -13,7 +13,6 @@ from motiongpt3_jax.inference.folder import read_folder
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import Motion
-from motiongpt3_jax.text import Subtask, load_templates
 from tests.commands.conftest import call
 from tests.systems.motiongpt.small import variables_of
 
@@ -46,20 +45,6 @@ def test_motions_have_exactly_the_frames_that_are_asked_for_whatever_their_batch
     alone = model.generate(SENTENCES[2], frames=41, seed=5)
     np.testing.assert_allclose(alone.joints, motions[2].joints, atol=1e-3)
     assert model.lengths(SENTENCES[0], seconds=2.0)[0].frames == 40
-
-
-def test_a_length_is_told_in_the_words_of_training(model):
-    words = Prompts({name: load_templates("all_instructions")[name] for name in ("t2m_caption", "t2m_framelen")})
-    answer = replace(model, prompts=words).generate(SENTENCES[0], frames=40, seed=1).joints
-    question = words.motion_question(SENTENCES[0], "train", 0, 40, tell_length=True)
-    np.testing.assert_array_equal(answer, answer_to(model, question))
-    assert np.abs(answer - answer_to(model, SENTENCES[0])).max() > 1e-3
-
-
-def answer_to(model, question):
-    """The motion of 40 frames that answers a question, whatever a sentence would be asked with."""
-    prompts = Prompts({"n2m": Subtask("n2m", "n2m", (question,), ("<Motion_Placeholder>",))})
-    return replace(model, prompts=prompts).generate("", frames=40, seed=1).joints
 
 
 def test_without_a_length_the_model_ends_its_motions(model):
