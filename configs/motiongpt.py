@@ -321,7 +321,7 @@ def demo() -> ConfigDict:
     """
     config = _shrunk(tiny(), width=128, layers=2, vq_width=96, codes=256)
     config.model.dropout = 0.0
-    # Two layers compile at once, and take two thirds of the time of a loop over them.
+    # Unrolled, two layers compile soon enough, and a step takes two thirds of the time.
     config.model.language.scan = False
     config.data.update({"min_frames": 47, "max_frames": 47, "sequences": 0.0, "clips": 12_000, "crop": False})
     # No clip is cut, so that each is encoded once.

@@ -26,6 +26,7 @@ from types import FrameType
 
 from sweep_report import write_report
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.statuses import CONTINUES, DONE, FAILED, WRONG_INPUT
 
 PROGRAM = f"{shlex.quote(sys.executable)} -m motiongpt3_jax"
@@ -42,10 +43,6 @@ class Run:
 
     name: str
     arguments: tuple[str, ...]
-
-
-class SweepError(ValueError):
-    """Something that was given is wrong; one sentence."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -91,7 +88,7 @@ def plan(arguments: argparse.Namespace) -> list[Run]:
     """The runs, in order.
 
     Raises:
-      SweepError: there are none, or two have the same name.
+      UserError: there are none, or two have the same name.
     """
     runs = []
     for config, label in configs(arguments.config, arguments.variant):
@@ -103,7 +100,7 @@ def plan(arguments: argparse.Namespace) -> list[Run]:
             runs.append(Run(name, (*command, *where, *overrides)))
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
-        raise SweepError(f"two runs have the name {max(names, key=names.count)!r}: give each value of --grid once")
+        raise UserError(f"two runs have the name {max(names, key=names.count)!r}: give each value of --grid once")
     return runs
 
 
@@ -114,7 +111,7 @@ def configs(config: str, variant: str) -> list[tuple[str, list[str]]]:
         return [(config, [])]
     files = sorted(path for path in folder.glob("*.py") if path.stem != "__init__")
     if not files:
-        raise SweepError(f"{config}: the folder has no config files (*.py)")
+        raise UserError(f"{config}: the folder has no config files (*.py)")
     return [(f"{path}:{variant}" if variant else str(path), [path.stem]) for path in files]
 
 
@@ -122,7 +119,7 @@ def combinations(grid: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     """Every combination of a grid's values, as KEY=VALUE."""
     for key, *values in grid:
         if not values:
-            raise SweepError(f"--grid {key}: give the values that it takes, as in --grid seed 0 1 2")
+            raise UserError(f"--grid {key}: give the values that it takes, as in --grid seed 0 1 2")
     return list(itertools.product(*([f"{key}={value}" for value in values] for key, *values in grid)))
 
 
@@ -141,11 +138,11 @@ class Sweep:
         self._stopped = False
 
     def check(self, runs: Sequence[Run]) -> None:
-        """Raises SweepError when a run was begun with other arguments."""
+        """Raises UserError when a run was begun with other arguments."""
         for run in runs:
             before = self.known.get(run.name, {}).get("arguments", list(run.arguments))
             if before != list(run.arguments):
-                raise SweepError(
+                raise UserError(
                     f"{run.name} was begun with other arguments ({shlex.join(before)}): keep them or take another --out"
                 )
 
@@ -210,8 +207,8 @@ def main(words: Sequence[str] | None = None) -> int:
         sweep = Sweep(arguments.out, program)
         sweep.check(runs)
         if program[0] == "sbatch" and (arguments.measure or not (arguments.jobs or arguments.dry_run)):
-            raise SweepError("--program sbatch: it queues training alone; add --jobs FOLDER, and leave --measure out")
-    except SweepError as error:
+            raise UserError("--program sbatch: it queues training alone; add --jobs FOLDER, and leave --measure out")
+    except UserError as error:
         print(f"sweep: {error}", file=sys.stderr)
         return WRONG_INPUT
     if arguments.dry_run:

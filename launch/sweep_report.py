@@ -8,10 +8,18 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from motiongpt3_jax.statuses import CONTINUES, DONE, FAILED, PEER_LOST, WRONG_INPUT
+
 MEASURED = {"reconstruction": "reconstructed", "text_to_motion": "shown", "sides": "sides", "captioning": "captioned"}
 """Shares of a run's `report.json`, and the columns that they fill."""
 
-STATUS = {0: "finished", 1: "failed", 2: "wrong input", 75: "interrupted"}
+STATUS = {
+    DONE: "finished",
+    FAILED: "failed",
+    WRONG_INPUT: "wrong input",
+    CONTINUES: "interrupted",
+    PEER_LOST: "lost a process",
+}
 """What an exit status is called."""
 
 Entry = Mapping[str, Any]

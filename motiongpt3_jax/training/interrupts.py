@@ -55,7 +55,7 @@ class Interrupts:
         self._received: str | None = None
         self._before: dict[int, object] = {}
 
-    def asked(self) -> str | None:
+    def stop_reason(self) -> str | None:
         """What asks for an end here, if anything does; the same in every process, each of which calls it as often."""
         if jax.process_count() > 1:
             # Not the step, which begins anew with each stage: processes agree on a number that is still to come.

@@ -145,7 +145,7 @@ class _Run:
         stage = self.stage
         program, state, frozen = self.prepare(begin)
         start = int(state.step)
-        if reason := interrupts.asked():
+        if reason := interrupts.stop_reason():
             raise self.interrupted(reason, start)  # nothing is new, so nothing is saved
         here = len(local_rows(self.mesh, self.data.rows))
         self.meter = Meter(start, self.data.rows / here)
@@ -155,7 +155,7 @@ class _Run:
             self.settle(AHEAD)
 
             last = step >= stage.steps
-            reason = interrupts.asked()
+            reason = interrupts.stop_reason()
             validation = None
             if last or _due(step, stage.evaluate_every):
                 validation = self.validate(program, step, state, frozen)

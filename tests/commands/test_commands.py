@@ -250,8 +250,8 @@ def test_bench_prints_and_writes_medians(what, tmp_path):
     small = ("--requests", "2", "--frames", "60", "--tokens", "3", "--steps", "2", "--repeats", "2")
     path, sentences = tmp_path / "numbers.json", tmp_path / "sentences.txt"
     sentences.write_text("a person walks\n")
-    asked = ("--file", sentences) if what == "generate" else ()
-    status, out, error = call("bench", what, "--config", "motiongpt3:test", *small, *asked, "--json", path)
+    texts = ("--file", sentences) if what == "generate" else ()
+    status, out, error = call("bench", what, "--config", "motiongpt3:test", *small, *texts, "--json", path)
     assert status == 0, error
     (measured,) = json.loads(path.read_text())
     assert measured["median_seconds"] > 0

@@ -77,14 +77,14 @@ def test_a_signal_in_the_last_step_of_all_is_no_interruption(tmp_path):
 
 
 def test_several_processes_are_asked_with_numbers_that_only_grow_from_one_stage_and_run_to_the_next(monkeypatch):
-    asked = []
+    numbers = []
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    monkeypatch.setattr(interrupts.multihost_utils, "reached_preemption_sync_point", asked.append)
+    monkeypatch.setattr(interrupts.multihost_utils, "reached_preemption_sync_point", numbers.append)
     for _ in range(2):
         with interrupts.Interrupts() as stops:
-            assert [stops.asked() for _ in range(3)] == [None] * 3
-    assert asked[0] >= 1
-    np.testing.assert_array_equal(np.diff(asked), 1)
+            assert [stops.stop_reason() for _ in range(3)] == [None] * 3
+    assert numbers[0] >= 1
+    np.testing.assert_array_equal(np.diff(numbers), 1)
 
 
 def test_sigterm_outside_of_the_steps_interrupts_and_then_means_what_it_meant():

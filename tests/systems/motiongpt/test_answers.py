@@ -125,8 +125,8 @@ def test_the_options_of_an_answer_are_taken_as_they_were_given_out(model):
 def test_the_commands_answer_with_it(model, tmp_path):
     folder = ("--model", model.engine.folder.path)
     plain = ("--format", "none", "--out")
-    asked = ("--text", "a person walks", "--frames", "41", "--sampling", "beams=2", "temperature=0")
-    assert call("generate", *folder, *asked, *plain, tmp_path / "made")[0] == 0
+    request = ("--text", "a person walks", "--frames", "41", "--sampling", "beams=2", "temperature=0")
+    assert call("generate", *folder, *request, *plain, tmp_path / "made")[0] == 0
     motion = tmp_path / "made" / "motion_000.npy"
     assert np.load(motion).shape[-3] == 41
     status, sentence, _ = call("caption", *folder, "--motion", motion)

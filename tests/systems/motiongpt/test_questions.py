@@ -61,12 +61,12 @@ def test_a_question_is_read_as_in_training(tokenizer, tokens, name):
     [trained] = layout([Sample(0, 61, CAPTIONS[0], name)])
     given = [clip.frames for clip in trained.clips][: {"inbetween": 2}.get(name, 1)]
     masks = hidden_codes(61, *given) if len(given) > 1 else 0
-    asked = Questions(tokenizer, tokens).pair(0, QuestionParts(subtasks[name].inputs[0], given, masks))
+    question = Questions(tokenizer, tokens).pair(0, QuestionParts(subtasks[name].inputs[0], given, masks))
     source = trained.streams["source"]
-    np.testing.assert_array_equal(asked.streams["source"].ids, source.ids)
-    np.testing.assert_array_equal(asked.streams["source"].sources, source.sources)
+    np.testing.assert_array_equal(question.streams["source"].ids, source.ids)
+    np.testing.assert_array_equal(question.streams["source"].sources, source.sources)
     ends = np.cumsum([0, *given])
-    assert asked.clips == tuple(ClipRange(*pair) for pair in zip(ends[:-1].tolist(), ends[1:].tolist()))
+    assert question.clips == tuple(ClipRange(*pair) for pair in zip(ends[:-1].tolist(), ends[1:].tolist()))
 
 
 def test_a_reply_begins_with_the_start_and_a_motion_with_its_own(tokenizer, tokens):
@@ -89,10 +89,10 @@ def test_a_decoder_alone_goes_on_where_its_answer_began_in_training(official):
         trained = layout([sample])[0].streams["tokens"]
         text = subtasks[name].inputs[0].replace("<Caption_Placeholder>", CAPTIONS[0])
         frames = [] if makes else [4 * int((trained.sources[:, 0] >= 0).sum())]
-        asked = questions.one_text(0, QuestionParts(text, frames, begins_motion=makes)).streams["tokens"].ids
+        ids = questions.one_text(0, QuestionParts(text, frames, begins_motion=makes)).streams["tokens"].ids
         # Words are asked for without the space before them, which officially is a token of its own.
-        common = len(asked) - (official and not makes)
-        np.testing.assert_array_equal(asked[:common], trained.ids[:common])
+        common = len(ids) - (official and not makes)
+        np.testing.assert_array_equal(ids[:common], trained.ids[:common])
         if not official:
             assert trained.weights[common - 1 : -1].all()
 
