@@ -80,7 +80,7 @@ def test_a_job_that_ends_by_itself_is_not_queued_again(job, status):
 def test_the_job_asks_for_one_task_a_gpu_and_for_a_signal_to_its_script():
     lines = [line.split()[1] for line in SCRIPT.read_text().splitlines() if line.startswith("#SBATCH")]
     directives = dict(line.partition("=")[::2] for line in lines)
-    assert directives["--ntasks-per-node"] == asked["--gpus-per-node"]
+    assert directives["--ntasks-per-node"] == directives["--gpus-per-node"]
     assert directives["--signal"] == "B:USR1@300"
     assert "--requeue" in directives
 
