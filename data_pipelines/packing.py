@@ -5,14 +5,13 @@ system counts. Samples go into the first open row that has room for all of their
 takers is closed.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from motiongpt3_jax.batch import Batch, Example, Field, RowShape, Schema, StreamSlots, seeds_of
+from motiongpt3_jax.batch import Batch, Example, Field, RowShape, Schema, Sizes, StreamSlots, seeds_of
 from motiongpt3_jax.errors import UserError
 
 
@@ -33,35 +32,6 @@ def size_of(example: Example, shape: RowShape, schema: Schema) -> Size:
     )
 
 
-class Room:
-    """What is still free in a row."""
-
-    def __init__(self, shape: RowShape):
-        self.slots = [count for _, count in shape.slots]
-        self.frames = [frames for frames, _ in shape.clips]
-        self.clips = [count for _, count in shape.clips]
-        self.entries = [count for _, count in shape.capacities]
-        self.samples = shape.samples
-
-    def take(self, size: Size) -> bool:
-        """Reserves what a sample takes; returns False, and reserves nothing, when it does not fit."""
-        if self.samples < 1:
-            return False
-        if any(free < need for free, need in zip(self.slots, size.slots)):
-            return False
-        if any(free < need for free, need in zip(self.entries, size.entries)):
-            return False
-        places = place(size.clips, self.frames, self.clips)
-        if places is None:
-            return False
-        self.samples -= 1
-        self.slots = [free - need for free, need in zip(self.slots, size.slots)]
-        self.entries = [free - need for free, need in zip(self.entries, size.entries)]
-        for bucket in places:
-            self.clips[bucket] -= 1
-        return True
-
-
 def place(lengths: Sequence[int], frames: Sequence[int], free: Sequence[int]) -> list[int] | None:
     """The bucket of each clip: the shortest that is long enough and free; None when one finds none."""
     left = list(free)
@@ -75,35 +45,48 @@ def place(lengths: Sequence[int], frames: Sequence[int], free: Sequence[int]) ->
     return places
 
 
-def spare_rows(sizes: Sequence[Size], shape: RowShape, clips: int, chances: Sequence[float]) -> int:
-    """Rows that another epoch may take beyond those of this one, as its samples are drawn anew.
+def needs_of(sizes: Sizes, shape: RowShape) -> Int[np.ndarray, "samples resources"]:
+    """What samples take of each resource of a row, in the order of `capacities_of`."""
+    none = np.zeros(len(sizes.clips), np.int64)
+    slots = [sizes.slots.get(name, none) for name, _ in shape.slots]
+    entries = [sizes.entries.get(name, none) for name, _ in shape.capacities]
+    longer = [(sizes.clips > limit).sum(1) for limit in (-1, *(limit for limit, _ in shape.clips))]
+    return np.stack([*slots, *entries, *longer, none + 1], axis=1).astype(np.int64)
 
-    Six standard deviations and two rows; none where all samples are alike. A sample counts as the part of a row that it
-    takes of what it takes most of. That part is drawn anew from those of all samples, which is more than another crop,
-    caption or template changes it and makes up for what another order changes in the packing.
 
-    Args:
-      sizes: the samples of one epoch.
-      shape: how much a row holds.
-      clips: clips that may be visited.
-      chances: of a visit, for each sub-task.
+def capacities_of(shape: RowShape) -> Int[np.ndarray, "resources"]:
+    """How much of each resource a row has: slots, entries, places for clips longer than each limit, samples.
+
+    A clip takes the shortest bucket that is long enough and free, and so all of a row's clips find one if and only if
+    for each limit no more are longer than there are places for such.
     """
-    parts = np.array([_part(size, shape) for size in sizes] or [0.0])
-    visits = clips * sum(chance * (1 - chance) for chance in chances)
-    deviation = math.sqrt(len(sizes) * parts.var() + visits * np.mean(parts**2))
-    return math.ceil(6 * deviation) + 2 if deviation > 1e-6 else 0
+    places = [sum(count for _, count in shape.clips[first:]) for first in range(len(shape.clips) + 1)]
+    return np.array([*(n for _, n in shape.slots), *(n for _, n in shape.capacities), *places, shape.samples])
 
 
-def _part(size: Size, shape: RowShape) -> float:
-    """The part of a row that a sample takes of what it takes most of."""
-    parts = [1 / shape.samples]
-    for needs, haves in ((size.slots, shape.slots), (size.entries, shape.capacities)):
-        parts += [need / have for need, (_, have) in zip(needs, haves) if have]
-    room = [sum(count for limit, count in shape.clips if limit >= frames) for frames in size.clips]
-    return max(*parts, sum(1 / places for places in room))
+def sizes_of(examples: Sequence[Example], shape: RowShape, schema: Schema) -> Sizes:
+    """The sizes of some examples as columns."""
+    return _as_columns([size_of(example, shape, schema) for example in examples], shape)
 
 
-def pack(sizes: Sequence[Size], shape: RowShape, window: int = 16) -> list[list[int]]:
+def _as_columns(sizes: Sequence[Size], shape: RowShape) -> Sizes:
+    most = max((len(size.clips) for size in sizes), default=0)
+    clips = np.array([size.clips + (-1,) * (most - len(size.clips)) for size in sizes], np.int64)
+    slots = np.array([size.slots for size in sizes], np.int64).reshape(len(sizes), len(shape.slots))
+    entries = np.array([size.entries for size in sizes], np.int64).reshape(len(sizes), len(shape.capacities))
+    return Sizes(
+        {name: slots[:, i] for i, (name, _) in enumerate(shape.slots)},
+        clips.reshape(len(sizes), most),
+        {name: entries[:, i] for i, (name, _) in enumerate(shape.capacities)},
+        np.ones(len(sizes), bool),
+    )
+
+
+WINDOW = 16
+"""Open rows that a sample may go into."""
+
+
+def pack(sizes: Sequence[Size], shape: RowShape, window: int = WINDOW) -> list[list[int]]:
     """Which samples share a row: first fit over a window of open rows, in the order given.
 
     Returns:
@@ -112,21 +95,70 @@ def pack(sizes: Sequence[Size], shape: RowShape, window: int = 16) -> list[list[
     Raises:
       UserError: if a sample does not fit into an empty row; names its index, its size and the row's.
     """
+    return first_fit(needs_of(_as_columns(sizes, shape), shape), shape, window)
+
+
+def first_fit(
+    needs: Int[np.ndarray, "samples resources"], shape: RowShape, window: int = WINDOW
+) -> list[list[int]]:
+    """First-fit bin packing of samples whose needs are known, otherwise as `pack`."""
+    capacities = capacities_of(shape)
+    too_large = np.flatnonzero((needs > capacities).any(1))
+    if len(too_large):
+        raise UserError(
+            f"sample {too_large[0]} of the epoch takes {_describe(needs[too_large[0]], shape)}, more than an empty row "
+            f"holds ({_describe(capacities, shape)}): give rows more slots or longer clips, or shorten the samples"
+        )
+    if shape.samples == 1:
+        return [[index] for index in range(len(needs))]
+    # All that is free in a row is one integer, with a bit above each resource that a subtraction clears where there is
+    # too little: one comparison instead of one for each resource.
+    widths = [int(capacity).bit_length() + 1 for capacity in capacities]
+    guards = _join([1 << (width - 1) for width in widths], widths)
+    empty = guards | _join(capacities.tolist(), widths)
     closed: list[list[int]] = []
-    open_rows: list[tuple[Room, list[int]]] = []
-    for index, size in enumerate(sizes):
-        if any(room.take(size) and not row.append(index) for room, row in open_rows):
-            continue
-        room = Room(shape)
-        if not room.take(size):
-            raise UserError(
-                f"sample {index} of the epoch takes {size}, more than an empty row holds ({shape}): "
-                "give rows more slots or longer clips, or shorten the samples"
-            )
-        open_rows.append((room, [index]))
-        if len(open_rows) > window or shape.samples == 1:
-            closed.append(open_rows.pop(0)[1])
-    return closed + [row for _, row in open_rows]
+    rows: list[list[int]] = []
+    free: list[int] = []
+    for index, need in enumerate(_join_all(needs, widths)):
+        for place, there in enumerate(free):
+            left = there - need
+            if left & guards == guards:
+                free[place] = left
+                rows[place].append(index)
+                break
+        else:
+            free.append(empty - need)
+            rows.append([index])
+            if len(rows) > window:
+                free.pop(0)
+                closed.append(rows.pop(0))
+    return closed + rows
+
+
+def _join(numbers: Sequence[int], widths: Sequence[int]) -> int:
+    """Numbers of some widths in bits as one, the first lowest."""
+    joined = 0
+    for number, width in zip(reversed(numbers), reversed(widths)):
+        joined = joined << width | number
+    return joined
+
+
+def _join_all(needs: Int[np.ndarray, "samples resources"], widths: Sequence[int]) -> list[int]:
+    """`_join` of every row; numpy does as many resources at once as 64 bits hold."""
+    joined, shift, first = [0] * len(needs), 0, 0
+    while first < len(widths):
+        ends = np.cumsum(widths[first:])
+        count = max(int((ends < 63).sum()), 1)
+        part = (needs[:, first : first + count] << (ends - widths[first:])[:count]).sum(1).tolist()
+        joined = [low | high << shift for low, high in zip(joined, part)] if first else part
+        shift, first = shift + int(ends[count - 1]), first + count
+    return joined
+
+
+def _describe(needs: Int[np.ndarray, "resources"], shape: RowShape) -> str:
+    limits = [f"clips longer than {limit}" for limit, _ in shape.clips]
+    names = [*(f"{name} slots" for name, _ in shape.slots), *(name for name, _ in shape.capacities), "clips", *limits]
+    return ", ".join(f"{need} {name}" for need, name in zip(needs.tolist(), names) if need)
 
 
 def build(

@@ -6,8 +6,8 @@ beside them travels in `extra`, by the `Field`s that its layout declares.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from flax import struct
@@ -156,6 +156,84 @@ class RowShape:
     capacities: tuple[tuple[str, int], ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class SampleSource:
+    """What all samples of a data set have in common: their texts, their tasks, what clips bring along.
+
+    Attributes:
+      texts: every caption; a sample without one has an empty text among them.
+      subtasks: names of the sub-tasks.
+      extras: persons of every clip and its named numbers; None where each has one person and no numbers.
+      codes: codes of parts of every clip, where a system has encoded them before.
+    """
+
+    texts: Sequence[str]
+    subtasks: Sequence[str]
+    extras: Sequence[tuple[int, Mapping[str, tuple[float, ...]]]] | None = None
+    codes: Sequence[Mapping[ClipRange, Int[np.ndarray, "codes"]]] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SampleTable:
+    """Samples as columns (structure of arrays): what `Sample` says of one, for many at once.
+
+    Attributes:
+      source: what they have in common.
+      numbers: the samples' numbers in their epoch.
+      clips: which clip each shows.
+      starts, frames: which of its frames: so many from there on.
+      texts: the caption of each, by its place in `source.texts`.
+      subtasks: its sub-task, by its place in `source.subtasks`.
+      picks, coins, draws: see `Sample`.
+    """
+
+    source: SampleSource
+    numbers: Int[np.ndarray, "samples"]
+    clips: Int[np.ndarray, "samples"]
+    starts: Int[np.ndarray, "samples"]
+    frames: Int[np.ndarray, "samples"]
+    texts: Int[np.ndarray, "samples"]
+    subtasks: Int[np.ndarray, "samples"]
+    picks: Float[np.ndarray, "samples 2"]
+    coins: Float[np.ndarray, "samples 2"]
+    draws: Float[np.ndarray, "samples"]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, which: Any) -> "SampleTable":
+        """Some of them, as numpy indexes."""
+        columns = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "source"}
+        return SampleTable(self.source, **{name: column[which] for name, column in columns.items()})
+
+    @classmethod
+    def concatenate(cls, tables: Sequence["SampleTable"]) -> "SampleTable":
+        """Those of several tables of one source, one behind the other."""
+        names = [item.name for item in fields(cls) if item.name != "source"]
+        columns = {name: np.concatenate([getattr(table, name) for table in tables]) for name in names}
+        return cls(tables[0].source, **columns)
+
+    def samples(self) -> list[Sample]:
+        """One object each."""
+        texts, subtasks, extras, codes = self.source.texts, self.source.subtasks, self.source.extras, self.source.codes
+        columns = (self.numbers, self.clips, self.frames, self.texts, self.subtasks, self.picks, self.coins, self.draws)
+        return [
+            Sample(
+                number=number,
+                frames=frames,
+                caption=texts[text],
+                subtask=subtasks[subtask],
+                picks=tuple(picks),
+                coins=tuple(coins),
+                persons=extras[clip][0] if extras else 1,
+                numbers=extras[clip][1] if extras else {},
+                draw=draw,
+                codes=codes[clip] if codes else {},
+            )
+            for number, clip, frames, text, subtask, picks, coins, draw in zip(*(x.tolist() for x in columns))
+        ]
+
+
 class Layout(Protocol):
     """A system's way to lay samples out; pure, and the same for one sample as for many."""
 
@@ -165,6 +243,31 @@ class Layout(Protocol):
 
     def __call__(self, samples: Sequence[Sample]) -> list[Example]:
         """One example per sample, each independent of the others."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sizes:
+    """What samples take of a row, as columns.
+
+    Attributes:
+      slots: slots of each stream.
+      clips: frames of each clip; -1 where a sample has fewer.
+      entries: entries of each capacity of a row, see `Field.capacity`.
+      known: of which samples this is right; the others have to be laid out to be measured.
+    """
+
+    slots: Mapping[str, Int[np.ndarray, "samples"]]
+    clips: Int[np.ndarray, "samples clips"]
+    entries: Mapping[str, Int[np.ndarray, "samples"]]
+    known: Bool[np.ndarray, "samples"]
+
+
+@runtime_checkable
+class SizedLayout(Protocol):
+    """A layout that measures samples without laying them out, which planning an epoch takes most of its time for."""
+
+    def sizes(self, table: SampleTable) -> Sizes:
+        """What samples take, exactly as the layout would lay them out."""
 
 
 SEEDS_PER_SAMPLE = 8

@@ -78,7 +78,8 @@ def test_several_persons_and_named_numbers_come_back_and_reach_the_layout(tmp_pa
     )
     ones = np.ones(263, np.float32)
     loader = Loader(split.source, split.lengths, split.captions, 0 * ones, ones, Persons(), options, None, split.extras)
-    assert dict(loader.visit(0, 0).sample.numbers) == {"place": (0.5, -1.0, 2.0)}
+    samples = {sample.number: sample for sample in loader.order.table(0, 0).samples()}
+    assert dict(samples[0].numbers) == {"place": (0.5, -1.0, 2.0)}
     batch = next(b for b in map(loader.batch, range(loader.steps_per_epoch)) if 0 in b.samples)
     both = [batch.clips[0][0, i, :4] for i in range(3) if batch.clip_seeds[0, i] in (0, 1) and batch.clip_frames[0, i]]
     np.testing.assert_array_equal(both, [first, second])
