@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions, StageData
+from motiongpt3_jax.data_pipelines.loader import ORDER, ORDERS, Loader, LoaderOptions, StageData
 from motiongpt3_jax.data_pipelines.records import Records, open_records
 from motiongpt3_jax.data_pipelines.sources import build_source
 from motiongpt3_jax.errors import UserError
@@ -32,7 +32,8 @@ from motiongpt3_jax.systems.interface import System, Variables
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.text import load_templates, train_tokenizer
 from motiongpt3_jax.training import Stage
-from motiongpt3_jax.training.folders import steps_of
+from motiongpt3_jax.training.folders import last_folder, stages_of, steps_of
+from motiongpt3_jax.training.manifest import read_meta
 
 CHANGING = ("mesh", "run", "stages")
 """Sections of the config that a run may be continued with other values of; the others it keeps."""
@@ -102,6 +103,7 @@ class Run:
             local_rows(self.mesh(), config.rows),
             clips.extras,
             load_codes(self.folder, clips, encoder, frozen or partial(self._frozen, stage)) if encoder else None,
+            data_order(self.folder.path),
         )
 
     def _frozen(self, stage: str) -> Variables:
@@ -112,6 +114,13 @@ class Run:
             before = trained[:-1] if trained[-1] == stage and len(trained) > 1 else trained
             return read_checkpoint(self.folder, before[-1], ema=False)[2]
         return beginning(self.config, self.folder.spec, jax.random.key(0))
+
+
+def data_order(run_dir: Path) -> int:
+    """Version of the order in which a run's samples come: that of its checkpoints, or the newest where it has none."""
+    written = [stage for stage in stages_of(run_dir) if steps_of(run_dir, stage)]
+    orders = [read_meta(last_folder(run_dir, stage)).get("order", 1) for stage in written]
+    return min((order for order in orders if order in ORDERS), default=min(ORDERS) if orders else ORDER)
 
 
 def check_devices(config: RunConfig) -> None:

@@ -1,11 +1,11 @@
 """The tasks (text to motion, captioning, prediction ...): inputs, outputs, and the simplest prompt of each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 Share = tuple[float, float]
 Role = Literal["generate", "move", "caption", "predict", "inbetween", "text"]
@@ -41,6 +41,23 @@ class Task:
         """The pieces of a clip's features that are given."""
         ranges = self.ranges(len(features))[: len(self.input_spans)]
         return tuple(features[start:stop] for start, stop in ranges)
+
+
+def clip_frames(
+    tasks: Sequence[Task], chosen: Int[np.ndarray, "samples"], frames: Int[np.ndarray, "samples"]
+) -> Int[np.ndarray, "samples clips"]:
+    """Frames of each piece of many clips (`Task.ranges`); -1 where a task has fewer.
+
+    Args:
+      tasks: what may be asked for.
+      chosen: the task of each clip, by its place.
+      frames: of each clip.
+    """
+    spans = [(*task.input_spans, *task.output_spans) for task in tasks]
+    most = max((len(some) for some in spans), default=0)
+    shares = np.array([[*some, *((np.nan, np.nan),) * (most - len(some))] for some in spans]).reshape(-1, most, 2)
+    starts, stops = (np.nan_to_num(shares[chosen, :, end] * frames[:, None]).astype(np.int64) for end in (0, 1))
+    return np.where(np.isnan(shares[chosen, :, 0]), -1, stops - starts)
 
 
 WHOLE: Share = (0.0, 1.0)

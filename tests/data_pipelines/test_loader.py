@@ -73,7 +73,7 @@ def assert_equal(a, b):
 
 
 @pytest.mark.parametrize("version", ORDERS)
-@pytest.mark.parametrize("rows", [1, 3, 8, 64])
+@pytest.mark.parametrize("rows", [1, 8, 64])
 @pytest.mark.parametrize("subtasks", [(("t2m", 1.0), ("m2t", 1.0)), (("t2m", 1.0), ("m2t", 0.3))])
 def test_every_sample_of_every_epoch_comes_once_whatever_the_rows(rows, subtasks, version, small_shards):
     data = loader(clips=60, rows=rows, subtasks=subtasks, version=version)

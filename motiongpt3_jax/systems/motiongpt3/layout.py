@@ -6,13 +6,27 @@ The sequence is `input + " \\n " + output + end`, where a motion is `<start_of_m
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from motiongpt3_jax.batch import ClipRange, Example, Field, Sample, Schema, Slots, seeds_of
+from motiongpt3_jax.batch import (
+    ClipRange,
+    Example,
+    Field,
+    Sample,
+    SampleSource,
+    SampleTable,
+    Schema,
+    Sizes,
+    Slots,
+    seeds_of,
+)
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.systems.motiongpt3.layout_sizes import SequenceSizes
 from motiongpt3_jax.systems.motiongpt3.prompts import HOLDERS, TokenIds, compose, fill_input, fill_output
 from motiongpt3_jax.text import TASKS, Subtask, Tokenizer
+from motiongpt3_jax.text.word_tokens import WordTokens
 from motiongpt3_jax.values import FLAG, setting, whole
 
 SCHEMA = Schema(
@@ -74,26 +88,35 @@ class SequenceLayout:
         """The arrays that it fills."""
         return SCHEMA
 
+    @cached_property
+    def words(self) -> WordTokens:
+        """The tokenizer, which remembers words."""
+        return WordTokens(self.tokenizer)
+
+    @cached_property
+    def _sizes(self) -> dict[SampleSource, SequenceSizes]:
+        return {}
+
+    def sizes(self, table: SampleTable) -> Sizes:
+        """What samples take of a row."""
+        source = table.source
+        if source not in self._sizes:
+            for name in source.subtasks:
+                self._subtask(name)
+            longest = 0 if self.options.pad_loss else self.options.max_length
+            self._sizes[source] = SequenceSizes(self.words, self.subtasks, source, self.fps, longest)
+        return self._sizes[source].sizes(table)
+
     def __call__(self, samples: Sequence[Sample]) -> list[Example]:
         """One example per sample, each independent of the others."""
-        prompts = [self._prompt(sample) for sample in samples]
-        encoded = self.tokenizer.encode_spans([text for text, _ in prompts])
-        return [
-            self.example(sample, ids, ends, answer)
-            for sample, (ids, ends), (_, answer) in zip(samples, encoded, prompts)
-        ]
+        return [self.example(sample) for sample in samples]
 
-    def example(self, sample: Sample, ids: np.ndarray, ends: np.ndarray, answer: int) -> Example:
-        """The example of one tokenised sequence.
-
-        Args:
-          sample: where it comes from.
-          ids: tokenizer ids of the whole sequence.
-          ends: for each id, where its characters end.
-          answer: the character at which the answer begins.
-        """
+    def example(self, sample: Sample) -> Example:
+        """The example of one sample."""
+        text, answer = self._prompt(sample)
+        ids, before = self.words.encode_until(text, answer)
         subtask = self._subtask(sample.subtask)
-        ids, answers = self._cut(ids, ends > answer)
+        ids, answers = self._cut(np.array(ids, np.int32), np.arange(len(ids)) >= before)
         count = len(ids)
         if self.options.pad_loss:
             ids = np.pad(ids, (0, self.options.max_length - count), constant_values=self.tokenizer.end)
@@ -212,6 +235,10 @@ class ClipLayout:
     def schema(self) -> Schema:
         """No arrays of its own."""
         return Schema()
+
+    def sizes(self, table: SampleTable) -> Sizes:
+        """One clip a sample."""
+        return Sizes({}, table.frames[:, None], {}, np.ones(len(table), bool))
 
     def __call__(self, samples: Sequence[Sample]) -> list[Example]:
         """One clip a sample."""
