@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from motiongpt3_jax.batch import Layout, RowShape, SampleTable, SizedLayout, Sizes
-from motiongpt3_jax.data_pipelines.packing import needs_of, sizes_of
+from motiongpt3_jax.data_pipelines.packing import capacities_of, needs_of, sizes_of
 
 
 class PackedRows(NamedTuple):
@@ -42,6 +42,9 @@ class Order(Protocol):
 
 def measure(layout: Layout, table: SampleTable, shape: RowShape) -> Int[np.ndarray, "samples resources"]:
     """What samples take of each resource of a row; what the layout does not tell is laid out and measured."""
+    if shape.samples == 1:  # each sample has a row, whatever it takes
+        none = np.zeros((len(table), len(capacities_of(shape)) - 1), np.int64)
+        return np.append(none, np.ones((len(table), 1), np.int64), axis=1)
     if not isinstance(layout, SizedLayout):
         return needs_of(sizes_of(layout(table.samples()), shape, layout.schema), shape)
     sizes: Sizes = layout.sizes(table)

@@ -98,9 +98,7 @@ def pack(sizes: Sequence[Size], shape: RowShape, window: int = WINDOW) -> list[l
     return first_fit(needs_of(_as_columns(sizes, shape), shape), shape, window)
 
 
-def first_fit(
-    needs: Int[np.ndarray, "samples resources"], shape: RowShape, window: int = WINDOW
-) -> list[list[int]]:
+def first_fit(needs: Int[np.ndarray, "samples resources"], shape: RowShape, window: int = WINDOW) -> list[list[int]]:
     """First-fit bin packing of samples whose needs are known, otherwise as `pack`."""
     capacities = capacities_of(shape)
     too_large = np.flatnonzero((needs > capacities).any(1))
@@ -228,7 +226,8 @@ class _Row:
     def __init__(self, batch: Batch, row: int, shape: RowShape, schema: Schema):
         self.batch, self.row, self.shape, self.schema = batch, row, shape, schema
         self.used = {name: 0 for name, _ in shape.slots}
-        self.bucket_start = np.cumsum([0] + [count for _, count in shape.clips])
+        self.bucket_start = np.cumsum([0] + [count for _, count in shape.clips]).tolist()
+        self.places = {name: np.arange(count) for name, count in shape.slots}
         self.bucket_used = [0 for _ in shape.clips]
         self.entries = {name: 0 for name, _ in shape.capacities}
 
@@ -237,26 +236,27 @@ class _Row:
             clips = self._clips(example, features)
             first = dict(self.used)
             self._slots(example, segment, clips)
-            self._extra(example, {name: np.arange(have) + first[name] for name, have in self.shape.slots}, clips)
+            self._extra(example, {name: self.places[name][start:] for name, start in first.items()}, clips)
             self.batch.samples[self.row, segment - 1] = example.number
 
     def _clips(self, example: Example, features: Callable[[int, int], np.ndarray]) -> np.ndarray:
         """Puts the sample's clips into buckets; their numbers in the row."""
+        if not example.clips:
+            return np.zeros(0, np.int32)
         frames = [limit for limit, _ in self.shape.clips]
         free = [count - used for (_, count), used in zip(self.shape.clips, self.bucket_used)]
         places = place([clip.frames for clip in example.clips], frames, free)
         if places is None:
             raise UserError(f"the clips of sample {example.number} do not fit into its row")
-        numbers, seeds = [], seeds_of(example.number, len(example.clips))
-        for bucket, clip, seed in zip(places, example.clips, seeds):
+        numbers = []
+        for bucket, clip in zip(places, example.clips):
             within = self.bucket_used[bucket]
-            number = int(self.bucket_start[bucket]) + within
+            numbers.append(self.bucket_start[bucket] + within)
             self.bucket_used[bucket] += 1
             motion = features(example.number, clip.person)
             self.batch.clips[bucket][self.row, within, : clip.frames] = motion[clip.start : clip.stop]
-            self.batch.clip_frames[self.row, number] = clip.frames
-            self.batch.clip_seeds[self.row, number] = seed
-            numbers.append(number)
+        self.batch.clip_frames[self.row, numbers] = [clip.frames for clip in example.clips]
+        self.batch.clip_seeds[self.row, numbers] = seeds_of(example.number, len(numbers))
         return np.array(numbers, np.int32)
 
     def _slots(self, example: Example, segment: int, clips: np.ndarray) -> None:
@@ -265,6 +265,11 @@ class _Row:
                 continue
             here = slice(self.used[name], self.used[name] + len(slots.ids))
             stream = self.batch.streams[name]
+            if here.stop > stream.ids.shape[1]:
+                raise UserError(
+                    f"sample {example.number} takes {len(slots.ids)} {name} slots, more than are left of the "
+                    f"{stream.ids.shape[1]} of a row: give rows more slots, or shorten the samples"
+                )
             stream.ids[self.row, here] = slots.ids
             stream.positions[self.row, here] = slots.positions
             stream.segments[self.row, here] = segment

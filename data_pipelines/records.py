@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Float
+from tensorflow_datasets.proto import tf_example_pb2
 
 from motiongpt3_jax.data_pipelines.captioned_motions import RECORD_VERSIONS, CaptionedMotions, write_records
 from motiongpt3_jax.data_pipelines.clip import Clip
@@ -61,12 +62,16 @@ class ClipSource(Sequence[Clip]):
     version: str
 
     @cached_property
-    def _records(self) -> Sequence[dict[str, Any]]:
+    def _records(self) -> Sequence[bytes]:
         place = self.folder / CaptionedMotions.name / self.version
         for file in (*place.glob("*.json"), *place.glob(f"*-{self.split}.*")):
             refuse_lfs_pointer(file, f"'{file}'")
         try:
-            source = tfds.builder_from_directory(place).as_data_source(split=self.split)
+            builder = tfds.builder_from_directory(place)
+            # TFDS decodes a record by its specification, field by field, in twice the time of reading it.
+            raw = tfds.decode.DeserializeMethod.RAW_BYTES
+            source = builder.as_data_source(split=self.split, deserialize_method=raw)
+            self.__dict__["_width"] = builder.info.features["features"].shape[-1]
             len(source)  # opens the files
         except Exception as error:  # TFDS and the libraries below it raise any kind at damaged files
             raise UserError(f"'{place}' has no records that can be read ({_line(error)}); {BUILD_IT} anew.") from error
@@ -85,22 +90,25 @@ class ClipSource(Sequence[Clip]):
             raise IndexError(f"clip {index} of {self.clips}")
         records = self._records
         try:
-            record = records[index % self.clips]
-            persons = np.split(record["features"], record.get("persons", 1))
+            record = tf_example_pb2.Example.FromString(records[index % self.clips]).features.feature
+            frames = np.frombuffer(_bytes(record, "features")[0], np.float32).reshape(-1, self._width)
+            # Records of format 1 have one person and no numbers.
+            persons = np.split(frames, record["persons"].int64_list.value[0] if "persons" in record else 1)
+            numbers = _bytes(record, "numbers")[0] if "numbers" in record else b"{}"
             return Clip(
-                id=_text(record["id"]),
+                id=_bytes(record, "id")[0].decode("utf-8"),
                 features=persons[0],
-                captions=tuple(_text(caption) for caption in record["captions"]),
-                labels=json.loads(record["labels"]),
+                captions=tuple(caption.decode("utf-8") for caption in _bytes(record, "captions")),
+                labels=json.loads(_bytes(record, "labels")[0]),
                 others=tuple(persons[1:]),
-                numbers=_numbers(json.loads(record.get("numbers", "{}"))),
+                numbers=_numbers(json.loads(numbers)),
             )
         except Exception as error:  # as above
             what = f"record {index % self.clips} of split '{self.split}' in '{self.folder}' cannot be read"
             raise UserError(f"{what} ({_line(error)}); {BUILD_IT} anew.") from error
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_records"}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_records", "_width")}
 
 
 @dataclass(frozen=True)
@@ -323,5 +331,8 @@ def _numbers(content: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, .
     return {name: tuple(float(number) for number in numbers) for name, numbers in content.items()}
 
 
-def _text(content: bytes | str) -> str:
-    return content.decode("utf-8") if isinstance(content, bytes) else content
+def _bytes(record: Mapping[str, Any], name: str) -> Sequence[bytes]:
+    """The values of a field of bytes in a `tf.train.Example`."""
+    if name not in record:
+        raise KeyError(name)
+    return record[name].bytes_list.value

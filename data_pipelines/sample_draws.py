@@ -77,9 +77,7 @@ class Visits:
         generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch], counter=counter))
         return generator.random((stop - start, DRAWS))
 
-    def tabulate(
-        self, numbers: Int[np.ndarray, "samples"], draws: Float[np.ndarray, "samples draws"]
-    ) -> SampleTable:
+    def tabulate(self, numbers: Int[np.ndarray, "samples"], draws: Float[np.ndarray, "samples draws"]) -> SampleTable:
         """Samples with their captions, crops and the draws of their prompts."""
         clips, subtasks = np.divmod(numbers, len(self.subtasks))
         starts, frames = crops(self._lengths[clips], draws[:, 1], draws[:, 2], self.crop)

@@ -26,6 +26,9 @@ from motiongpt3_jax.errors import UserError
 SHARD = 2**15
 """Samples of the smallest shard of several. Smaller ones would need more empty rows, since each has spare ones."""
 
+OPEN_ROWS = 8
+"""Rows that a sample may go into while a shard is packed; more fill rows no better, and take longer."""
+
 Plan = dict[int, PackedRows]
 """The rows of some shards of an epoch."""
 
@@ -51,6 +54,8 @@ class ShardedOrder:
     shape: RowShape
     batch: int
     _plans: dict[tuple[int, tuple[int, ...]], Future] = field(default_factory=dict, repr=False)
+    _under_way: tuple[int, tuple[int, ...]] | None = field(default=None, repr=False)
+    _kept: tuple[int, Any] = field(default=(-1, None), repr=False)
     _lock: Any = field(default_factory=Lock, repr=False)
 
     @cached_property
@@ -65,16 +70,17 @@ class ShardedOrder:
         table = self.table(0, 0)
         needs = self._needs(table)
         visits = len(self.visits.lengths) / self.shards * float((self.visits.chances * (1 - self.visits.chances)).sum())
-        rows = len(first_fit(needs, self.shape)) + spare_rows(needs, self.shape, visits)
+        rows = len(first_fit(needs, self.shape, OPEN_ROWS)) + spare_rows(needs, self.shape, visits)
         return math.ceil(rows * self.shards / self.batch)
 
     def batch_rows(self, step: int, here: Sequence[int]) -> PackedRows:
-        """Some rows of a global batch; the first of an epoch starts the planning of the next in a thread."""
+        """Some rows of a global batch; the second of an epoch starts the planning of the next in a thread."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        width = self.batch // self.shards
-        own = tuple(sorted({row // width for row in here}))
+        width, own = self.batch // self.shards, self.shards_of(here)
         plan = self._planned(epoch, own).result()
-        self._planned(epoch + 1, own)
+        if self._under_way == (epoch, own):
+            self._planned(epoch + 1, own)
+        self._under_way = epoch, own
         rows = []
         for row in here:
             shard, i = divmod(row, width)
@@ -82,15 +88,24 @@ class ShardedOrder:
             rows.append((shard, plan[shard].rows[dealt[i]] if i < len(dealt) else ()))
         return _gather(plan, rows)
 
+    def shards_of(self, here: Sequence[int]) -> tuple[int, ...]:
+        """The shards of some rows of a batch."""
+        return tuple(sorted({row * self.shards // self.batch for row in here}))
+
+    def finish_planning(self) -> None:
+        """Waits for the threads that plan."""
+        for future in [*self._plans.values()]:
+            future.exception()
+
     def first_rows(self, count: int) -> PackedRows:
         """Rows of the first samples of the first epoch."""
         numbers = self.visits.order(0)[: count * self.shape.samples]
         table = self.visits.tabulate(numbers, self.visits.draws(0, 0, len(numbers)))
-        return PackedRows(table, first_fit(self._needs(table), self.shape)[:count])
+        return PackedRows(table, first_fit(self._needs(table), self.shape, OPEN_ROWS)[:count])
 
     def table(self, epoch: int, shard: int) -> SampleTable:
         """The samples of a shard."""
-        order = self.visits.order(epoch)
+        order = self._order(epoch)
         start, stop = (len(order) * edge // self.shards for edge in (shard, shard + 1))
         return self.visits.tabulate(order[start:stop], self.visits.draws(epoch, start, stop))
 
@@ -101,7 +116,7 @@ class ShardedOrder:
           UserError: they are more than the batches of an epoch have for it.
         """
         table = self.table(epoch, shard)
-        rows = first_fit(self._needs(table), self.shape)
+        rows = first_fit(self._needs(table), self.shape, OPEN_ROWS)
         room = self.steps_per_epoch * self.batch // self.shards
         if len(rows) > room:
             raise UserError(
@@ -109,6 +124,14 @@ class ShardedOrder:
                 f"{self.batch} rows hold {room * self.shards}; give rows room for more samples, or batches more rows."
             )
         return PackedRows(table, rows)
+
+    def _order(self, epoch: int) -> Int[np.ndarray, "samples"]:
+        """The samples of an epoch; those of the last one that was asked for are kept."""
+        kept_epoch, order = self._kept
+        if kept_epoch != epoch:
+            order = self.visits.order(epoch)
+            self._kept = epoch, order
+        return order
 
     def _needs(self, table: SampleTable) -> Int[np.ndarray, "samples resources"]:
         return measure(self.layout, table, self.shape)

@@ -23,6 +23,7 @@ from motiongpt3_jax.commands.arguments import (
     text_lines,
     user_path,
 )
+from motiongpt3_jax.commands.bench_data import bench_data, describe_input
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines import procedural
 from motiongpt3_jax.errors import UserError
@@ -87,13 +88,14 @@ def parser() -> argparse.ArgumentParser:
         "bench",
         "Measures a config with fresh weights: a training step, the VAE, codes of clips, or batches of requests. What "
         "real tokens need, where the system counts it, is compared with 4096 x 4096 products. `samplers` measures a "
-        "trained model instead: how many sentences few denoising steps show, against many.",
+        "trained model instead: how many sentences few denoising steps show, against many. `data` measures how fast a "
+        "stage's batches are planned, read and built, on the host alone.",
         "motiongpt3 bench generate --config motiongpt3:tiny --requests 1 32 --json generate.json",
         overrides=True,
     )
-    parser.add_argument("what", choices=("train", "vae", "encode", "generate", "caption", "samplers"))
+    parser.add_argument("what", choices=("train", "vae", "encode", "generate", "caption", "samplers", "data"))
     parser.add_argument("--config", type=user_path, help="motiongpt3:base, :tiny ...")
-    parser.add_argument("--stage", default="generate", help="stage to train (default: generate)")
+    parser.add_argument("--stage", default="generate", help="stage to train or to read (default: generate)")
     parser.add_argument(
         "--requests",
         type=integer,
@@ -110,6 +112,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--tokens", type=integer, default=40, help="tokens of each caption (default: 40)")
     parser.add_argument("--repeats", type=integer, default=5, help="measured calls after the first (default: 5)")
     parser.add_argument("--json", type=user_path, metavar="FILE", help="also write the numbers to this file")
+    group = parser.add_argument_group("data")
+    group.add_argument("--clips", type=integer, default=23384, help="clips of an epoch (default: HumanML3D's 23384)")
+    group.add_argument("--sentences", type=user_path, metavar="FILE", help="captions: a sentence, or JSON, a line")
+    group.add_argument(
+        "--readers", type=integer, nargs="+", default=[1], help="processes that share a batch, one or more (default: 1)"
+    )
     group = parser.add_argument_group("samplers")
     group.add_argument("--model", type=user_path, metavar="RUN", help="a model trained on the embedded data")
     group.add_argument("--count", type=integer, default=1000, help="held-out sentences (default: 1000)")
@@ -119,7 +127,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measures and prints."""
-    for name in ("frames", "tokens", "repeats", "count"):
+    for name in ("frames", "tokens", "repeats", "count", "clips"):
         if getattr(arguments, name) < 1:
             raise UserError(f"--{name} {getattr(arguments, name)}: ask for at least 1")
     if min(arguments.requests) < 1:
@@ -128,10 +136,18 @@ def run(arguments: argparse.Namespace) -> None:
     written = output_file("--json", arguments.json)
     if arguments.file:
         text_lines("--file", arguments.file)  # what is wrong with it is said before anything is built
-    measured = bench_samplers(arguments) if arguments.what == "samplers" else bench_config(arguments)
+    measured = {"samplers": bench_samplers, "data": bench_input}.get(arguments.what, bench_config)(arguments)
     if written:
         with whole_file(written, written.suffix) as fresh:
             fresh.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+
+
+def bench_input(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Speeds of planning, reading and building."""
+    measurements = bench_data(arguments)
+    for result in measurements:
+        print(describe_input(result))
+    return [asdict(result) for result in measurements]
 
 
 def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:

@@ -18,6 +18,9 @@ from motiongpt3_jax.text.word_tokens import WordTokens
 CAPTION = "<Caption_Placeholder>"
 
 _PLACEHOLDER = re.compile(r"<(Caption|Frame|Framelen|Second)_Placeholder>")
+_CAPTION = re.compile(r"[!-;=-~](?:[ -;=-~]*[!-;=-~])?")
+"""ASCII without "<", which added tokens begin with, and without spaces at its ends."""
+
 _CAPTION_WORD = re.compile(r"\n| *[^ \n]+")
 
 
@@ -40,10 +43,8 @@ class CaptionLengths:
 
     def __init__(self, words: WordTokens, texts: Sequence[str]) -> None:
         self.words = words
-        self.plain = np.array(
-            [bool(text) and "<" not in text and "\n" not in text and text == text.strip(" ") for text in texts], bool
-        )
-        self.plain &= np.array([words.is_plain(text) for text in texts], bool)
+        told = words.additive
+        self.plain = np.array([told and _CAPTION.fullmatch(text) is not None for text in texts], bool)
         self.quotable = np.array(['"' not in text for text in texts], bool)
         self._texts = texts
         self._between: dict[tuple[str, str], np.ndarray] = {}
@@ -73,7 +74,7 @@ class CaptionLengths:
         return self._between[key]
 
     def _count(self, before: str, behind: str) -> Int[np.ndarray, "captions"]:
-        names, numbers, begins, ends = self._found
+        _, numbers, begins, ends = self._found
         sums = np.append(0, np.cumsum(self._counts[numbers]))
         first, last, single = numbers[begins], numbers[ends - 1], ends - begins == 1
         counts = sums[ends] - sums[begins]
@@ -114,7 +115,7 @@ class TemplateLengths:
             for word in (word for run in runs for word in self._words(run)):
                 placeholders = [*_PLACEHOLDER.finditer(word)]
                 if not placeholders:
-                    constant += len(self.words.spans(word)[0])
+                    constant += self.words.count(word)
                     continue
                 known &= len(placeholders) == 1
                 start, stop = placeholders[0].span()
@@ -168,4 +169,4 @@ class TemplateLengths:
         used, inverse = np.unique(frames, return_inverse=True)
         numbers = [f"{n // self.fps:.1f}" if frame.what == "Second" else str(n) for n in used.tolist()]
         words = [f"{frame.before}{number}{frame.behind}" for number in numbers]
-        return np.array([len(self.words.spans(word)[0]) for word in words], np.int64)[inverse]
+        return np.array([self.words.count(word) for word in words], np.int64)[inverse]

@@ -177,6 +177,7 @@ def test_a_process_plans_only_the_shards_of_its_rows(small_shards, monkeypatch):
 def test_an_epoch_is_planned_while_the_one_before_is_read():
     data = loader(clips=60)
     data.batch(0)
+    data.batch(1)
     (key,) = [key for key in data.order._plans if key[0] == 1]
     assert data.order._plans[key].result(timeout=60)[0].rows
 

@@ -6,17 +6,20 @@ it; codes that the sample brings along are ids already. Both ways fill the same 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool
 
-from motiongpt3_jax.batch import ClipRange, Sample
+from motiongpt3_jax.batch import ClipRange, Sample, SampleSource
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.systems.motiongpt.layout_sizes import PromptSizes
 from motiongpt3_jax.systems.motiongpt.pieces import Part, Piece, encode_parts, encoded, known, motion, single
 from motiongpt3_jax.systems.motiongpt.prompts import Filling, fill_parts, hidden_codes, official_cuts
 from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, MotionTokens, codes_of
 from motiongpt3_jax.text import TASKS, Subtask, Task, Tokenizer
+from motiongpt3_jax.text.word_tokens import WordTokens
 from motiongpt3_jax.values import FLAG, real, setting, whole
 
 
@@ -110,6 +113,24 @@ class Drafts:
     options: LayoutOptions
     fps: float = 20.0
     unpaired: UnpairedOptions | None = None
+
+    @cached_property
+    def words(self) -> WordTokens:
+        """The tokenizer, which remembers words."""
+        return WordTokens(self.tokenizer)
+
+    @cached_property
+    def _prompt_sizes(self) -> dict[SampleSource, PromptSizes]:
+        return {}
+
+    def prompt_sizes(self, source: SampleSource, around: tuple[tuple[str, str], tuple[str, str]]) -> PromptSizes:
+        """Counts the tokens of samples of a source, see `PromptSizes`."""
+        if source not in self._prompt_sizes:
+            subtasks = {name: self._subtask(name) for name in source.subtasks}
+            unpaired = self.unpaired or UnpairedOptions(0.0, 0.0, 0.5, 1.0)
+            shares = unpaired.text, unpaired.text + unpaired.motion
+            self._prompt_sizes[source] = PromptSizes(self.words, subtasks, source, self.fps, around, shares)
+        return self._prompt_sizes[source]
 
     def draft(self, sample: Sample) -> Draft:
         """A sample as question and answer, or as words or motion alone."""
@@ -210,7 +231,7 @@ class Drafts:
 
     def encode(self, parts: Sequence[Sequence[Part]]) -> list[Piece]:
         """The ids of texts with motions."""
-        return encode_parts(self.tokenizer, parts, trim=not self.options.official)
+        return encode_parts(self.words, parts, trim=not self.options.official)
 
     @property
     def end(self) -> Piece:

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Int
 
-from motiongpt3_jax.batch import ClipRange, Example, Sample, Schema, Slots
+from motiongpt3_jax.batch import ClipRange, Example, Sample, SampleTable, Schema, Sizes, Slots
 from motiongpt3_jax.systems.motiongpt.drafts import Draft, Drafts, draws_of
+from motiongpt3_jax.systems.motiongpt.layout_sizes import Counted, count_sizes
 from motiongpt3_jax.systems.motiongpt.pieces import Part, Piece, join, plain, single, slots_of
-from motiongpt3_jax.systems.motiongpt.span_corruption import corrupt, random_spans
+from motiongpt3_jax.systems.motiongpt.span_corruption import corrupt, count_spans, random_spans
 from motiongpt3_jax.systems.motiongpt.tokens import DECODER_START
 
 PAIR_SCHEMA = Schema(targets=("target",), sources=("source", "target"))
@@ -36,6 +38,10 @@ class TokenizerLayout:
         """No arrays of its own."""
         return Schema()
 
+    def sizes(self, table: SampleTable) -> Sizes:
+        """One clip a sample."""
+        return Sizes({}, np.minimum(table.frames, self.window or table.frames)[:, None], {}, np.ones(len(table), bool))
+
     def __call__(self, samples: Sequence[Sample]) -> list[Example]:
         """One clip a sample."""
         return [Example(number=sample.number, clips=(self._part(sample),)) for sample in samples]
@@ -58,6 +64,27 @@ class PairLayout(Drafts):
     def schema(self) -> Schema:
         """The arrays that it fills."""
         return PAIR_SCHEMA
+
+    def sizes(self, table: SampleTable) -> Sizes:
+        """What samples take of a row."""
+        longest = 0 if self.options.official else self.options.max_length
+        return count_sizes(self.prompt_sizes(table.source, (("", ""), ("", ""))), table, longest, self._slots)
+
+    def _slots(
+        self, pairs: Counted, alone: Int[np.ndarray, "samples"], which: Bool[np.ndarray, "samples"]
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        hidden, spans = self._corruption(alone)
+        source = np.where(which, alone - hidden + spans, pairs.question) + 1
+        target = np.where(which, hidden + spans, pairs.answer) + 1
+        return {"source": source, "target": target}, np.where(which, alone + 1, np.maximum(source, target))
+
+    def _corruption(self, lengths: Int[np.ndarray, "samples"]) -> tuple[np.ndarray, np.ndarray]:
+        if self.unpaired is None:
+            return np.zeros_like(lengths), np.zeros_like(lengths)
+        used, inverse = np.unique(lengths, return_inverse=True)
+        counts = [count_spans(length, self.unpaired.density, self.unpaired.span) for length in used.tolist()]
+        hidden, spans = np.array(counts).reshape(-1, 2)[inverse].T
+        return hidden, spans
 
     def __call__(self, samples: Sequence[Sample]) -> list[Example]:
         """One example per sample, each independent of the others."""
@@ -106,6 +133,17 @@ class TextLayout(Drafts):
     def schema(self) -> Schema:
         """The arrays that it fills."""
         return TEXT_SCHEMA
+
+    def sizes(self, table: SampleTable) -> Sizes:
+        """What samples take of a row."""
+        longest = 0 if self.options.official else self.options.max_length
+        return count_sizes(self.prompt_sizes(table.source, (("", BREAK), (" ", ""))), table, longest, self._slots)
+
+    def _slots(
+        self, pairs: Counted, alone: Int[np.ndarray, "samples"], which: Bool[np.ndarray, "samples"]
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        count = np.where(which, alone, pairs.question + pairs.answer) + 1
+        return {"tokens": count}, count
 
     def __call__(self, samples: Sequence[Sample]) -> list[Example]:
         """One example per sample, each independent of the others."""

@@ -16,6 +16,7 @@ from motiongpt3_jax.batch import Slots
 from motiongpt3_jax.systems.motiongpt.tokens import MotionTokens
 from motiongpt3_jax.text import Tokenizer
 from motiongpt3_jax.text.subtasks import PLACEHOLDERS
+from motiongpt3_jax.text.word_tokens import WordTokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,7 @@ def split_at_motions(template: str) -> tuple[str, ...]:
     return tuple(_MOTION.split(template))
 
 
-def encode_parts(tokenizer: Tokenizer, many: Sequence[Sequence[Part]], trim: bool) -> list[Piece]:
+def encode_parts(tokenizer: Tokenizer | WordTokens, many: Sequence[Sequence[Part]], trim: bool) -> list[Piece]:
     """The ids of texts with motions.
 
     Args:
@@ -104,8 +105,8 @@ def encode_parts(tokenizer: Tokenizer, many: Sequence[Sequence[Part]], trim: boo
     """
     texts: list[str] = []
     runs = [_runs(parts, trim, texts) for parts in many]
-    words = [plain(ids) for ids in tokenizer.encode_batch(texts)] if texts else []
-    return [join(*(words[run] if isinstance(run, int) else run for run in pieces)) for pieces in runs]
+    encoded = [plain(tokenizer.encode(text)) for text in texts]
+    return [join(*(encoded[run] if isinstance(run, int) else run for run in pieces)) for pieces in runs]
 
 
 def _runs(parts: Sequence[Part], trim: bool, texts: list[str]) -> list[int | Piece]:

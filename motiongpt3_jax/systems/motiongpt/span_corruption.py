@@ -18,12 +18,19 @@ def random_spans(draws: np.random.Generator, length: int, density: float, span: 
       density: share of them that is hidden.
       span: mean length of a span.
     """
+    hidden, spans = count_spans(length, density, span)
     if length < 2:
         return np.ones(length, bool)
-    hidden = min(max(round(length * density), 1), length - 1)
-    spans = min(max(round(hidden / span), 1), hidden, length - hidden)
     lengths = np.stack([_partition(draws, length - hidden, spans), _partition(draws, hidden, spans)], axis=1)
     return np.repeat(np.arange(2 * spans) % 2 == 1, lengths.ravel())
+
+
+def count_spans(length: int, density: float, span: float) -> tuple[int, int]:
+    """(ids that are hidden, spans that they are in) of a sequence, see `random_spans`."""
+    if length < 2:
+        return length, length
+    hidden = min(max(round(length * density), 1), length - 1)
+    return hidden, min(max(round(hidden / span), 1), hidden, length - hidden)
 
 
 def _partition(draws: np.random.Generator, total: int, parts: int) -> Int[np.ndarray, "parts"]:

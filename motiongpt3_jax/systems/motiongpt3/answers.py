@@ -23,7 +23,7 @@ from motiongpt3_jax.systems.interface import (
     Variables,
 )
 from motiongpt3_jax.systems.motiongpt3.generate_motion import MotionOptions
-from motiongpt3_jax.systems.motiongpt3.layout import SCHEMA, sequence_example
+from motiongpt3_jax.systems.motiongpt3.layout import SCHEMA
 from motiongpt3_jax.systems.motiongpt3.prompts import (
     MOTION_OUTPUT,
     TokenIds,

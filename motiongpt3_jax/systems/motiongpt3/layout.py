@@ -25,6 +25,7 @@ from motiongpt3_jax.batch import (
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.motiongpt3.layout_sizes import SequenceSizes
 from motiongpt3_jax.systems.motiongpt3.prompts import HOLDERS, TokenIds, compose, fill_input, fill_output
+from motiongpt3_jax.systems.motiongpt3.sequences import TokenSequence, sequence_examples
 from motiongpt3_jax.text import TASKS, Subtask, Tokenizer
 from motiongpt3_jax.text.word_tokens import WordTokens
 from motiongpt3_jax.values import FLAG, setting, whole
@@ -109,30 +110,31 @@ class SequenceLayout:
 
     def __call__(self, samples: Sequence[Sample]) -> list[Example]:
         """One example per sample, each independent of the others."""
-        return [self.example(sample) for sample in samples]
+        return sequence_examples(
+            [self._sequence(sample) for sample in samples],
+            TokenIds.of(self.tokenizer),
+            interleave=self.options.interleave,
+            unpredictable_targets=self.options.unpredictable_targets,
+        )
 
-    def example(self, sample: Sample) -> Example:
-        """The example of one sample."""
+    def _sequence(self, sample: Sample) -> TokenSequence:
+        """A sample as token ids."""
         text, answer = self._prompt(sample)
-        ids, before = self.words.encode_until(text, answer)
+        encoded, before = self.words.encode_until(text, answer)
         subtask = self._subtask(sample.subtask)
-        ids, answers = self._cut(np.array(ids, np.int32), np.arange(len(ids)) >= before)
+        ids, answers = self._cut(np.array(encoded, np.int32), np.arange(len(encoded)) >= before)
         count = len(ids)
         if self.options.pad_loss:
             ids = np.pad(ids, (0, self.options.max_length - count), constant_values=self.tokenizer.end)
             answers = np.pad(answers, (0, self.options.max_length - count), constant_values=True)
         task = TASKS[subtask.task]
-        clips = tuple(ClipRange(*piece) for piece in task.ranges(sample.frames))
-        return sequence_example(
-            sample.number,
-            ids,
-            np.arange(len(ids)) < count,
-            answers | self.options.prompt_loss,
-            TokenIds.of(self.tokenizer),
-            clips,
+        return TokenSequence(
+            number=sample.number,
+            ids=ids,
+            attended=np.arange(len(ids)) < count,
+            answers=answers | self.options.prompt_loss,
+            clips=tuple(ClipRange(*piece) for piece in task.ranges(sample.frames)),
             inputs=len(task.input_spans),
-            interleave=self.options.interleave,
-            unpredictable_targets=self.options.unpredictable_targets,
             start=int(sample.picks[0] * (self.options.max_position_offset + 1)) if subtask.task == "text" else 0,
         )
 
@@ -165,66 +167,6 @@ class SequenceLayout:
         keep = np.ones(len(ids), bool)
         keep[max(stop - excess, edges[longest]) : stop] = False
         return ids[keep], answers[keep]
-
-
-def sequence_example(
-    number: int,
-    ids: np.ndarray,
-    attended: np.ndarray,
-    answers: np.ndarray,
-    tokens: TokenIds,
-    clips: tuple[ClipRange, ...],
-    *,
-    inputs: int,
-    interleave: bool = False,
-    unpredictable_targets: bool = False,
-    start: int = 0,
-) -> Example:
-    """Splits a row of tokenizer ids by modality.
-
-    Args:
-      number: the sample's number.
-      ids: tokenizer ids.
-      attended: which positions may be keys; pads may not.
-      answers: which positions are targets, if they are text.
-      tokens: the special ids.
-      clips: frames of the clips: the inputs first, then those to generate.
-      inputs: how many of `clips` fill input holders.
-      interleave: whether the chunks of several input clips alternate.
-      unpredictable_targets: whether to count targets that no text slot can predict.
-      start: position of the first id.
-    """
-    motion = ids >= tokens.text_vocabulary
-    positions = np.arange(len(ids))
-    target = np.append(ids[1:], 0)
-    counts = np.append(answers[1:] & ~motion[1:] & (ids[1:] != tokens.end_of_motion), False)
-    local = np.where(motion, ids - tokens.text_vocabulary, ids)
-    holders = np.flatnonzero(local[motion] == tokens.output_holder - tokens.text_vocabulary)
-    filled = np.flatnonzero(local[motion] == tokens.input_holder - tokens.text_vocabulary)
-    source = np.full((int(motion.sum()), 2), (-1, 0), np.int32)
-    order = np.arange(len(filled))
-    if interleave:
-        source[filled] = np.stack([order % max(inputs, 1), order // max(inputs, 1)], axis=-1)
-    else:
-        source[filled] = np.stack([order // HOLDERS, order % HOLDERS], axis=-1)
-    groups = holders[: len(holders) // HOLDERS * HOLDERS].reshape(-1, HOLDERS)
-    placed = (positions + start).astype(np.int32)
-    text = Slots(
-        ids=local[~motion].astype(np.int32),
-        positions=placed[~motion],
-        attended=attended[~motion],
-        targets=np.where(counts, target, 0)[~motion].astype(np.int32),
-        weights=counts[~motion].astype(np.float32),
-    )
-    motions = Slots(local[motion].astype(np.int32), placed[motion], attended[motion], sources=source)
-    targets = [inputs + i if inputs + i < len(clips) else -1 for i in range(len(groups))]
-    extra = {
-        "outputs": groups.astype(np.int32),
-        "output_clip": np.array(targets, np.int32),
-        "output_seeds": seeds_of(number, len(groups)),
-        "unpredictable": int((counts & motion).sum()) if unpredictable_targets else 0,
-    }
-    return Example(number, {"text": text, "motion": motions}, clips, extra)
 
 
 @dataclass(frozen=True)
