@@ -1,7 +1,7 @@
 """From clips to batches: crop, normalise, prompt, lay out, pack, in an order that is a pure function of the step.
 
-Which samples share global row r of epoch e, and what chance decides about each, depends on (seed, e) alone. So the whole
-state of the data is one integer, the step, on any number of processes.
+Which samples share global row r of epoch e, and what chance decides about each, depends on (seed, e) alone. So the
+whole state of the data is one integer, the step, on any number of processes.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -86,7 +87,7 @@ class WholeEpochOrder:
     def _packed(self, epoch: int, rows: list[list[int]]) -> PackedRows:
         ends = np.cumsum([0, *(len(row) for row in rows)]).tolist()
         table = self._table(epoch, [number for row in rows for number in row])
-        return PackedRows(table, [range(start, stop) for start, stop in zip(ends, ends[1:])])
+        return PackedRows(table, [range(start, stop) for start, stop in pairwise(ends)])
 
     def _table(self, epoch: int, numbers: Sequence[int]) -> SampleTable:
         draws = np.empty((len(numbers), DRAWS))

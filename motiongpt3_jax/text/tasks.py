@@ -54,8 +54,8 @@ def clip_frames(
       frames: of each clip.
     """
     spans = [(*task.input_spans, *task.output_spans) for task in tasks]
-    most = max((len(some) for some in spans), default=0)
-    shares = np.array([[*some, *((np.nan, np.nan),) * (most - len(some))] for some in spans]).reshape(-1, most, 2)
+    most = max(1, *(len(some) for some in spans))
+    shares = np.array([[*some, *((np.nan, np.nan),) * (most - len(some))] for some in spans])
     starts, stops = (np.nan_to_num(shares[chosen, :, end] * frames[:, None]).astype(np.int64) for end in (0, 1))
     return np.where(np.isnan(shares[chosen, :, 0]), -1, stops - starts)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.batch import ClipRange, Example, RowShape, Sample, Schema, Slots
-from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines import sharded_order
+from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.data_pipelines.loader import ORDERS, Loader, LoaderOptions, StageData
 from motiongpt3_jax.data_pipelines.sharded_order import count_shards
 

@@ -156,10 +156,9 @@ def count_sizes(
     words, motion = prompts.alone(table)
     alone = words | motion
     streams, longest_here = slots(paired, prompts.unpaired_lengths(table, words), alone)
-    whole = np.full_like(paired.clips, -1) if paired.clips.shape[1] else np.full((len(table), 1), -1)
+    whole = np.full_like(paired.clips, -1)
     whole[motion, 0] = table.frames[motion]
-    pairs = paired.clips if paired.clips.shape[1] else whole
-    clips = np.where(alone[:, None], whole, pairs)
+    clips = np.where(alone[:, None], whole, paired.clips)
     if table.source.codes is not None:
         clips = np.full_like(clips, -1)  # they are there already
     known = np.where(alone, motion | prompts.captions.plain[table.texts], paired.known) & (longest_here <= longest)

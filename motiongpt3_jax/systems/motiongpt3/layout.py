@@ -19,8 +19,6 @@ from motiongpt3_jax.batch import (
     SampleTable,
     Schema,
     Sizes,
-    Slots,
-    seeds_of,
 )
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.motiongpt3.layout_sizes import SequenceSizes
