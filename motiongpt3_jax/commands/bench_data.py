@@ -47,8 +47,8 @@ class InputMeasurement:
       samples: of an epoch, over all readers.
       rows, useful: rows of an epoch's batches, and the share of them that is not empty.
       planning_seconds: CPU seconds in which a reader plans its share of an epoch.
-      resume_seconds, border_seconds: until the first batch of a resumed run, with nothing kept from before; and until
-        the first batch of an epoch that was planned while the one before was read.
+      resume_seconds, border_seconds: CPU seconds until the first batch of a resumed run, with nothing kept; and
+        until the first batch of an epoch that was planned while the one before was read.
       planning, reading, building: microseconds of CPU time a sample; reading includes normalisation, planning is that
         of one reader over its own samples.
       samples_per_second: a second of CPU time, with all three.
@@ -69,19 +69,23 @@ class InputMeasurement:
     samples_per_second: float
 
 
+@dataclass(frozen=True)
 class Recorded(Sequence[Clip]):
-    """Some recorded clips over and over, or the first of them alone."""
+    """Some recorded clips over and over."""
 
-    def __init__(self, source: Sequence[Clip], places: Sequence[int], kept: bool = False) -> None:
-        self.source, self.places = source, places
-        self.kept = [source[i] for i in range(len(source))] if kept else None
+    source: Sequence[Clip]
+    places: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.places)
 
     def __getitem__(self, index: int) -> Clip:
-        place = self.places[index]
-        return self.source[place] if self.kept is None else self.kept[place]
+        return self.source[self.places[index]]
+
+
+def keep(clips: Recorded) -> Recorded:
+    """The same clips, read once."""
+    return replace(clips, source=[clips.source[i] for i in range(len(clips.source))])
 
 
 def bench_data(arguments: argparse.Namespace) -> list[InputMeasurement]:
@@ -103,11 +107,10 @@ def bench_data(arguments: argparse.Namespace) -> list[InputMeasurement]:
         texts = [captions[i % len(captions)] for i in range(arguments.clips)]
         tokenizer = make_tokenizer(config, texts)
 
-        def make(readers: int, kept: bool = False) -> Loader:
-            source = Recorded(split.source, places, kept)
-            return make_loader(
-                config, arguments.stage, source, [split.lengths[i] for i in places], texts, tokenizer, readers
-            )
+        source, lengths = Recorded(split.source, places), [split.lengths[i] for i in places]
+
+        def make(readers: int) -> Loader:
+            return make_loader(config, arguments.stage, source, lengths, texts, tokenizer, readers)
 
         return [measure_readers(arguments, make, readers) for readers in arguments.readers]
 
@@ -116,20 +119,17 @@ def measure_readers(arguments: argparse.Namespace, make: Callable[..., Loader], 
     """One reader's share; a new loader for each measurement that must not find anything kept."""
     loader = make(readers)
     first, shards = loader.steps_per_epoch, loader.order.shards_of(range(loader.options.rows // readers))
-    _, resume = _seconds(lambda: make(readers).batch(2 * first + first // 2), time.perf_counter)
-    loader.batch(first - 2)
-    loader.batch(first - 1)
-    loader.order.finish_planning()
-    _, border = _seconds(lambda: loader.batch(first), time.perf_counter)
-    loader.batch(first)
-    loader.order.finish_planning()
+    _, resume = _seconds(lambda: make(readers).batch(2 * first + first // 2))
+    _enter(loader, first - 1)
+    _, border = _seconds(lambda: loader.batch(first))
+    _enter(loader, first)
     counts, planning = _seconds(lambda: [len(loader.order.plan(3, shard).table) for shard in shards])
     steps = range(first, first + min(STEPS, first - 1))
+    for step in steps:  # until words are known
+        loader.batch(step)
     count, whole = _seconds(lambda: sum(int((loader.batch(step).samples >= 0).sum()) for step in steps))
-    kept = make(readers, kept=True)
-    kept.batch(first)
-    kept.batch(first)
-    kept.order.finish_planning()
+    kept = replace(loader, source=keep(loader.source))
+    _enter(kept, first)
     _, building = _seconds(lambda: [kept.batch(step) for step in steps])
     own = sum(counts)
     total = planning / own + whole / count
@@ -152,14 +152,21 @@ def measure_readers(arguments: argparse.Namespace, make: Callable[..., Loader], 
     )
 
 
+def _enter(loader: Loader, step: int) -> None:
+    """Reads a batch, and waits until the next epoch is planned."""
+    loader.batch(step)
+    loader.batch(step)
+    loader.order.finish_planning()
+
+
 def describe_input(result: InputMeasurement) -> str:
     """The numbers for people."""
     return (
         f"data {result.config} {result.stage}, {result.readers} readers: {result.samples_per_second:.0f} samples a "
         f"second of CPU time; a sample takes {result.planning:.1f} us to plan, {result.reading:.0f} us to read, "
         f"{result.building:.0f} us to build; a reader plans its share of {result.samples} samples in "
-        f"{result.planning_seconds:.2f} s, resumes in {result.resume_seconds:.2f} s and passes from one epoch to the "
-        f"next in {result.border_seconds:.2f} s; {result.useful:.1%} of {result.rows} rows are filled"
+        f"{result.planning_seconds:.2f} s of CPU time, resumes in {result.resume_seconds:.2f} s and passes from one "
+        f"epoch to the next in {result.border_seconds:.2f} s; {result.useful:.1%} of {result.rows} rows are filled"
     )
 
 
@@ -230,7 +237,8 @@ def read_sentences(file: str) -> list[tuple[str, ...]]:
         raise UserError(message) from None
 
 
-def _seconds(call: Callable[[], Any], clock: Callable[[], float] = time.process_time) -> tuple[Any, float]:
-    began = clock()
+def _seconds(call: Callable[[], Any]) -> tuple[Any, float]:
+    """What a call returns, and the CPU seconds that it takes."""
+    began = time.process_time()
     result = call()
-    return result, clock() - began
+    return result, time.process_time() - began

@@ -37,6 +37,7 @@ class CaptionLengths:
 
     Attributes:
       words: tokenizes.
+      texts: the captions.
       plain: which captions can be told; the others hold something odd.
       quotable: which have no quote of their own.
     """
@@ -46,13 +47,13 @@ class CaptionLengths:
         told = words.additive
         self.plain = np.array([told and _CAPTION.fullmatch(text) is not None for text in texts], bool)
         self.quotable = np.array(['"' not in text for text in texts], bool)
-        self._texts = texts
+        self.texts = texts
         self._between: dict[tuple[str, str], np.ndarray] = {}
 
     @cached_property
     def _found(self) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
         """(different words, the words of all captions, where those of each begin, where they end)."""
-        joined = "\n".join(text if plain else "." for text, plain in zip(self._texts, self.plain.tolist()))
+        joined = "\n".join(text if plain else "." for text, plain in zip(self.texts, self.plain.tolist()))
         found = _CAPTION_WORD.findall(joined)
         names = list(dict.fromkeys(found))
         place = {name: number for number, name in enumerate(names)}

@@ -187,6 +187,9 @@ def test_convert_mirrors_left_and_right(tmp_path):
         (("bench", "train", "--config", "motiongpt3:test", "--stage", "none"), "the config runs vae"),
         (("bench", "train", "--config", "motiongpt3:test", "--repeats", "0"), "ask for at least 1"),
         (("bench", "generate", "--config", "motiongpt3:test", "--file", "none.txt"), "there is no such file"),
+        (("bench", "data", "--config", "motiongpt3:test", "--stage", "none"), "the config has vae"),
+        (("bench", "data", "--config", "motiongpt3:test", "--readers", "3"), "do not divide by it"),
+        (("bench", "data"), "give --config"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence_with_status_2(asked, said, trained, tmp_path, monkeypatch):
@@ -261,6 +264,21 @@ def test_bench_prints_and_writes_medians(what, tmp_path):
     assert "samples/s" in out
     phases = {"train": [], "generate": ["condition", "sample", "decode"], "caption": ["understand", "write"]}[what]
     assert list(measured["phases"]) == phases
+
+
+def test_bench_data_measures_each_number_of_readers(tmp_path):
+    sentences = tmp_path / "sentences.jsonl"
+    sentences.write_text('{"captions": ["a man walks.", "he goes"]}\n')
+    path = tmp_path / "data.json"
+    small = ("--stage", "generate", "--clips", 60, "--readers", 1, 2, "--sentences", sentences, "--json", path)
+    status, out, error = call("bench", "data", "--config", "motiongpt3:test", *small)
+    assert (status, error) == (0, "")
+    one, two = json.loads(path.read_text())
+    assert [one["readers"], two["readers"]] == [1, 2]
+    assert one["samples"] == two["samples"] == 60
+    assert 0 < one["useful"] <= 1
+    assert min(one["planning_seconds"], one["resume_seconds"], one["building"], one["samples_per_second"]) > 0
+    assert out.count("samples a second of CPU time") == 2
 
 
 def test_bench_vae_measures_a_training_step_and_both_ways_beside_products_of_matrices(tmp_path):

@@ -101,7 +101,7 @@ class PromptSizes:
 
     @cached_property
     def _filled(self) -> Bool[np.ndarray, "texts"]:
-        return np.array([bool(text.strip()) for text in self.captions._texts])
+        return np.array([bool(text.strip()) for text in self.captions.texts])
 
     def pairs(self, table: SampleTable) -> Counted:
         """Samples as questions and answers."""
