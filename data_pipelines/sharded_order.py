@@ -104,9 +104,9 @@ class ShardedOrder:
         return PackedRows(table, first_fit(self._needs(table), self.shape, OPEN_ROWS)[:count])
 
     def table(self, epoch: int, shard: int) -> SampleTable:
-        """The samples of a shard."""
+        """The samples of a shard; no shard has more than the first."""
         order = self._order(epoch)
-        start, stop = (len(order) * edge // self.shards for edge in (shard, shard + 1))
+        start, stop = (-(-len(order) * edge // self.shards) for edge in (shard, shard + 1))
         return self.visits.tabulate(order[start:stop], self.visits.draws(epoch, start, stop))
 
     def plan(self, epoch: int, shard: int) -> PackedRows:

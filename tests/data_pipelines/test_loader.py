@@ -106,6 +106,13 @@ def test_an_epoch_of_equal_samples_has_no_more_batches_than_they_fill(version):
     assert data.steps_per_epoch == 4  # of 30 rows
 
 
+def test_shards_of_equal_samples_have_room_where_these_do_not_divide(small_shards):
+    data = loader(clips=33, rows=4, shape=replace(SHAPE, samples=1), subtasks=(("t2m", 1.0),))
+    assert (data.order.shards, data.steps_per_epoch) == (4, 9)
+    samples = np.ravel([batch.samples for batch in epoch_of(data, 0)])
+    assert sorted(samples[samples >= 0]) == list(range(33))
+
+
 @pytest.mark.parametrize("version", ORDERS)
 def test_an_epoch_that_finds_no_room_is_an_error(version):
     data = loader(clips=60, rows=1, version=version)
