@@ -14,6 +14,7 @@ from motiongpt3_jax.models.codebook import (
     reseed_slots,
     straight_through,
 )
+from motiongpt3_jax.models.cross_entropy import cross_entropy
 from motiongpt3_jax.models.decoder import Decoder
 from motiongpt3_jax.models.decoder_config import DecoderConfig, StreamConfig
 from motiongpt3_jax.models.decoding import cross_cache, decode_step, prefill, unstack_layers
@@ -56,6 +57,7 @@ __all__ = [
     "VqVaeConfig",
     "advance_codebook",
     "cross_cache",
+    "cross_entropy",
     "decode_step",
     "decode_step_t5",
     "effective_rank",

@@ -50,20 +50,39 @@ class Vocabulary(nn.Module):
     def logits(self, hidden: Float[Array, "*batch width"]) -> Float[Array, "*batch padded"]:
         """A score for each id in float32, -inf beyond the last; in bfloat16 the best ones would often tie."""
         hidden, ids = hidden.astype(self.dtype), self.size + self.new
-        tables = [self.table if self.tied else self.head]
-        if self.new:
-            tables.append(self.new_table if self.tied else self.new_head)
+        tables = self._logit_tables()
         if hidden.size < self.width**2:
             # A decode step would take longer to join the tables than to multiply with them.
             scores = [self._scores(hidden, rows) for rows in tables]
             return jnp.concatenate([*scores, jnp.full((*hidden.shape[:-1], -ids % LANES), -jnp.inf)], axis=-1)
-        rows = [tables[0], *map(jax.lax.stop_gradient, tables[1:])]
-        scores = self._scores(hidden, jnp.concatenate([*rows, jnp.zeros((-ids % LANES, self.width))]))
+        scores = self._scores(hidden, self._joined(tables))
         if self.new:
             # Adds nothing but the new rows' gradient: while they alone train, the table needs no backward pass.
-            nothing = self._scores(jax.lax.stop_gradient(hidden), tables[1] - rows[1])
+            nothing = self._scores(jax.lax.stop_gradient(hidden), tables[1] - jax.lax.stop_gradient(tables[1]))
             scores = scores.at[..., self.size : ids].add(nothing)
         return jnp.where(jnp.arange(scores.shape[-1]) < ids, scores, -jnp.inf)
+
+    def logit_rows(
+        self,
+    ) -> tuple[Float[Array, "padded width"], Float[Array, "base width"], Float[Array, "new width"]]:
+        """(rows that logits are products with, padded with zeros; the base ids' and the new ids', for gradients alone).
+
+        The first have no gradient, and the dtype of the computation; the others are float32, and nothing reads them.
+        """
+        tables = self._logit_tables()
+        rows = jax.lax.stop_gradient(self._joined(tables)).astype(self.dtype)
+        base, *new = (table.astype(jnp.float32) for table in tables)
+        return rows, base, new[0] if new else jnp.zeros((0, self.width))
+
+    def _logit_tables(self) -> list[Float[Array, "ids width"]]:
+        tables = [self.table if self.tied else self.head]
+        if self.new:
+            tables.append(self.new_table if self.tied else self.new_head)
+        return tables
+
+    def _joined(self, tables: list[Float[Array, "ids width"]]) -> Float[Array, "padded width"]:
+        base, new = tables[0], map(jax.lax.stop_gradient, tables[1:])
+        return jnp.concatenate([base, *new, jnp.zeros((-(self.size + self.new) % LANES, self.width))])
 
     def _scores(self, hidden: Float[Array, "*batch width"], rows: Float[Array, "ids width"]) -> Array:
         return jnp.matmul(hidden, rows.T.astype(self.dtype), preferred_element_type=jnp.float32)

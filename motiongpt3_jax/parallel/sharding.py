@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -27,6 +28,7 @@ ACTIVATIONS: dict[str, tuple[Any, ...]] = {
     "residual": (None,),
     "mlp": ("tensor",),
     "logits": ("tensor",),
+    "copies": ("tensor", None),
 }
 """How the last axes of named activations are split; the first axis, the rows, always is."""
 
@@ -143,12 +145,15 @@ def constrain(name: str, x: Float[Array, "rows ..."]) -> Float[Array, "rows ..."
     Without a mesh, or with one device, it changes nothing.
 
     Args:
-      name: "residual" (rows, slots, width), "mlp" (rows, slots, hidden) or "logits" (rows, slots, vocabulary).
+      name: "residual" (rows, slots, width), "mlp" (rows, slots, hidden), "logits" (rows, slots, vocabulary), or
+        "copies", a table (1, ids, width) of which each group of rows gets a copy (groups, ids, width).
       x: the activation.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1:
         return x
+    if name == "copies":
+        x = jnp.broadcast_to(x, (row_shards(mesh.shape), *x.shape[1:]))
     tail = ACTIVATIONS[name]
     middle = (None,) * (x.ndim - 1 - len(tail))
     return jax.lax.with_sharding_constraint(x, P(*ROWS, *middle, *tail))

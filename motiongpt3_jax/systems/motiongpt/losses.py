@@ -10,6 +10,7 @@ from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.models import (
     ReseedSlots,
     advance_codebook,
+    cross_entropy,
     effective_rank,
     perplexity,
     quantise,
@@ -21,7 +22,6 @@ from motiongpt3_jax.models.codebook import LEAST_COUNT, Codebook
 from motiongpt3_jax.systems.interface import Terms, Tree, Variables
 from motiongpt3_jax.systems.motiongpt.codes import buckets, codes_of_batch, encode_clips, fill_targets, filled
 from motiongpt3_jax.systems.motiongpt.config import LanguageObjective, TokenizerObjective
-from motiongpt3_jax.systems.motiongpt.language import logits_of
 from motiongpt3_jax.systems.motiongpt.modules import Modules
 from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, codes_of
 
@@ -101,17 +101,14 @@ def language_terms(
     ids = filled(streams, codes, modules.config.words)
     rngs = {"dropout": draws.dropout} if objective.dropout and draws.dropout is not None else None
     hidden = language.hidden(params, streams, ids, rngs)
-    logits = logits_of(language.vocabulary, params, hidden)
-    if modules.constrain:
-        logits = modules.constrain("logits", logits)
     slots = streams[language.written]
     targets = fill_targets(slots, ids[language.written])
-    picked = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    losses = jax.nn.logsumexp(logits, axis=-1) - picked
-    right = (jnp.argmax(logits, axis=-1) == targets) * slots.weights
+    pinned = {"constrain": modules.constrain} if modules.constrain else {}
+    found = cross_entropy(language.vocabulary, params["vocabulary"], hidden, targets, slots.weights, **pinned)
+    right = found.right * slots.weights
     motion = slots.weights * (targets >= modules.config.words)
     return Terms(
-        sums={"text": jnp.where(slots.weights > 0, losses * slots.weights, 0.0).sum()},
+        sums={"text": found.loss},
         counts={"text": slots.weights.sum()},
         metrics={
             "accuracy": (right.sum(), slots.weights.sum()),

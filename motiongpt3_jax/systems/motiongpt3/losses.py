@@ -8,7 +8,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float
 
 from motiongpt3_jax.batch import Batch
-from motiongpt3_jax.models import HUMANML3D_COLUMNS, JointColumns, vae_loss
+from motiongpt3_jax.models import HUMANML3D_COLUMNS, JointColumns, cross_entropy, vae_loss
 from motiongpt3_jax.motion import SKELETONS
 from motiongpt3_jax.systems.interface import Terms, Tree, Variables
 from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, MotionGPT3Config, VaeObjective
@@ -157,18 +157,13 @@ def language_terms(
 def text_terms(modules: Modules, params: Tree, hidden: Float[Array, "rows slots width"], batch: Batch) -> Terms:
     """Cross-entropy of the weighted targets; unpredictable ones count as ln(vocabulary), the uniform guess."""
     slots, unpredictable = batch.streams["text"], batch.extra["unpredictable"].sum()
-    logits = modules.text.apply({"params": params["vocabulary"]["text"]}, hidden, method="logits").astype(jnp.float32)
-    if modules.constrain:
-        logits = modules.constrain("logits", logits)
-    picked = jnp.take_along_axis(logits, slots.targets[..., None], axis=-1)[..., 0]
-    losses = jax.nn.logsumexp(logits, axis=-1) - picked
+    pinned = {"constrain": modules.constrain} if modules.constrain else {}
+    found = cross_entropy(modules.text, params["vocabulary"]["text"], hidden, slots.targets, slots.weights, **pinned)
     vocabulary = modules.config.vocabulary + modules.config.new_ids
-    right = (jnp.argmax(logits, axis=-1) == slots.targets) * slots.weights
-    total = jnp.where(slots.weights > 0, losses * slots.weights, 0.0).sum() + unpredictable * jnp.log(vocabulary)
     return Terms(
-        sums={"text": total},
+        sums={"text": found.loss + unpredictable * jnp.log(vocabulary)},
         counts={"text": slots.weights.sum() + unpredictable},
-        metrics={"text_accuracy": (right.sum(), slots.weights.sum())},
+        metrics={"text_accuracy": ((found.right * slots.weights).sum(), slots.weights.sum())},
     )
 
 

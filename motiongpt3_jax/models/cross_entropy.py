@@ -1,0 +1,192 @@
+"""Chunked cross-entropy over targets alone: logits of all slots are never held, nor computed without a target."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from motiongpt3_jax.models.stream_block import Constrain, unconstrained
+from motiongpt3_jax.models.vocabulary import Vocabulary
+
+CHUNK = 512
+"""Targets whose logits are held at a time, in each group of rows: enough for the matrix units to be busy."""
+
+
+class CrossEntropy(NamedTuple):
+    """What `cross_entropy` finds.
+
+    Attributes:
+      loss: weighted sum over all targets.
+      right: whether the target of a slot has the highest logit, a tie included; False where there is no weight.
+    """
+
+    loss: Float[Array, ""]
+    right: Bool[Array, "rows slots"]
+
+
+def cross_entropy(
+    vocabulary: Vocabulary,
+    params: Any,
+    hidden: Float[Array, "rows slots width"],
+    targets: Int[Array, "rows slots"],
+    weights: Float[Array, "rows slots"],
+    *,
+    chunk: int = CHUNK,
+    constrain: Constrain = unconstrained,
+) -> CrossEntropy:
+    """Softmax cross-entropy of the slots with a weight, a chunk of them at a time, with gradients made on the way.
+
+    The slots of a group of rows are put in order, those with a weight first, and as many chunks are computed as the
+    fullest group needs. Where a gradient is asked for, a chunk's is computed from its logits at once, so that nothing
+    is computed twice. The highest logit is known from the softmax: whether a target has it costs nothing.
+
+    Args:
+      vocabulary: gives the logits.
+      params: of the vocabulary.
+      hidden: hidden states.
+      targets: the id that each slot predicts.
+      weights: of each target; no gradient is taken of them.
+      chunk: slots of a group in a chunk.
+      constrain: where a mesh may pin "logits" (groups, chunk, ids), and copy the tables (1, ids, width) to its devices:
+        "copies". There are as many groups of rows as copies, and each sums its own gradients of the tables over all
+        chunks; they meet once.
+    """
+    tables = [constrain("copies", x[None]) for x in vocabulary.apply({"params": params}, method="logit_rows")]
+    groups = len(tables[0])
+    if len(hidden) % groups:
+        groups, tables, constrain = 1, [x[:1] for x in tables], unconstrained
+    grouped = [x.reshape(groups, -1, *x.shape[2:]) for x in (hidden, targets, weights)]
+    options = _Options(vocabulary.size, vocabulary.size + vocabulary.new, min(chunk, grouped[1].shape[1]), constrain)
+    loss, right = _weighted_sum(options, *tables, *grouped)
+    return CrossEntropy(loss, right.reshape(targets.shape))
+
+
+class _Options(NamedTuple):
+    """What is known when a program is traced.
+
+    Attributes:
+      base: ids of the base table.
+      ids: those and the new ones; further rows are padding.
+      chunk, constrain: see `cross_entropy`.
+    """
+
+    base: int
+    ids: int
+    chunk: int
+    constrain: Constrain
+
+
+class _Wanted(NamedTuple):
+    """Of what gradients are wanted."""
+
+    base: bool = False
+    new: bool = False
+    hidden: bool = False
+
+
+class _Sums(NamedTuple):
+    """What the loop over chunks carries; a gradient that is not wanted is None, and `table` may be of new ids alone."""
+
+    loss: Float[Array, "groups"]
+    right: Bool[Array, "groups slots"]
+    table: Float[Array, "groups ids width"] | None
+    hidden: Float[Array, "groups slots width"] | None
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _weighted_sum(
+    options: _Options,
+    rows: Float[Array, "groups ids width"],
+    base: Float[Array, "groups base width"],
+    new: Float[Array, "groups new width"],
+    hidden: Float[Array, "groups slots width"],
+    targets: Int[Array, "groups slots"],
+    weights: Float[Array, "groups slots"],
+) -> tuple[Float[Array, ""], Bool[Array, "groups slots"]]:
+    sums = _sum_chunks(options, rows, hidden, targets, weights, _Wanted())
+    return sums.loss.sum(), sums.right
+
+
+def _forward(options: _Options, *primals: Any) -> tuple[tuple[Array, Array], tuple[Array | None, ...]]:
+    """The sum and its gradients, of what trains alone: a frozen table costs no products."""
+    rows, base, new, hidden, targets, weights = primals
+    wanted = _Wanted(base.perturbed, new.perturbed, hidden.perturbed)
+    sums = _sum_chunks(options, rows.value, hidden.value, targets.value, weights.value, wanted)
+    parts = (slice(options.base), slice(options.base, options.ids))
+    if wanted.base:
+        of_base, of_new = (sums.table[:, part] for part in parts)
+    else:
+        of_base, of_new = None, sums.table
+    return (sums.loss.sum(), sums.right), (of_base, of_new if wanted.new else None, sums.hidden)
+
+
+def _backward(options: _Options, gradients: tuple[Array | None, ...], cotangents: tuple[Any, Any]) -> tuple:
+    scaled = [None if x is None else (x * cotangents[0]).astype(x.dtype) for x in gradients]
+    return None, *scaled, None, None
+
+
+_weighted_sum.defvjp(_forward, _backward, symbolic_zeros=True)
+
+
+def _sum_chunks(
+    options: _Options, rows: Array, hidden: Array, targets: Array, weights: Array, wanted: _Wanted
+) -> _Sums:
+    """The loop over the chunks that have targets; its result is in the order of the slots again."""
+    groups, slots, width = hidden.shape
+    chunk, constrain = options.chunk, options.constrain
+    padded = slots + -slots % chunk
+    order = jnp.argsort(weights <= 0, axis=1, stable=True)
+    first = [jnp.pad(jnp.take_along_axis(x, order, axis=1), ((0, 0), (0, padded - slots))) for x in (targets, weights)]
+    places = jnp.pad(order, ((0, 0), (0, padded - slots)))
+    # While new ids alone train, the table's other rows need no product.
+    columns = slice(None) if wanted.base else slice(options.base, options.ids)
+
+    def add(index: Int[Array, ""], sums: _Sums) -> _Sums:
+        start = index * chunk
+        here, target, weight = (jax.lax.dynamic_slice_in_dim(x, start, chunk, axis=1) for x in (places, *first))
+        x = jnp.take_along_axis(hidden, here[..., None], axis=1).astype(rows.dtype)
+        logits = jnp.einsum("gcw,gvw->gcv", x, rows, preferred_element_type=jnp.float32)
+        ids = jnp.arange(logits.shape[-1])
+        logits = constrain("logits", jnp.where(ids < options.ids, logits, -jnp.inf))
+        most = logits.max(axis=-1)
+        exponentials = jnp.exp(logits - most[..., None])
+        total = exponentials.sum(axis=-1)
+        picked = jnp.take_along_axis(logits, target[..., None], axis=-1)[..., 0]
+        losses = jnp.where(weight > 0, (most + jnp.log(total) - picked) * weight, 0.0)
+        right = (picked >= most) & (weight > 0)
+        sums = sums._replace(loss=sums.loss + losses.sum(axis=1), right=_write(sums.right, right, start))
+        if not any(wanted):
+            return sums
+        share = jnp.where(weight > 0, weight / total, 0.0)[..., None]
+        errors = exponentials * share - jnp.where(ids == target[..., None], weight[..., None], 0.0)
+        errors = constrain("logits", errors.astype(rows.dtype))
+        if wanted.hidden:
+            back = jnp.einsum("gcv,gvw->gcw", errors, rows, preferred_element_type=jnp.float32)
+            sums = sums._replace(hidden=_write(sums.hidden, back.astype(hidden.dtype), start))
+        if sums.table is not None:
+            more = jnp.einsum("gcv,gcw->gvw", errors[..., columns], x, preferred_element_type=jnp.float32)
+            sums = sums._replace(table=constrain("copies", sums.table + more))
+        return sums
+
+    def zeros(shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        return jnp.zeros((groups, *shape), dtype)
+
+    nothing = _Sums(
+        loss=zeros(()),
+        right=zeros((padded,), bool),
+        table=zeros(rows[0, columns].shape) if wanted.base or wanted.new else None,
+        hidden=zeros((padded, width), hidden.dtype) if wanted.hidden else None,
+    )
+    filled = (weights > 0).sum(axis=1).max()
+    sums = jax.lax.fori_loop(0, (filled + chunk - 1) // chunk, add, nothing)
+    back = jnp.argsort(order, axis=1)
+    sums = sums._replace(right=jnp.take_along_axis(sums.right, back, axis=1))
+    if wanted.hidden:
+        sums = sums._replace(hidden=jnp.take_along_axis(sums.hidden, back[..., None], axis=1))
+    return sums
+
+
+def _write(old: Array, new: Array, start: Int[Array, ""]) -> Array:
+    return jax.lax.dynamic_update_slice_in_dim(old, new, start, axis=1)
