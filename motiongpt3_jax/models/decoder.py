@@ -6,6 +6,7 @@ cross-attend to a memory; an encoder, which makes one, is the same without causa
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -20,7 +21,7 @@ from motiongpt3_jax.models.dropout import Dropout
 from motiongpt3_jax.models.flavour import repeat_heads
 from motiongpt3_jax.models.relative_bias import RelativeBias
 from motiongpt3_jax.models.stream_block import INIT, Constrain, Heads, KeyValues, StreamBlock, unconstrained
-from motiongpt3_jax.models.streams import KVCache, Stream, update_slice, visible
+from motiongpt3_jax.models.streams import KVCache, Stream, stop_untrained, update_slice, visible
 
 
 class Masks(NamedTuple):
@@ -31,12 +32,14 @@ class Masks(NamedTuple):
       same: which of them are of its own stream.
       memory: which slots of the memory it sees; None without one.
       bias: what is added to the scores; None for nothing.
+      trained: for streams in which gradients pass some slots alone, which those are; None where there is no stream.
     """
 
     seen: Bool[Array, "batch queries keys"]
     same: Bool[Array, "queries keys"]
     memory: Bool[Array, "batch queries slots"] | None = None
     bias: Float[Array, "batch heads queries keys"] | None = None
+    trained: dict[str, Bool[Array, "batch slots"]] | None = None
 
 
 class Layer(nn.Module):
@@ -61,13 +64,17 @@ class Layer(nn.Module):
 
         A memory is what it holds, or the keys and values of this layer's cross-attention to it.
         """
+        trained = masks.trained or {}
         blocks = {
-            s.name: StreamBlock(s, self.config, self.constrain, name=s.name)
+            s.name: StreamBlock(s, replace(self.config, leading=s.name in trained), self.constrain, name=s.name)
             for s in self.config.streams
             if s.name in hidden
         }
         projected = {name: block.project(hidden[name], positions[name]) for name, block in blocks.items()}
-        keys_values = {name: (key, value) for name, (_, key, value) in projected.items()}
+        keys_values = {
+            name: (_stop_untrained_heads(key, trained.get(name)), _stop_untrained_heads(value, trained.get(name)))
+            for name, (_, key, value) in projected.items()
+        }
         queries = jnp.concatenate([query for query, _, _ in projected.values()], axis=2)
         if cache is None:
             sources = [tuple(jnp.concatenate(parts, axis=2) for parts in zip(*keys_values.values()))]
@@ -118,6 +125,10 @@ class Layer(nn.Module):
         ends = np.cumsum([k.shape[2] for k, _ in sources])[:-1]
         parts = zip(jnp.split(weights, ends, axis=-1), sources)
         return sum(jnp.einsum("bhqk,bhkd->bqhd", part, v) for part, (_, v) in parts)
+
+
+def _stop_untrained_heads(x: Heads, trained: Bool[Array, "batch slots"] | None) -> Heads:
+    return x if trained is None else jnp.swapaxes(stop_untrained(jnp.swapaxes(x, 1, 2), trained), 1, 2)
 
 
 class Positions(nn.Module):
@@ -216,7 +227,10 @@ class Decoder(nn.Module):
         if config.flavour.positions == "relative":
             places = joined_positions(config, streams)
             masks = masks._replace(bias=relative_bias(config, "relative")(places, places))
+        trained = {name: s.trained for name, s in streams.items() if s.trained is not None}
+        masks = masks._replace(trained=trained or None)
         hidden, keys_values = self._layers(hidden, masks, streams, memory, deterministic)
+        hidden = {name: stop_untrained(x, streams[name].trained) for name, x in hidden.items()}
         hidden = FinalNorm(config, name="final_norm")(hidden)
         if config.flavour.inner_dropout:
             hidden = {name: dropout(x, deterministic=deterministic) for name, x in hidden.items()}

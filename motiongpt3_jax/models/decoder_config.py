@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Array
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.models.dense import flat_product, kernel_first_product
+from motiongpt3_jax.models.dense import flat_product, kernel_first_product, leading_product
 from motiongpt3_jax.models.flavour import GPT2, BlockFlavour
 
 
@@ -43,6 +43,7 @@ class DecoderConfig:
       causal: whether a slot sees what came before it alone; an encoder's does not.
       cross: whether layers cross-attend to a memory, between attention and MLP.
       kernel_first: whether kernels lie transposed in memory, as decode steps read them; never changes parameters.
+      leading: whether most slots have no gradient, and those that do come first; never changes results.
     """
 
     streams: tuple[StreamConfig, ...]
@@ -60,10 +61,13 @@ class DecoderConfig:
     causal: bool = True
     cross: bool = False
     kernel_first: bool = False
+    leading: bool = False
 
     @property
     def product(self) -> Callable[[Array, Array], Array]:
         """Multiplies inputs with the kernel of a dense layer."""
+        if self.leading:
+            return leading_product
         return kernel_first_product if self.kernel_first else flat_product
 
     @property

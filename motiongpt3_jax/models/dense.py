@@ -59,6 +59,45 @@ def kernel_first_product(x: Float[Array, "*rows inputs"], kernel: Float[Array, "
     return product.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
+LEADING = 32
+"""Slots of each row in a step of the backward pass of `leading_product`."""
+
+
+@jax.custom_vjp
+def leading_product(x: Float[Array, "rows slots inputs"], kernel: Float[Array, "inputs features"]) -> Array:
+    """`flat_product` whose backward pass ends behind the last slot that has a gradient in any row."""
+    return flat_product(x, kernel)
+
+
+def _leading_forward(x: Any, kernel: Any) -> tuple[Array, tuple[Array | None, Array]]:
+    # A frozen kernel needs no inputs for its gradient.
+    return flat_product(x.value, kernel.value), (x.value if kernel.perturbed else None, kernel.value)
+
+
+def _leading_backward(
+    kept: tuple[Array | None, Array], gradient: Float[Array, "rows slots features"]
+) -> tuple[Array, Array | None]:
+    x, kernel = kept
+    rows, slots, _ = gradient.shape
+    size = min(LEADING, slots)
+    there = jnp.any(gradient != 0, axis=(0, 2))
+    count = jnp.max(jnp.where(there, jnp.arange(1, slots + 1), 0))
+
+    def write(index: Array, back: Array) -> Array:
+        start = index * size  # near the end both slices begin earlier
+        part = jax.lax.dynamic_slice_in_dim(gradient, start, size, axis=1)
+        return jax.lax.dynamic_update_slice_in_dim(back, flat_product(part, kernel.T), start, axis=1)
+
+    nothing = jnp.zeros((rows, slots, kernel.shape[0]), gradient.dtype)
+    back = jax.lax.fori_loop(0, (count + size - 1) // size, write, nothing)
+    if x is None:
+        return back, None
+    return back, x.reshape(-1, x.shape[-1]).T @ gradient.reshape(-1, gradient.shape[-1])
+
+
+leading_product.defvjp(_leading_forward, _leading_backward, symbolic_zeros=True)
+
+
 def dense_dot_general(product: Callable[[Array, Array], Array]) -> Callable[..., Array]:
     """A product of inputs and a kernel as Flax's dense layers take it: their `dot_general`."""
     return partial(_dot_general, product)

@@ -14,12 +14,22 @@ class Stream(struct.PyTreeNode):
       positions: place of each slot in its interleaved sequence, from 0.
       segments: which sequence of the row a slot belongs to; 0 is padding.
       attended: whether the slot may be a key; others may still query.
+      trained: whether gradients pass through the slot's hidden states; None for all slots. It pays off where those
+        slots come first, and the stream's parameters are frozen.
     """
 
     embeddings: Float[Array, "batch slots width"]
     positions: Int[Array, "batch slots"]
     segments: Int[Array, "batch slots"]
     attended: Bool[Array, "batch slots"]
+    trained: Bool[Array, "batch slots"] | None = None
+
+
+def stop_untrained(x: Float[Array, "batch slots ..."], trained: Bool[Array, "batch slots"] | None) -> Array:
+    """`stop_gradient` on the slots that are not trained."""
+    if trained is None:
+        return x
+    return jnp.where(trained.reshape(*trained.shape, *(1,) * (x.ndim - 2)), x, jax.lax.stop_gradient(x))
 
 
 class KVCache(struct.PyTreeNode):

@@ -28,10 +28,12 @@ class Variables(struct.PyTreeNode):
     Attributes:
       params: what gradients train, a plain nested dictionary.
       state: what training moves without gradients (a codebook's moving averages); may be empty.
+      frozen: paths of parameters of which no gradient is taken; a loss may leave out what only they would need.
     """
 
     params: Tree
     state: Tree = struct.field(default_factory=dict)
+    frozen: frozenset[str] = struct.field(default=frozenset(), pytree_node=False)
 
 
 class Terms(struct.PyTreeNode):

@@ -12,7 +12,7 @@ from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.interface import System, Terms, Tree, Variables
 from motiongpt3_jax.training.optimizers import learning_rate, make_optimizer
-from motiongpt3_jax.training.partition import merge
+from motiongpt3_jax.training.partition import merge, paths_of
 from motiongpt3_jax.training.stage import Stage
 from motiongpt3_jax.training.state import Tally, TrainState
 
@@ -130,10 +130,11 @@ def _gradients(
 ) -> tuple[Tree, Terms]:
     """Gradients of the batch's total loss, and its terms; with gradient accumulation over micro-batches, if any."""
     loss = _loss(system, stage)
-    pieces = stage.optimizer.accumulate
+    pieces, without_gradient = stage.optimizer.accumulate, frozenset(paths_of(frozen))
 
     def total(params: Tree, moving: Tree, batch: Batch, draws: Tree, counts: Tree | None) -> tuple[Array, Terms]:
-        terms = loss(Variables(merge(params, frozen), moving), batch, draws, stage.objective)
+        variables = Variables(merge(params, frozen), moving, without_gradient)
+        terms = loss(variables, batch, draws, stage.objective)
         counts = jax.lax.stop_gradient(terms.counts) if counts is None else counts
         return weighted_total(terms.sums, counts, stage), terms
 

@@ -57,6 +57,20 @@ def test_rows_that_do_not_divide_into_micro_batches_are_an_error():
         steps(1, optimizer=adamw(accumulate=3))
 
 
+def test_a_loss_knows_of_which_parameters_no_gradient_is_taken():
+    told = []
+
+    class Told(ToySystem):
+        def fit(self, variables, *rest):
+            told.append(variables.frozen)
+            return super().fit(variables, *rest)
+
+    of = stage(trainable=("head/.*",))
+    _, state, frozen = begin(of, ToySystem())
+    jax.eval_shape(make_train_step(Told(), of), state, frozen, ToyData().batch(0))
+    assert set(told) == {frozenset(f"body/layers/text/{name}/kernel" for name in ("up", "down"))}
+
+
 def test_frozen_parameters_have_no_optimizer_state():
     _, state, frozen = begin(stage(trainable=("head/.*",)), ToySystem())
     assert list(frozen) == ["body"]

@@ -13,6 +13,7 @@ from motiongpt3_jax.motion import SKELETONS
 from motiongpt3_jax.systems.interface import Terms, Tree, Variables
 from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, MotionGPT3Config, VaeObjective
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, streams, to_language
+from motiongpt3_jax.systems.motiongpt3.frozen_text import text_is_frozen, trained_first
 from motiongpt3_jax.systems.motiongpt3.modules import Modules
 
 MOMENT_DECAY = 0.99
@@ -136,15 +137,18 @@ def language_terms(
 ) -> Terms:
     """Next-token cross-entropy of the text and noise prediction of the motion, whichever has a weight."""
     params, rngs = variables.params, _rngs(draws, objective.dropout)
+    trained = None
+    if text_is_frozen(variables):
+        batch, trained = trained_first(batch, modules.config.vocabulary)
     latents = None
     if batch.clips:
         vae_rngs = _rngs(draws, objective.vae_dropout)
         mean, log_variance = encode_clips(modules, params, batch, vae_rngs)
         latents = to_language(variables.state, mean + jnp.exp(0.5 * log_variance) * draws.latent)
         latents = jax.lax.stop_gradient(latents)
-    hidden = modules.decoder.apply(
-        {"params": params["decoder"]}, streams(modules, params, batch, latents), deterministic=rngs is None, rngs=rngs
-    )
+    entering = streams(modules, params, batch, latents)
+    entering["text"] = entering["text"].replace(trained=trained)
+    hidden = modules.decoder.apply({"params": params["decoder"]}, entering, deterministic=rngs is None, rngs=rngs)
     terms = Terms(sums={}, counts={})
     if objective.text:
         terms = _join(terms, text_terms(modules, params, hidden["text"], batch))
