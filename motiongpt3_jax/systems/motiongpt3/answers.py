@@ -32,6 +32,7 @@ from motiongpt3_jax.systems.motiongpt3.prompts import (
     fill_output,
     text_prompt,
 )
+from motiongpt3_jax.systems.motiongpt3.sequences import sequence_example
 from motiongpt3_jax.systems.motiongpt3.system import MotionGPT3
 from motiongpt3_jax.systems.options import known_options
 from motiongpt3_jax.text import TASKS, Task
