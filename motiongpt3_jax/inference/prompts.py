@@ -168,5 +168,5 @@ def _subtasks_of(stage: Mapping[str, Any], kind: SystemKind) -> Iterator[tuple[s
     except FileNotFoundError:
         # The model came without the templates that it was trained with.
         return
-    chosen = {name for name, weight in stage["subtasks"] if weight > 0} or set(subtasks)
+    chosen = {name for name, weight in stage.get("subtasks", ()) if weight > 0} or set(subtasks)
     yield from ((name, subtask) for name, subtask in subtasks.items() if name in chosen)

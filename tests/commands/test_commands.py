@@ -187,7 +187,7 @@ def test_convert_mirrors_left_and_right(tmp_path):
         (("bench", "train", "--config", "motiongpt3:test", "--stage", "none"), "the config runs vae"),
         (("bench", "train", "--config", "motiongpt3:test", "--repeats", "0"), "ask for at least 1"),
         (("bench", "generate", "--config", "motiongpt3:test", "--file", "none.txt"), "there is no such file"),
-        (("bench", "data", "--config", "motiongpt3:test", "--stage", "none"), "the config has vae"),
+        (("bench", "data", "--config", "motiongpt3:test", "--stage", "none"), "the config has align_bare, "),
         (("bench", "data", "--config", "motiongpt3:test", "--readers", "3"), "do not divide by it"),
         (("bench", "data"), "give --config"),
     ],

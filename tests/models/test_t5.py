@@ -43,7 +43,7 @@ def run(source, target, config=TINY, params=T5_PARAMS, key=None, deterministic=T
 def join(*streams):
     """Sequences in one row, each a segment."""
     parts = [s.replace(segments=(number + 1) * s.segments) for number, s in enumerate(streams)]
-    return Stream(*(jnp.concatenate(x, axis=1) for x in zip(*(vars(s).values() for s in parts))))
+    return jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), *parts)
 
 
 def test_a_target_slot_depends_on_the_whole_source_and_on_what_came_before_it():
@@ -69,7 +69,7 @@ def test_pairs_packed_in_a_row_give_what_they_give_alone():
     sources, targets = zip(*pairs)
     # The targets lie in another order than the sources: segments say what belongs together, padding lies between.
     second = targets[1].replace(segments=2 * targets[1].segments)
-    row = Stream(*(jnp.concatenate(x, 1) for x in zip(*(vars(s).values() for s in (second, nothing, targets[0])))))
+    row = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), second, nothing, targets[0])
     packed = run(join(sources[0], sources[1]), row)
     np.testing.assert_allclose(packed[:, :2], run(*pairs[1]), atol=1e-5)
     np.testing.assert_allclose(packed[:, 4:], run(*pairs[0]), atol=1e-5)
