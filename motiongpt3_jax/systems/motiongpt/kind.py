@@ -29,7 +29,7 @@ from motiongpt3_jax.systems.motiongpt.t5_weights import t5_file
 from motiongpt3_jax.systems.motiongpt.tokens import TOKENIZERS, MotionTokens
 from motiongpt3_jax.systems.weights import Weights
 from motiongpt3_jax.text import TASKS, TokenSpec
-from motiongpt3_jax.values import Rule, from_values, one_of
+from motiongpt3_jax.values import SECTION, Rule, check_values, from_values, one_of
 
 LAYOUTS = {"t5": PairLayout, "gpt2": TextLayout}
 """How sequences are laid out for each kind of language model."""
@@ -64,6 +64,7 @@ class MotionGPTKind:
 
     def check_config(self, config: Mapping[str, Any], path: str) -> None:
         """Checks `model` and `layout`."""
+        check_values(path, config, {"model": SECTION, "layout": SECTION}, others=True)
         model = read_model(config["model"], f"{path}.model")
         check_positions(model, read_layout(config["layout"], f"{path}.layout"), path)
 

@@ -25,7 +25,7 @@ from motiongpt3_jax.systems.motiongpt3.sections import BatchSection
 from motiongpt3_jax.systems.motiongpt3.system import MotionGPT3
 from motiongpt3_jax.systems.weights import Weights
 from motiongpt3_jax.text import TASKS, TokenSpec, load_templates
-from motiongpt3_jax.values import Rule, from_values
+from motiongpt3_jax.values import SECTION, Rule, check_values, from_values
 
 
 def pretrained_text(place: str, spec: ModelSpec) -> Tree:
@@ -69,6 +69,7 @@ class MotionGPT3Kind:
 
     def check_config(self, config: Mapping[str, Any], path: str) -> None:
         """Checks `model` and `layout`."""
+        check_values(path, config, {"model": SECTION, "layout": SECTION}, others=True)
         read_model(config["model"], f"{path}.model")
         read_layout(config["layout"], f"{path}.layout")
 
