@@ -82,7 +82,9 @@ MIXED = {"words_alone": 0.2, "motion_alone": 0.2}
 
 def base() -> ConfigDict:
     """The published model on HumanML3D, for about as many samples as published; packed rows hold several in each."""
-    rows = {"rows": 8, "slots": {"source": 512, "target": 512}, "clips": CLIPS, "samples": 16}
+    # Nine tenths of such rows are used by HumanML3D's clips and captions.
+    rows = {"rows": 8, "clips": CLIPS, "samples": 32}
+    mixed, motions = {"source": 512, "target": 384}, {"source": 256, "target": 512}
     return ConfigDict(
         {
             # Which system the rest describes.
@@ -112,9 +114,13 @@ def base() -> ConfigDict:
                     samples=16,
                     window=64,
                 ),
-                "pretrain": stage("language", LANGUAGE, 100_000, rate=2e-4, templates="pretrain", **MIXED, **rows),
-                "instruct": stage("language", LANGUAGE, 100_000, rate=1e-4, templates="all_instructions", **rows),
-                "t2m": stage("language", LANGUAGE, 50_000, rate=1e-4, templates="t2m_pretrain", **rows),
+                "pretrain": stage(
+                    "language", LANGUAGE, 64_000, rate=2e-4, templates="pretrain", slots=mixed, **MIXED, **rows
+                ),
+                "instruct": stage(
+                    "language", LANGUAGE, 76_000, rate=1e-4, templates="all_instructions", slots=mixed, **rows
+                ),
+                "t2m": stage("language", LANGUAGE, 44_000, rate=1e-4, templates="t2m_pretrain", slots=motions, **rows),
             },
         }
     )
@@ -131,9 +137,9 @@ def clips(source: str) -> dict[str, Any]:
     """Where the clips come from, and when the language model's are encoded."""
     return {
         **data(source, max_frames=LONGEST, crop=False),
-        # "online": each step encodes its clips; "cached": all are encoded once, before a stage of the language model
-        # begins, into the run's folder. Then no clip can be cut (`crop`), and steps are shorter.
-        "codes": "online",
+        # "cached": all clips are encoded once, before a stage of the language model begins, into the run's folder. Then
+        # steps are shorter, and no clip can be cut (`crop`). "online": each step encodes its clips.
+        "codes": "cached",
     }
 
 
@@ -324,8 +330,6 @@ def demo() -> ConfigDict:
     # Unrolled, two layers compile soon enough, and a step takes two thirds of the time.
     config.model.language.scan = False
     config.data.update({"min_frames": 47, "max_frames": 47, "sequences": 0.0, "clips": 12_000, "crop": False})
-    # No clip is cut, so that each is encoded once.
-    config.data.codes = "cached"
     config.tokenizer = "train:512"
     config.layout.max_length = 64
     config.run = ("tokenizer", "pretrain")
@@ -339,7 +343,7 @@ def demo() -> ConfigDict:
             "pretrain": stage(
                 "language",
                 LANGUAGE,
-                3000,
+                2600,
                 rate=2e-3,
                 templates="pretrain",
                 subtasks=(("t2m", 1.0), ("m2t", 1.0)),

@@ -4,6 +4,7 @@ These are the only defaults of a run: the dataclasses that they become have none
 has its defaults in `SourceOptions`, for data are built without a config too.
 """
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -109,7 +110,8 @@ def stage(
         # The update rule.
         "optimizer": dict(optimizer),
         # Rows of a batch (`rows`), and how much a row holds, as the system defines it.
-        "batch": dict(batch),
+        # Its own, or a flag for one stage would change others.
+        "batch": copy.deepcopy(dict(batch)),
         # Instruction templates: a name, or a JSON file; empty for a loss that reads no text.
         "templates": templates,
         # (sub-task, chance of a visit per clip and epoch); none is every sub-task of the templates, each for sure.

@@ -28,6 +28,17 @@ def test_overrides_replace_values_of_nested_keys():
     assert config.run == ("vae",)
 
 
+@pytest.mark.parametrize("name", ["motiongpt:base", "motiongpt:demo", "motiongpt3:base"])
+def test_a_stages_rows_are_its_own(name):
+    before = load_config(name).to_dict()
+    part = load_config(name).run[-1]
+    after = load_config(name, [f"stages.{part}.batch.rows=3"]).to_dict()
+    if "slots" in before["stages"][part]["batch"]:
+        after = load_config(name, [f"stages.{part}.batch.slots.source=24"]).to_dict()
+    for each, stage in before["stages"].items():
+        assert (after["stages"][each]["batch"] == stage["batch"]) == (each != part)
+
+
 def test_a_whole_number_does_for_a_real_one():
     assert load_config("motiongpt3:tiny", ["seed=3", "stages.vae.optimizer.weight_decay=1"]).seed == 3
 
