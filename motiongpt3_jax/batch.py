@@ -317,3 +317,15 @@ class Batch(struct.PyTreeNode):
     clip_seeds: UInt[np.ndarray, "rows clips"]
     samples: Int[np.ndarray, "rows samples"]
     extra: dict[str, np.ndarray] = struct.field(default_factory=dict)
+
+
+class Places(struct.PyTreeNode):
+    """Where each of some samples lies in packed rows, to take them apart again.
+
+    Attributes:
+      slots: of each stream: a sample's slots, counted through all rows; -1 where it has no more.
+      samples: its place among the samples of all rows.
+    """
+
+    slots: dict[str, Int[np.ndarray, "samples slots"]]
+    samples: Int[np.ndarray, "samples"]

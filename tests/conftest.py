@@ -27,3 +27,18 @@ from tests.trained import pytest_collection_modifyitems, trained  # noqa: E402, 
 def pytest_configure(config: pytest.Config) -> None:
     """Only tests with a marker see what extras bring."""
     config.pluginmanager.register(extras)
+
+
+@pytest.fixture
+def shared_rows(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For each batch of questions that is laid out from now on, whether some of them share a row."""
+    from motiongpt3_jax.inference import engine
+
+    shared, pack = [], engine.pack_questions
+
+    def pack_and_note(*arguments):
+        shared.append(pack(*arguments) is not None)
+        return pack(*arguments)
+
+    monkeypatch.setattr(engine, "pack_questions", pack_and_note)
+    return shared

@@ -17,11 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from motiongpt3_jax.batch import Batch, Example, RowShape
+from motiongpt3_jax.batch import Batch, Example, Places, RowShape
 from motiongpt3_jax.data_pipelines.packing import build, useful
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, read_folder, resolve_model
-from motiongpt3_jax.inference.shapes import FRAME_STEP, pad_to_rows, round_up, slot_count, split_into_batches
+from motiongpt3_jax.inference.packed_questions import one_a_row, pack_questions, places_of
+from motiongpt3_jax.inference.shapes import FRAME_STEP, pad_to_rows, round_up, split_into_batches
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.motion import features_to_joints
 from motiongpt3_jax.systems.interface import (
@@ -199,24 +200,24 @@ class Engine:
         ]
         results = []
         for order, rows in self._groups(examples, frames):
+            asked = [examples[i] for i in order]
+            longest = round_up(max(frames[i] for i in order), FRAME_STEP, self.frames[1])
+            phases = self.answers.phases(asked[0], makes, options, longest)
+            batch, places = self._batch(asked, questions, rows, phases)
             values: dict[str, Any] = {
-                "batch": self._batch([examples[i] for i in order], questions, rows),
+                "batch": batch,
+                "places": places,
                 "seeds": pad_to_rows([seeds[i] for i in order], rows),
                 "frames": pad_to_rows([frames[i] for i in order], rows),
             }
-            longest = round_up(max(frames[i] for i in order), FRAME_STEP, self.frames[1])
-            for phase in self.answers.phases(examples[order[0]], makes, options, longest):
+            for phase in phases:
                 values |= self._run(phase, values)
             results.append((order, {name: values.get(name) for name in ("joints", "frames", "tokens")}))
             if self.phases is not None:
-                self.flops.append(self._flops(makes, len(order), values))
+                made = {name: values[name] for name in ("frames", "tokens") if name in values}
+                made = jax.tree.map(lambda x: np.asarray(x)[: len(order)], made)  # noqa: B023
+                self.flops.append(self.answers.flops(makes, asked, made))
         return results
-
-    def _flops(self, makes: Makes, requests: int, values: Mapping[str, Any]) -> float | None:
-        """FLOPs of a batch of answers; its first rows are the requests."""
-        results = {name: values[name] for name in ("frames", "tokens") if name in values}
-        batch, results = jax.tree.map(lambda x: np.asarray(x)[:requests], (values["batch"], results))
-        return self.answers.flops(makes, batch, results)
 
     def _groups(self, examples: Sequence[Example], frames: Sequence[int]) -> list[tuple[list[int], int]]:
         """(requests, rows) of every batch: as many clips and streams in each, and like lengths or none together."""
@@ -233,33 +234,36 @@ class Engine:
             groups += [([members[n] for n in numbers], rows) for numbers, rows in split_into_batches(len(members))]
         return groups
 
-    def _batch(self, examples: Sequence[Example], questions: Sequence[Question], rows: int) -> Batch:
-        """One request a row, sizes rounded up; rows beyond the requests repeat the first."""
+    def _batch(
+        self, examples: Sequence[Example], questions: Sequence[Question], rows: int, phases: Sequence[Phase]
+    ) -> tuple[Batch, Places | None]:
+        """(requests laid out, where they lie if they share rows); sizes and rows are rounded up."""
         statistics, schema = self.folder.statistics, self.answers.schema
+        packed = None
+        if not examples[0].clips and all("places" in phase.takes for phase in phases if "batch" in phase.takes):
+            packed = pack_questions(examples, rows, schema)
+        packed = packed or one_a_row(examples, rows)
         clips = {}
         for example in examples:
             if example.clips:
                 question = questions[example.number]
                 features = np.concatenate([*question.clips, *question.answer_clips])
                 clips[example.number] = (features - statistics.mean) / statistics.std
-        streams = {name: max(len(e.streams[name].ids) for e in examples) for name in examples[0].streams}
         capacities = {
-            field.capacity: max(len(e.extra.get(field.name, ())) for e in examples)
+            field.capacity: max(len(e.extra.get(field.name, ())) for e in examples) * packed.samples
             for field in schema.fields
             if field.capacity
         }
         shape = RowShape(
-            slots=tuple((name, slot_count(count)) for name, count in streams.items()),
+            slots=tuple(packed.slots.items()),
             clips=self._buckets(examples),
-            samples=1,
+            samples=packed.samples,
             capacities=tuple(capacities.items()),
         )
-        padded = [*examples, *[examples[0]] * (rows - len(examples))]
-        batch = build(
-            [[example] for example in padded], lambda number, _: clips[number], shape, schema, len(statistics.mean)
-        )
+        laid_out = [[examples[i] for i in row] for row in packed.rows]
+        batch = build(laid_out, lambda number, _: clips[number], shape, schema, len(statistics.mean))
         self._shares.update({name: share for name, share in useful(batch).items() if name.endswith("_used")})
-        return batch
+        return batch, places_of(packed, examples, batch, rows) if packed.samples > 1 else None
 
     def _buckets(self, examples: Sequence[Example]) -> tuple[tuple[int, int], ...]:
         """Room for the clips of any one of the requests, which have as many each."""

@@ -21,7 +21,7 @@ from motiongpt3_jax.models.decoding import cross_cache, decode_step, prefill, un
 from motiongpt3_jax.models.flavour import BlockFlavour
 from motiongpt3_jax.models.head import DiffusionHead, HeadConfig
 from motiongpt3_jax.models.sharding_rules import DECODER_RULES
-from motiongpt3_jax.models.streams import KVCache, Stream, grow, visible
+from motiongpt3_jax.models.streams import KVCache, Stream, grow, unpack_cache, unpack_slots, visible
 from motiongpt3_jax.models.t5 import FLAN_T5, T5, T5Config, decode_step_t5, prefill_t5, unstack_t5
 from motiongpt3_jax.models.token_sampling import TextOptions
 from motiongpt3_jax.models.vae import MotionVae, VaeConfig
@@ -71,6 +71,8 @@ __all__ = [
     "repeat_last_frame",
     "reseed_slots",
     "straight_through",
+    "unpack_cache",
+    "unpack_slots",
     "unstack_layers",
     "unstack_t5",
     "vae_loss",

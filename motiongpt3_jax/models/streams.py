@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 
 class Stream(struct.PyTreeNode):
@@ -84,6 +84,34 @@ def update_slots(cache: KVCache, stream: Stream, index: Int[Array, ""]) -> KVCac
 def update_slice(old: Array, new: Array, index: Int[Array, ""]) -> Array:
     """An array of a KV cache with new slots from slot `index` on."""
     return jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), index, _slots_axis(old))
+
+
+def unpack_slots(
+    x: Shaped[Array, "batch slots *rest"], places: Int[Array, "sequences length"]
+) -> Shaped[Array, "sequences length *rest"]:
+    """The slots of packed rows as one sequence a row.
+
+    Args:
+      x: whatever slots hold.
+      places: each sequence's slots, counted through all rows; -1 where it has no more, which then hold zeros.
+    """
+    taken = jnp.take(x.reshape(-1, *x.shape[2:]), jnp.maximum(places, 0), axis=0)
+    return jnp.where((places >= 0).reshape(*places.shape, *(1,) * (x.ndim - 2)), taken, jnp.zeros((), x.dtype))
+
+
+def unpack_cache(cache: KVCache, places: Int[Array, "sequences length"]) -> KVCache:
+    """The KV cache of packed prompts as one prompt a row, each its row's segment 1; see `unpack_slots`."""
+
+    def of_heads(x: Array) -> Array:
+        return jnp.swapaxes(unpack_slots(jnp.swapaxes(x, 1, 2), places), 1, 2)
+
+    return KVCache(
+        keys=[of_heads(x) for x in cache.keys],
+        values=[of_heads(x) for x in cache.values],
+        positions=unpack_slots(cache.positions, places),
+        segments=(places >= 0).astype(cache.segments.dtype),
+        attended=unpack_slots(cache.attended, places),
+    )
 
 
 def _slots_axis(x: Array) -> int:

@@ -168,8 +168,9 @@ class Phase:
       name: what its time is booked under.
       run: (variables, *values) -> new values by name. In the end there must be `features` (rows, frames, features),
         normalised, and `frames` (rows,) of a motion; `tokens` (rows, tokens) of a text.
-      takes: names of the values that it takes, None for what is not there; at first there are `batch`, `seeds` and
-        `frames`.
+      takes: names of the values that it takes, None for what is not there; at first there are `batch`, `seeds`,
+        `frames` and `places`. Where each phase that takes `batch` also takes `places`, a row may hold several
+        questions, and `places` says where they lie; it is None where each has its row.
       key: tells programs of one name apart: whatever `run` depends on beside its arguments.
     """
 
@@ -263,13 +264,13 @@ class Answers(Protocol):
     ) -> Float[Array, "clips frames features"]:
         """Normalised features through the encoder and back."""
 
-    def flops(self, makes: Makes, batch: Batch, values: Mapping[str, np.ndarray]) -> float | None:
+    def flops(self, makes: Makes, examples: Sequence[Example], values: Mapping[str, np.ndarray]) -> float | None:
         """FLOPs of the matrix products that answers really need, padding left out; None where nobody counts them.
 
         Args:
           makes: what was asked for.
-          batch: the questions, one a row.
-          values: those of the last phase, of as many rows.
+          examples: the questions.
+          values: those of the last phase, a row for each question.
         """
 
     def code_motions(self, variables: Variables) -> Mapping[str, Float[Array, "frames features"]]:

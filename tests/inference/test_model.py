@@ -136,6 +136,18 @@ def test_requests_of_different_tasks_and_lengths_do_not_disturb_each_other(model
         np.testing.assert_allclose(together[number], alone, atol=1e-4)
 
 
+def test_questions_that_share_rows_are_answered_as_alone(model, shared_rows):
+    questions = [Question(f"a person walks {'and waves ' * (number % 3)}") for number in range(14)]
+    options, writing = model.motion_options(steps=2), model.text_options(max_new=4)
+    motions = model.engine.generate_motions(questions, [30] * 14, range(14), options)
+    texts = model.engine.generate_texts(questions, writing)
+    assert shared_rows == [True, True]
+    for number in (0, 5, 13):
+        alone = model.engine.generate_motions([questions[number]], [30], [number], options)[0]
+        np.testing.assert_allclose(motions[number], alone, atol=1e-4)
+        assert model.engine.generate_texts([questions[number]], writing) == [texts[number]]
+
+
 def test_a_motion_longer_than_the_model_makes_is_put_together_from_windows(model):
     motion = model.generate("a person walks", 12.0, **FAST)
     assert motion.frames == 240

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from motiongpt3_jax.batch import Batch, Example, Schema
+from motiongpt3_jax.batch import Example, Schema
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import TextOptions
 from motiongpt3_jax.systems.interface import (
@@ -171,7 +171,7 @@ class MotionGPTAnswers:
             options = code_options(self.tokens, options, most)
         phases = [Phase("read", partial(generate.read, modules), ("batch",))] if example.clips else []
         room = options.cache_slots
-        phases.append(Phase("prefill", partial(generate.prefill, modules, room), ("batch", "codes"), room))
+        phases.append(Phase("prefill", partial(generate.prefill, modules, room), ("batch", "codes", "places"), room))
         taken = ("prefix", "seeds" if options.temperature else "", "frames" if longest else "")
         phases.append(
             Phase("decode", partial(generate.decode, modules, options, motion), taken, (options, motion, longest))
@@ -194,13 +194,13 @@ class MotionGPTAnswers:
         """Clips to codes and back."""
         return generate.reconstruct(self.modules, variables, features, frames)
 
-    def flops(self, makes: Makes, batch: Batch, values: Mapping[str, np.ndarray]) -> float:
+    def flops(self, makes: Makes, examples: Sequence[Example], values: Mapping[str, np.ndarray]) -> float:
         """Those of the clips and tokens that are read, and of the tokens that are written, their ends included."""
         tokens, motion = np.asarray(values["tokens"]), makes == "motion"
         end = (self.tokens.end_of_motion - self.tokens.first_code) if motion else self.tokens.end
         ended = np.cumsum(tokens == end, axis=1) > 0
         written = np.minimum((~ended).sum(axis=1) + 1, tokens.shape[1]).tolist()
-        return answer_flops(self.modules.config, batch, written, motion)
+        return answer_flops(self.modules.config, examples, written, motion)
 
     def code_motions(self, variables: Variables) -> Mapping[str, Float[Array, "frames features"]]:
         """The codes in most use, each repeated for about a second."""

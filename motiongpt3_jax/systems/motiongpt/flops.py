@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from motiongpt3_jax.batch import Batch, StreamSlots
+from motiongpt3_jax.batch import Batch, Example, StreamSlots
 from motiongpt3_jax.models import DecoderConfig, T5Config, VqVaeConfig
 from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
 from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, codes_of
@@ -19,6 +19,11 @@ def lengths_of(slots: StreamSlots) -> list[int]:
     for segments in np.asarray(slots.segments):
         counts += np.bincount(segments)[1:].tolist()
     return counts
+
+
+def slots_of(question: Example, stream: str) -> int:
+    """Slots of a question in a stream."""
+    return len(question.streams[stream].ids)
 
 
 def encode_flops(config: VqVaeConfig, frames: Sequence[int]) -> float:
@@ -92,16 +97,15 @@ def language_flops(config: MotionGPTConfig, batch: Batch) -> float:
     return decoder_flops(config.language, ids, lengths, lengths)
 
 
-def answer_flops(config: MotionGPTConfig, batch: Batch, written: Sequence[int], motion: bool) -> float:
-    """Answers of so many written tokens, of motions or of texts, one a row, from questions that are read."""
+def answer_flops(config: MotionGPTConfig, questions: Sequence[Example], written: Sequence[int], motion: bool) -> float:
+    """Answers of so many written tokens, of motions or of texts, to questions that are read."""
     ids = config.new_ids if motion else config.words + config.new_ids
-    frames = [int(count) for count in np.ravel(batch.clip_frames) if count]
-    total = encode_flops(config.vqvae, frames) if batch.clips else 0.0
+    total = encode_flops(config.vqvae, [clip.frames for question in questions for clip in question.clips])
     total += decode_flops(config.vqvae, written) if motion else 0.0
     if isinstance(config.language, T5Config):
-        prefix = np.maximum(lengths_of(batch.streams["target"]), 1)
-        targets = [int(prompt) + count for prompt, count in zip(prefix, written, strict=True)]
-        return total + t5_flops(config.language, ids, lengths_of(batch.streams["source"]), targets)
-    read = lengths_of(batch.streams["tokens"])
+        targets = [max(slots_of(question, "target"), 1) + count for question, count in zip(questions, written)]
+        sources = [slots_of(question, "source") for question in questions]
+        return total + t5_flops(config.language, ids, sources, targets)
+    read = [slots_of(question, "tokens") for question in questions]
     lengths = [prompt + count for prompt, count in zip(read, written, strict=True)]
     return total + decoder_flops(config.language, ids, lengths, written)

@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.batch import Batch, Places
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import TextOptions
 from motiongpt3_jax.models.generate_text import generate_text
@@ -92,11 +92,17 @@ def read(modules: Modules, variables: Variables, batch: Batch) -> Mapping[str, A
 
 
 def prefill(
-    modules: Modules, room: int, variables: Variables, batch: Batch, codes: Int[Array, "rows clips codes"] | None
+    modules: Modules,
+    room: int,
+    variables: Variables,
+    batch: Batch,
+    codes: Int[Array, "rows clips codes"] | None,
+    places: Places | None = None,
 ) -> Mapping[str, Any]:
-    """What is left of the questions for decode steps, with room for so many."""
+    """What is left of the questions for decode steps, with room for so many; `places` of questions that share rows."""
     ids = filled(batch.streams, codes, modules.config.words)
-    return {"prefix": modules.language.prefill(variables.params, batch.streams, ids, room)}
+    slots = None if places is None else places.slots
+    return {"prefix": modules.language.prefill(variables.params, batch.streams, ids, room, slots)}
 
 
 def decode(

@@ -23,6 +23,8 @@ from motiongpt3_jax.models import (
     grow,
     prefill,
     prefill_t5,
+    unpack_cache,
+    unpack_slots,
     unstack_layers,
     unstack_t5,
 )
@@ -77,8 +79,23 @@ class LanguageModel(Protocol):
     def unstacked(self, params: Tree) -> Tree:
         """The parameters with layers one by one, of which decode steps copy none."""
 
-    def prefill(self, params: Tree, slots: Mapping[str, StreamSlots], ids: Ids, room: int) -> Prefix:
-        """Runs prompts, one a row, and leaves room in the KV cache for so many slots more."""
+    def prefill(
+        self,
+        params: Tree,
+        slots: Mapping[str, StreamSlots],
+        ids: Ids,
+        room: int,
+        places: Mapping[str, Int[Array, "prompts slots"]] | None = None,
+    ) -> Prefix:
+        """Runs prompts, and leaves room in the KV cache for so many slots more.
+
+        Args:
+          params: of the system.
+          slots: of each stream.
+          ids: of each stream.
+          room: slots of the KV cache for what is written.
+          places: of packed prompts, see `batch.Places.slots`; None where each has its row.
+        """
 
     def decode_step(
         self, params: Tree, memory: KVCache | None, cache: dict[str, KVCache], steps: Steps
@@ -108,13 +125,13 @@ def _new_slots(vocabulary: Vocabulary, params: Tree, steps: Steps) -> Stream:
     return Stream(vectors, steps.positions, jnp.ones_like(steps.tokens), jnp.ones_like(steps.tokens, bool))
 
 
-def _last(slots: StreamSlots, hidden: Float[Array, "rows slots width"]) -> Float[Array, "rows width"]:
+def _last(slots: KVCache, hidden: Float[Array, "rows slots width"]) -> Float[Array, "rows width"]:
     """The hidden state of each row's last slot; segments are not empty."""
     last = (slots.segments > 0).sum(axis=1) - 1
     return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
 
 
-def _next_positions(slots: StreamSlots) -> Int[Array, "rows"]:
+def _next_positions(slots: KVCache) -> Int[Array, "rows"]:
     return jnp.where(slots.segments > 0, slots.positions, -1).max(axis=1) + 1
 
 
@@ -145,12 +162,22 @@ class T5Language:
         """Lists of layers in both halves."""
         return {**params, "t5": unstack_t5(params["t5"])}
 
-    def prefill(self, params: Tree, slots: Mapping[str, StreamSlots], ids: Ids, room: int) -> Prefix:
+    def prefill(
+        self,
+        params: Tree,
+        slots: Mapping[str, StreamSlots],
+        ids: Ids,
+        room: int,
+        places: Mapping[str, Int[Array, "prompts slots"]] | None = None,
+    ) -> Prefix:
         """Encodes the source, and runs what the target begins with."""
         source, target = (embed(self.vocabulary, params, slots[name], ids[name]) for name in ("source", "target"))
         hidden, cache, memory = prefill_t5(self.module, unstack_t5(params["t5"]), source, target)
-        cache = {"target": grow(cache["target"], room)}
-        return Prefix(_last(slots["target"], hidden), cache, memory, _next_positions(slots["target"]))
+        cache = cache["target"]
+        if places is not None:
+            hidden, cache = unpack_slots(hidden, places["target"]), unpack_cache(cache, places["target"])
+            memory = unpack_cache(memory, places["source"])
+        return Prefix(_last(cache, hidden), {"target": grow(cache, room)}, memory, _next_positions(cache))
 
     def decode_step(
         self, params: Tree, memory: KVCache | None, cache: dict[str, KVCache], steps: Steps
@@ -190,12 +217,21 @@ class DecoderLanguage:
         """A list of layers."""
         return {**params, "decoder": unstack_layers(params["decoder"])}
 
-    def prefill(self, params: Tree, slots: Mapping[str, StreamSlots], ids: Ids, room: int) -> Prefix:
+    def prefill(
+        self,
+        params: Tree,
+        slots: Mapping[str, StreamSlots],
+        ids: Ids,
+        room: int,
+        places: Mapping[str, Int[Array, "prompts slots"]] | None = None,
+    ) -> Prefix:
         """Runs the prompts."""
         stream = embed(self.vocabulary, params, slots["tokens"], ids["tokens"])
         hidden, cache = prefill(self.module, params["decoder"], {"tokens": stream})
-        cache = {"tokens": grow(cache["tokens"], room)}
-        return Prefix(_last(slots["tokens"], hidden["tokens"]), cache, None, _next_positions(slots["tokens"]))
+        hidden, cache = hidden["tokens"], cache["tokens"]
+        if places is not None:
+            hidden, cache = unpack_slots(hidden, places["tokens"]), unpack_cache(cache, places["tokens"])
+        return Prefix(_last(cache, hidden), {"tokens": grow(cache, room)}, None, _next_positions(cache))
 
     def decode_step(
         self, params: Tree, memory: KVCache | None, cache: dict[str, KVCache], steps: Steps

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from motiongpt3_jax.batch import Batch, ClipRange, Example, Schema
+from motiongpt3_jax.batch import Batch, ClipRange, Example, Places, Schema
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.token_sampling import TextOptions
 from motiongpt3_jax.systems.interface import (
@@ -175,10 +175,11 @@ class MotionGPT3Answers:
             taken = ("batch", "seeds") if draws else ("batch", "")
             phases.append(Phase("understand", partial(_understand, system), taken, draws))
         if makes == "text":
-            taken = ("batch", "understood", "seeds" if options.temperature else "")
+            taken = ("batch", "understood", "seeds" if options.temperature else "", "places")
             return [*phases, Phase("write", partial(_write, system, options), taken, options)]
         if example.streams:
-            phases.append(Phase("condition", lambda *x: {"condition": system.conditions(*x)}, ("batch", "understood")))
+            taken = ("batch", "understood", "places")
+            phases.append(Phase("condition", lambda *x: {"condition": system.conditions(*x)}, taken))
         else:
             # Guidance would compare the null condition with itself.
             options = replace(options, guidance_scale=1.0)
@@ -201,7 +202,7 @@ class MotionGPT3Answers:
         """Clips through the VAE and back, at the mean of their posterior."""
         return self.system.reconstruct(variables, features, frames)
 
-    def flops(self, makes: Makes, batch: Batch, values: Mapping[str, np.ndarray]) -> None:
+    def flops(self, makes: Makes, examples: Sequence[Example], values: Mapping[str, np.ndarray]) -> None:
         """Nobody counts them."""
 
     def code_motions(self, variables: Variables) -> Mapping[str, Float[Array, "frames features"]]:
@@ -249,10 +250,11 @@ def _write(
     variables: Variables,
     batch: Batch,
     understood: Float[Array, "rows clips latents width"] | None,
-    seeds: Int[Array, "rows"] | None,
+    seeds: Int[Array, "requests"] | None,
+    places: Places | None,
 ) -> Mapping[str, Any]:
-    """Token ids that continue every row's prompt."""
-    return {"tokens": system.respond_text(variables, batch, understood, seeds, options)}
+    """Token ids that continue every prompt."""
+    return {"tokens": system.respond_text(variables, batch, understood, seeds, options, places)}
 
 
 def _shown(text: str) -> str:

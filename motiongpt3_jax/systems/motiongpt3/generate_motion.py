@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.batch import Batch, Places
 from motiongpt3_jax.diffusion import SAMPLERS, Denoiser, Noise, classifier_free_guidance
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import prefill
@@ -68,18 +68,24 @@ def read_conditions(
     variables: Variables,
     batch: Batch,
     latents: Float[Array, "rows clips latents width"] | None = None,
-) -> Float[Array, "rows holders width"]:
-    """Hidden states at the holders of every row's first output: what its motion is made from.
+    places: Places | None = None,
+) -> Float[Array, "requests holders width"]:
+    """Hidden states at the holders of every request's only output: what its motion is made from.
 
     Args:
       modules: the model's parts.
       variables: its arrays.
-      batch: one request a row.
+      batch: the requests.
       latents: of the input clips, see `understand`; None where none enters.
+      places: of requests that share rows; None where each has its row.
     """
     entering = streams(modules, variables.params, batch, latents)
     hidden, _ = prefill(modules.decoder, variables.params["decoder"], entering)
-    return conditions(hidden["motion"], batch.extra["outputs"][:, :1])[:, 0]
+    outputs = batch.extra["outputs"]
+    if places is None:
+        return conditions(hidden["motion"], outputs[:, :1])[:, 0]
+    found = conditions(hidden["motion"], outputs[:, : batch.samples.shape[1]])
+    return found.reshape(-1, *found.shape[2:])[places.samples]
 
 
 def sample_latents(

@@ -5,8 +5,17 @@ from functools import partial
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from motiongpt3_jax.batch import Batch, StreamSlots
-from motiongpt3_jax.models import KVCache, Stream, decode_step, grow, prefill, unstack_layers
+from motiongpt3_jax.batch import Batch, Places
+from motiongpt3_jax.models import (
+    KVCache,
+    Stream,
+    decode_step,
+    grow,
+    prefill,
+    unpack_cache,
+    unpack_slots,
+    unstack_layers,
+)
 from motiongpt3_jax.models.generate_text import generate_text
 from motiongpt3_jax.models.token_sampling import TextOptions
 from motiongpt3_jax.systems.interface import Tree, Variables
@@ -20,33 +29,39 @@ def respond_text(
     batch: Batch,
     options: TextOptions,
     latents: Float[Array, "rows clips latents width"] | None = None,
-    seeds: Int[Array, "rows"] | None = None,
-) -> Int[Array, "rows tokens"]:
-    """Generates the continuation of every row's prompt, see `models.generate_text`.
+    seeds: Int[Array, "requests"] | None = None,
+    places: Places | None = None,
+) -> Int[Array, "requests tokens"]:
+    """Generates the continuation of every prompt, see `models.generate_text`.
 
     Args:
       modules: the model's parts.
       variables: its arrays.
-      batch: one request a row.
+      batch: the requests.
       options: how to choose tokens.
       latents: of the input clips, see `generate_motion.understand`; None where none enters.
       seeds: of the requests, for sampling alone.
+      places: of requests that share rows; None where each has its row.
 
     Raises:
       UserError: tokens are to be sampled, and there are no seeds.
     """
-    params, text = variables.params, batch.streams["text"]
+    params = variables.params
     hidden, cache = prefill(modules.decoder, params["decoder"], streams(modules, params, batch, latents))
-    last = (text.segments > 0).sum(axis=1) - 1
-    hidden = jnp.take_along_axis(hidden["text"], last[:, None, None], axis=1)[:, 0]
+    hidden = hidden["text"]
+    if places is not None:
+        hidden = unpack_slots(hidden, places.slots["text"])
+        cache = {name: unpack_cache(part, places.slots[name]) for name, part in cache.items()}
+    last = (cache["text"].segments > 0).sum(axis=1) - 1
+    hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
     return generate_text(
         modules.text.apply({"params": params["vocabulary"]["text"]}, hidden, method="logits"),
         {**cache, "text": grow(cache["text"], options.cache_slots)},
         partial(_decode_step, modules, {**params, "decoder": unstack_layers(params["decoder"])}),
         options,
         vocabulary=modules.config.vocabulary + modules.config.new_ids,
-        positions=jnp.max(jnp.stack([_last_position(s) for s in batch.streams.values()]), axis=0) + 1,
-        index=text.ids.shape[1],
+        positions=jnp.max(jnp.stack([_last_position(s) for s in cache.values()]), axis=0) + 1,
+        index=cache["text"].positions.shape[1],
         seeds=seeds,
     )
 
@@ -73,5 +88,5 @@ def _decode_step(
     return modules.text.apply(vocabulary, hidden["text"], method="logits"), cache
 
 
-def _last_position(slots: StreamSlots) -> Int[Array, "rows"]:
+def _last_position(slots: KVCache) -> Int[Array, "rows"]:
     return jnp.where(slots.segments > 0, slots.positions, -1).max(axis=1, initial=-1)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.batch import Batch, Places
 from motiongpt3_jax.models import DECODER_RULES, TextOptions, unstack_layers
 from motiongpt3_jax.systems.interface import Loss, System, Tree, Variables
 from motiongpt3_jax.systems.motiongpt3 import generate_motion, generate_text
@@ -74,10 +74,14 @@ class MotionGPT3(System):
         return generate_motion.understand(self.modules, variables, batch, noise)
 
     def conditions(
-        self, variables: Variables, batch: Batch, latents: Float[Array, "rows clips latents width"] | None = None
-    ) -> Float[Array, "rows holders width"]:
-        """What each row's motion is made from; `latents` are those of the clips that enter, see `understand`."""
-        return generate_motion.read_conditions(self.modules, variables, batch, latents)
+        self,
+        variables: Variables,
+        batch: Batch,
+        latents: Float[Array, "rows clips latents width"] | None = None,
+        places: Places | None = None,
+    ) -> Float[Array, "requests holders width"]:
+        """What each request's motion is made from, see `generate_motion.read_conditions`."""
+        return generate_motion.read_conditions(self.modules, variables, batch, latents, places)
 
     def null_conditions(self, variables: Variables, rows: int) -> Float[Array, "rows holders width"]:
         """What so many motions of no sentence are made from; guidance has nothing to add to it."""
@@ -113,9 +117,10 @@ class MotionGPT3(System):
         latents: Float[Array, "rows clips latents width"] | None,
         seeds: Int[Array, "rows"] | None,
         options: TextOptions,
-    ) -> Int[Array, "rows tokens"]:
-        """Token ids that continue every row's prompt; drawn tokens depend on their own row and seed alone."""
-        return generate_text.respond_text(self.modules, variables, batch, options, latents, seeds)
+        places: Places | None = None,
+    ) -> Int[Array, "requests tokens"]:
+        """Token ids that continue every prompt; drawn tokens depend on their own request and seed alone."""
+        return generate_text.respond_text(self.modules, variables, batch, options, latents, seeds, places)
 
     def reconstruct(
         self, variables: Variables, features: Float[Array, "clips frames features"], frames: Int[Array, "clips"]

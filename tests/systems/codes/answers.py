@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from motiongpt3_jax.batch import Batch, ClipRange, Example, Schema
+from motiongpt3_jax.batch import ClipRange, Example, Schema
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import TextOptions
 from motiongpt3_jax.systems.interface import Capabilities, Features, Makes, Phase, Question, Text, Variables
@@ -119,7 +119,7 @@ class CodeScriptAnswers:
         codes = quantise(codebook, features, frames, self.chunk)
         return dequantise(codebook, codes, self.chunk)[:, : features.shape[1]]
 
-    def flops(self, makes: Makes, batch: Batch, values: Mapping[str, np.ndarray]) -> float:
+    def flops(self, makes: Makes, examples: Sequence[Example], values: Mapping[str, np.ndarray]) -> float:
         """Those of the scores of all written tokens."""
         return 2.0 * self.system.sizes.width * self.alphabet.size * values["tokens"].size
 

@@ -13,6 +13,7 @@ from motiongpt3_jax.inference.folder import read_folder
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import Motion
+from motiongpt3_jax.systems.interface import Question
 from tests.commands.conftest import call
 from tests.systems.motiongpt.small import variables_of
 
@@ -45,6 +46,23 @@ def test_motions_have_exactly_the_frames_that_are_asked_for_whatever_their_batch
     alone = model.generate(SENTENCES[2], frames=41, seed=5)
     np.testing.assert_allclose(alone.joints, motions[2].joints, atol=1e-3)
     assert model.lengths(SENTENCES[0], seconds=2.0)[0].frames == 40
+
+
+WHO, WHAT = ("a person", "someone who is tired", "a"), ("walks", "sits down and waves")
+MANY = [f"{who} {what}" for who in WHO for what in WHAT]
+
+
+def test_questions_that_share_rows_are_answered_as_alone(model, shared_rows):
+    sentences = (MANY * 3)[:14]
+    motions = model.generate(sentences, frames=24, seed=3)
+    questions, options = [Question(sentence) for sentence in sentences], model.text_options(max_new=4)
+    texts = model.engine.generate_texts(questions, options)
+    assert shared_rows == [True, True]
+    for number in (0, 3, 13):
+        alone = model.generate(sentences[number], frames=24, seed=3 + number)
+        np.testing.assert_allclose(alone.joints, motions[number].joints, atol=1e-3)
+        assert model.engine.generate_texts([questions[number]], options) == [texts[number]]
+    assert len({text.whole for text in texts}) > 1
 
 
 def test_without_a_length_the_model_ends_its_motions(model):
