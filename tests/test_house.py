@@ -1,6 +1,7 @@
 """What holds for the code as a whole: who may import whom, and that what is imported is declared."""
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -75,6 +76,32 @@ def test_a_planted_violation_is_found(tree, violation):
     done = lint_imports(tree)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "BROKEN" in done.stdout or "planted" in done.stdout, done.stdout
+
+
+def test_every_name_is_defined():
+    # The style check leaves this out, for it takes the axes of jaxtyping, which are strings, for names.
+    check = ["ruff", "check", "--isolated", "--select", "F821", "--output-format", "json", *PARTS, "tests", "launch"]
+    found = subprocess.run([sys.executable, "-m", *check], cwd=HERE, capture_output=True, text=True, check=False)
+    files = {file: strings_of(file) for file in {entry["filename"] for entry in json.loads(found.stdout)}}
+    undefined = [
+        f"{entry['filename']}:{entry['location']['row']}: {entry['message']}"
+        for entry in json.loads(found.stdout)
+        if not within(entry["location"], files[entry["filename"]])
+    ]
+    assert not undefined, undefined
+
+
+def strings_of(file):
+    """(first line, its column, last line, its column) of every string of a file."""
+    nodes = ast.walk(ast.parse(Path(file).read_text(encoding="utf-8")))
+    strings = [node for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [(node.lineno, node.col_offset, node.end_lineno, node.end_col_offset) for node in strings]
+
+
+def within(place, strings):
+    """Whether a line and column, both from 1, lie in a string."""
+    row, column = place["row"], place["column"] - 1
+    return any((top, left) <= (row, column) < (bottom, right) for top, left, bottom, right in strings)
 
 
 def declared():
