@@ -26,6 +26,7 @@ from motiongpt3_jax.commands.arguments import (
 from motiongpt3_jax.commands.bench_data import bench_data, describe_input
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines import procedural
+from motiongpt3_jax.data_pipelines.packing import useful
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.evaluation.accuracy import motion_accuracy
 from motiongpt3_jax.experiment.check_config import check_config, stages_to_run
@@ -193,12 +194,12 @@ def bench_train(experiment: Run, arguments: argparse.Namespace, stage_name: str)
     """One step of a stage on the same full batch over and over."""
     stages = {stage.name: stage for stage in experiment.stages()}
     stage, mesh = stages[stage_name], experiment.mesh()
-    data = experiment.data(stage)
-    batch = next(data.train.first_batches(1))
-    useful = data.useful(batch)
     system = experiment.system()
     with jax.set_mesh(mesh):
         variables = jax.jit(system.init)(jax.random.key(0))
+        # Clips that are encoded once are encoded with fresh weights too.
+        loader = experiment.loader(stage.name, "train", lambda: variables)
+        batch = next(loader.first_batches(1))
         placed = put_batch(mesh, batch)
         program = make_program(system, stage, mesh, 0, variables, placed)
         state, frozen = program.start(variables)
@@ -210,8 +211,9 @@ def bench_train(experiment: Run, arguments: argparse.Namespace, stage_name: str)
             jax.block_until_ready(report)
 
         first, times = timed(step, arguments.repeats)
-    shares = {name: share for name, share in useful.items() if name not in ("samples", "tokens")}
-    average = measurement("train", arguments, first, times, useful["samples"], useful["tokens"], shares)
+    shares = useful(batch)
+    samples, tokens = shares.pop("samples"), shares.pop("tokens")
+    average = measurement("train", arguments, first, times, samples, tokens, shares)
     return replace(average, flops=system.train_flops(stage.loss, batch))
 
 
