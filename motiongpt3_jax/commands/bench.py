@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.commands.arguments import (
     add_sampling,
     check_answers,
@@ -39,6 +40,7 @@ from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import HUMANML3D
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.parallel import keep_host_memory, put_batch
+from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.training.program import make_program
 
 
@@ -197,9 +199,7 @@ def bench_train(experiment: Run, arguments: argparse.Namespace, stage_name: str)
     system = experiment.system()
     with jax.set_mesh(mesh):
         variables = jax.jit(system.init)(jax.random.key(0))
-        # Clips that are encoded once are encoded with fresh weights too.
-        loader = experiment.loader(stage.name, "train", lambda: variables)
-        batch = next(loader.first_batches(1))
+        batch = first_batch(experiment, stage_name, variables)
         placed = put_batch(mesh, batch)
         program = make_program(system, stage, mesh, 0, variables, placed)
         state, frozen = program.start(variables)
@@ -215,6 +215,11 @@ def bench_train(experiment: Run, arguments: argparse.Namespace, stage_name: str)
     samples, tokens = shares.pop("samples"), shares.pop("tokens")
     average = measurement("train", arguments, first, times, samples, tokens, shares)
     return replace(average, flops=system.train_flops(stage.loss, batch))
+
+
+def first_batch(experiment: Run, stage: str, variables: Variables) -> Batch:
+    """A stage's first batch; clips that are encoded once, before it begins, are encoded with these variables."""
+    return next(experiment.loader(stage, "train", lambda: variables).first_batches(1))
 
 
 def bench_vae(experiment: Run, arguments: argparse.Namespace, clips: int) -> list[Measurement]:
