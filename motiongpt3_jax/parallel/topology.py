@@ -1,0 +1,45 @@
+"""TPU slices that are not there: devices for ahead-of-time compilation with libtpu, on any machine."""
+
+import importlib.util
+import os
+from collections.abc import Mapping, Sequence
+
+import jax
+from jax.experimental import topologies
+
+from motiongpt3_jax.errors import UserError
+
+ENVIRONMENT: Mapping[str, str] = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_WORKER_ID": "0",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+"""What libtpu asks a TPU machine for; without it libtpu looks for one for minutes. The last one lets it load twice."""
+
+FAST_COMPILE: Mapping[str, float] = {"exec_time_optimization_effort": -1.0, "memory_fitting_effort": -1.0}
+"""Compiler options that take a fraction of the time and leave collectives as they are; memory and speed differ."""
+
+
+def slice_devices(topology: str) -> Sequence[jax.Device]:
+    """The devices of a slice, which compile and do not run; `make_mesh` takes them.
+
+    Args:
+      topology: generation and shape, such as "v5e:4x4".
+
+    Raises:
+      UserError: there is no libtpu, or it knows no such slice.
+    """
+    if importlib.util.find_spec("libtpu") is None:
+        raise UserError(
+            "compiling for a TPU without one needs libtpu, which is not installed: pip install 'motiongpt3_jax[tpu]'"
+        )
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        return topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
+    except (jax.errors.JaxRuntimeError, ValueError, NotImplementedError) as error:
+        raise UserError(
+            f"libtpu knows no slice '{topology}' ({str(error).splitlines()[0]}); write for example v5e:4x4"
+        ) from None
