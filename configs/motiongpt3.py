@@ -251,7 +251,7 @@ def batch(
 ) -> dict[str, Any]:
     """How much a batch of a stage holds."""
     return {
-        # Rows of a batch, over all devices.
+        # Rows of a batch, over all devices; with `mesh.rows` "per_shard", of each of data x fsdp devices.
         "rows": rows,
         # Text tokens of a row.
         "text_slots": text_slots,

@@ -1,7 +1,7 @@
 """Sections that the configs of all systems have: data, mesh, stages and their optimizer, each value with its comment.
 
 These are the only defaults of a run: the dataclasses that they become have none. What a source of clips is asked for
-has its defaults in `SourceOptions`, for data are built without a config too.
+and how a mesh is used have theirs in `SourceOptions` and `SHARDING`, for both are needed without a config too.
 """
 
 import copy
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from motiongpt3_jax.data_pipelines.sources import LEAST_FRAMES, SourceOptions
+from motiongpt3_jax.parallel import SHARDING
 
 SOURCE = SourceOptions()
 
@@ -50,6 +51,15 @@ def mesh() -> dict[str, Any]:
         "fsdp": 1,
         # Devices over which the heads and the MLPs of each layer are split.
         "tensor": 1,
+        # What `rows` of a stage's batch counts: all of them ("total"), or those of each of data x fsdp devices
+        # ("per_shard"), and then more devices take larger batches.
+        "rows": "total",
+        # `fsdp` does not split parts of the model (as the VAE) with fewer parameters than this: they lie whole on every
+        # device, for to gather them would take longer than it spares memory.
+        "whole_below": SHARDING.whole_below,
+        # In which gradients are summed over devices: "compute" (as `model.dtype`), "float32" or "bfloat16". From some
+        # 256 devices on float32 is safer, and twice the bytes.
+        "reduce_dtype": SHARDING.reduce_dtype,
     }
 
 

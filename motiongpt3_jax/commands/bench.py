@@ -201,7 +201,7 @@ def bench_train(experiment: Run, arguments: argparse.Namespace, stage_name: str)
         variables = jax.jit(system.init)(jax.random.key(0))
         batch = first_batch(experiment, stage_name, variables)
         placed = put_batch(mesh, batch)
-        program = make_program(system, stage, mesh, 0, variables, placed)
+        program = make_program(system, stage, mesh, 0, variables, placed, experiment.config.mesh.sharding)
         state, frozen = program.start(variables)
         del variables
         box = [state]

@@ -5,10 +5,11 @@ Every default stands in `configs/`, and none here.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from motiongpt3_jax.data_pipelines.sources import SOURCES, SourceOptions
 from motiongpt3_jax.inference.check_folder import LONGEST
+from motiongpt3_jax.parallel import ShardingOptions
 from motiongpt3_jax.systems.kind import SystemKind
 from motiongpt3_jax.systems.registry import find_system, system_names
 from motiongpt3_jax.training import OptimizerConfig
@@ -72,11 +73,21 @@ class MeshConfig:
 
     Attributes:
       data, fsdp, tensor: see `make_mesh`; -1 of `data` are all that the other axes leave.
+      rows: whether the rows of a stage's batch are its "total", or those "per_shard", each of data x fsdp devices.
+      whole_below, reduce_dtype: see `ShardingOptions`.
     """
 
     data: int = setting(Rule("a whole number from 1 on, or -1", lambda value: DEVICES.holds(value) or value == -1))
     fsdp: int = setting(DEVICES)
     tensor: int = setting(DEVICES)
+    rows: Literal["total", "per_shard"] = setting(one_of("total", "per_shard"))
+    whole_below: int = setting(whole(0, 10**15))
+    reduce_dtype: Literal["compute", "float32", "bfloat16"] = setting(one_of("compute", "float32", "bfloat16"))
+
+    @property
+    def sharding(self) -> ShardingOptions:
+        """How the mesh is used."""
+        return ShardingOptions(self.whole_below, self.reduce_dtype)
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,7 @@ class StageConfig:
 
     Attributes:
       loss: which of the system's losses.
-      objective, batch: the system's own sections, plain values; `rows` of `batch` is every system's.
+      objective, batch: the system's own sections, plain values; `rows` of `batch` is every system's, see `MeshConfig`.
       trainable: path patterns of the parameters that train.
       steps: updates in all.
       optimizer: the update rule.
@@ -114,7 +125,7 @@ class StageConfig:
 
     @property
     def rows(self) -> int:
-        """Rows of a batch, over all devices."""
+        """Rows of a batch: over all devices, or of each data shard, as the mesh says."""
         return self.batch["rows"]
 
 

@@ -25,8 +25,9 @@ from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, make_folder, plain, read_folder
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.weights import read_checkpoint
-from motiongpt3_jax.parallel import constrain, local_rows, make_mesh
+from motiongpt3_jax.parallel import local_rows, make_constrain, make_mesh
 from motiongpt3_jax.parallel.checks import BatchSize, check_divides
+from motiongpt3_jax.parallel.sharding import row_shards
 from motiongpt3_jax.places import require_room
 from motiongpt3_jax.systems.interface import System, Variables
 from motiongpt3_jax.systems.registry import find_system
@@ -62,6 +63,7 @@ class Run:
 
     def system(self) -> System:
         """The model's functions, pinned to the mesh where there are several devices."""
+        constrain = make_constrain(self.config.mesh.sharding)
         return make_system(self.folder, constrain if jax.device_count() > 1 else None)
 
     def mesh(self) -> Mesh:
@@ -80,12 +82,12 @@ class Run:
         config, data, values = self.config.stages[stage], self.config.data, self.config.values
         clips, kind = self.records.split(split), self.folder.kind
         spec = replace(self.folder.spec, config=values)
-        encoder = kind.clip_encoder(values["stages"][stage], spec)
+        encoder, rows = kind.clip_encoder(values["stages"][stage], spec), rows_of(self.config, stage)
         shape = kind.row_shape(values["stages"][stage])
         subtasks = load_templates(config.templates, kind.tasks) if config.templates else {"clip": None}
         options = LoaderOptions(
             seed=self.config.seed,
-            rows=config.rows,
+            rows=rows,
             shape=replace(shape, clips=()) if encoder else shape,
             subtasks=config.subtasks or tuple((name, 1.0) for name in subtasks),
             shuffle=data.shuffle,
@@ -100,7 +102,7 @@ class Run:
             self.folder.statistics.std,
             kind.layout(values["stages"][stage], spec),
             options,
-            local_rows(self.mesh(), config.rows),
+            local_rows(self.mesh(), rows),
             clips.extras,
             load_codes(self.folder, clips, encoder, frozen or partial(self._frozen, stage)) if encoder else None,
             data_order(self.folder.path),
@@ -130,7 +132,7 @@ def check_devices(config: RunConfig) -> None:
       UserError: names the stage and what would do.
     """
     stages = {name: config.stages[name] for name in stages_to_run(config)}
-    sizes = {name: BatchSize(stage.rows, stage.optimizer.accumulate) for name, stage in stages.items()}
+    sizes = {name: BatchSize(rows_of(config, name), stage.optimizer.accumulate) for name, stage in stages.items()}
     heads = find_system(config.system).heads(config.model)
     check_divides(mesh_of(config).shape, sizes, heads)
 
@@ -204,6 +206,12 @@ def mesh_of(config: RunConfig) -> Mesh:
     """
     axes = config.mesh
     return make_mesh(None if axes.data < 0 else axes.data, axes.fsdp, axes.tensor)
+
+
+def rows_of(config: RunConfig, stage: str) -> int:
+    """Rows of a stage's batch, over all devices."""
+    rows = config.stages[stage].rows
+    return rows * row_shards(mesh_of(config).shape) if config.mesh.rows == "per_shard" else rows
 
 
 def prepare_data(config: RunConfig, workdir: Path) -> Records:

@@ -58,6 +58,7 @@ def train(
             initial=partial(beginning, run.config, run.folder.spec) if begins_trained(run.config) else None,
             outside=outside_weights(run.config) if new else (),  # what a run began with may be gone when it ends
             mesh=run.mesh(),
+            sharding=run.config.mesh.sharding,
             hooks=Hooks(samples=partial(write_samples, run, {})),
         )
     clock.begin("")

@@ -26,7 +26,7 @@ from motiongpt3_jax.models.t5 import FLAN_T5, T5, T5Config, decode_step_t5, pref
 from motiongpt3_jax.models.token_sampling import TextOptions
 from motiongpt3_jax.models.vae import MotionVae, VaeConfig
 from motiongpt3_jax.models.vae_loss import HUMANML3D_COLUMNS, JointColumns, vae_loss
-from motiongpt3_jax.models.vocabulary import Vocabulary
+from motiongpt3_jax.models.vocabulary import Tables, Vocabulary
 from motiongpt3_jax.models.vqvae import VqVae, VqVaeConfig, repeat_last_frame
 from motiongpt3_jax.models.vqvae_loss import vqvae_loss
 
@@ -50,6 +50,7 @@ __all__ = [
     "Stream",
     "StreamConfig",
     "T5Config",
+    "Tables",
     "TextOptions",
     "VaeConfig",
     "Vocabulary",

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt32
 
-from motiongpt3_jax.models.dense import dense_dot_general, flat_product, linear
+from motiongpt3_jax.models.constrain import Constrain, unconstrained
+from motiongpt3_jax.models.dense import Dense, Params, apply_params, dense, linear
 from motiongpt3_jax.models.dropout import Dropout, dropout, keep_mask
 
 EPS = 1e-5
@@ -23,6 +24,7 @@ class MultiHeadAttention(nn.Module):
       dropout: of the attention weights.
       xavier: whether the output projection starts with Xavier's uniform, as the packed one does.
       dtype: of the computation; softmax is float32.
+      constrain: where a mesh may pin activations.
     """
 
     width: int
@@ -30,6 +32,7 @@ class MultiHeadAttention(nn.Module):
     dropout: float = 0.0
     xavier: bool = True
     dtype: str = "float32"
+    constrain: Constrain = unconstrained
 
     @nn.compact
     def __call__(
@@ -41,29 +44,37 @@ class MultiHeadAttention(nn.Module):
     ) -> Float[Array, "batch queries width"]:
         """Attends from `queries` to `keys` where `mask` allows it."""
         width, zeros = self.width, nn.initializers.zeros
-        kernel = self.param("in_kernel", nn.initializers.xavier_uniform(), (width, 3 * width)).astype(self.dtype)
-        bias = self.param("in_bias", zeros, (3 * width,)).astype(self.dtype)
+        kernel = self.param("in_kernel", nn.initializers.xavier_uniform(), (width, 3 * width))
+        packed = {"kernel": kernel, "bias": self.param("in_bias", zeros, (3 * width,))}
         init = nn.initializers.xavier_uniform() if self.xavier else linear(width, width, self.dtype).kernel_init
-        out = nn.Dense(
-            width, dtype=self.dtype, kernel_init=init, dot_general=dense_dot_general(flat_product), name="out"
-        )
+        out = Dense(width, self.dtype, init, constrain=self.constrain, name="out")
+
+        def project(x: Array, first: int, count: int) -> list[Array]:
+            """So many of queries, keys and values, from the first on."""
+            apply = partial(_columns, slice(first * width, (first + count) * width))
+            return jnp.split(apply_params(apply, x, packed, self.dtype, self.constrain), count, axis=-1)
+
         seed = Dropout(self.dropout).seed(deterministic)
         if keys.shape[1] == 1 and mask is None:
             # A single key has all the weight, whatever the queries are: only its value is projected.
-            value = keys @ kernel[:, 2 * width :] + bias[2 * width :]
+            (value,) = project(keys, 2, 1)
             if seed is None:
                 return jnp.broadcast_to(out(value), queries.shape)
             weights = dropout(jnp.ones((*queries.shape[:2], self.heads, 1), self.dtype), seed, self.dropout)
             mixed = weights * value.reshape(len(value), 1, self.heads, -1)
             return out(mixed.reshape(queries.shape))
         if queries is keys:
-            q, k, v = jnp.split(flat_product(queries, kernel) + bias, 3, axis=-1)
+            q, k, v = project(queries, 0, 3)
         else:
-            q = flat_product(queries, kernel[:, :width]) + bias[:width]
-            k, v = jnp.split(flat_product(keys, kernel[:, width:]) + bias[width:], 2, axis=-1)
+            q, k, v = *project(queries, 0, 1), *project(keys, 1, 2)
         q, k, v = (jnp.swapaxes(x.reshape(*x.shape[:2], self.heads, -1), 1, 2) for x in (q, k, v))
         mixed = attend(q, k, v, mask, seed, self.dropout)
         return out(jnp.swapaxes(mixed, 1, 2).reshape(queries.shape))
+
+
+def _columns(columns: slice, x: Float[Array, "*rows inputs"], params: Params) -> Float[Array, "*rows features"]:
+    """A dense layer of some of its features alone."""
+    return dense(x, {name: value[..., columns] for name, value in params.items()})
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(5,))
@@ -151,6 +162,7 @@ class PostNormLayer(nn.Module):
       dropout: of every branch.
       xavier: whether all kernels start with Xavier's uniform, or only the packed projection.
       dtype: of the computation.
+      constrain: where a mesh may pin activations.
     """
 
     width: int
@@ -159,6 +171,7 @@ class PostNormLayer(nn.Module):
     dropout: float = 0.1
     xavier: bool = True
     dtype: str = "float32"
+    constrain: Constrain = unconstrained
 
     @nn.compact
     def __call__(
@@ -175,6 +188,7 @@ class PostNormLayer(nn.Module):
             "dropout": self.dropout,
             "xavier": self.xavier,
             "dtype": self.dtype,
+            "constrain": self.constrain,
         }
 
         def added(x: Array, branch: Array, name: str) -> Array:
@@ -186,7 +200,7 @@ class PostNormLayer(nn.Module):
         if memory is not None:
             attended = MultiHeadAttention(**attention, name="cross_attention")(x, memory, None, deterministic)
             x = added(x, attended, "cross_norm")
-        hidden = linear(self.mlp_width, self.width, self.dtype, "mlp_in", self.xavier)(x)
+        hidden = linear(self.mlp_width, self.width, self.dtype, "mlp_in", self.xavier, self.constrain)(x)
         seed = Dropout(self.dropout).seed(deterministic)
         return added(x, nn.remat(PostNormLayer._mlp_out, prevent_cse=False)(self, hidden, seed), "mlp_norm")
 
@@ -195,4 +209,4 @@ class PostNormLayer(nn.Module):
     ) -> Float[Array, "batch slots width"]:
         """The second half of the MLP, from the hidden layer before its activation: all that is kept of it."""
         hidden = dropout(nn.gelu(hidden, approximate=False), seed, self.dropout)
-        return linear(self.width, self.mlp_width, self.dtype, "mlp_out", self.xavier)(hidden)
+        return linear(self.width, self.mlp_width, self.dtype, "mlp_out", self.xavier, self.constrain)(hidden)

@@ -1,11 +1,14 @@
 """Convolutions over time of clips of several lengths in one batch, each zero-padded at its own ends."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from motiongpt3_jax.models.dense import flat_product
+from motiongpt3_jax.models.constrain import Constrain, unconstrained
+from motiongpt3_jax.models.dense import Params, apply_params, dense
 
 
 def mask_frames(x: Float[Array, "clips frames width"], frames: Int[Array, "clips"]) -> Array:
@@ -25,6 +28,7 @@ class Conv(nn.Module):
       dtype: of the computation.
       dilation: distance of those frames.
       stride: distance of the results.
+      constrain: where a mesh may pin the result.
     """
 
     features: int
@@ -32,6 +36,7 @@ class Conv(nn.Module):
     dtype: str
     dilation: int = 1
     stride: int = 1
+    constrain: Constrain = unconstrained
 
     @nn.compact
     def __call__(
@@ -43,17 +48,21 @@ class Conv(nn.Module):
             return jax.random.uniform(key, shape, dtype, -bound, bound)
 
         kernel = self.param("kernel", uniform, (self.kernel, x.shape[-1], self.features))
-        bias = self.param("bias", uniform, (self.features,))
-        x, kernel, bias = (value.astype(self.dtype) for value in (x, kernel, bias))
-        if self.kernel == 1:
-            return flat_product(x, kernel[0]) + bias
-        padding = self.dilation * (self.kernel - 1) // 2
-        result = jax.lax.conv_general_dilated(
-            mask_frames(x, frames),
-            kernel,
-            (self.stride,),
-            [(padding, padding)],
-            rhs_dilation=(self.dilation,),
-            dimension_numbers=("NWC", "WIO", "NWC"),
-        )
-        return result + bias
+        params = {"kernel": kernel, "bias": self.param("bias", uniform, (self.features,))}
+        if self.kernel > 1:
+            x = mask_frames(x, frames)
+        apply = partial(_convolve, self.stride, self.dilation)
+        return apply_params(apply, x, params, self.dtype, self.constrain)
+
+
+def _convolve(
+    stride: int, dilation: int, x: Float[Array, "clips frames inputs"], params: Params
+) -> Float[Array, "clips results features"]:
+    kernel = params["kernel"]
+    if len(kernel) == 1:
+        return dense(x, {**params, "kernel": kernel[0]})
+    padding = dilation * (len(kernel) - 1) // 2
+    result = jax.lax.conv_general_dilated(
+        x, kernel, (stride,), [(padding, padding)], rhs_dilation=(dilation,), dimension_numbers=("NWC", "WIO", "NWC")
+    )
+    return result + params["bias"]

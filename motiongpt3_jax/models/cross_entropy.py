@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from motiongpt3_jax.models.stream_block import Constrain, unconstrained
-from motiongpt3_jax.models.vocabulary import Vocabulary
+from motiongpt3_jax.models.constrain import Constrain, unconstrained
+from motiongpt3_jax.models.vocabulary import Table, Tables, Vocabulary, deal
 
 CHUNK = 512
 """Targets whose logits are held at a time, in each group of rows: enough for the matrix units to be busy."""
@@ -32,34 +32,35 @@ def cross_entropy(
     hidden: Float[Array, "rows slots width"],
     targets: Int[Array, "rows slots"],
     weights: Float[Array, "rows slots"],
+    tables: Tables | None = None,
     *,
     chunk: int = CHUNK,
-    constrain: Constrain = unconstrained,
 ) -> CrossEntropy:
     """Softmax cross-entropy of the slots with a weight, a chunk of them at a time, with gradients made on the way.
 
     The slots of a group of rows are put in order, those with a weight first, and as many chunks are computed as the
     fullest group needs. Where a gradient is asked for, a chunk's is computed from its logits at once, so that nothing
-    is computed twice. The highest logit is known from the softmax: whether a target has it costs nothing.
+    is computed twice. The highest logit is known from the softmax: whether a target has it costs nothing. On a mesh
+    there are as many groups as copies of the tables, and each sums its own gradients of them over all chunks.
 
     Args:
-      vocabulary: gives the logits.
+      vocabulary: gives the logits; its hook may pin "logits" (groups, chunk, ids).
       params: of the vocabulary.
       hidden: hidden states.
       targets: the id that each slot predicts.
       weights: of each target; no gradient is taken of them.
+      tables: of the vocabulary, where its embeddings share them.
       chunk: slots of a group in a chunk.
-      constrain: where a mesh may pin "logits" (groups, chunk, ids), and copy the tables (1, ids, width) to its devices:
-        "copies". There are as many groups of rows as copies, and each sums its own gradients of the tables over all
-        chunks; they meet once.
     """
-    tables = [constrain("copies", x[None]) for x in vocabulary.apply({"params": params}, method="logit_rows")]
-    groups = len(tables[0])
-    if len(hidden) % groups:
-        groups, tables, constrain = 1, [x[:1] for x in tables], unconstrained
-    grouped = [x.reshape(groups, -1, *x.shape[2:]) for x in (hidden, targets, weights)]
-    options = _Options(vocabulary.size, vocabulary.size + vocabulary.new, min(chunk, grouped[1].shape[1]), constrain)
-    loss, right = _weighted_sum(options, *tables, *grouped)
+    if tables is None:
+        tables = vocabulary.apply({"params": params}, method="tables")
+    parts = [deal(tables.logits, x) for x in (hidden, targets, weights)]
+    table = parts[0][0]
+    grouped = [x.reshape(len(x), -1, *x.shape[3:]) for _, x in parts]
+    # Rows that do not divide over the copies are all read from one.
+    constrain = vocabulary.constrain if len(table.rows) == len(tables.logits.rows) else unconstrained
+    options = _Options(vocabulary.size + vocabulary.new, min(chunk, grouped[1].shape[1]), constrain)
+    loss, right = _weighted_sum(options, table, *grouped)
     return CrossEntropy(loss, right.reshape(targets.shape))
 
 
@@ -67,12 +68,11 @@ class _Options(NamedTuple):
     """What is known when a program is traced.
 
     Attributes:
-      base: ids of the base table.
-      ids: those and the new ones; further rows are padding.
-      chunk, constrain: see `cross_entropy`.
+      ids: of the vocabulary; further rows of its table are padding.
+      chunk: see `cross_entropy`.
+      constrain: where a mesh may pin arrays.
     """
 
-    base: int
     ids: int
     chunk: int
     constrain: Constrain
@@ -98,50 +98,48 @@ class _Sums(NamedTuple):
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _weighted_sum(
     options: _Options,
-    rows: Float[Array, "groups ids width"],
-    base: Float[Array, "groups base width"],
-    new: Float[Array, "groups new width"],
+    table: Table,
     hidden: Float[Array, "groups slots width"],
     targets: Int[Array, "groups slots"],
     weights: Float[Array, "groups slots"],
 ) -> tuple[Float[Array, ""], Bool[Array, "groups slots"]]:
-    sums = _sum_chunks(options, rows, hidden, targets, weights, _Wanted())
+    sums = _sum_chunks(options, table, hidden, targets, weights, _Wanted())
     return sums.loss.sum(), sums.right
 
 
-def _forward(options: _Options, *primals: Any) -> tuple[tuple[Array, Array], tuple[Array | None, ...]]:
+def _forward(options: _Options, *primals: Any) -> tuple[tuple[Array, Array], tuple[Table, Array | None]]:
     """The sum and its gradients, of what trains alone: a frozen table costs no products."""
-    rows, base, new, hidden, targets, weights = primals
-    wanted = _Wanted(base.perturbed, new.perturbed, hidden.perturbed)
-    sums = _sum_chunks(options, rows.value, hidden.value, targets.value, weights.value, wanted)
-    parts = (slice(options.base), slice(options.base, options.ids))
+    table, hidden, *_ = primals
+    wanted = _Wanted(table.base.perturbed, table.new is not None and table.new.perturbed, hidden.perturbed)
+    table, *others = jax.tree.map(lambda x: x.value, primals)
+    sums = _sum_chunks(options, table, *others, wanted)
+    size = table.base.shape[1]
+    of_base, of_new = None, sums.table
     if wanted.base:
-        of_base, of_new = (sums.table[:, part] for part in parts)
-    else:
-        of_base, of_new = None, sums.table
-    return (sums.loss.sum(), sums.right), (of_base, of_new if wanted.new else None, sums.hidden)
+        of_base, of_new = sums.table[:, :size], sums.table[:, size : options.ids]
+    return (sums.loss.sum(), sums.right), (Table(None, of_base, of_new if wanted.new else None), sums.hidden)
 
 
-def _backward(options: _Options, gradients: tuple[Array | None, ...], cotangents: tuple[Any, Any]) -> tuple:
-    scaled = [None if x is None else (x * cotangents[0]).astype(x.dtype) for x in gradients]
-    return None, *scaled, None, None
+def _backward(options: _Options, gradients: tuple[Table, Array | None], cotangents: tuple[Any, Any]) -> tuple:
+    table, hidden = jax.tree.map(lambda x: (x * cotangents[0]).astype(x.dtype), gradients)
+    return table, hidden, None, None
 
 
 _weighted_sum.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
 def _sum_chunks(
-    options: _Options, rows: Array, hidden: Array, targets: Array, weights: Array, wanted: _Wanted
+    options: _Options, table: Table, hidden: Array, targets: Array, weights: Array, wanted: _Wanted
 ) -> _Sums:
     """The loop over the chunks that have targets; its result is in the order of the slots again."""
-    groups, slots, width = hidden.shape
+    rows, (groups, slots, width) = table.rows, hidden.shape
     chunk, constrain = options.chunk, options.constrain
     padded = slots + -slots % chunk
     order = jnp.argsort(weights <= 0, axis=1, stable=True)
     first = [jnp.pad(jnp.take_along_axis(x, order, axis=1), ((0, 0), (0, padded - slots))) for x in (targets, weights)]
     places = jnp.pad(order, ((0, 0), (0, padded - slots)))
     # While new ids alone train, the table's other rows need no product.
-    columns = slice(None) if wanted.base else slice(options.base, options.ids)
+    columns = slice(None) if wanted.base else slice(table.base.shape[1], options.ids)
 
     def add(index: Int[Array, ""], sums: _Sums) -> _Sums:
         start = index * chunk

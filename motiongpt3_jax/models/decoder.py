@@ -16,11 +16,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.constrain import Constrain, unconstrained
 from motiongpt3_jax.models.decoder_config import DecoderConfig
 from motiongpt3_jax.models.dropout import Dropout
 from motiongpt3_jax.models.flavour import repeat_heads
 from motiongpt3_jax.models.relative_bias import RelativeBias
-from motiongpt3_jax.models.stream_block import INIT, Constrain, Heads, KeyValues, StreamBlock, unconstrained
+from motiongpt3_jax.models.stream_block import INIT, Heads, KeyValues, StreamBlock
 from motiongpt3_jax.models.streams import KVCache, Stream, stop_untrained, update_slice, visible
 
 
@@ -138,6 +139,7 @@ class Positions(nn.Module):
     """
 
     config: DecoderConfig
+    constrain: Constrain = unconstrained
 
     @nn.compact
     def __call__(self, streams: Mapping[str, Stream]) -> dict[str, Float[Array, "batch slots width"]]:
@@ -150,7 +152,8 @@ class Positions(nn.Module):
             owner = first if stream.width == first.width else stream
             if owner.name not in tables:
                 shape = (self.config.max_positions, owner.width)
-                tables[owner.name] = self.param(owner.name, nn.initializers.normal(INIT), shape)
+                table = self.param(owner.name, nn.initializers.normal(INIT), shape)
+                tables[owner.name] = self.constrain("positions", table)
             tables[stream.name] = tables[owner.name]
         return {name: jnp.take(tables[name], stream.positions, axis=0) for name, stream in streams.items()}
 
@@ -186,7 +189,7 @@ class Decoder(nn.Module):
 
     Attributes:
       config: sizes and options.
-      constrain: where a mesh may pin activations: "residual" and "mlp".
+      constrain: where a mesh may pin activations.
     """
 
     config: DecoderConfig
@@ -215,10 +218,10 @@ class Decoder(nn.Module):
         config = self.config
         check_streams(config, streams)
         dropout = Dropout(config.dropout)
-        positions = Positions(config, name="positions")(streams)
+        positions = Positions(config, self.constrain, name="positions")(streams)
         hidden = {
             name: self.constrain(
-                "residual",
+                "activation",
                 dropout((s.embeddings + positions[name]).astype(config.dtype), deterministic=deterministic),
             )
             for name, s in streams.items()

@@ -101,7 +101,8 @@ def decode_step(
     places = {name: stream.positions for name, stream in streams.items()}
     positions = Positions(config).apply({"params": params.get("positions", {})}, streams)
     hidden = {
-        n: decoder.constrain("residual", (s.embeddings + positions[n]).astype(config.dtype)) for n, s in streams.items()
+        name: decoder.constrain("activation", (stream.embeddings + positions[name]).astype(config.dtype))
+        for name, stream in streams.items()
     }
     keys, values = {name: [] for name in streams}, {name: [] for name in streams}
     for number, (layer_params, shared) in enumerate(zip(params["layers"], config.shared)):

@@ -1,7 +1,10 @@
-"""Dense layers that start as PyTorch's do, and their products as XLA's CPU backend takes them fastest."""
+"""Products with kernels, which a mesh may split, and dense layers that start as PyTorch's do.
+
+Products have several forms: as XLA's CPU backend takes them fastest, and with a shorter backward pass.
+"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,33 +14,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from motiongpt3_jax.models.constrain import Constrain, unconstrained
+
+Params = Mapping[str, Array]
+Apply = Callable[[Array, Params], Array]
+"""(input, parameters) -> output, linear in the parameters."""
+
+Product = Callable[[Array, Array], Array]
+"""(input, kernel) -> `input @ kernel`, by whichever way."""
+
 FEW = 128
 """Rows below which a product is bound by reading its kernel."""
-
-
-def linear(features: int, inputs: int, dtype: str, name: str | None = None, xavier: bool = False) -> nn.Dense:
-    """A dense layer uniform in +-1/sqrt(inputs), bias included, as PyTorch's Linear starts.
-
-    Args:
-      features: width of the result.
-      inputs: width of what comes in.
-      dtype: of the computation.
-      name: of the parameters, where a compact method makes it.
-      xavier: start the kernel, not the bias, with Xavier's uniform instead.
-    """
-
-    def uniform(key: Array, shape: tuple[int, ...], kind: jnp.dtype = jnp.float32) -> Array:
-        return jax.random.uniform(key, shape, kind, -(inputs**-0.5), inputs**-0.5)
-
-    kernel = nn.initializers.xavier_uniform() if xavier else uniform
-    return nn.Dense(
-        features,
-        dtype=dtype,
-        kernel_init=kernel,
-        bias_init=uniform,
-        dot_general=dense_dot_general(flat_product),
-        name=name,
-    )
 
 
 def flat_product(x: Float[Array, "*rows inputs"], kernel: Float[Array, "inputs features"]) -> Array:
@@ -69,18 +56,27 @@ def leading_product(x: Float[Array, "rows slots inputs"], kernel: Float[Array, "
     return flat_product(x, kernel)
 
 
-def _leading_forward(x: Any, kernel: Any) -> tuple[Array, tuple[Array | None, Array]]:
-    # A frozen kernel needs no inputs for its gradient.
-    return flat_product(x.value, kernel.value), (x.value if kernel.perturbed else None, kernel.value)
+def _leading_forward(x: Any, kernel: Any) -> tuple[Array, tuple[Array | None, Array | None]]:
+    # Each is kept for the other's gradient.
+    kept = x.value if kernel.perturbed else None, kernel.value if x.perturbed else None
+    return flat_product(x.value, kernel.value), kept
 
 
 def _leading_backward(
-    kept: tuple[Array | None, Array], gradient: Float[Array, "rows slots features"]
-) -> tuple[Array, Array | None]:
+    kept: tuple[Array | None, Array | None], gradient: Float[Array, "rows slots features"]
+) -> tuple[Array | None, Array | None]:
     x, kernel = kept
+    to_x = None if kernel is None else _leading_to_inputs(gradient, kernel)
+    to_kernel = None if x is None else x.reshape(-1, x.shape[-1]).T @ gradient.reshape(-1, gradient.shape[-1])
+    return to_x, to_kernel
+
+
+def _leading_to_inputs(
+    gradient: Float[Array, "rows slots features"], kernel: Float[Array, "inputs features"]
+) -> Float[Array, "rows slots inputs"]:
     rows, slots, _ = gradient.shape
     size = min(LEADING, slots)
-    there = jnp.any(gradient != 0, axis=(0, 2))
+    there = jnp.any(gradient != 0, axis=2)
     count = jnp.max(jnp.where(there, jnp.arange(1, slots + 1), 0))
 
     def write(index: Array, back: Array) -> Array:
@@ -89,27 +85,130 @@ def _leading_backward(
         return jax.lax.dynamic_update_slice_in_dim(back, flat_product(part, kernel.T), start, axis=1)
 
     nothing = jnp.zeros((rows, slots, kernel.shape[0]), gradient.dtype)
-    back = jax.lax.fori_loop(0, (count + size - 1) // size, write, nothing)
-    if x is None:
-        return back, None
-    return back, x.reshape(-1, x.shape[-1]).T @ gradient.reshape(-1, gradient.shape[-1])
+    return jax.lax.fori_loop(0, (count + size - 1) // size, write, nothing)
 
 
 leading_product.defvjp(_leading_forward, _leading_backward, symbolic_zeros=True)
 
 
-def dense_dot_general(product: Callable[[Array, Array], Array]) -> Callable[..., Array]:
-    """A product of inputs and a kernel as Flax's dense layers take it: their `dot_general`."""
-    return partial(_dot_general, product)
+def linear(
+    features: int,
+    inputs: int,
+    dtype: str,
+    name: str | None = None,
+    xavier: bool = False,
+    constrain: Constrain = unconstrained,
+) -> "Dense":
+    """A dense layer uniform in +-1/sqrt(inputs), bias included, as PyTorch's Linear starts.
+
+    Args:
+      features: width of the result.
+      inputs: width of what comes in.
+      dtype: of the computation.
+      name: of the parameters, where a compact method makes it.
+      xavier: start the kernel, not the bias, with Xavier's uniform instead.
+      constrain: where a mesh may pin the result.
+    """
+
+    def uniform(key: Array, shape: tuple[int, ...], kind: jnp.dtype = jnp.float32) -> Array:
+        return jax.random.uniform(key, shape, kind, -(inputs**-0.5), inputs**-0.5)
+
+    kernel = nn.initializers.xavier_uniform() if xavier else uniform
+    return Dense(features, dtype, kernel, bias_init=uniform, constrain=constrain, name=name)
 
 
-def _dot_general(
-    product: Callable[[Array, Array], Array], lhs: Array, rhs: Array, dimension_numbers: Any, **options: Any
+class Dense(nn.Module):
+    """A dense layer whose weights move between devices and whose rows stay.
+
+    Attributes:
+      features: width of the result.
+      dtype: of the computation; parameters are float32.
+      kernel_init, bias_init: how the parameters start.
+      use_bias: whether there is a bias.
+      product: multiplies inputs with the kernel.
+      constrain: where a mesh may pin the result.
+      pin: its name for that.
+    """
+
+    features: int
+    dtype: str
+    kernel_init: nn.initializers.Initializer
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+    use_bias: bool = True
+    product: Product = flat_product
+    constrain: Constrain = unconstrained
+    pin: str = "activation"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*rows inputs"]) -> Float[Array, "*rows features"]:
+        params = {"kernel": self.param("kernel", self.kernel_init, (x.shape[-1], self.features))}
+        if self.use_bias:
+            params["bias"] = self.param("bias", self.bias_init, (self.features,))
+        return apply_params(partial(dense, product=self.product), x, params, self.dtype, self.constrain, self.pin)
+
+
+def dense(
+    x: Float[Array, "*rows inputs"], params: Params, product: Product = flat_product
+) -> Float[Array, "*rows features"]:
+    """`x @ kernel + bias`."""
+    y = product(x, params["kernel"])
+    return y + params["bias"] if "bias" in params else y
+
+
+def apply_params(
+    apply: Apply, x: Array, params: Params, dtype: str, constrain: Constrain = unconstrained, pin: str = "activation"
 ) -> Array:
-    expected = (((lhs.ndim - 1,), (0,)), ((), ()))
-    assert dimension_numbers == expected, f"a dense layer contracts {expected}, not {dimension_numbers}"
-    assert not any(options.values()), f"a dense layer multiplies without {options}"
-    return product(lhs, rhs)
+    """Applies parameters to rows so that on a mesh the rows stay where they are, in both passes.
+
+    The backward pass keeps the parameters as they are stored, split, and gathers them again; gradients of the
+    parameters are summed over devices in the dtype that the mesh asks for.
+
+    Args:
+      apply: linear in the parameters.
+      x: the rows.
+      params: float32, or another dtype that they are stored in.
+      dtype: of the computation.
+      constrain: where a mesh may pin the result.
+      pin: its name for that.
+    """
+    if constrain is unconstrained:
+        return apply(x.astype(dtype), _cast(params, dtype))
+    return _apply_pinned(apply, dtype, constrain, pin, x.astype(dtype), params)
+
+
+def _cast(params: Params, dtype: str) -> Params:
+    return {name: value.astype(dtype) for name, value in params.items()}
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
+def _apply_pinned(apply: Apply, dtype: str, constrain: Constrain, pin: str, x: Array, params: Params) -> Array:
+    return constrain(pin, apply(x, _whole(_cast(params, dtype), constrain, pin)))
+
+
+def _whole(params: Params, constrain: Constrain, pin: str) -> Params:
+    return {name: constrain(f"{pin}/{name}", value) for name, value in params.items()}
+
+
+def _forward(apply: Apply, dtype: str, constrain: Constrain, pin: str, x: Array, params: Params) -> tuple[Array, Any]:
+    cast, stored = _cast(params, dtype), {name: jnp.zeros((0,), value.dtype) for name, value in params.items()}
+    return constrain(pin, apply(x, _whole(cast, constrain, pin))), (x, cast, stored)
+
+
+def _backward(
+    apply: Apply, dtype: str, constrain: Constrain, pin: str, kept: Any, gradient: Array
+) -> tuple[Array, Any]:
+    x, params, stored = kept
+    gradient, whole = constrain(pin, gradient), _whole(params, constrain, pin)
+    (to_x,) = jax.vjp(lambda x: apply(x, whole), x)[1](gradient)
+    summed = constrain("summed", gradient)
+    # The gradient of what is linear is the same at all parameters; these have its dtype.
+    zeros = {name: jnp.zeros(value.shape, summed.dtype) for name, value in params.items()}
+    (to_params,) = jax.vjp(partial(apply, constrain("summed", x)), zeros)[1](summed)
+    to_params = _whole(to_params, constrain, pin)
+    return to_x, {name: value.astype(stored[name].dtype) for name, value in to_params.items()}
+
+
+_apply_pinned.defvjp(_forward, _backward)
 
 
 @jax.tree_util.register_dataclass

@@ -1,16 +1,17 @@
 """Query, key, value and output projections: heads are an axis of the kernels, so that a mesh can split them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from motiongpt3_jax.models.dense import flat_product
+from motiongpt3_jax.models.constrain import Constrain, unconstrained
+from motiongpt3_jax.models.dense import Params, Product, apply_params, dense, flat_product
 
 Kernel = Float[Array, "width heads head_width"]
 Bias = Float[Array, "heads head_width"] | None
-Product = Callable[[Array, Array], Array]
 
 
 class HeadWeights(nn.Module):
@@ -41,6 +42,7 @@ def dense_to_heads(
     dtype: str,
     joined: bool,
     product: Product = flat_product,
+    constrain: Constrain = unconstrained,
 ) -> Sequence[Float[Array, "batch heads slots head_width"]]:
     """Query, key and value projections of one input.
 
@@ -52,23 +54,30 @@ def dense_to_heads(
         decode step would take longer to join the kernels than to multiply with them. On a mesh that splits heads it
         would move them: columns of the joined kernel are no longer those of whole heads.
       product: multiplies inputs with a kernel.
+      constrain: where a mesh may pin the results.
     """
     batch, slots, width = x.shape
     heads = weights[0][0].shape[1:]
     kernels = [kernel.reshape(width, -1) for kernel, _ in weights]
     biases = [None if bias is None else bias.reshape(-1) for _, bias in weights]
     if not joined or batch * slots < width:
-        apart = (_dense(x, kernel, bias, dtype, product) for kernel, bias in zip(kernels, biases))
+        apart = (_dense(x, kernel, bias, dtype, product, constrain) for kernel, bias in zip(kernels, biases))
         return [y.reshape(batch, slots, *heads).swapaxes(1, 2) for y in apart]
     bias = None if biases[0] is None else jnp.concatenate(biases)
-    y = _dense(x, jnp.concatenate(kernels, axis=1), bias, dtype, product)
+    y = _dense(x, jnp.concatenate(kernels, axis=1), bias, dtype, product, constrain)
     return jnp.transpose(y.reshape(batch, slots, len(weights), *heads), (2, 0, 3, 1, 4))
 
 
-def _dense(x: Array, kernel: Float[Array, "width features"], bias: Array | None, dtype: str, product: Product) -> Array:
-    x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=dtype)
-    y = product(x, kernel)
-    return y if bias is None else y + bias.astype(x.dtype)
+def _dense(
+    x: Array,
+    kernel: Float[Array, "width features"],
+    bias: Array | None,
+    dtype: str,
+    product: Product,
+    constrain: Constrain,
+) -> Array:
+    params = {"kernel": kernel} if bias is None else {"kernel": kernel, "bias": bias}
+    return apply_params(partial(dense, product=product), x, params, dtype, constrain, "heads")
 
 
 class DenseFromHeads(nn.Module):
@@ -80,6 +89,7 @@ class DenseFromHeads(nn.Module):
       kernel_init: how the kernel starts; the bias starts with zeros.
       use_bias: whether there is one.
       product: multiplies inputs with the kernel.
+      constrain: where a mesh may pin the result.
     """
 
     width: int
@@ -87,13 +97,19 @@ class DenseFromHeads(nn.Module):
     kernel_init: nn.initializers.Initializer
     use_bias: bool = True
     product: Product = flat_product
+    constrain: Constrain = unconstrained
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch slots heads head_width"]) -> Float[Array, "batch slots width"]:
-        kernel = self.param("kernel", self.kernel_init, (*x.shape[2:], self.width))
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-        inner = x.shape[2] * x.shape[3]
-        y = self.product(x.reshape(*x.shape[:2], inner), kernel.reshape(inner, self.width))
-        if not self.use_bias:
-            return y
-        return y + self.param("bias", nn.initializers.zeros, (self.width,)).astype(y.dtype)
+        params = {"kernel": self.param("kernel", self.kernel_init, (*x.shape[2:], self.width))}
+        if self.use_bias:
+            params["bias"] = self.param("bias", nn.initializers.zeros, (self.width,))
+        return apply_params(partial(_from_heads, self.product), x, params, self.dtype, self.constrain, "joined")
+
+
+def _from_heads(
+    product: Product, x: Float[Array, "batch slots heads head_width"], params: Params
+) -> Float[Array, "batch slots width"]:
+    inner = x.shape[2] * x.shape[3]
+    joined = {**params, "kernel": params["kernel"].reshape(inner, -1)}
+    return dense(x.reshape(*x.shape[:2], inner), joined, product)

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from motiongpt3_jax.models.attention import PostNormLayer
-from motiongpt3_jax.models.dense import linear
+from motiongpt3_jax.models.constrain import Constrain, unconstrained
+from motiongpt3_jax.models.dense import Dense, linear
 
 EPS = 1e-6
 
@@ -45,13 +46,18 @@ class ResidualBlock(nn.Module):
     """An MLP with adaptive layer norm; shaped for a scan over blocks."""
 
     config: HeadConfig
+    constrain: Constrain = unconstrained
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch width"], y: Float[Array, "*batch width"]) -> tuple[Array, None]:
         width, dtype = self.config.width, self.config.dtype
-        shift, scale, gate = jnp.split(linear(3 * width, width, dtype, "modulation")(nn.silu(y)), 3, axis=-1)
+
+        def layer(features: int, name: str) -> Dense:
+            return linear(features, width, dtype, name, constrain=self.constrain)
+
+        shift, scale, gate = jnp.split(layer(3 * width, "modulation")(nn.silu(y)), 3, axis=-1)
         h = nn.LayerNorm(epsilon=EPS, dtype=jnp.float32, name="norm")(x).astype(dtype) * (1 + scale) + shift
-        h = linear(width, width, dtype, "mlp_out")(nn.silu(linear(width, width, dtype, "mlp_in")(h)))
+        h = layer(width, "mlp_out")(nn.silu(layer(width, "mlp_in")(h)))
         return x + gate * h, None
 
 
@@ -59,6 +65,7 @@ class Pool(nn.Module):
     """Several hidden states to one vector, through a learned token that attends to them."""
 
     config: HeadConfig
+    constrain: Constrain = unconstrained
 
     @nn.compact
     def __call__(self, c: Float[Array, "batch holders condition"], deterministic: bool) -> Float[Array, "batch width"]:
@@ -67,25 +74,34 @@ class Pool(nn.Module):
         positions = self.param("positions", nn.initializers.uniform(1.0), (config.max_positions, config.condition))
         tokens = jnp.broadcast_to(token, (len(c), 1, config.condition))
         x = jnp.concatenate([tokens.astype(config.dtype), c.astype(config.dtype)], axis=1)
-        x = x + positions[: x.shape[1]].astype(config.dtype)
-        layer = PostNormLayer(
-            config.condition, config.heads, config.pool_mlp, config.dropout, False, config.dtype, name="layer"
-        )
+        x = x + self.constrain("positions", positions.astype(config.dtype))[: x.shape[1]]
+        sizes = (config.condition, config.heads, config.pool_mlp)
+        layer = PostNormLayer(*sizes, config.dropout, False, config.dtype, self.constrain, name="layer")
         x = layer(x, deterministic=deterministic)
-        return linear(config.width, config.condition, config.dtype, "project")(x[:, 0])
+        return linear(config.width, config.condition, config.dtype, "project", constrain=self.constrain)(x[:, 0])
 
 
 class DiffusionHead(nn.Module):
-    """Predicts the noise (or the flow) in a latent."""
+    """Predicts the noise (or the flow) in a latent.
+
+    Attributes:
+      config: sizes.
+      constrain: where a mesh may pin activations.
+    """
 
     config: HeadConfig
+    constrain: Constrain = unconstrained
 
     def setup(self) -> None:
-        config = self.config
-        self.pooling = Pool(config)
-        self.time_in = linear(config.width, config.time, config.dtype)
-        self.time_out = linear(config.width, config.width, config.dtype)
-        self.input = linear(config.width, config.latent, config.dtype)
+        config, constrain = self.config, self.constrain
+
+        def layer(features: int, inputs: int) -> Dense:
+            return linear(features, inputs, config.dtype, constrain=constrain)
+
+        self.pooling = Pool(config, constrain)
+        self.time_in = layer(config.width, config.time)
+        self.time_out = layer(config.width, config.width)
+        self.input = layer(config.width, config.latent)
         blocks = nn.scan(
             ResidualBlock,
             variable_axes={"params": 0, "intermediates": 0},
@@ -93,10 +109,10 @@ class DiffusionHead(nn.Module):
             in_axes=nn.broadcast,
             length=config.depth,
         )
-        self.blocks = blocks(config)
-        self.final_modulation = linear(2 * config.width, config.width, config.dtype)
+        self.blocks = blocks(config, constrain)
+        self.final_modulation = layer(2 * config.width, config.width)
         self.final_norm = nn.LayerNorm(epsilon=EPS, use_bias=False, use_scale=False, dtype=jnp.float32)
-        self.final = linear(config.latent, config.width, config.dtype)
+        self.final = layer(config.latent, config.width)
 
     def pool(
         self, c: Float[Array, "batch holders condition"], deterministic: bool = True

@@ -1,28 +1,23 @@
 """One stream's part of a Transformer layer: norms, projections to heads, cross-attention's projections, MLP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
 from jaxtyping import Array, Float, Int
 
+from motiongpt3_jax.models.constrain import Constrain, unconstrained
 from motiongpt3_jax.models.decoder_config import DecoderConfig, StreamConfig
-from motiongpt3_jax.models.dense import dense_dot_general
+from motiongpt3_jax.models.dense import Dense
 from motiongpt3_jax.models.dense_heads import DenseFromHeads, HeadWeights, dense_to_heads
 from motiongpt3_jax.models.dropout import Dropout
 from motiongpt3_jax.models.flavour import ACTIVATIONS, rotate
 
-Constrain = Callable[[str, Array], Array]
 Heads = Float[Array, "batch heads slots head_width"]
 KeyValues = tuple[Heads, Heads]
 
 INIT = 0.02
 """Deviation of fresh kernels and position tables, as GPT-2 has it."""
-
-
-def unconstrained(name: str, x: Array) -> Array:
-    """Leaves an activation's sharding alone."""
-    return x
 
 
 def one_device() -> bool:
@@ -43,26 +38,37 @@ def kernel_inits(stream: StreamConfig, config: DecoderConfig) -> dict[str, nn.in
     return {name: normal(number**-0.5) for name, number in inputs.items()}
 
 
+def project_to_heads(
+    x: Float[Array, "batch slots width"],
+    projections: Sequence[HeadWeights],
+    config: DecoderConfig,
+    constrain: Constrain,
+) -> Sequence[Heads]:
+    """Query, key and value projections of one input that have as many heads."""
+    weights = [projection(x.shape[-1]) for projection in projections]
+    return dense_to_heads(x, weights, config.dtype, one_device(), config.product, constrain)
+
+
 class CrossAttention(nn.Module):
     """Projections of a cross-attention to a memory of the stream's width."""
 
     stream: StreamConfig
     config: DecoderConfig
+    constrain: Constrain = unconstrained
 
     def setup(self) -> None:
         config, biases, init = self.config, self.config.flavour.biases, kernel_inits(self.stream, self.config)
         self.q = HeadWeights(config.heads, config.head_width, init["q"], biases)
         self.k, self.v = (HeadWeights(config.kv_heads, config.head_width, init["k"], biases) for _ in range(2))
-        self.o = DenseFromHeads(self.stream.width, config.dtype, init["o"], biases, config.product)
+        self.o = DenseFromHeads(self.stream.width, config.dtype, init["o"], biases, config.product, self.constrain)
 
     def query(self, x: Float[Array, "batch slots width"]) -> Heads:
         """Queries of normalised hidden states."""
-        return dense_to_heads(x, [self.q(x.shape[-1])], self.config.dtype, one_device(), self.config.product)[0]
+        return project_to_heads(x, [self.q], self.config, self.constrain)[0]
 
     def keys_values(self, memory: Float[Array, "batch slots width"]) -> KeyValues:
         """Keys and values of a memory."""
-        weights = [projection(memory.shape[-1]) for projection in (self.k, self.v)]
-        key, value = dense_to_heads(memory, weights, self.config.dtype, one_device(), self.config.product)
+        key, value = project_to_heads(memory, [self.k, self.v], self.config, self.constrain)
         return key, value
 
 
@@ -75,34 +81,36 @@ class StreamBlock(nn.Module):
 
     def setup(self) -> None:
         config, flavour, init = self.config, self.config.flavour, kernel_inits(self.stream, self.config)
-        dense = {"dtype": config.dtype, "use_bias": flavour.biases}
-        flat = {**dense, "dot_general": dense_dot_general(config.product)}
+        dense = {
+            "dtype": config.dtype,
+            "use_bias": flavour.biases,
+            "product": config.product,
+            "constrain": self.constrain,
+        }
         self.attention_norm = flavour.make_norm(config.eps)
         self.q = HeadWeights(config.heads, config.head_width, init["q"], flavour.biases)
         self.k, self.v = (HeadWeights(config.kv_heads, config.head_width, init["k"], flavour.biases) for _ in range(2))
-        self.o = DenseFromHeads(self.stream.width, kernel_init=init["o"], product=config.product, **dense)
+        self.o = DenseFromHeads(self.stream.width, kernel_init=init["o"], **dense)
         if config.cross:
             self.cross_norm = flavour.make_norm(config.eps)
-            self.cross = CrossAttention(self.stream, config)
+            self.cross = CrossAttention(self.stream, config, self.constrain)
         self.mlp_norm = flavour.make_norm(config.eps)
         if flavour.gated:
-            self.gate = nn.Dense(self.stream.mlp_width, kernel_init=init["up"], **flat)
-        self.up = nn.Dense(self.stream.mlp_width, kernel_init=init["up"], **flat)
-        self.down = nn.Dense(self.stream.width, kernel_init=init["down"], **flat)
+            self.gate = Dense(self.stream.mlp_width, kernel_init=init["up"], pin="mlp", **dense)
+        self.up = Dense(self.stream.mlp_width, kernel_init=init["up"], pin="mlp", **dense)
+        self.down = Dense(self.stream.width, kernel_init=init["down"], pin="joined", **dense)
         self.dropout = Dropout(config.dropout)
 
     def project(
         self, x: Float[Array, "batch slots width"], positions: Int[Array, "batch slots"]
     ) -> tuple[Heads, Heads, Heads]:
         """Queries, keys and values."""
-        config, normed = self.config, self.attention_norm(x)
-        q, k, v = (projection(x.shape[-1]) for projection in (self.q, self.k, self.v))
-        joined = one_device()
+        config, constrain, normed = self.config, self.constrain, self.attention_norm(x)
         if config.kv_heads == config.heads:
-            query, key, value = dense_to_heads(normed, [q, k, v], config.dtype, joined, config.product)
+            query, key, value = project_to_heads(normed, [self.q, self.k, self.v], config, constrain)
         else:
-            (query,) = dense_to_heads(normed, [q], config.dtype, joined, config.product)
-            key, value = dense_to_heads(normed, [k, v], config.dtype, joined, config.product)
+            (query,) = project_to_heads(normed, [self.q], config, constrain)
+            key, value = project_to_heads(normed, [self.k, self.v], config, constrain)
         if config.flavour.positions == "rotary":
             query, key = rotate(query, positions), rotate(key, positions)
         return query, key, value
@@ -129,8 +137,7 @@ class StreamBlock(nn.Module):
         flavour, normed = self.config.flavour, self.mlp_norm(x)
         activate = ACTIVATIONS[flavour.activation]
         hidden = activate(self.gate(normed)) * self.up(normed) if flavour.gated else activate(self.up(normed))
-        hidden = self.constrain("mlp", hidden)
         if flavour.inner_dropout:
             hidden = self.dropout(hidden, deterministic=deterministic)
         x = x + self.dropout(self.down(hidden), deterministic=deterministic)
-        return self.constrain("residual", x)
+        return self.constrain("activation", x)

@@ -11,12 +11,12 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from motiongpt3_jax.models.constrain import Constrain, unconstrained
 from motiongpt3_jax.models.decoder import Decoder
 from motiongpt3_jax.models.decoder_config import DecoderConfig, StreamConfig
 from motiongpt3_jax.models.decoding import cross_cache, decode_step, unstack_layers
 from motiongpt3_jax.models.flavour import T5 as FLAVOUR
 from motiongpt3_jax.models.flavour import BlockFlavour
-from motiongpt3_jax.models.stream_block import Constrain, unconstrained
 from motiongpt3_jax.models.streams import KVCache, Stream
 
 SOURCE, TARGET = "source", "target"
@@ -100,7 +100,7 @@ class T5(nn.Module):
 
     Attributes:
       config: sizes and options.
-      constrain: where a mesh may pin activations: "residual" and "mlp".
+      constrain: where a mesh may pin activations.
     """
 
     config: T5Config

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.attention import EPS, PostNormLayer
+from motiongpt3_jax.models.constrain import Constrain, unconstrained
 from motiongpt3_jax.models.dense import linear
 
 
@@ -54,10 +55,11 @@ class _InputBlock(nn.Module):
 
     config: VaeConfig
     deterministic: bool
+    constrain: Constrain = unconstrained
 
     @nn.compact
     def __call__(self, x: Array, mask: Array, memory: Array | None) -> tuple[Array, Array]:
-        x = _layer(self.config, "block")(x, mask, memory, self.deterministic)
+        x = _layer(self.config, "block", self.constrain)(x, mask, memory, self.deterministic)
         return x, x
 
 
@@ -66,16 +68,19 @@ class _OutputBlock(nn.Module):
 
     config: VaeConfig
     deterministic: bool
+    constrain: Constrain = unconstrained
 
     @nn.compact
     def __call__(self, x: Array, kept: Array, mask: Array, memory: Array | None) -> tuple[Array, None]:
-        config = self.config
-        x = linear(config.width, 2 * config.width, config.dtype, "join", xavier=True)(jnp.concatenate([x, kept], -1))
-        return _layer(config, "block")(x, mask, memory, self.deterministic), None
+        config, constrain = self.config, self.constrain
+        join = linear(config.width, 2 * config.width, config.dtype, "join", xavier=True, constrain=constrain)
+        x = join(jnp.concatenate([x, kept], -1))
+        return _layer(config, "block", constrain)(x, mask, memory, self.deterministic), None
 
 
-def _layer(config: VaeConfig, name: str) -> PostNormLayer:
-    return PostNormLayer(config.width, config.heads, config.mlp_width, config.dropout, True, config.dtype, name=name)
+def _layer(config: VaeConfig, name: str, constrain: Constrain) -> PostNormLayer:
+    sizes = (config.width, config.heads, config.mlp_width)
+    return PostNormLayer(*sizes, config.dropout, True, config.dtype, constrain, name=name)
 
 
 class SkipTransformer(nn.Module):
@@ -85,6 +90,7 @@ class SkipTransformer(nn.Module):
     """
 
     config: VaeConfig
+    constrain: Constrain = unconstrained
 
     @nn.compact
     def __call__(
@@ -98,11 +104,12 @@ class SkipTransformer(nn.Module):
         half = (self.config.layers - 1) // 2
         rngs = {"params": True, "dropout": True}
         stacked = {"variable_axes": {"params": 0, "intermediates": 0}, "split_rngs": rngs, "length": half}
-        inputs = nn.scan(_InputBlock, in_axes=nn.broadcast, **stacked)(self.config, deterministic, name="inputs")
+        blocks = (self.config, deterministic, self.constrain)
+        inputs = nn.scan(_InputBlock, in_axes=nn.broadcast, **stacked)(*blocks, name="inputs")
         x, kept = inputs(x, mask, memory)
-        x = _layer(self.config, "middle")(x, mask, memory, deterministic)
+        x = _layer(self.config, "middle", self.constrain)(x, mask, memory, deterministic)
         axes = (0, nn.broadcast, nn.broadcast)
-        outputs = nn.scan(_OutputBlock, in_axes=axes, **stacked)(self.config, deterministic, name="outputs")
+        outputs = nn.scan(_OutputBlock, in_axes=axes, **stacked)(*blocks, name="outputs")
         x, _ = outputs(x, kept[::-1], mask, memory)
         return nn.LayerNorm(epsilon=EPS, dtype=jnp.float32, name="norm")(x).astype(self.config.dtype)
 
@@ -120,20 +127,26 @@ def sinusoids(key: Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32
 
 
 class MotionVae(nn.Module):
-    """Clips to latents and back."""
+    """Clips to latents and back.
+
+    Attributes:
+      config: sizes.
+      constrain: where a mesh may pin activations.
+    """
 
     config: VaeConfig
+    constrain: Constrain = unconstrained
 
     def setup(self) -> None:
-        config = self.config
+        config, constrain = self.config, self.constrain
         tokens = (2 * config.latents, config.width)
         self.latent_tokens = self.param("latent_tokens", nn.initializers.normal(1.0), tokens)
         self.encoder_positions = self.param("encoder_positions", sinusoids, (config.max_frames, config.width))
         self.decoder_positions = self.param("decoder_positions", sinusoids, (config.max_frames, config.width))
-        self.embed = linear(config.width, config.features, config.dtype)
-        self.encoder = SkipTransformer(config)
-        self.decoder = SkipTransformer(config)
-        self.final = linear(config.features, config.width, config.dtype)
+        self.embed = linear(config.width, config.features, config.dtype, constrain=constrain)
+        self.encoder = SkipTransformer(config, constrain)
+        self.decoder = SkipTransformer(config, constrain)
+        self.final = linear(config.features, config.width, config.dtype, constrain=constrain)
 
     def encode(
         self, features: Float[Array, "batch frames features"], frames: Int[Array, "batch"], deterministic: bool = True
@@ -152,7 +165,7 @@ class MotionVae(nn.Module):
         self._check(length, self.config.longest_read)
         tokens = jnp.broadcast_to(self.latent_tokens, (batch, *self.latent_tokens.shape)).astype(self.config.dtype)
         x = jnp.concatenate([tokens, self.embed(features)], axis=1)
-        x = x + self.encoder_positions[: x.shape[1]].astype(self.config.dtype)
+        x = x + self._positions(self.encoder_positions, x.shape[1])
         slots = jnp.arange(x.shape[1])
         mask = slots < tokens.shape[1] + frames[:, None]
         x = self.encoder(x, mask, None, deterministic).astype(jnp.float32)
@@ -177,11 +190,14 @@ class MotionVae(nn.Module):
           UserError: `length` is longer than the position table allows.
         """
         self._check(length, self.config.max_frames)
-        queries = self.decoder_positions[:length].astype(self.config.dtype)
+        queries = self._positions(self.decoder_positions, length)
         queries = jnp.broadcast_to(queries, (len(latent), *queries.shape))
         mask = jnp.arange(length) < frames[:, None]
         x = self.decoder(queries, mask, latent.astype(self.config.dtype), deterministic)
         return jnp.where(mask[..., None], self.final(x).astype(jnp.float32), 0.0)
+
+    def _positions(self, table: Float[Array, "places width"], length: int) -> Float[Array, "length width"]:
+        return self.constrain("positions", table.astype(self.config.dtype))[:length]
 
     def _check(self, length: int, most: int) -> None:
         if not 1 <= length <= most:

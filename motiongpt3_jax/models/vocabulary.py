@@ -1,12 +1,42 @@
 """Token embeddings and logits, from one table or from two; new ids have a table of their own."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from flax import struct
 from jaxtyping import Array, Float, Int
+
+from motiongpt3_jax.models.constrain import Constrain, unconstrained
 
 LANES = 128
 """Logits are padded to a multiple of this, which the matrix units like."""
+
+Copies = Float[Array, "copies ids width"]
+
+
+class Table(struct.PyTreeNode):
+    """Vectors of ids as each of several devices reads them.
+
+    Attributes:
+      rows: those of the base ids, of the new ones, and zeros up to a multiple of `LANES`, in the dtype of the
+        computation.
+      base, new: float32 arrays that receive gradients, each device's by itself, and whose values nothing reads; no new
+        ids, no `new`.
+    """
+
+    rows: Copies
+    base: Copies
+    new: Copies | None
+
+
+class Tables(struct.PyTreeNode):
+    """What embeddings are read from and what logits are products with: the same table, where they are tied."""
+
+    embed: Table
+    logits: Table
 
 
 class Vocabulary(nn.Module):
@@ -19,6 +49,7 @@ class Vocabulary(nn.Module):
       dtype: of the computation.
       tied: whether logits are products with the vectors of the ids, as GPT-2's; else with rows of their own, as T5's.
       std: standard deviation of fresh vectors; rows of their own start by their width.
+      constrain: where a mesh may copy tables to its devices.
     """
 
     size: int
@@ -27,6 +58,7 @@ class Vocabulary(nn.Module):
     dtype: str = "float32"
     tied: bool = True
     std: float = 0.02
+    constrain: Constrain = unconstrained
 
     def setup(self) -> None:
         normal = nn.initializers.normal(self.std)
@@ -39,8 +71,28 @@ class Vocabulary(nn.Module):
             if self.new:
                 self.new_head = self.param("new_head", fan_in, (self.new, self.width))
 
-    def embed(self, ids: Int[Array, "*batch"]) -> Float[Array, "*batch width"]:
+    def tables(self) -> Tables:
+        """The tables for embeddings and logits of one loss.
+
+        On a mesh every device reads a copy. The gradients of both uses meet in it, and are then summed over devices
+        once.
+        """
+        embed = self._table(self.table, self.new_table if self.new else None)
+        return Tables(embed, embed if self.tied else self._table(self.head, self.new_head if self.new else None))
+
+    def _table(self, base: Float[Array, "base width"], new: Float[Array, "new width"] | None) -> Table:
+        parts = [base] if new is None else [base, new]
+        rows = jnp.concatenate([*parts, jnp.zeros((-(self.size + self.new) % LANES, self.width), base.dtype)])
+        rows = self.constrain("copies", jax.lax.stop_gradient(rows).astype(self.dtype)[None])
+        receivers = [self.constrain("copies", part[None].astype(jnp.float32)) for part in parts]
+        return Table(rows, receivers[0], receivers[1] if self.new else None)
+
+    def embed(self, ids: Int[Array, "*batch"], tables: Tables | None = None) -> Float[Array, "*batch width"]:
         """The vector of each id; nan for ids beyond the last."""
+        if tables is not None:
+            table, dealt = deal(tables.embed, ids)
+            vectors = _read(dealt, table).reshape(*ids.shape, self.width)
+            return jnp.where((ids < self.size + self.new)[..., None], vectors, jnp.nan)
         if not self.new:
             return jnp.take(self.table, ids, axis=0).astype(self.dtype)
         base = jnp.take(self.table, jnp.minimum(ids, self.size - 1), axis=0)
@@ -48,31 +100,22 @@ class Vocabulary(nn.Module):
         return jnp.where((ids < self.size)[..., None], base, new).astype(self.dtype)
 
     def logits(self, hidden: Float[Array, "*batch width"]) -> Float[Array, "*batch padded"]:
-        """A score for each id in float32, -inf beyond the last; in bfloat16 the best ones would often tie."""
-        hidden, ids = hidden.astype(self.dtype), self.size + self.new
-        tables = self._logit_tables()
+        """A score for each id in float32, -inf beyond the last; in bfloat16 the best ones would often tie.
+
+        A loss has `cross_entropy`, which holds few of them at a time.
+        """
+        hidden, tables = hidden.astype(self.dtype), self._logit_tables()
+        padding = -(self.size + self.new) % LANES
         if hidden.size < self.width**2:
             # A decode step would take longer to join the tables than to multiply with them.
             scores = [self._scores(hidden, rows) for rows in tables]
-            return jnp.concatenate([*scores, jnp.full((*hidden.shape[:-1], -ids % LANES), -jnp.inf)], axis=-1)
-        scores = self._scores(hidden, self._joined(tables))
-        if self.new:
-            # Adds nothing but the new rows' gradient: while they alone train, the table needs no backward pass.
-            nothing = self._scores(jax.lax.stop_gradient(hidden), tables[1] - jax.lax.stop_gradient(tables[1]))
-            scores = scores.at[..., self.size : ids].add(nothing)
-        return jnp.where(jnp.arange(scores.shape[-1]) < ids, scores, -jnp.inf)
+            return jnp.concatenate([*scores, jnp.full((*hidden.shape[:-1], padding), -jnp.inf)], axis=-1)
+        scores = self._scores(hidden, jnp.concatenate([*tables, jnp.zeros((padding, self.width))]))
+        return jnp.where(jnp.arange(scores.shape[-1]) < self.size + self.new, scores, -jnp.inf)
 
-    def logit_rows(
-        self,
-    ) -> tuple[Float[Array, "padded width"], Float[Array, "base width"], Float[Array, "new width"]]:
-        """(rows that logits are products with, padded with zeros; the base ids' and the new ids', for gradients alone).
-
-        The first have no gradient, and the dtype of the computation; the others are float32, and nothing reads them.
-        """
-        tables = self._logit_tables()
-        rows = jax.lax.stop_gradient(self._joined(tables)).astype(self.dtype)
-        base, *new = (table.astype(jnp.float32) for table in tables)
-        return rows, base, new[0] if new else jnp.zeros((0, self.width))
+    def new_logits(self, hidden: Float[Array, "*batch width"]) -> Float[Array, "*batch new"]:
+        """A score in float32 for each of the new ids alone."""
+        return self._scores(hidden.astype(self.dtype), self._logit_tables()[1])
 
     def _logit_tables(self) -> list[Float[Array, "ids width"]]:
         tables = [self.table if self.tied else self.head]
@@ -80,17 +123,45 @@ class Vocabulary(nn.Module):
             tables.append(self.new_table if self.tied else self.new_head)
         return tables
 
-    def _joined(self, tables: list[Float[Array, "ids width"]]) -> Float[Array, "padded width"]:
-        base, new = tables[0], map(jax.lax.stop_gradient, tables[1:])
-        return jnp.concatenate([base, *new, jnp.zeros((-(self.size + self.new) % LANES, self.width))])
-
     def _scores(self, hidden: Float[Array, "*batch width"], rows: Float[Array, "ids width"]) -> Array:
         return jnp.matmul(hidden, rows.T.astype(self.dtype), preferred_element_type=jnp.float32)
-
-    def new_logits(self, hidden: Float[Array, "*batch width"]) -> Float[Array, "*batch new"]:
-        """A score in float32 for each of the new ids alone."""
-        return self._scores(hidden.astype(self.dtype), self.new_table if self.tied else self.new_head)
 
     def __call__(self, ids: Int[Array, "*batch"]) -> Float[Array, "*batch width"]:
         """Same as `embed`."""
         return self.embed(ids)
+
+
+def deal(table: Table, x: Array) -> tuple[Table, Array]:
+    """Rows dealt out to the copies of a table; to the first one alone, where they do not divide."""
+    copies = len(table.rows)
+    if not x.ndim or len(x) % copies:
+        return jax.tree.map(lambda part: part[:1], table), x[None]
+    return table, x.reshape(copies, len(x) // copies, *x.shape[1:])
+
+
+@jax.custom_vjp
+def _read(ids: Int[Array, "copies *batch"], table: Table) -> Float[Array, "copies *batch width"]:
+    return jax.vmap(partial(jnp.take, axis=0, mode="clip"))(table.rows, ids)
+
+
+def _read_backward(kept: tuple[Array, Table], gradient: Float[Array, "copies *batch width"]) -> tuple[Array, Table]:
+    """Each device adds the gradients of its own rows up, in float32."""
+    ids, table = kept
+    size = table.base.shape[1]
+
+    def scatter(part: Copies, ids: Array, gradient: Array) -> Array:
+        # Ids of the other part are beyond the end, and dropped.
+        places = jnp.where((ids >= 0) & (ids < part.shape[0]), ids, part.shape[0])
+        return jnp.zeros(part.shape, part.dtype).at[places].add(gradient.astype(part.dtype), mode="drop")
+
+    base = jax.vmap(scatter)(table.base, ids, gradient)
+    new = None if table.new is None else jax.vmap(scatter)(table.new, ids - size, gradient)
+    return _nothing(ids), Table(jnp.zeros_like(table.rows), base, new)
+
+
+_read.defvjp(lambda ids, table: (_read(ids, table), (ids, table)), _read_backward)
+
+
+def _nothing(x: Array) -> np.ndarray:
+    """The gradient of whole numbers."""
+    return np.zeros(x.shape, jax.dtypes.float0)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.constrain import Constrain, unconstrained
 from motiongpt3_jax.models.conv import Conv, mask_frames
 
 
@@ -50,20 +51,22 @@ class ResidualBlock(nn.Module):
 
     config: VqVaeConfig
     dilation: int
+    constrain: Constrain = unconstrained
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "clips frames width"], frames: Int[Array, "clips"]
     ) -> Float[Array, "clips frames width"]:
         width, dtype = self.config.width, self.config.dtype
-        h = Conv(width, 3, dtype, dilation=self.dilation, name="dilated")(nn.relu(x), frames)
-        return x + Conv(width, 1, dtype, name="pointwise")(nn.relu(h), frames)
+        h = Conv(width, 3, dtype, dilation=self.dilation, constrain=self.constrain, name="dilated")(nn.relu(x), frames)
+        return x + Conv(width, 1, dtype, constrain=self.constrain, name="pointwise")(nn.relu(h), frames)
 
 
 class ResidualStack(nn.Module):
     """Residual blocks of falling dilation, in the encoder as in the decoder."""
 
     config: VqVaeConfig
+    constrain: Constrain = unconstrained
 
     @nn.compact
     def __call__(
@@ -71,7 +74,7 @@ class ResidualStack(nn.Module):
     ) -> Float[Array, "clips frames width"]:
         for block in range(self.config.depth):
             dilation = self.config.dilation_growth ** (self.config.depth - 1 - block)
-            x = ResidualBlock(self.config, dilation, name=f"block_{block}")(x, frames)
+            x = ResidualBlock(self.config, dilation, self.constrain, name=f"block_{block}")(x, frames)
         return x
 
 
@@ -79,47 +82,55 @@ class Encoder(nn.Module):
     """Frames to vectors: a strided convolution and a residual stack for each downsampling."""
 
     config: VqVaeConfig
+    constrain: Constrain = unconstrained
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "clips frames features"], frames: Int[Array, "clips"]
     ) -> Float[Array, "clips places code_width"]:
         config = self.config
-        x = nn.relu(Conv(config.width, 3, config.dtype, name="conv_in")(x, frames))
+        x = nn.relu(Conv(config.width, 3, config.dtype, constrain=self.constrain, name="conv_in")(x, frames))
         for level in range(config.downsamples):
-            x = Conv(config.width, 4, config.dtype, stride=2, name=f"down_{level}")(x, frames)
+            x = Conv(config.width, 4, config.dtype, stride=2, constrain=self.constrain, name=f"down_{level}")(x, frames)
             frames = frames // 2
-            x = ResidualStack(config, name=f"stack_{level}")(x, frames)
-        return Conv(config.code_width, 3, config.dtype, name="conv_out")(x, frames)
+            x = ResidualStack(config, self.constrain, name=f"stack_{level}")(x, frames)
+        return Conv(config.code_width, 3, config.dtype, constrain=self.constrain, name="conv_out")(x, frames)
 
 
 class Decoder(nn.Module):
     """Vectors to frames: a residual stack, a repetition of every frame and a convolution for each upsampling."""
 
     config: VqVaeConfig
+    constrain: Constrain = unconstrained
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "clips places code_width"], places: Int[Array, "clips"]
     ) -> Float[Array, "clips frames features"]:
         config = self.config
-        x = nn.relu(Conv(config.width, 3, config.dtype, name="conv_in")(x, places))
+        x = nn.relu(Conv(config.width, 3, config.dtype, constrain=self.constrain, name="conv_in")(x, places))
         for level in range(config.downsamples):
-            x = ResidualStack(config, name=f"stack_{level}")(x, places)
+            x = ResidualStack(config, self.constrain, name=f"stack_{level}")(x, places)
             x, places = jnp.repeat(x, 2, axis=1), 2 * places
-            x = Conv(config.width, 3, config.dtype, name=f"up_{level}")(x, places)
-        x = nn.relu(Conv(config.width, 3, config.dtype, name="conv_mid")(x, places))
-        return Conv(config.features, 3, config.dtype, name="conv_out")(x, places)
+            x = Conv(config.width, 3, config.dtype, constrain=self.constrain, name=f"up_{level}")(x, places)
+        x = nn.relu(Conv(config.width, 3, config.dtype, constrain=self.constrain, name="conv_mid")(x, places))
+        return Conv(config.features, 3, config.dtype, constrain=self.constrain, name="conv_out")(x, places)
 
 
 class VqVae(nn.Module):
-    """Clips to vectors and back; what replaces vectors with codes is `models.codebook`."""
+    """Clips to vectors and back; what replaces vectors with codes is `models.codebook`.
+
+    Attributes:
+      config: sizes.
+      constrain: where a mesh may pin activations.
+    """
 
     config: VqVaeConfig
+    constrain: Constrain = unconstrained
 
     def setup(self) -> None:
-        self.encoder = Encoder(self.config)
-        self.decoder = Decoder(self.config)
+        self.encoder = Encoder(self.config, self.constrain)
+        self.decoder = Decoder(self.config, self.constrain)
 
     def encode(
         self, features: Float[Array, "clips frames features"], frames: Int[Array, "clips"]

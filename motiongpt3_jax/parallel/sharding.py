@@ -1,16 +1,15 @@
-"""Where arrays lie on a mesh: rules for parameters and optimizer state, rows for batches, hooks for activations."""
+"""Where arrays lie on a mesh: rules for parameters and optimizer state, rows for batches."""
 
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float
 
 from motiongpt3_jax.errors import UserError
 
@@ -19,18 +18,43 @@ Tree = Any
 ROWS = P(("data", "fsdp"))
 
 Rules = Sequence[tuple[str, P]]
-"""(pattern of a path's end, how the array is split); the first match counts. Optimizer state has the same ends."""
+"""(pattern of a path's end, how the array is split); the first match counts. Optimizer state has the same ends.
+
+What is split by nothing at all, `P()`, lies whole on every device.
+"""
 
 SMALL = 2**16
 """Arrays that no rule names are split over `fsdp` from this many elements on."""
 
-ACTIVATIONS: dict[str, tuple[Any, ...]] = {
-    "residual": (None,),
-    "mlp": ("tensor",),
-    "logits": ("tensor",),
-    "copies": ("tensor", None),
-}
-"""How the last axes of named activations are split; the first axis, the rows, always is."""
+
+@dataclass(frozen=True)
+class ShardingOptions:
+    """How a mesh is used.
+
+    Attributes:
+      whole_below: parts of a model, as a VAE, with fewer parameters than this lie whole on every device: to gather them
+        would take longer than it spares memory.
+      reduce_dtype: in which gradients are summed over devices; "compute" is that of the computation.
+    """
+
+    whole_below: int
+    reduce_dtype: Literal["compute", "float32", "bfloat16"]
+
+
+SHARDING = ShardingOptions(whole_below=2**25, reduce_dtype="compute")
+"""How a mesh is used where nothing else is said; also the default of configs."""
+
+
+def whole_parts(params: Mapping[str, Tree], whole_below: int) -> Rules:
+    """Rules that leave small parts of a model's parameters whole, the first names of paths.
+
+    Args:
+      params: all parameters of the model, or their shapes.
+      whole_below: from how many parameters on a part is split.
+    """
+    sizes = {name: sum(math.prod(x.shape) for x in jax.tree.leaves(part)) for name, part in params.items()}
+    ends = {name: "/.*" if isinstance(params[name], Mapping) else "" for name in sizes}
+    return [(re.escape(name) + ends[name], P()) for name, size in sizes.items() if size < whole_below]
 
 
 def path_name(path: tuple[Any, ...]) -> str:
@@ -40,7 +64,10 @@ def path_name(path: tuple[Any, ...]) -> str:
 
 def spec(mesh: Mesh, path: str, shape: tuple[int, ...], rules: Rules = ()) -> P:
     """How one array is split: by the rules where its axes divide, else over `fsdp` along its longest axis that does."""
-    axes = list(next((spec for pattern, spec in rules if re.search(rf"(^|/){pattern}$", path)), P()))[: len(shape)]
+    rule = next((spec for pattern, spec in rules if re.search(rf"(^|/){pattern}$", path)), None)
+    if rule == P():
+        return P(*[None] * len(shape))
+    axes = list(rule or P())[: len(shape)]
     axes += [None] * (len(shape) - len(axes))
     axes = [axis if axis and size % _devices(mesh, axis) == 0 else None for axis, size in zip(axes, shape)]
     if not any("fsdp" in _names(axis) for axis in axes) and math.prod(shape) >= SMALL:
@@ -137,23 +164,3 @@ def _global_array(sharding: NamedSharding, local: np.ndarray, here: Sequence[int
         return local[start : start + stop - first]
 
     return jax.make_array_from_callback((rows, *local.shape[1:]), sharding, part)
-
-
-def constrain(name: str, x: Float[Array, "rows ..."]) -> Float[Array, "rows ..."]:
-    """Pins an activation to the mesh in use, so that weights move between devices and activations stay.
-
-    Without a mesh, or with one device, it changes nothing.
-
-    Args:
-      name: "residual" (rows, slots, width), "mlp" (rows, slots, hidden), "logits" (rows, slots, vocabulary), or
-        "copies", a table (1, ids, width) of which each group of rows gets a copy (groups, ids, width).
-      x: the activation.
-    """
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or mesh.size == 1:
-        return x
-    if name == "copies":
-        x = jnp.broadcast_to(x, (row_shards(mesh.shape), *x.shape[1:]))
-    tail = ACTIVATIONS[name]
-    middle = (None,) * (x.ndim - 1 - len(tail))
-    return jax.lax.with_sharding_constraint(x, P(*ROWS, *middle, *tail))

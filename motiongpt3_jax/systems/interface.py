@@ -19,7 +19,7 @@ from motiongpt3_jax.text import Task, Tokenizer
 
 Tree = Any
 Constrain = Callable[[str, Array], Array]
-"""Where a mesh may pin the sharding of an activation, by its name."""
+"""Where a mesh may pin the sharding of an array, by its name; see `models.constrain`."""
 
 
 class Variables(struct.PyTreeNode):

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, Sharding
+from jax.sharding import Mesh, PartitionSpec, Sharding
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.parallel import shardings
+from motiongpt3_jax.parallel import ShardingOptions, shardings, whole_parts
 from motiongpt3_jax.parallel.sharding import Rules, path_name
-from motiongpt3_jax.systems.interface import Tree
+from motiongpt3_jax.systems.interface import System, Tree, Variables
 
 Upgrade = Callable[[int, Tree], Tree]
 """(format, tree of a checkpoint of that older format) -> the same arrays under the paths and in the shapes of today."""
@@ -26,6 +26,17 @@ def with_shardings(mesh: Mesh, shapes: Tree, rules: Rules) -> Tree:
     return jax.tree.map(
         lambda x, at: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=at), shapes, shardings(mesh, shapes, rules)
     )
+
+
+def variables_shardings(mesh: Mesh, system: System, variables: Variables, options: ShardingOptions) -> Variables:
+    """Shapes of a system's variables with the shardings that they have on a mesh."""
+    return with_shardings(mesh, variables, rules_of(system, variables, options))
+
+
+def rules_of(system: System, variables: Variables, options: ShardingOptions) -> Rules:
+    """Sharding rules of a system: small parts whole, and what moves without gradients; the others by its own rules."""
+    state = ("state/.*", PartitionSpec())
+    return (state, *whole_parts(variables.params, options.whole_below), *system.sharding_rules)
 
 
 def put_array(array: np.ndarray | jax.Array, at: Sharding | None) -> jax.Array | np.ndarray:

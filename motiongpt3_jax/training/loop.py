@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.parallel import first_does, local_rows, make_mesh, put_batch
+from motiongpt3_jax.parallel import SHARDING, ShardingOptions, first_does, local_rows, make_mesh, put_batch
 from motiongpt3_jax.parallel.processes import exit_on_peer_failure
 from motiongpt3_jax.systems.interface import System, Tree, Variables
 from motiongpt3_jax.training.checkpoints import Checkpoints, mend_checkpoints
@@ -72,6 +72,7 @@ def run(
     initial: Callable[[Array], Variables] | None = None,
     outside: Sequence[Outside] = (),
     hooks: Hooks | None = None,
+    sharding: ShardingOptions = SHARDING,
 ) -> None:
     """Trains the stages that are not finished yet.
 
@@ -86,6 +87,7 @@ def run(
         all when it is not given, are fresh.
       outside: which of them lie in folders outside of the run, to be read from there and not copied into it.
       hooks: what the caller adds.
+      sharding: how the mesh is used.
 
     Raises:
       TrainingInterrupted: a signal asked for the end and steps are left; the next call with the same arguments
@@ -99,7 +101,7 @@ def run(
     _check_names(names)
     upgrade = system.upgrade
     read_outside = _reader(initial, seed)
-    begin: Start = RunStart(system, mesh, run_dir, seed, initial, outside)
+    begin: Start = RunStart(system, mesh, run_dir, seed, initial, outside, sharding)
     with exit_on_peer_failure(), run_lock(run_dir), jax.set_mesh(mesh), Interrupts() as interrupts:
         first_does("look at the checkpoints", partial(mend_checkpoints, run_dir, names, hooks.show))
         _check_left_out(stages, run_dir)
@@ -115,9 +117,9 @@ def run(
                     # Closing the checkpoints would wait for a process that is dead.
                     with exit_on_peer_failure(), closing(log):
                         ends = place == len(stages) - 1
-                        stage_run = _Run(system, stage, batches, mesh, seed, checkpoints, log, hooks, ends)
+                        stage_run = _Run(system, stage, batches, mesh, seed, checkpoints, log, hooks, ends, sharding)
                         stage_run.train(begin, interrupts)
-            begin = StageEnd(system, mesh, run_dir, stage.name, upgrade, read_outside)
+            begin = StageEnd(system, mesh, run_dir, stage.name, upgrade, read_outside, sharding)
 
 
 class _Run:
@@ -134,10 +136,11 @@ class _Run:
         log: Log,
         hooks: Hooks,
         ends_run: bool,
+        sharding: ShardingOptions,
     ) -> None:
         self.ends_run = ends_run
         self.system, self.stage, self.data, self.mesh, self.seed = system, stage, data, mesh, seed
-        self.checkpoints, self.log, self.hooks = checkpoints, log, hooks
+        self.checkpoints, self.log, self.hooks, self.sharding = checkpoints, log, hooks, sharding
         self.under_way: deque[tuple[int, Report, dict[str, float]]] = deque()
 
     def train(self, begin: Start, interrupts: Interrupts) -> None:
@@ -178,7 +181,7 @@ class _Run:
         latest = self.checkpoints.latest()
         example = self.put(self.data.batch(latest or 0))
         shapes = jax.eval_shape(self.system.init, jax.random.key(0))
-        program = make_program(self.system, self.stage, self.mesh, self.seed, shapes, example)
+        program = make_program(self.system, self.stage, self.mesh, self.seed, shapes, example, self.sharding)
         if latest is None:
             variables = begin.variables()
             stored = split(variables.params, self.stage.trainable)[1]

@@ -8,9 +8,9 @@ import jax
 from jax.sharding import Mesh
 
 from motiongpt3_jax.batch import Batch
-from motiongpt3_jax.parallel import replicated, rows_sharding
+from motiongpt3_jax.parallel import SHARDING, ShardingOptions, replicated, rows_sharding
 from motiongpt3_jax.systems.interface import System, Tree, Variables
-from motiongpt3_jax.training.arrays import with_shardings
+from motiongpt3_jax.training.arrays import rules_of, with_shardings
 from motiongpt3_jax.training.optimizers import make_optimizer
 from motiongpt3_jax.training.partition import cast, check, paths_of, split
 from motiongpt3_jax.training.stage import Stage
@@ -39,7 +39,15 @@ class Program:
     frozen: Tree
 
 
-def make_program(system: System, stage: Stage, mesh: Mesh, seed: int, variables: Variables, batch: Batch) -> Program:
+def make_program(
+    system: System,
+    stage: Stage,
+    mesh: Mesh,
+    seed: int,
+    variables: Variables,
+    batch: Batch,
+    sharding: ShardingOptions = SHARDING,
+) -> Program:
     """Builds the jitted steps of a stage; nothing is compiled before it is called.
 
     Args:
@@ -49,6 +57,7 @@ def make_program(system: System, stage: Stage, mesh: Mesh, seed: int, variables:
       seed: the run's seed.
       variables: the system's variables, or their shapes.
       batch: a global batch, or its shapes.
+      sharding: how the mesh is used.
     """
     check_dtypes(system, variables)
     names = report_names(system, stage, variables, batch)
@@ -59,8 +68,9 @@ def make_program(system: System, stage: Stage, mesh: Mesh, seed: int, variables:
         key, ema = stage_key(seed, stage.name), stage.optimizer.ema is not None
         return new_state(trainable, variables.state, optimizer, ema, key, names), cast(frozen, dtypes)
 
-    state = with_shardings(mesh, jax.eval_shape(start, variables)[0], system.sharding_rules)
-    frozen = with_shardings(mesh, split(variables.params, stage.trainable)[1], system.sharding_rules)
+    rules = rules_of(system, variables, sharding)
+    state = with_shardings(mesh, jax.eval_shape(start, variables)[0], rules)
+    frozen = with_shardings(mesh, split(variables.params, stage.trainable)[1], rules)
     state_at, frozen_at = jax.tree.map(lambda x: x.sharding, (state, frozen))
     rows, everywhere = rows_sharding(mesh), replicated(mesh)
     return Program(

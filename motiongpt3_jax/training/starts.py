@@ -10,9 +10,9 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.parallel import first_does
+from motiongpt3_jax.parallel import ShardingOptions, first_does
 from motiongpt3_jax.systems.interface import System, Tree, Variables
-from motiongpt3_jax.training.arrays import Upgrade, put_like, with_shardings
+from motiongpt3_jax.training.arrays import Upgrade, put_like, variables_shardings
 from motiongpt3_jax.training.checkpoints import write_base
 from motiongpt3_jax.training.folders import last_folder
 from motiongpt3_jax.training.manifest import FORMAT, damage, format_of, read_meta
@@ -54,6 +54,7 @@ class RunStart:
       seed: the run's seed.
       initial: key -> variables; those that it leaves out are fresh, and all when None.
       outside: the initial parameters that are not copied into the run.
+      sharding: how the mesh is used.
     """
 
     system: System
@@ -62,11 +63,13 @@ class RunStart:
     seed: int
     initial: Callable[[Array], Variables] | None
     outside: Sequence[Outside]
+    sharding: ShardingOptions
 
     def variables(self) -> Variables:
         """Sharded initialization: each device makes its part of fresh variables, and gets its part of initial ones."""
         key = jax.random.key(self.seed)
-        like = with_shardings(self.mesh, jax.eval_shape(self.system.init, key), self.system.sharding_rules)
+        shapes = jax.eval_shape(self.system.init, key)
+        like = variables_shardings(self.mesh, self.system, shapes, self.sharding)
         if not self.initial:
             return self._fresh(key, like)
         initial = self.initial(key)
@@ -111,6 +114,7 @@ class StageEnd:
       stage: name of the stage before.
       upgrade: the system's, for checkpoints of an older format.
       read_outside: reads what checkpoints refer to outside of the run.
+      sharding: how the mesh is used.
     """
 
     system: System
@@ -119,6 +123,7 @@ class StageEnd:
     stage: str
     upgrade: Upgrade
     read_outside: ReadOutside | None
+    sharding: ShardingOptions
 
     def variables(self) -> Variables:
         """Sharded restore of its last checkpoint, and of what that refers to.
@@ -128,9 +133,8 @@ class StageEnd:
         """
         last = last_folder(self.run_dir, self.stage)
         first_does(f"look at the end of '{self.stage}'", lambda: _check_end(last, self.stage))
-        like = with_shardings(
-            self.mesh, jax.eval_shape(self.system.init, jax.random.key(0)), self.system.sharding_rules
-        )
+        shapes = jax.eval_shape(self.system.init, jax.random.key(0))
+        like = variables_shardings(self.mesh, self.system, shapes, self.sharding)
         referred = {path for reference in references_of(last) for path in reference.paths}
         held = select(like.params, paths_of(like.params) - referred)
         params = merge(

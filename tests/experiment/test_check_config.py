@@ -1,10 +1,12 @@
 """Configs are checked whole, before anything is built."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
 from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.experiment import run
 from motiongpt3_jax.experiment.check_config import check_config, stages_to_run
 from motiongpt3_jax.inference.folder import plain
 from tests.commands.conftest import call
@@ -90,3 +92,15 @@ def test_options_of_sampling_are_looked_at_before_the_demo_is_trained(tmp_path):
     assert (status, out) == (2, "")
     assert "--steps 0" in error
     assert not (tmp_path / "run").exists()
+
+
+def test_rows_may_be_given_per_data_shard(monkeypatch):
+    axes = {"data": 2, "fsdp": 4, "tensor": 2}
+    monkeypatch.setattr(run, "mesh_of", lambda config: SimpleNamespace(shape=axes))
+    shared = checked("stages.vae.batch.rows=3", "mesh.rows=per_shard")
+    assert run.rows_of(shared, "vae") == 24
+    run.check_devices(shared)
+    total = checked("stages.vae.batch.rows=3")
+    assert run.rows_of(total, "vae") == 3
+    with pytest.raises(ValueError, match=r"3 rows does not divide over data x fsdp = 8 devices"):
+        run.check_devices(total)

@@ -167,7 +167,7 @@ def test_weights_start_as_gpt2s():
     assert float(init["positions"]["text"].std()) == pytest.approx(0.02, rel=0.1)
 
 
-def test_a_mesh_can_pin_the_residual_stream_and_the_mlp():
+def test_a_mesh_can_pin_rows_heads_and_the_mlp_and_their_parameters():
     seen = set()
 
     def constrain(name, x):
@@ -175,7 +175,9 @@ def test_a_mesh_can_pin_the_residual_stream_and_the_mlp():
         return x
 
     Decoder(CONFIG, constrain).apply({"params": PARAMS}, sequence())
-    assert seen == {("residual", 3), ("mlp", 3)}
+    activations = {("activation", 3), ("heads", 3), ("mlp", 3), ("joined", 3), ("positions", 2)}
+    parameters = {("heads/kernel", 2), ("heads/bias", 1), ("mlp/kernel", 2), ("mlp/bias", 1), ("joined/bias", 1)}
+    assert seen == activations | parameters | {("joined/kernel", 2), ("joined/kernel", 3)}
 
 
 def test_what_does_not_fit_is_refused_in_one_sentence():

@@ -5,8 +5,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from motiongpt3_jax.models import Vocabulary
+from motiongpt3_jax.models import Vocabulary, cross_entropy
+from motiongpt3_jax.models.constrain import unconstrained
 
 SIZE, NEW, WIDTH = 5, 2, 3
 VOCABULARY = Vocabulary(SIZE, NEW, WIDTH)
@@ -86,12 +88,29 @@ def test_gradients_are_those_of_the_joined_table():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, wanted)
 
 
-def test_while_only_new_ids_train_no_gradient_of_the_base_table_is_computed():
-    def loss(new):
-        return jnp.sum(jax.nn.logsumexp(apply("logits", HIDDEN, {**PARAMS, "new": new}), axis=-1))
+def copies(name, x):
+    return jnp.broadcast_to(x, (2, *x.shape[1:])) if name == "copies" else x
 
-    program = str(jax.make_jaxpr(jax.grad(loss))(PARAMS["new"]))
-    rows = f"f32[128,{WIDTH}]"
-    products = [line for line in program.splitlines() if "dot_general" in line]
-    assert products
-    assert not any(line.split("=")[0].strip().endswith(rows.removeprefix("f32")) for line in products)
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_gradients_of_copies_of_the_tables_are_those_of_one(tied):
+    one, two = (Vocabulary(SIZE, NEW, WIDTH, tied=tied, constrain=hook) for hook in (unconstrained, copies))
+    params = one.init(jax.random.key(2), jnp.zeros(1, int))
+    ids = jnp.array([[0, 1, 5, 6], [6, 2, 2, 4]])
+
+    def loss(vocabulary, shared, params):
+        tables = vocabulary.apply(params, method="tables") if shared else None
+        hidden = HIDDEN * vocabulary.apply(params, ids, tables, method="embed")
+        return cross_entropy(vocabulary, params["params"], hidden, ids, jnp.ones(ids.shape), tables).loss
+
+    wanted = jax.jit(jax.value_and_grad(partial(loss, one, False)))(params)
+    for vocabulary in (one, two):
+        found = jax.jit(jax.value_and_grad(partial(loss, vocabulary, True)))(params)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, wanted)
+
+
+def test_an_id_beyond_the_last_gives_nan_from_copies_too():
+    vocabulary = Vocabulary(SIZE, NEW, WIDTH, constrain=copies)
+    tables = vocabulary.apply({"params": PARAMS}, method="tables")
+    found = vocabulary.apply({"params": PARAMS}, jnp.array([SIZE + NEW, 0]), tables, method="embed")
+    np.testing.assert_array_equal(np.isnan(found).all(axis=-1), [True, False])

@@ -9,19 +9,20 @@ import numpy as np
 import optax
 
 from motiongpt3_jax.models import Codebook, advance_codebook, empty_codebook, quantise, reseed_slots
-from motiongpt3_jax.parallel import constrain, make_mesh, put_batch
+from motiongpt3_jax.parallel import ShardingOptions, constrain, make_mesh, put_batch
 from motiongpt3_jax.training import restore_params, run
 from motiongpt3_jax.training.program import make_program
 from tests.training.toy import ToyData, ToySystem, adamw, stage
 
 ROWS = 16
+SPLIT = ShardingOptions(whole_below=0, reduce_dtype="compute")
 
 
 def losses(mesh: jax.sharding.Mesh, accumulate: int = 1) -> tuple[list[float], object]:
     of = stage(optimizer=adamw(learning_rate=1e-2, accumulate=accumulate), log_every=1)
     data, variables = ToyData(rows=ROWS), ToySystem().init(jax.random.key(0))
     with jax.set_mesh(mesh):
-        program = make_program(ToySystem(), of, mesh, 0, variables, data.batch(0))
+        program = make_program(ToySystem(), of, mesh, 0, variables, data.batch(0), SPLIT)
         state, frozen = program.start(variables)
         found = []
         for step in range(4):
@@ -66,17 +67,24 @@ def main() -> None:
         return list(x.sharding.shard_shape(x.shape))
 
     settings = {"steps": 4, "checkpoint_every": 2, "evaluate_every": 0}
-    run(ToySystem(), [stage(**settings)], lambda of: ToyData(rows=ROWS), sys.argv[1], mesh=eight)
+    run(ToySystem(), [stage(**settings)], lambda of: ToyData(rows=ROWS), sys.argv[1], mesh=eight, sharding=SPLIT)
     saved = restore_params(sys.argv[1], ema=False)[2]
     # The same run ended on eight devices goes on, on one; a step of learning rate 0 leaves what they saved.
     still = stage(**settings | {"steps": 5, "optimizer": adamw(learning_rate=0.0, ema=0.9)})
-    run(ToySystem(), [still], lambda of: ToyData(rows=ROWS), sys.argv[1], mesh=one)
+    run(ToySystem(), [still], lambda of: ToyData(rows=ROWS), sys.argv[1], mesh=one, sharding=SPLIT)
     _, restored_at, again = restore_params(sys.argv[1], "first", ema=False)
     # Stages on other meshes start from what they freeze, and go on.
     ended, folder = restore_params(sys.argv[1], ema=False)[2], sys.argv[1]
     for mesh, stages in ((eight, [("head", 2)]), (one, [("head", 3)]), (eight, [("head", 3), ("bias", 1)])):
         later = [stage(name, trainable=("head/.*",), **settings | {"steps": steps}) for name, steps in stages]
-        run(ToySystem(), [stage(**settings | {"steps": 5}), *later], lambda of: ToyData(rows=ROWS), folder, mesh=mesh)
+        run(
+            ToySystem(),
+            [stage(**settings | {"steps": 5}), *later],
+            lambda of: ToyData(rows=ROWS),
+            folder,
+            mesh=mesh,
+            sharding=SPLIT,
+        )
     frozen = restore_params(sys.argv[1], "bias", ema=False)[2]["body"]
     with jax.set_mesh(eight):
         hidden = jax.jit(lambda x: constrain("mlp", x))(jnp.ones((8, 3, 4)))

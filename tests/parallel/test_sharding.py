@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 from motiongpt3_jax.models import DECODER_RULES
 from motiongpt3_jax.parallel import constrain, make_mesh, put_batch
-from motiongpt3_jax.parallel.sharding import spec
+from motiongpt3_jax.parallel.sharding import spec, whole_parts
 
 MESH = AbstractMesh((2, 2, 2), ("data", "fsdp", "tensor"))
 ROOT = Path(__file__).parents[2]
@@ -40,6 +40,20 @@ def test_heads_are_split_over_tensor_and_widths_over_fsdp(path, shape, wanted):
 def test_a_systems_rules_are_its_own():
     assert spec(MESH, "codes/table", (4, 8), rules=((r"codes/.*", P(None, "tensor")),)) == P(None, "tensor")
     assert spec(MESH, "decoder/layers/text/up/kernel", (12, 4, 8), rules=()) == P(None, None, None)
+
+
+def test_small_parts_of_a_model_lie_whole_and_so_does_their_optimizer_state():
+    params = {
+        "vae": {"embed": {"kernel": np.zeros((512, 512))}},
+        "t5": {"vae": {"kernel": np.zeros((512, 1024))}},
+        "null": np.zeros(3),
+    }
+    rules = (*whole_parts(params, 400_000), *DECODER_RULES)
+    assert [pattern for pattern, _ in rules[:2]] == ["vae/.*", "null"]
+    for prefix in ("", "params/", "optimizer/1/mu/"):
+        assert spec(MESH, f"{prefix}vae/embed/kernel", (512, 512), rules) == P(None, None)
+    assert spec(MESH, "t5/decoder/layers/text/up/kernel", (12, 4, 8), rules) == P(None, "fsdp", "tensor")
+    assert whole_parts(params, 0) == []
 
 
 def test_an_axis_that_does_not_divide_stays_whole():

@@ -17,6 +17,7 @@ from motiongpt3_jax.models import (
     KVCache,
     Stream,
     T5Config,
+    Tables,
     Vocabulary,
     decode_step,
     decode_step_t5,
@@ -73,8 +74,18 @@ class LanguageModel(Protocol):
     def init(self, rng: jax.Array) -> dict[str, Any]:
         """Fresh parameters, but for the vocabulary's."""
 
-    def hidden(self, params: Tree, slots: Mapping[str, StreamSlots], ids: Ids, rngs: Rngs = None) -> Array:
-        """Hidden states of the slots of the written stream; dropout where there are keys for it."""
+    def hidden(
+        self,
+        params: Tree,
+        slots: Mapping[str, StreamSlots],
+        ids: Ids,
+        rngs: Rngs = None,
+        tables: Tables | None = None,
+    ) -> Array:
+        """Hidden states of the slots of the written stream; dropout where there are keys for it.
+
+        Tables are those of the vocabulary, where its logits share them.
+        """
 
     def unstacked(self, params: Tree) -> Tree:
         """The parameters with layers one by one, of which decode steps copy none."""
@@ -103,9 +114,15 @@ class LanguageModel(Protocol):
         """Runs new tokens: (their hidden states, the KV cache with them)."""
 
 
-def embed(vocabulary: Vocabulary, params: Tree, slots: StreamSlots, ids: Int[Array, "rows slots"]) -> Stream:
+def embed(
+    vocabulary: Vocabulary,
+    params: Tree,
+    slots: StreamSlots,
+    ids: Int[Array, "rows slots"],
+    tables: Tables | None = None,
+) -> Stream:
     """The stream of some ids; padding holds zeros."""
-    vectors = vocabulary.apply({"params": params["vocabulary"]}, ids, method="embed")
+    vectors = vocabulary.apply({"params": params["vocabulary"]}, ids, tables, method="embed")
     vectors = jnp.where((slots.segments > 0)[..., None], vectors, 0.0)
     return Stream(vectors, slots.positions, slots.segments, slots.attended)
 
@@ -153,9 +170,18 @@ class T5Language:
         probe = _probe(self.module.config.width)
         return {"t5": self.module.init(rng, probe, probe)["params"]}
 
-    def hidden(self, params: Tree, slots: Mapping[str, StreamSlots], ids: Ids, rngs: Rngs = None) -> Array:
+    def hidden(
+        self,
+        params: Tree,
+        slots: Mapping[str, StreamSlots],
+        ids: Ids,
+        rngs: Rngs = None,
+        tables: Tables | None = None,
+    ) -> Array:
         """Hidden states of the target over those of the source."""
-        source, target = (embed(self.vocabulary, params, slots[name], ids[name]) for name in ("source", "target"))
+        source, target = (
+            embed(self.vocabulary, params, slots[name], ids[name], tables) for name in ("source", "target")
+        )
         return self.module.apply({"params": params["t5"]}, source, target, deterministic=rngs is None, rngs=rngs)
 
     def unstacked(self, params: Tree) -> Tree:
@@ -205,9 +231,16 @@ class DecoderLanguage:
         (stream,) = self.module.config.streams
         return {"decoder": self.module.init(rng, {"tokens": _probe(stream.width)})["params"]}
 
-    def hidden(self, params: Tree, slots: Mapping[str, StreamSlots], ids: Ids, rngs: Rngs = None) -> Array:
+    def hidden(
+        self,
+        params: Tree,
+        slots: Mapping[str, StreamSlots],
+        ids: Ids,
+        rngs: Rngs = None,
+        tables: Tables | None = None,
+    ) -> Array:
         """Hidden states of all slots."""
-        stream = embed(self.vocabulary, params, slots["tokens"], ids["tokens"])
+        stream = embed(self.vocabulary, params, slots["tokens"], ids["tokens"], tables)
         hidden = self.module.apply(
             {"params": params["decoder"]}, {"tokens": stream}, deterministic=rngs is None, rngs=rngs
         )
@@ -254,7 +287,7 @@ def make_language(config: T5Config | DecoderConfig, words: int, new: int, constr
     """
     pinned = {"constrain": constrain} if constrain else {}
     if isinstance(config, T5Config):
-        vocabulary = Vocabulary(words, new, config.width, config.dtype, tied=False, std=1.0)
+        vocabulary = Vocabulary(words, new, config.width, config.dtype, tied=False, std=1.0, **pinned)
         return T5Language(T5(config, **pinned), vocabulary)
-    vocabulary = Vocabulary(words, new, config.streams[0].width, config.dtype)
+    vocabulary = Vocabulary(words, new, config.streams[0].width, config.dtype, **pinned)
     return DecoderLanguage(Decoder(config, **pinned), vocabulary)

@@ -100,11 +100,13 @@ def language_terms(
     codes = codes_of_batch(modules, variables, batch)
     ids = filled(streams, codes, modules.config.words)
     rngs = {"dropout": draws.dropout} if objective.dropout and draws.dropout is not None else None
-    hidden = language.hidden(params, streams, ids, rngs)
+    # On a mesh embeddings and logits share what is read of tables, and sum its gradients over devices once.
+    vocabulary, table_params = language.vocabulary, params["vocabulary"]
+    tables = vocabulary.apply({"params": table_params}, method="tables") if modules.constrain else None
+    hidden = language.hidden(params, streams, ids, rngs, tables)
     slots = streams[language.written]
     targets = fill_targets(slots, ids[language.written])
-    pinned = {"constrain": modules.constrain} if modules.constrain else {}
-    found = cross_entropy(language.vocabulary, params["vocabulary"], hidden, targets, slots.weights, **pinned)
+    found = cross_entropy(vocabulary, table_params, hidden, targets, slots.weights, tables)
     right = found.right * slots.weights
     motion = slots.weights * (targets >= modules.config.words)
     return Terms(

@@ -28,7 +28,7 @@ class Modules:
     @cached_property
     def vqvae(self) -> VqVae:
         """Clips to vectors and back."""
-        return VqVae(self.config.vqvae)
+        return VqVae(self.config.vqvae, **({"constrain": self.constrain} if self.constrain else {}))
 
     @cached_property
     def language(self) -> LanguageModel:

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import Batch
-from motiongpt3_jax.models import Stream
+from motiongpt3_jax.models import Stream, Tables
+from motiongpt3_jax.models.constrain import unconstrained
+from motiongpt3_jax.models.dense import apply_params, dense
 from motiongpt3_jax.systems.interface import Tree
 from motiongpt3_jax.systems.motiongpt3.modules import Modules
 
@@ -48,7 +50,11 @@ def encode_clips(
 
 
 def streams(
-    modules: Modules, params: Tree, batch: Batch, latents: Float[Array, "rows clips latents width"] | None
+    modules: Modules,
+    params: Tree,
+    batch: Batch,
+    latents: Float[Array, "rows clips latents width"] | None,
+    tables: Tables | None = None,
 ) -> dict[str, Stream]:
     """The decoder's input: text ids embedded; motion ids embedded, or replaced by a chunk of an understood latent.
 
@@ -57,12 +63,14 @@ def streams(
       params: its parameters.
       batch: ids, positions and where each clip enters.
       latents: latents on the language model's scale; None when no clip enters.
+      tables: of the text's vocabulary, where its logits share them.
     """
     vocabulary = params["vocabulary"]
-    embeddings = {"text": modules.text.apply({"params": vocabulary["text"]}, batch.streams["text"].ids, method="embed")}
+    ids = batch.streams["text"].ids
+    embeddings = {"text": modules.text.apply({"params": vocabulary["text"]}, ids, tables, method="embed")}
     if "motion" in batch.streams:
         motion = modules.motion.apply({"params": vocabulary["motion"]}, batch.streams["motion"].ids, method="embed")
-        embeddings["motion"] = _insert(params, batch.streams["motion"].sources, motion, latents)
+        embeddings["motion"] = _insert(modules, params, batch.streams["motion"].sources, motion, latents)
     return {
         name: Stream(
             embeddings=jnp.where((slots.segments > 0)[..., None], embeddings[name], 0.0),
@@ -75,6 +83,7 @@ def streams(
 
 
 def _insert(
+    modules: Modules,
     params: Tree,
     sources: Int[Array, "rows slots 2"],
     embeddings: Float[Array, "rows slots width"],
@@ -84,7 +93,8 @@ def _insert(
     if latents is None or not latents.shape[1]:
         return embeddings
     rows, clips = latents.shape[:2]
-    understood = latents.reshape(rows, clips, -1) @ params["understand"]["kernel"] + params["understand"]["bias"]
+    flat = latents.reshape(rows, clips, -1)
+    understood = apply_params(dense, flat, params["understand"], "float32", modules.constrain or unconstrained)
     chunks = understood.reshape(rows, -1, embeddings.shape[-1])
     per_clip = chunks.shape[1] // clips
     place = jnp.maximum(sources[..., 0], 0) * per_clip + sources[..., 1]

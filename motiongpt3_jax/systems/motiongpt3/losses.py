@@ -8,7 +8,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float
 
 from motiongpt3_jax.batch import Batch
-from motiongpt3_jax.models import HUMANML3D_COLUMNS, JointColumns, cross_entropy, vae_loss
+from motiongpt3_jax.models import HUMANML3D_COLUMNS, JointColumns, Tables, cross_entropy, vae_loss
 from motiongpt3_jax.motion import SKELETONS
 from motiongpt3_jax.systems.interface import Terms, Tree, Variables
 from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, MotionGPT3Config, VaeObjective
@@ -146,23 +146,36 @@ def language_terms(
         mean, log_variance = encode_clips(modules, params, batch, vae_rngs)
         latents = to_language(variables.state, mean + jnp.exp(0.5 * log_variance) * draws.latent)
         latents = jax.lax.stop_gradient(latents)
-    entering = streams(modules, params, batch, latents)
+    tables = text_tables(modules, params)
+    entering = streams(modules, params, batch, latents, tables)
     entering["text"] = entering["text"].replace(trained=trained)
     hidden = modules.decoder.apply({"params": params["decoder"]}, entering, deterministic=rngs is None, rngs=rngs)
     terms = Terms(sums={}, counts={})
     if objective.text:
-        terms = _join(terms, text_terms(modules, params, hidden["text"], batch))
+        terms = _join(terms, text_terms(modules, params, hidden["text"], batch, tables))
     if objective.diffusion and latents is not None:
         holders = conditions(hidden["motion"], batch.extra["outputs"])
         terms = _join(terms, diffusion_terms(modules, params, holders, latents, batch, draws, objective, rngs))
     return terms
 
 
-def text_terms(modules: Modules, params: Tree, hidden: Float[Array, "rows slots width"], batch: Batch) -> Terms:
+def text_tables(modules: Modules, params: Tree) -> Tables | None:
+    """What embeddings and logits share on a mesh; on one device they need nothing."""
+    vocabulary = {"params": params["vocabulary"]["text"]}
+    return modules.text.apply(vocabulary, method="tables") if modules.constrain else None
+
+
+def text_terms(
+    modules: Modules,
+    params: Tree,
+    hidden: Float[Array, "rows slots width"],
+    batch: Batch,
+    tables: Tables | None = None,
+) -> Terms:
     """Cross-entropy of the weighted targets; unpredictable ones count as ln(vocabulary), the uniform guess."""
     slots, unpredictable = batch.streams["text"], batch.extra["unpredictable"].sum()
-    pinned = {"constrain": modules.constrain} if modules.constrain else {}
-    found = cross_entropy(modules.text, params["vocabulary"]["text"], hidden, slots.targets, slots.weights, **pinned)
+    params = params["vocabulary"]["text"]
+    found = cross_entropy(modules.text, params, hidden, slots.targets, slots.weights, tables)
     vocabulary = modules.config.vocabulary + modules.config.new_ids
     return Terms(
         sums={"text": found.loss + unpredictable * jnp.log(vocabulary)},

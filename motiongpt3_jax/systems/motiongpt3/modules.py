@@ -1,6 +1,5 @@
 """The parts of a MotionGPT3, made from its sizes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,11 +10,9 @@ from jaxtyping import Array, Float
 
 from motiongpt3_jax.diffusion import NoiseSchedule, linear_beta
 from motiongpt3_jax.models import Decoder, DiffusionHead, MotionVae, Stream, Vocabulary
-from motiongpt3_jax.systems.interface import Variables
+from motiongpt3_jax.systems.interface import Constrain, Variables
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
 from motiongpt3_jax.systems.motiongpt3.prompts import HOLDERS
-
-Constrain = Callable[[str, Array], Array]
 
 
 @dataclass(frozen=True)
@@ -30,21 +27,27 @@ class Modules:
     config: MotionGPT3Config
     constrain: Constrain | None = None
 
+    @property
+    def pinned(self) -> dict[str, Constrain]:
+        """The hook as modules take it."""
+        return {"constrain": self.constrain} if self.constrain else {}
+
     @cached_property
     def vae(self) -> MotionVae:
         """Clips to latents and back."""
-        return MotionVae(self.config.vae)
+        return MotionVae(self.config.vae, **self.pinned)
 
     @cached_property
     def decoder(self) -> Decoder:
         """The two-stream Transformer."""
-        return Decoder(self.config.decoder, **({"constrain": self.constrain} if self.constrain else {}))
+        return Decoder(self.config.decoder, **self.pinned)
 
     @cached_property
     def text(self) -> Vocabulary:
         """Text embeddings, tied to the text logits."""
         config = self.config
-        return Vocabulary(config.vocabulary, config.new_ids, config.decoder.streams[0].width, config.decoder.dtype)
+        width, dtype = config.decoder.streams[0].width, config.decoder.dtype
+        return Vocabulary(config.vocabulary, config.new_ids, width, dtype, **self.pinned)
 
     @cached_property
     def motion(self) -> Vocabulary:
@@ -55,7 +58,7 @@ class Modules:
     @cached_property
     def head(self) -> DiffusionHead:
         """Hidden states of the holders to the noise in a latent."""
-        return DiffusionHead(self.config.head)
+        return DiffusionHead(self.config.head, **self.pinned)
 
     @cached_property
     def schedule(self) -> NoiseSchedule:

@@ -10,12 +10,12 @@ from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import Batch, Places
 from motiongpt3_jax.models import DECODER_RULES, TextOptions, unstack_layers
-from motiongpt3_jax.systems.interface import Loss, System, Tree, Variables
+from motiongpt3_jax.systems.interface import Constrain, Loss, System, Tree, Variables
 from motiongpt3_jax.systems.motiongpt3 import generate_motion, generate_text
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
 from motiongpt3_jax.systems.motiongpt3.losses import Draws, advance, draw, language_terms, vae_terms
 from motiongpt3_jax.systems.motiongpt3.migration import upgrade_tree
-from motiongpt3_jax.systems.motiongpt3.modules import Constrain, Modules, init
+from motiongpt3_jax.systems.motiongpt3.modules import Modules, init
 
 CLIPS = 2**31
 """What is folded into a request's key for the noise of its input clips."""
