@@ -6,6 +6,8 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.13 python3.11 python;
 WORKERS ?= 2
 # What the tests against PyTorch are run with: any requirement that pip understands, as torch==2.13.0.
 TORCH ?= torch
+# Extras of setup.py in the environment; with `dev,tpu` the train step is also compiled for TPU slices.
+EXTRAS ?= dev
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 INSTALLED := $(VENV)/installed
@@ -55,7 +57,7 @@ install: $(INSTALLED)
 $(INSTALLED): setup.py pyproject.toml
 	@test -n "$(PYTHON)" || { echo "There is no Python 3.11 or later with venv here; set PYTHON=/path/to/python."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(RUN) pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 
 # `addsitedir` reads the other environment's .pth files too, among them that of this project.

@@ -1,0 +1,48 @@
+"""Eight devices compute what one does: the loss, and every array of gradients, of the stages of both systems."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NEAR = 1e-5
+"""Relative distance of the loss; and of a gradient's array, by its norm."""
+
+MESHES = ("8x1x1", "1x8x1", "2x2x2")
+"""Devices along data, fsdp and tensor."""
+
+
+def distances(system, folder, stages, meshes):
+    flags = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"}
+    command = [sys.executable, "-m", "tests.parallel.same_gradients", system, str(folder), *stages, "--", *meshes]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | flags, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found) == len(stages) * len(meshes)
+    return found
+
+
+def check_near(found):
+    far = {case: numbers for case, numbers in found.items() if max(numbers["loss"], numbers["gradient"]) > NEAR}
+    assert not far
+
+
+@pytest.mark.parametrize(("system", "stages"), [("motiongpt3", ("text",)), ("motiongpt", ("tokenizer", "t2m"))])
+def test_eight_devices_give_the_gradients_of_one(system, stages, tmp_path):
+    check_near(distances(system, tmp_path / "run", stages, MESHES[2:]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("system", "stages"),
+    [
+        ("motiongpt3", ("vae", "text", "generate", "align_bare")),
+        ("motiongpt", ("tokenizer", "pretrain", "instruct", "t2m")),
+    ],
+)
+def test_every_stage_gives_the_same_gradients_on_every_mesh(system, stages, tmp_path):
+    check_near(distances(system, tmp_path / "run", stages, MESHES))
