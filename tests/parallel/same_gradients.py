@@ -28,7 +28,7 @@ from motiongpt3_jax.parallel.sharding import path_name
 from motiongpt3_jax.systems.interface import Tree, Variables
 from motiongpt3_jax.training import Stage
 from motiongpt3_jax.training.arrays import rules_of, with_shardings
-from motiongpt3_jax.training.partition import merge, split
+from motiongpt3_jax.training.partition import merge, paths_of, split
 from motiongpt3_jax.training.step import weighted_total
 
 ROWS = 8
@@ -56,7 +56,7 @@ def loss_and_gradients(
 
     def total(trainable: Tree, frozen: Tree, batch: Batch) -> jax.Array:
         draws = system.draw(jax.random.key(2), batch, True)
-        every = Variables(merge(trainable, frozen), variables.state)
+        every = Variables(merge(trainable, frozen), variables.state, frozenset(paths_of(frozen)))
         terms = system.losses[stage.loss](every, batch, draws, stage.objective)
         return weighted_total(terms.sums, terms.counts, stage)
 
