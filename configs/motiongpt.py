@@ -343,7 +343,7 @@ def demo() -> ConfigDict:
             "pretrain": stage(
                 "language",
                 LANGUAGE,
-                2600,
+                3400,
                 rate=2e-3,
                 templates="pretrain",
                 subtasks=(("t2m", 1.0), ("m2t", 1.0)),
