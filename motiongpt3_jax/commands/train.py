@@ -31,6 +31,12 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--workdir", type=user_path, required=True, metavar="RUN", help="folder of the run")
     parser.add_argument(
+        "--profile",
+        type=user_path,
+        metavar="DIR",
+        help="traces a few steps of each stage for XProf, into DIR/STAGE; results stay the same",
+    )
+    parser.add_argument(
         "--distributed",
         nargs="*",
         metavar="WORD",
@@ -47,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.distributed is not None:
             join_processes(arguments.distributed)
         keep_compiled_programs()
-        train(config, arguments.workdir)
+        train(config, arguments.workdir, profile=arguments.profile)
     print(f'trained; next: motiongpt3 generate --model {arguments.workdir} --text "a person walks" --out motions')
 
 

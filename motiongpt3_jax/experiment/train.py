@@ -13,6 +13,7 @@ from motiongpt3_jax.experiment.beginning import beginning, begins_trained, outsi
 from motiongpt3_jax.experiment.run import Run, check_run, make_run
 from motiongpt3_jax.experiment.samples import write_samples
 from motiongpt3_jax.parallel import first_does, keep_host_memory
+from motiongpt3_jax.places import require_room
 from motiongpt3_jax.training import Hooks, run_lock
 from motiongpt3_jax.training import run as run_stages
 from motiongpt3_jax.training.folders import steps_of
@@ -23,6 +24,7 @@ def train(
     workdir: str | Path,
     overrides: tuple[str, ...] = (),
     minutes: dict[str, float] | None = None,
+    profile: str | Path | None = None,
 ) -> Run:
     """Prepares a run's folder and trains what is not trained yet; the same call continues an interrupted run.
 
@@ -31,6 +33,7 @@ def train(
       workdir: the run's folder.
       overrides: single values of a config that is named, such as "stages.vae.steps=5000".
       minutes: receives the time of each part.
+      profile: folder that gets a trace of a few steps of each stage, for XProf.
 
     Raises:
       UserError: a value of the config is wrong, or the folder was begun with another.
@@ -41,7 +44,7 @@ def train(
         config = load_config(os.path.expanduser(config), list(overrides))
     elif overrides:
         raise UserError("overrides go with the name of a config; set the values of a ConfigDict itself")
-    workdir = os.path.expanduser(workdir)
+    workdir, profile = os.path.expanduser(workdir), traces_folder(profile)
     clock = _Clock({} if minutes is None else minutes)
     check_run(config, workdir)
     keep_host_memory()
@@ -59,10 +62,26 @@ def train(
             outside=outside_weights(run.config) if new else (),  # what a run began with may be gone when it ends
             mesh=run.mesh(),
             sharding=run.config.mesh.sharding,
-            hooks=Hooks(samples=partial(write_samples, run, {})),
+            hooks=Hooks(samples=partial(write_samples, run, {}), profile=profile),
         )
     clock.begin("")
     return run
+
+
+def traces_folder(path: str | Path | None) -> Path | None:
+    """The folder that traces go to; None where none is asked for.
+
+    Raises:
+      UserError: it has no name.
+      OSError: nothing can be written there.
+    """
+    if path is None:
+        return None
+    if not str(path):
+        raise UserError("--profile is empty; give a folder")
+    folder = Path(os.path.expanduser(path)).absolute()
+    require_room("--profile", folder, "a folder")
+    return folder
 
 
 class _Clock:

@@ -24,6 +24,7 @@ from motiongpt3_jax.training.interrupts import Interrupts, TrainingInterrupted
 from motiongpt3_jax.training.lock import run_lock
 from motiongpt3_jax.training.log import Log, Meter
 from motiongpt3_jax.training.partition import merge, split
+from motiongpt3_jax.training.profile import Profile
 from motiongpt3_jax.training.program import Program, make_program
 from motiongpt3_jax.training.reading import ReadOutside
 from motiongpt3_jax.training.references import Outside
@@ -54,11 +55,13 @@ class Hooks:
         there is one. The arrays are gone after the call.
       show: where progress lines go.
       show_every: least seconds between two progress lines.
+      profile: folder that gets a trace of a few steps of each stage, for XProf.
     """
 
     samples: Callable[[Stage, int, Variables], None] | None = None
     show: Callable[[str], None] = show_line
     show_every: float = 2.0
+    profile: Path | None = None
 
 
 def run(
@@ -152,10 +155,21 @@ class _Run:
             raise self.interrupted(reason, start)  # nothing is new, so nothing is saved
         here = len(local_rows(self.mesh, self.data.rows))
         self.meter = Meter(start, self.data.rows / here)
+        with Profile(self.hooks.profile, stage, start, self.log.say) as profile:
+            self.steps(program, state, frozen, start, interrupts, profile)
+
+    def steps(
+        self, program: Program, state: TrainState, frozen: Tree, start: int, interrupts: Interrupts, profile: Profile
+    ) -> None:
+        """The steps behind `start`, and what is due between them."""
+        stage = self.stage
         for step, batch in enumerate(self.data.batches(start), start + 1):
-            state, report = program.step(state, frozen, self.put(batch))
+            profile.before(step, self.settle)
+            with jax.profiler.StepTraceAnnotation("train", step_num=step):
+                state, report = program.step(state, frozen, self.put(batch))
             self.under_way.append((step, report, dict(self.data.useful(batch))))
             self.settle(AHEAD)
+            profile.after(step, self.settle)
 
             last = step >= stage.steps
             reason = interrupts.stop_reason()
