@@ -40,8 +40,12 @@ from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import HUMANML3D
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.parallel import keep_host_memory, put_batch
+from motiongpt3_jax.parallel.product_rate import measured_rate, published_rate
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.training.program import make_program
+
+PRODUCT = 2 * 4096**3
+"""FLOPs of a product of two 4096 x 4096 matrices."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ class Measurement:
       shares: shares of slots and frames that held something.
       requests: answered at once; 1 for a training step.
       phases: seconds of each phase of an answer at the median, where each waits for its end.
-      products: how many float32 products of two 4096 x 4096 matrices take as long in the same run; None where they are
-        not measured.
+      products: how many products of two 4096 x 4096 matrices take as long at the rate of large products that is
+        measured in the same run, of all devices and in the config's dtype; None where it is not measured.
       flops: of the matrix products that real tokens and frames need; None where the system does not count them.
     """
 
@@ -80,9 +84,20 @@ class Measurement:
     flops: float | None = None
 
     @property
-    def product_share(self) -> float | None:
-        """Rate of the FLOPs that real tokens need, as a share of that of the 4096 x 4096 products."""
-        return self.flops / (2 * 4096**3 * self.products) if self.flops and self.products else None
+    def mfu(self) -> float | None:
+        """Rate of the FLOPs that real tokens need, as a share of the measured rate of large products."""
+        return self.flops / (PRODUCT * self.products) if self.flops and self.products else None
+
+    @property
+    def published_mfu(self) -> float | None:
+        """The same as a share of the published peak of the devices, in bfloat16; None where no table has it."""
+        peak = published_rate()
+        return self.flops / (self.median_seconds * peak) if self.flops and peak else None
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """All of it as JSON takes it."""
+        return {**asdict(self), "mfu": self.mfu, "published_mfu": self.published_mfu}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -90,9 +105,9 @@ def parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "bench",
         "Measures a config with fresh weights: a training step, the VAE, codes of clips, or batches of requests. What "
-        "real tokens need, where the system counts it, is compared with 4096 x 4096 products. `samplers` measures a "
-        "trained model instead: how many sentences few denoising steps show, against many. `data` measures how fast a "
-        "stage's batches are planned, read and built, on the host alone.",
+        "real tokens need, where the system counts it, is compared with large matrix products (MFU). `samplers` "
+        "measures a trained model instead: how many sentences few denoising steps show, against many. `data` measures "
+        "how fast a stage's batches are planned, read and built, on the host alone.",
         "motiongpt3 bench generate --config motiongpt3:tiny --requests 1 32 --json generate.json",
         overrides=True,
     )
@@ -185,11 +200,11 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             bench = {"generate": bench_generate, "caption": bench_caption}[arguments.what]
             measurements = [bench(experiment, model, arguments, requests) for requests in arguments.requests]
     if any(result.flops and not result.products for result in measurements):
-        product = product_seconds(arguments.repeats)
-        measurements = [replace(result, products=result.median_seconds / product) for result in measurements]
+        rate = measured_rate(dtype_of(experiment), arguments.repeats)
+        measurements = [replace(each, products=each.median_seconds * rate / PRODUCT) for each in measurements]
     for result in measurements:
         print(describe(result))
-    return [{**asdict(result), "product_share": result.product_share} for result in measurements]
+    return [result.numbers for result in measurements]
 
 
 def bench_train(experiment: Run, arguments: argparse.Namespace, stage_name: str) -> Measurement:
@@ -241,8 +256,8 @@ def bench_vae(experiment: Run, arguments: argparse.Namespace, clips: int) -> lis
     for name, call in (("encode", lambda: encode(params, features)), ("decode", lambda: decode(params, latents))):
         first, times = timed(lambda call=call: jax.block_until_ready(call()), arguments.repeats)
         measured.append(measurement(f"vae {name}", arguments, first, times, clips, clips * frames, {}))
-    product = product_seconds(arguments.repeats)
-    return [replace(each, requests=clips, products=each.median_seconds / product) for each in measured]
+    rate = measured_rate(dtype_of(experiment), arguments.repeats)
+    return [replace(each, requests=clips, products=each.median_seconds * rate / PRODUCT) for each in measured]
 
 
 def bench_encode(experiment: Run, arguments: argparse.Namespace, clips: int) -> Measurement:
@@ -260,11 +275,9 @@ def bench_encode(experiment: Run, arguments: argparse.Namespace, clips: int) -> 
     return replace(average, requests=clips, flops=encoder.flops([arguments.frames] * clips))
 
 
-def product_seconds(repeats: int) -> float:
-    """Median seconds of a float32 product of two 4096 x 4096 matrices: 137 GFLOP."""
-    matrix = jax.random.normal(jax.random.key(0), (4096, 4096))
-    product = jax.jit(lambda x: jnp.dot(x, x, precision="highest"))
-    return statistics.median(timed(lambda: jax.block_until_ready(product(matrix)), repeats)[1])
+def dtype_of(experiment: Run) -> str:
+    """What a model computes in."""
+    return experiment.config.model.get("dtype", "float32")
 
 
 def bench_generate(experiment: Run, model: Model, arguments: argparse.Namespace, requests: int) -> Measurement:
@@ -388,8 +401,10 @@ def describe(result: Measurement) -> str:
     if result.products:
         products = f"as long as {result.products:.2f} products of 4096 x 4096"
         phases = f"{phases}; {products}" if phases else products
-    if result.product_share:
-        phases += f"; {result.flops / 1e9:.4g} GFLOP for real tokens, {result.product_share:.0%} of the rate of these"
+    if result.mfu:
+        phases += f"; {result.flops / 1e9:.4g} GFLOP for real tokens: MFU {result.mfu:.1%} of the rate of these"
+    if result.published_mfu:
+        phases += f", {result.published_mfu:.1%} of the published peak"
     return (
         f"{result.what} {result.config}{several} on {result.device}: median {result.median_seconds:.4g} s of "
         f"{result.repeats} (first {result.first_seconds:.3g} s), {result.samples_per_second:.4g} samples/s, "

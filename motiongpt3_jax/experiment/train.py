@@ -13,6 +13,7 @@ from motiongpt3_jax.experiment.beginning import beginning, begins_trained, outsi
 from motiongpt3_jax.experiment.run import Run, check_run, make_run
 from motiongpt3_jax.experiment.samples import write_samples
 from motiongpt3_jax.parallel import first_does, keep_host_memory
+from motiongpt3_jax.parallel.product_rate import peak_rate
 from motiongpt3_jax.places import require_room
 from motiongpt3_jax.training import Hooks, run_lock
 from motiongpt3_jax.training import run as run_stages
@@ -62,7 +63,7 @@ def train(
             outside=outside_weights(run.config) if new else (),  # what a run began with may be gone when it ends
             mesh=run.mesh(),
             sharding=run.config.mesh.sharding,
-            hooks=Hooks(samples=partial(write_samples, run, {}), profile=profile),
+            hooks=Hooks(samples=partial(write_samples, run, {}), profile=profile, peak=peak_rate()),
         )
     clock.begin("")
     return run

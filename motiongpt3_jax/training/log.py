@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 from tensorboardX import SummaryWriter
 
+from motiongpt3_jax.training.goodput import shares_line
 from motiongpt3_jax.training.stage import Stage
 
 SHOWN = ("gradient_norm", "learning_rate")
@@ -70,7 +71,7 @@ class Log:
     def __init__(
         self, run_dir: Path, stages: list[str], stage: Stage, step: int, show: Callable[[str], None], every: float
     ) -> None:
-        self._stage, self._show, self._every, self._shown = stage, show, every, 0.0
+        self._stage, self._show, self._every, self._shown, self._begun = stage, show, every, 0.0, step
         self._first = jax.process_index() == 0
         if not self._first:
             return
@@ -80,17 +81,25 @@ class Log:
         self._file = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(run_dir / "tensorboard" / stage.name), purge_step=step + 1)
 
-    def train(self, step: int, numbers: Mapping[str, float], rates: Mapping[str, float]) -> None:
-        """Reports an interval of training."""
-        self._write(step, "train", {**numbers, **rates})
+    def train(
+        self, step: int, numbers: Mapping[str, float], rates: Mapping[str, float], spent: Mapping[str, float]
+    ) -> None:
+        """Reports an interval of training; `spent` says where its time went, see `Goodput.take`."""
+        self._write(step, "train", {**numbers, **rates, **spent})
         if step == self._stage.steps or time.monotonic() - self._shown >= self._every:
             self._shown = time.monotonic()
-            self.say(train_line(self._stage, step, numbers, rates))
+            self.say(train_line(self._stage, step, numbers, rates, spent))
 
     def validation(self, step: int, numbers: Mapping[str, float]) -> None:
         """Reports a validation."""
         self._write(step, "validation", numbers)
         self.say(f"{self._stage.name} {step}/{self._stage.steps}  validation {losses(numbers)}")
+
+    def end(self, step: int, spent: Mapping[str, float]) -> None:
+        """Reports where the time of a stage went, or of the part of it that ends here."""
+        self._write(step, "time", spent)
+        took = f"steps {self._begun + 1} to {step} took {duration(spent['wall_seconds'])}"
+        self.say(f"{self._stage.name}: {took}: {shares_line(spent)}")
 
     def say(self, line: str) -> None:
         """Shows a line."""
@@ -130,8 +139,10 @@ def forget_after(path: Path, stages: list[str], stage: str, step: int) -> None:
     os.replace(fresh, path)
 
 
-def train_line(stage: Stage, step: int, numbers: Mapping[str, float], rates: Mapping[str, float]) -> str:
-    """A progress line: where, losses, speed, useful slots, time left."""
+def train_line(
+    stage: Stage, step: int, numbers: Mapping[str, float], rates: Mapping[str, float], spent: Mapping[str, float]
+) -> str:
+    """A progress line: where, losses, speed, useful slots, MFU, what time was spent on, time left."""
     parts = [f"{stage.name} {step}/{stage.steps}", losses(numbers)]
     parts += [f"{name.replace('_', ' ')} {numbers[name]:.2g}" for name in SHOWN if name in numbers]
     if "samples_per_second" in rates:
@@ -139,6 +150,7 @@ def train_line(stage: Stage, step: int, numbers: Mapping[str, float], rates: Map
         parts.append(f"{rates['tokens_per_second']:.3g} useful tokens/s")
     shares = [name for name in rates if not name.endswith("_per_second") and name != "seconds_left"]
     parts += [f"{name.replace('_', ' ')} {rates[name]:.0%}" for name in shares]
+    parts.append(shares_line(spent))
     if "seconds_left" in rates:
         parts.append(f"{duration(rates['seconds_left'])} left")
     return "  ".join(parts)

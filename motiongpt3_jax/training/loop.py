@@ -1,11 +1,12 @@
 """The staged train loop: it runs stages in order, saves as it goes, and continues wherever it was stopped."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -20,10 +21,12 @@ from motiongpt3_jax.systems.interface import System, Tree, Variables
 from motiongpt3_jax.training.checkpoints import Checkpoints, mend_checkpoints
 from motiongpt3_jax.training.data import Data
 from motiongpt3_jax.training.folders import BASE, last_step, stages_of, steps_of
+from motiongpt3_jax.training.goodput import Goodput
 from motiongpt3_jax.training.interrupts import Interrupts, TrainingInterrupted
 from motiongpt3_jax.training.lock import run_lock
 from motiongpt3_jax.training.log import Log, Meter
 from motiongpt3_jax.training.partition import merge, split
+from motiongpt3_jax.training.prefetch import Prefetch
 from motiongpt3_jax.training.profile import Profile
 from motiongpt3_jax.training.program import Program, make_program
 from motiongpt3_jax.training.reading import ReadOutside
@@ -35,6 +38,9 @@ from motiongpt3_jax.training.step import Report, means, weighted_total
 
 AHEAD = 2
 """Steps that may be under way while the next is prepared: enough to hide the host, few enough to stop soon."""
+
+BATCHES_AHEAD = 2
+"""Batches that wait on the devices beside those of the steps under way."""
 
 
 def show_line(line: str) -> None:
@@ -56,12 +62,26 @@ class Hooks:
       show: where progress lines go.
       show_every: least seconds between two progress lines.
       profile: folder that gets a trace of a few steps of each stage, for XProf.
+      peak: FLOP/s of all devices that MFU is a share of; None leaves MFU out.
     """
 
     samples: Callable[[Stage, int, Variables], None] | None = None
     show: Callable[[str], None] = show_line
     show_every: float = 2.0
     profile: Path | None = None
+    peak: float | None = None
+
+
+class Contents(NamedTuple):
+    """What a batch holds.
+
+    Attributes:
+      useful: see `Data.useful`.
+      flops: that the model needs to train on it.
+    """
+
+    useful: Mapping[str, float]
+    flops: float
 
 
 def run(
@@ -114,13 +134,16 @@ def run(
             if done >= stage.steps:
                 hooks.show(f"{stage.name} is finished, at step {done} of {stage.steps}")
             else:
+                goodput = Goodput(hooks.peak)
                 batches = data(stage)
                 with Checkpoints(run_dir, stage, place, batches.order, upgrade, read_outside) as checkpoints:
                     log = Log(run_dir, names, stage, done, hooks.show, hooks.show_every)
                     # Closing the checkpoints would wait for a process that is dead.
                     with exit_on_peer_failure(), closing(log):
                         ends = place == len(stages) - 1
-                        stage_run = _Run(system, stage, batches, mesh, seed, checkpoints, log, hooks, ends, sharding)
+                        stage_run = _Run(
+                            system, stage, batches, mesh, seed, checkpoints, log, hooks, ends, sharding, goodput
+                        )
                         stage_run.train(begin, interrupts)
             begin = StageEnd(system, mesh, run_dir, stage.name, upgrade, read_outside, sharding)
 
@@ -140,11 +163,12 @@ class _Run:
         hooks: Hooks,
         ends_run: bool,
         sharding: ShardingOptions,
+        goodput: Goodput,
     ) -> None:
-        self.ends_run = ends_run
+        self.ends_run, self.goodput, self.validated = ends_run, goodput, False
         self.system, self.stage, self.data, self.mesh, self.seed = system, stage, data, mesh, seed
         self.checkpoints, self.log, self.hooks, self.sharding = checkpoints, log, hooks, sharding
-        self.under_way: deque[tuple[int, Report, dict[str, float]]] = deque()
+        self.under_way: deque[tuple[int, Report, Contents]] = deque()
 
     def train(self, begin: Start, interrupts: Interrupts) -> None:
         """From the last checkpoint, or from the stage's beginning, to its end."""
@@ -153,42 +177,50 @@ class _Run:
         start = int(state.step)
         if reason := interrupts.stop_reason():
             raise self.interrupted(reason, start)  # nothing is new, so nothing is saved
-        here = len(local_rows(self.mesh, self.data.rows))
-        self.meter = Meter(start, self.data.rows / here)
-        with Profile(self.hooks.profile, stage, start, self.log.say) as profile:
-            self.steps(program, state, frozen, start, interrupts, profile)
+        self.processes = self.data.rows / len(local_rows(self.mesh, self.data.rows))
+        self.meter = Meter(start, self.processes)
+        with (
+            Profile(self.hooks.profile, stage, start, self.log.say) as profile,
+            closing(Prefetch(self.data.batches(start), self.place, BATCHES_AHEAD)) as batches,
+            self.goodput.part("host"),
+        ):
+            for step in range(start + 1, stage.steps + 1):
+                with self.goodput.part("input"):
+                    batch, contents = next(batches)
+                profile.before(step, self.settle)
+                compiles = self.goodput.part("compile") if step == start + 1 else nullcontext()
+                with compiles, jax.profiler.StepTraceAnnotation("train", step_num=step):
+                    state, report = program.step(state, frozen, batch)
+                self.under_way.append((step, report, contents))
+                self.settle(AHEAD)
+                profile.after(step, self.settle)
+                self.between(program, step, state, frozen, interrupts.stop_reason())
 
-    def steps(
-        self, program: Program, state: TrainState, frozen: Tree, start: int, interrupts: Interrupts, profile: Profile
-    ) -> None:
-        """The steps behind `start`, and what is due between them."""
-        stage = self.stage
-        for step, batch in enumerate(self.data.batches(start), start + 1):
-            profile.before(step, self.settle)
-            with jax.profiler.StepTraceAnnotation("train", step_num=step):
-                state, report = program.step(state, frozen, self.put(batch))
-            self.under_way.append((step, report, dict(self.data.useful(batch))))
-            self.settle(AHEAD)
-            profile.after(step, self.settle)
+    def between(self, program: Program, step: int, state: TrainState, frozen: Tree, reason: str | None) -> None:
+        """What is due behind a step: validation, samples, a checkpoint, the end.
 
-            last = step >= stage.steps
-            reason = interrupts.stop_reason()
-            validation = None
-            if last or _due(step, stage.evaluate_every):
-                validation = self.validate(program, step, state, frozen)
-            if self.hooks.samples and _due(step, stage.sample_every):
-                self.settle()
+        Raises:
+          TrainingInterrupted: there is a reason to stop, and steps are left.
+        """
+        stage, last = self.stage, step >= self.stage.steps
+        validation = None
+        if last or _due(step, stage.evaluate_every):
+            validation = self.validate(program, step, state, frozen)
+        if self.hooks.samples and _due(step, stage.sample_every):
+            self.settle()
+            with self.goodput.part("samples"):
                 self.hooks.samples(stage, step, Variables(merge(state.ema or state.params, frozen), state.state))
-            best = self.checkpoints.is_best(validation)
-            if last or best or reason or _due(step, stage.checkpoint_every):
-                self.settle()
+        best = self.checkpoints.is_best(validation)
+        if last or best or reason or _due(step, stage.checkpoint_every):
+            self.settle()
+            with self.goodput.part("checkpoint"):
                 self.checkpoints.save(step, state, validation)
-            if last or reason:
+        if last or reason:
+            with self.goodput.part("checkpoint"):
                 self.checkpoints.wait()
-            if reason and not (last and self.ends_run):
-                raise self.interrupted(reason, step)
-            if last:
-                return
+            self.log.end(step, self.goodput.total())
+        if reason and not (last and self.ends_run):
+            raise self.interrupted(reason, step)
 
     def prepare(self, begin: Start) -> tuple[Program, TrainState, Tree]:
         """The stage's program, the state that it goes on with, and the frozen parameters."""
@@ -219,6 +251,11 @@ class _Run:
         """A global batch on the devices, from this process's rows."""
         return put_batch(self.mesh, batch, self.data.rows)
 
+    def place(self, batch: Batch) -> tuple[Batch, Contents]:
+        """A batch on the devices, and what it holds; called in a thread of its own."""
+        flops = self.system.train_flops(self.stage.loss, batch) if self.hooks.peak else None
+        return self.put(batch), Contents(dict(self.data.useful(batch)), flops or 0.0)
+
     def settle(self, leave: int = 0) -> None:
         """Waits until at most `leave` steps are under way; looks at what the finished ones reported.
 
@@ -226,31 +263,43 @@ class _Run:
           TrainingDiverged: at the first step that was not finite; no later state has been saved.
         """
         while len(self.under_way) > leave:
-            step, report, useful = self.under_way.popleft()
-            if not report.finite:
+            step, report, contents = self.under_way.popleft()
+            with self.goodput.part("device"):
+                finite = bool(report.finite)
+            if not finite:
                 raise TrainingDiverged(self.divergence(step))
-            self.meter.add(step, useful)
+            self.meter.add(step, contents.useful)
+            self.goodput.add(contents.flops * self.processes)
             if step % self.stage.log_every == 0 or step >= self.stage.steps:
                 numbers = means(jax.device_get(report.tally))
-                self.log.train(step, numbers, self.meter.take(self.stage.steps))
+                self.log.train(step, numbers, self.meter.take(self.stage.steps), self.goodput.take())
 
     def validate(self, program: Program, step: int, state: TrainState, frozen: Tree) -> dict[str, float] | None:
         """The loss, its terms and metrics over the validation batches; None when there are none."""
         self.settle()
+        with self.goodput.part("evaluation"):
+            numbers = self.validation_numbers(program, state, frozen)
+        if numbers is None:
+            return None
+        if self.stage.best not in numbers:
+            raise UserError(f"stage '{self.stage.name}' goes by '{self.stage.best}'; validation has {sorted(numbers)}.")
+        self.log.validation(step, numbers)
+        return numbers
+
+    def validation_numbers(self, program: Program, state: TrainState, frozen: Tree) -> dict[str, float] | None:
+        """What a validation finds."""
         tally = None
         for batch in self.data.validation():
-            params = state.ema or state.params
-            more = program.evaluate(params, frozen, state.state, state.key, self.put(batch))
+            params, placed = state.ema or state.params, self.put(batch)
+            with nullcontext() if self.validated else self.goodput.part("compile"):
+                more = program.evaluate(params, frozen, state.state, state.key, placed)
+            self.validated = True
             tally = more if tally is None else jax.tree.map(np.add, tally, jax.device_get(more))
         if tally is None:
             return None
         terms = {name.removeprefix("loss/"): pair for name, pair in tally.items() if name.startswith("loss/")}
         sums, counts = ({name: pair[i] for name, pair in terms.items()} for i in (0, 1))
-        numbers = {"loss": float(weighted_total(sums, counts, self.stage))} | means(jax.device_get(tally))
-        if self.stage.best not in numbers:
-            raise UserError(f"stage '{self.stage.name}' goes by '{self.stage.best}'; validation has {sorted(numbers)}.")
-        self.log.validation(step, numbers)
-        return numbers
+        return {"loss": float(weighted_total(sums, counts, self.stage))} | means(jax.device_get(tally))
 
     def divergence(self, step: int) -> str:
         """Names the step, its samples and where to go on from."""
