@@ -177,8 +177,10 @@ def model(*, width: int, layers: int, heads: int, mlp_width: int, max_positions:
             "max_positions": max_positions,
             # Whether the layers run in one compiled loop; changes compile time alone.
             "scan": True,
-            # Whether the backward pass computes each layer again; changes memory and time alone.
-            "remat": False,
+            # What layers keep for the backward pass, from most memory to least: "none" all that it reads, "dots" the
+            # results of all products, "dots_no_batch" of those with kernels alone, "full" their inputs; the rest is
+            # computed again.
+            "remat": "none",
         },
         # Chance of dropout in the language model.
         "dropout": 0.1,

@@ -181,6 +181,8 @@ def model() -> dict[str, Any]:
             "latents": 1,
             # Rows of the position tables: the longest clip, and two rows for each latent.
             "max_frames": 500,
+            # What layers keep for the backward pass, as the decoder's.
+            "remat": "none",
         },
         "decoder": {
             # Of the text stream.
@@ -197,8 +199,10 @@ def model() -> dict[str, Any]:
             "max_positions": 1024,
             # Whether the layers run in one compiled loop; changes compile time alone.
             "scan": True,
-            # Whether the backward pass computes each layer again; changes memory and time alone.
-            "remat": False,
+            # What layers keep for the backward pass, from most memory to least: "none" all that it reads, "dots" the
+            # results of all products, "dots_no_batch" of those with kernels alone, "full" their inputs; the rest is
+            # computed again.
+            "remat": "none",
         },
         "head": {
             # Of the MLP that predicts noise or flow.

@@ -21,6 +21,7 @@ from motiongpt3_jax.models.decoder_config import DecoderConfig
 from motiongpt3_jax.models.dropout import Dropout
 from motiongpt3_jax.models.flavour import repeat_heads
 from motiongpt3_jax.models.relative_bias import RelativeBias
+from motiongpt3_jax.models.remat import remat
 from motiongpt3_jax.models.stream_block import INIT, Heads, KeyValues, StreamBlock
 from motiongpt3_jax.models.streams import KVCache, Stream, stop_untrained, update_slice, visible
 
@@ -253,9 +254,8 @@ class Decoder(nn.Module):
         deterministic: bool,
     ) -> tuple[dict[str, Array], dict[str, KeyValues]]:
         config = self.config
-        layer = nn.remat(Layer, prevent_cse=False) if config.remat else Layer
         scanned = nn.scan(
-            layer,
+            remat(Layer, config.remat, looped=config.scan),
             variable_axes={"params": 0, "intermediates": 0},
             split_rngs={"params": True, "dropout": True},
             in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast),

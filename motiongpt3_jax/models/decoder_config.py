@@ -36,7 +36,7 @@ class DecoderConfig:
       shared: per layer, whether streams see each other.
       dropout: of embeddings, attention weights and residual branches.
       scan: whether layers run in one compiled loop; never changes parameters.
-      remat: whether the backward pass recomputes each layer; never changes parameters.
+      remat: what layers keep for the backward pass, see `models.remat.POLICIES`; never changes parameters.
       dtype: of the computation; parameters are float32, softmax and norms too.
       eps: of the norms.
       flavour: norm, MLP, biases, positions and head grouping of the blocks.
@@ -54,7 +54,7 @@ class DecoderConfig:
     shared: tuple[bool, ...]
     dropout: float
     scan: bool
-    remat: bool
+    remat: str
     dtype: str
     eps: float = 1e-5
     flavour: BlockFlavour = GPT2

@@ -36,7 +36,7 @@ class T5Config:
       eps: of the norms.
       dropout: of embeddings, attention weights, residual branches, hidden layers and what leaves the final norms.
       scan: whether layers run in one compiled loop; never changes parameters.
-      remat: whether the backward pass recomputes each layer; never changes parameters.
+      remat: what layers keep for the backward pass, see `models.remat.POLICIES`; never changes parameters.
       dtype: of the computation; parameters are float32, softmax and norms too.
     """
 
@@ -51,7 +51,7 @@ class T5Config:
     eps: float = 1e-6
     dropout: float = 0.1
     scan: bool = True
-    remat: bool = False
+    remat: str = "none"
     dtype: str = "float32"
 
     @property

@@ -11,6 +11,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.attention import EPS, PostNormLayer
 from motiongpt3_jax.models.constrain import Constrain, unconstrained
 from motiongpt3_jax.models.dense import linear
+from motiongpt3_jax.models.remat import remat
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class VaeConfig:
       max_frames: rows of the position tables; the encoder's hold two tokens for each latent besides.
       dropout: in every layer.
       dtype: of the computation.
+      remat: what layers keep for the backward pass, see `models.remat.POLICIES`; never changes parameters.
     """
 
     features: int
@@ -37,6 +39,7 @@ class VaeConfig:
     max_frames: int
     dropout: float
     dtype: str
+    remat: str = "none"
 
     @property
     def longest_read(self) -> int:
@@ -78,9 +81,11 @@ class _OutputBlock(nn.Module):
         return _layer(config, "block", constrain)(x, mask, memory, self.deterministic), None
 
 
-def _layer(config: VaeConfig, name: str, constrain: Constrain) -> PostNormLayer:
+def _layer(
+    config: VaeConfig, name: str, constrain: Constrain, layer: type[PostNormLayer] = PostNormLayer
+) -> PostNormLayer:
     sizes = (config.width, config.heads, config.mlp_width)
-    return PostNormLayer(*sizes, config.dropout, True, config.dtype, constrain, name=name)
+    return layer(*sizes, config.dropout, True, config.dtype, constrain, name=name)
 
 
 class SkipTransformer(nn.Module):
@@ -104,12 +109,13 @@ class SkipTransformer(nn.Module):
         half = (self.config.layers - 1) // 2
         rngs = {"params": True, "dropout": True}
         stacked = {"variable_axes": {"params": 0, "intermediates": 0}, "split_rngs": rngs, "length": half}
-        blocks = (self.config, deterministic, self.constrain)
-        inputs = nn.scan(_InputBlock, in_axes=nn.broadcast, **stacked)(*blocks, name="inputs")
+        policy, blocks = self.config.remat, (self.config, deterministic, self.constrain)
+        inputs = nn.scan(remat(_InputBlock, policy), in_axes=nn.broadcast, **stacked)(*blocks, name="inputs")
         x, kept = inputs(x, mask, memory)
-        x = _layer(self.config, "middle", self.constrain)(x, mask, memory, deterministic)
+        middle = remat(PostNormLayer, policy, looped=False, static=(4,))
+        x = _layer(self.config, "middle", self.constrain, middle)(x, mask, memory, deterministic)
         axes = (0, nn.broadcast, nn.broadcast)
-        outputs = nn.scan(_OutputBlock, in_axes=axes, **stacked)(*blocks, name="outputs")
+        outputs = nn.scan(remat(_OutputBlock, policy), in_axes=axes, **stacked)(*blocks, name="outputs")
         x, _ = outputs(x, kept[::-1], mask, memory)
         return nn.LayerNorm(epsilon=EPS, dtype=jnp.float32, name="norm")(x).astype(self.config.dtype)
 

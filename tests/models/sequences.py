@@ -37,7 +37,7 @@ def sizes(name: str, heads: int) -> MotionGPT3Config:
         shared=(True,) * layers,
         dropout=0.1,
         scan=True,
-        remat=False,
+        remat="none",
         dtype="float32",
     )
     motion_ids = shapes[f"{LANGUAGE}pre_processors.1.weight"][0]

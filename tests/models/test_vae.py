@@ -13,6 +13,7 @@ from motiongpt3_jax.models import MotionVae, VaeConfig, vae_loss
 CONFIG = VaeConfig(
     features=70, width=8, layers=3, heads=2, mlp_width=12, latents=1, max_frames=9, dropout=0.1, dtype="float32"
 )
+REMATTED = replace(CONFIG, remat="full")
 FRAMES = jnp.array([5, 3])
 CLIPS = jax.random.normal(jax.random.key(1), (2, 5, 70)) * (jnp.arange(5) < FRAMES[:, None])[..., None]
 PARAMS = jax.jit(lambda k: MotionVae(CONFIG).init(k, CLIPS, FRAMES))(jax.random.key(0))["params"]
@@ -42,6 +43,22 @@ def test_a_decoded_clip_is_the_same_in_any_length_and_zero_beyond_its_frames():
     assert not long[1, 3:].any()
     assert long[1, :3].any()
     np.testing.assert_allclose(apply(latent, FRAMES, method="decode", length=5), long[:, :5], atol=1e-5)
+
+
+def test_remat_changes_neither_parameters_nor_results():
+    def loss(params, config, dropout):
+        rngs = {"dropout": dropout}
+        mean, spread = MotionVae(config).apply(
+            {"params": params}, CLIPS, FRAMES, method="encode", deterministic=False, rngs=rngs
+        )
+        decoded = MotionVae(config).apply(
+            {"params": params}, mean, FRAMES, 5, method="decode", deterministic=False, rngs=rngs
+        )
+        return jnp.sum(decoded**2) + jnp.sum(spread**2)
+
+    found = jax.jit(jax.value_and_grad(loss), static_argnums=1)
+    for ours, wanted in zip(*(found(PARAMS, config, jax.random.key(5)) for config in (CONFIG, REMATTED))):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, wanted)
 
 
 def test_every_frame_sees_every_other():

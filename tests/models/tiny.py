@@ -16,7 +16,7 @@ CONFIG = DecoderConfig(
     shared=(True, True),
     dropout=0.1,
     scan=True,
-    remat=False,
+    remat="none",
     dtype="float32",
 )
 NARROW = replace(CONFIG, streams=(StreamConfig("text", 8, 12), StreamConfig("motion", 4, 6)))

@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+import pytest
 
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
-from motiongpt3_jax.systems.motiongpt3.migration import upgrade_tree
+from motiongpt3_jax.systems.motiongpt3.migration import upgrade_config, upgrade_tree
 from tests.systems.tiny import CONFIG
 
 
@@ -90,3 +91,11 @@ def test_upgraded_parameters_have_the_paths_and_shapes_of_fresh_ones():
             del block[name]
     new = upgrade_tree(old, CONFIG.decoder.heads)
     assert jax.tree.map(np.shape, new) == jax.tree.map(np.shape, fresh)
+
+
+@pytest.mark.parametrize(("value", "policy"), [(False, "none"), (True, "full"), ("dots", "dots")])
+def test_a_config_from_before_policies_of_rematerialization_had_names_reads_as_it_was_meant(value, policy):
+    model = {"decoder": {"width": 8, "remat": value}, "vae": {"width": 4}}
+    new = upgrade_config({"model": model, "seed": 0}, 2)
+    assert new == {"model": {"decoder": {"width": 8, "remat": policy}, "vae": {"width": 4, "remat": "none"}}, "seed": 0}
+    assert upgrade_config(new, 2) == new

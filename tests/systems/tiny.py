@@ -23,7 +23,7 @@ CONFIG = MotionGPT3Config(
         max_positions=32,
         shared=(True, True),
         scan=True,
-        remat=False,
+        remat="none",
         **COMMON,
     ),
     head=HeadConfig(latent=8, condition=8, width=12, depth=2, heads=2, pool_mlp=12, time=8, max_positions=8, **COMMON),

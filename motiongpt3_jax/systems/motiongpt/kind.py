@@ -8,6 +8,7 @@ import numpy as np
 
 from motiongpt3_jax.batch import Layout, RowShape
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.remat import policy_name
 from motiongpt3_jax.systems.interface import Constrain, ModelSpec, Objective, Tree
 from motiongpt3_jax.systems.motiongpt.answers import MotionGPTAnswers
 from motiongpt3_jax.systems.motiongpt.build import build_config
@@ -73,9 +74,14 @@ class MotionGPTKind:
         check_stage(name, config, path)
 
     def upgrade_config(self, config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
-        """There is no older format."""
-        del version
-        return config
+        """The config of a model's folder from before policies of rematerialization had names."""
+        del version  # values tell
+        model = config.get("model")
+        language = model.get("language") if isinstance(model, Mapping) else None
+        if not isinstance(language, Mapping) or "remat" not in language:
+            return config
+        language = {**language, "remat": policy_name(language["remat"])}
+        return {**config, "model": {**model, "language": language}}
 
     def make_system(self, spec: ModelSpec, constrain: Constrain | None = None) -> MotionGPT:
         """The model's functions."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from motiongpt3_jax.models.remat import POLICIES
 from motiongpt3_jax.values import (
     FLAG,
     NAME,
@@ -66,7 +67,7 @@ class LanguageSection:
     mlp_width: int = setting(WIDTH)
     max_positions: int | None = setting(none_or(FRAMES))
     scan: bool = setting(FLAG)
-    remat: bool = setting(FLAG)
+    remat: str = setting(one_of(*POLICIES))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ and their biases. Whatever lies at the paths of parameters moves with them: Adam
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from motiongpt3_jax.models.remat import NONE, policy_name
+
 Tree = Any
 Leaf = Any
 """An array, or what stands in its place where an optimizer holds none."""
@@ -93,12 +95,24 @@ NEW_OPTIMIZER_VALUES = {"eps": 1e-8}
 
 
 def upgrade_config(config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
-    """The config of a model's folder of format 1, which has none written there."""
-    if version >= 2:
-        return config
-    sections = {"layout": _rename_layout, "model": lambda model: {**NEW_MODEL_VALUES, **model}, "stages": _fill_stages}
+    """The config of a model's folder of format 1, which has none written there, or of an earlier one of format 2."""
+    sections = {"model": _name_policies}
+    if version < 2:
+        sections = {
+            "layout": _rename_layout,
+            "model": lambda model: {**NEW_MODEL_VALUES, **_name_policies(model)},
+            "stages": _fill_stages,
+        }
     upgraded = {key: upgrade(config[key]) for key, upgrade in sections.items() if isinstance(config.get(key), Mapping)}
     return {**config, **upgraded}
+
+
+def _name_policies(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Rematerialization was a truth value of the decoder, and the VAE had none."""
+    decoder, vae = model.get("decoder"), model.get("vae")
+    if isinstance(decoder, Mapping) and "remat" in decoder:
+        model = {**model, "decoder": {**decoder, "remat": policy_name(decoder["remat"])}}
+    return {**model, "vae": {"remat": NONE, **vae}} if isinstance(vae, Mapping) else model
 
 
 def _rename_layout(layout: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from motiongpt3_jax.models.remat import POLICIES
 from motiongpt3_jax.values import FLAG, Rule, none_or, one_of, pair_of, real, section, sequence_of, setting, whole
 
 SHARING = {
@@ -29,6 +30,7 @@ class VaeSection:
     mlp_width: int = setting(WIDTH)
     latents: int = setting(whole(1, 256))
     max_frames: int = setting(FRAMES)
+    remat: str = setting(one_of(*POLICIES))
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class DecoderSection:
     attention_mode: str = setting(one_of(*SHARING))
     max_positions: int = setting(FRAMES)
     scan: bool = setting(FLAG)
-    remat: bool = setting(FLAG)
+    remat: str = setting(one_of(*POLICIES))
 
     @property
     def motion_width(self) -> int:

@@ -90,7 +90,7 @@ class CodeScript(System):
             shared=(False,) * sizes.layers,
             dropout=0.0,
             scan=True,
-            remat=False,
+            remat="none",
             dtype="float32",
             flavour=flavour,
         )

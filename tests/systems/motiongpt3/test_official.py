@@ -25,7 +25,7 @@ TINY = replace(
         max_positions=9,
         shared=(True, True),
         scan=True,
-        remat=False,
+        remat="none",
         **COMMON,
     ),
     head=HeadConfig(latent=4, condition=8, width=6, depth=2, heads=2, pool_mlp=7, time=4, max_positions=5, **COMMON),

@@ -1,0 +1,39 @@
+"""Rematerialization (gradient checkpointing) policies by name: what a layer keeps for its backward pass."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import flax.linen as nn
+import jax
+
+Layer = TypeVar("Layer", bound=type[nn.Module])
+
+NONE = "none"
+"""Keeps whatever the backward pass reads."""
+
+POLICIES: Mapping[str, Callable[..., Any] | None] = {
+    NONE: None,
+    "full": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.dots_saveable,
+    "dots_no_batch": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+"""From names to those of JAX, from most memory to least: none, dots, dots_no_batch, full."""
+
+
+def remat(layer: Layer, policy: str, looped: bool = True, static: Sequence[int] = ()) -> Layer:
+    """A Flax module that computes again, in its backward pass, what a policy does not keep.
+
+    Args:
+      layer: the module's class.
+      policy: one of `POLICIES`.
+      looped: whether it is the body of a compiled loop, where XLA cannot join both computations into one again.
+      static: numbers of the arguments of `__call__` that are no arrays; `self` is 0.
+    """
+    if policy == NONE:
+        return layer
+    return nn.remat(layer, policy=POLICIES[policy], prevent_cse=not looped, static_argnums=tuple(static))
+
+
+def policy_name(value: Any) -> Any:
+    """The policy that a value of an older config stands for, where a truth value said whether layers are recomputed."""
+    return {True: "full", False: NONE}[value] if isinstance(value, bool) else value
