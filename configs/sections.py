@@ -81,6 +81,10 @@ def optimizer(rate: float, **options: Any) -> dict[str, Any]:
         "weight_decay": 0.0,
         # Path patterns of the matrices that Muon updates; AdamW has all others.
         "muon": (),
+        # (pattern, dtype) of what AdamW and Muon remember: "mu/PATH" is the mean of a parameter's gradients, "nu/PATH"
+        # that of their squares, which Muon has not; the first that matches counts, others are "float32".
+        # ((".*", "bfloat16"),) halves their memory: they are rounded up or down by chance, so that means stay.
+        "moments": (),
         # Longest global norm of the gradients; None leaves them as they are.
         "clip_norm": 1.0,
         # Steps in which the rate rises linearly; None is a twentieth of the stage, and 1,000 at most.

@@ -165,6 +165,13 @@ def check_trainable(path: str, stage: StageConfig, parameters: Mapping[str, tupl
             flat = [name for name in matched if len(parameters[name]) < 2]
             if option == "muon" and flat:
                 raise UserError(f"{path}.optimizer.muon: {pattern!r} matches {flat[0]}, which is no matrix; correct it")
+    moments = [f"mu/{name}" for name in trained]
+    moments += [f"nu/{name}" for name in trained if not partition.matches(name, stage.optimizer.muon)]
+    for pattern, _ in stage.optimizer.moments:
+        if not any(partition.matches(name, [pattern]) for name in moments):
+            raise UserError(
+                f"{path}.optimizer.moments: {pattern!r} matches no moment, such as {moments[0]}; correct it"
+            )
 
 
 def check_tasks(path: str, stage: StageConfig, subtasks: Mapping[str, Subtask]) -> None:

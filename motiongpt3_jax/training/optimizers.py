@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.parallel.sharding import path_name
 from motiongpt3_jax.systems.interface import Tree
+from motiongpt3_jax.training.moments import with_moment_dtypes
 from motiongpt3_jax.training.muon import on_matrices
 from motiongpt3_jax.training.stage import OptimizerConfig
 
@@ -47,11 +48,11 @@ def scale_by_rule(config: OptimizerConfig) -> optax.GradientTransformation:
     queries, keys and values together (`training.muon`).
 
     Raises:
-      UserError: from `init`, when a pattern matches no trainable matrix.
+      UserError: from `init`, when a pattern matches no trainable matrix, or no moment.
     """
     adam = optax.scale_by_adam(config.b1, config.b2, config.eps)
     if not config.muon:
-        return adam
+        return with_moment_dtypes(adam, config.moments)
 
     def labels(params: Tree) -> Tree:
         shapes = {path_name(path): x.shape for path, x in jax.tree.leaves_with_path(params)}
@@ -77,7 +78,7 @@ def scale_by_rule(config: OptimizerConfig) -> optax.GradientTransformation:
 
     orthogonal = optax.contrib.scale_by_muon(beta=MUON_MOMENTUM, weight_dimension_numbers=matrices)
     muon = on_matrices(optax.chain(orthogonal, optax.stateless(scale_to_adam)))
-    return optax.partition({"muon": muon, "adam": adam}, labels)
+    return with_moment_dtypes(optax.partition({"muon": muon, "adam": adam}, labels), config.moments)
 
 
 def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:

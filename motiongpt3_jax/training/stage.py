@@ -20,6 +20,8 @@ class OptimizerConfig:
       groups: (path pattern, factor on the rate); the first pattern that matches a whole path counts, others have 1.
       b1, b2, eps, weight_decay: AdamW's; the decay is Muon's as well.
       muon: path patterns of the matrices that Muon updates; AdamW has all others.
+      moments: (pattern of "mu/PATH" or "nu/PATH", dtype) of the means of gradients and of their squares; the first
+        pattern that matches counts, others are float32. bfloat16 is rounded stochastically.
       clip_norm: longest global gradient norm; None leaves gradients as they are.
       warmup_steps: steps in which the rate rises linearly; the first step already moves. None is a twentieth of the
         stage's steps, and 1,000 at most.
@@ -36,6 +38,7 @@ class OptimizerConfig:
     eps: float = setting(real(0, 1, above=True))
     weight_decay: float = setting(real(0, 1e3))
     muon: tuple[str, ...] = setting(sequence_of(PATTERN))
+    moments: tuple[tuple[str, str], ...] = setting(sequence_of(pair_of(PATTERN, one_of("float32", "bfloat16"))))
     clip_norm: float | None = setting(none_or(real(0, 1e9, above=True)))
     warmup_steps: int | None = setting(none_or(whole(0, 10**9)))
     schedule: Literal["constant", "cosine"] = setting(one_of("constant", "cosine"))

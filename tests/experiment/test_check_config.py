@@ -43,6 +43,11 @@ def test_every_config_that_comes_with_the_package_is_right(variant, deviations):
         ("stages.text.trainable=('vocabulary/txt/.*',)", "config.stages.text.trainable: pattern"),
         ("stages.vae.optimizer.groups=(('head/.*', 2.0),)", "'head/.*' matches no parameter that trains"),
         ("stages.vae.optimizer.muon=('head/.*',)", "config.stages.vae.optimizer.muon: 'head/.*' matches no parameter"),
+        (
+            "stages.vae.optimizer.moments=(('nu/head/.*','bfloat16'),)",
+            "config.stages.vae.optimizer.moments: 'nu/head/.*' matches no moment, such as mu/vae/",
+        ),
+        ("stages.vae.optimizer.moments=(('mu/.*','int8'),)", "one of float32, bfloat16"),
         ("stages.vae.optimizer.muon=('vae/.*',)", "config.stages.vae.optimizer.muon: 'vae/.*' matches vae/"),
         ("stages.generate.templates=''", "the loss language needs instruction templates"),
         ("stages.generate.templates=none", "config.stages.generate.templates: no templates 'none'"),

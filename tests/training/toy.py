@@ -118,7 +118,15 @@ class ToyData:
 
 def adamw(**changes: object) -> OptimizerConfig:
     """Plain AdamW at a constant rate, with these changes."""
-    off = {"groups": (), "weight_decay": 0.0, "muon": (), "clip_norm": None, "accumulate": 1, "ema": None}
+    off = {
+        "groups": (),
+        "weight_decay": 0.0,
+        "muon": (),
+        "moments": (),
+        "clip_norm": None,
+        "accumulate": 1,
+        "ema": None,
+    }
     rate = {"learning_rate": 1e-4, "warmup_steps": 0, "schedule": "constant", "final_learning_rate": 0.0}
     return OptimizerConfig(**{"b1": 0.9, "b2": 0.999, "eps": 1e-8, **off, **rate, **changes})
 
