@@ -6,7 +6,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import jax
@@ -25,6 +25,7 @@ from motiongpt3_jax.commands.arguments import (
     user_path,
 )
 from motiongpt3_jax.commands.bench_data import bench_data, describe_input
+from motiongpt3_jax.commands.measurement import PRODUCT, Measurement, describe, measurement
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines import procedural
 from motiongpt3_jax.data_pipelines.packing import useful
@@ -40,64 +41,9 @@ from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import HUMANML3D
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.parallel import keep_host_memory, put_batch
-from motiongpt3_jax.parallel.product_rate import measured_rate, published_rate
+from motiongpt3_jax.parallel.product_rate import measured_rate
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.training.program import make_program
-
-PRODUCT = 2 * 4096**3
-"""FLOPs of a product of two 4096 x 4096 matrices."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What was measured.
-
-    Attributes:
-      what: train, generate, caption, encode, or "vae train", "vae encode", "vae decode".
-      config: its name.
-      device: what it ran on.
-      first_seconds: the first call, compilation included.
-      median_seconds: the median of the calls after it.
-      repeats: how many they were.
-      samples_per_second, tokens_per_second: at the median; tokens are useful slots of all modalities, or, for
-        captions, tokens written.
-      shares: shares of slots and frames that held something.
-      requests: answered at once; 1 for a training step.
-      phases: seconds of each phase of an answer at the median, where each waits for its end.
-      products: how many products of two 4096 x 4096 matrices take as long at the rate of large products that is
-        measured in the same run, of all devices and in the config's dtype; None where it is not measured.
-      flops: of the matrix products that real tokens and frames need; None where the system does not count them.
-    """
-
-    what: str
-    config: str
-    device: str
-    first_seconds: float
-    median_seconds: float
-    repeats: int
-    samples_per_second: float
-    tokens_per_second: float
-    shares: dict[str, float] = field(default_factory=dict)
-    requests: int = 1
-    phases: dict[str, float] = field(default_factory=dict)
-    products: float | None = None
-    flops: float | None = None
-
-    @property
-    def mfu(self) -> float | None:
-        """Rate of the FLOPs that real tokens need, as a share of the measured rate of large products."""
-        return self.flops / (PRODUCT * self.products) if self.flops and self.products else None
-
-    @property
-    def published_mfu(self) -> float | None:
-        """The same as a share of the published peak of the devices, in bfloat16; None where no table has it."""
-        peak = published_rate()
-        return self.flops / (self.median_seconds * peak) if self.flops and peak else None
-
-    @property
-    def numbers(self) -> dict[str, Any]:
-        """All of it as JSON takes it."""
-        return {**asdict(self), "mfu": self.mfu, "published_mfu": self.published_mfu}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -228,7 +174,7 @@ def bench_train(experiment: Run, arguments: argparse.Namespace, stage_name: str)
         first, times = timed(step, arguments.repeats)
     shares = useful(batch)
     samples, tokens = shares.pop("samples"), shares.pop("tokens")
-    average = measurement("train", arguments, first, times, samples, tokens, shares)
+    average = measurement("train", arguments.config, first, times, samples, tokens, shares)
     return replace(average, flops=system.train_flops(stage.loss, batch))
 
 
@@ -255,7 +201,7 @@ def bench_vae(experiment: Run, arguments: argparse.Namespace, clips: int) -> lis
     latents = encode(params, features)
     for name, call in (("encode", lambda: encode(params, features)), ("decode", lambda: decode(params, latents))):
         first, times = timed(lambda call=call: jax.block_until_ready(call()), arguments.repeats)
-        measured.append(measurement(f"vae {name}", arguments, first, times, clips, clips * frames, {}))
+        measured.append(measurement(f"vae {name}", arguments.config, first, times, clips, clips * frames, {}))
     rate = measured_rate(dtype_of(experiment), arguments.repeats)
     return [replace(each, requests=clips, products=each.median_seconds * rate / PRODUCT) for each in measured]
 
@@ -271,7 +217,7 @@ def bench_encode(experiment: Run, arguments: argparse.Namespace, clips: int) -> 
     variables = jax.jit(make_system(experiment.folder).init)(jax.random.key(0))
     encode, counts = jax.jit(encoder.encode), jnp.full((clips,), arguments.frames)
     first, times = timed(lambda: jax.block_until_ready(encode(variables, features, counts)), arguments.repeats)
-    average = measurement("encode", arguments, first, times, clips, clips * encoder.count(arguments.frames), {})
+    average = measurement("encode", arguments.config, first, times, clips, clips * encoder.count(arguments.frames), {})
     return replace(average, requests=clips, flops=encoder.flops([arguments.frames] * clips))
 
 
@@ -318,7 +264,9 @@ def answers(
         flops = timed_model.engine.flops
         for name, seconds in timed_model.engine.phases.items():
             phases.setdefault(name, []).append(seconds)
-    average = measurement(arguments.what, arguments, first, times, requests, tokens, model.engine.useful_shares())
+    average = measurement(
+        arguments.what, arguments.config, first, times, requests, tokens, model.engine.useful_shares()
+    )
     medians = {name: statistics.median(seconds) for name, seconds in phases.items()}
     return replace(average, requests=requests, phases=medians, flops=sum(filter(None, flops)) or None)
 
@@ -374,40 +322,3 @@ def timed(call: Callable[[], object], repeats: int) -> tuple[float, list[float]]
         call()
         times.append(time.perf_counter() - began)
     return times[0], times[1:]
-
-
-def measurement(
-    what: str,
-    arguments: argparse.Namespace,
-    first: float,
-    times: list[float],
-    samples: float,
-    tokens: float,
-    shares: dict[str, float],
-) -> Measurement:
-    """The numbers at the median."""
-    median = statistics.median(times)
-    device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-    return Measurement(
-        what, arguments.config, device, first, median, len(times), samples / median, tokens / median, shares
-    )
-
-
-def describe(result: Measurement) -> str:
-    """The numbers for people."""
-    shares = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in result.shares.items())
-    phases = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in result.phases.items())
-    several = f", {result.requests} at once" if result.phases or result.products else ""
-    if result.products:
-        products = f"as long as {result.products:.2f} products of 4096 x 4096"
-        phases = f"{phases}; {products}" if phases else products
-    if result.mfu:
-        phases += f"; {result.flops / 1e9:.4g} GFLOP for real tokens: MFU {result.mfu:.1%} of the rate of these"
-    if result.published_mfu:
-        phases += f", {result.published_mfu:.1%} of the published peak"
-    return (
-        f"{result.what} {result.config}{several} on {result.device}: median {result.median_seconds:.4g} s of "
-        f"{result.repeats} (first {result.first_seconds:.3g} s), {result.samples_per_second:.4g} samples/s, "
-        f"{result.tokens_per_second:.4g} useful tokens/s; "
-        f"{'; '.join(filter(None, [phases, shares]))}"
-    )
