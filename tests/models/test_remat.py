@@ -59,8 +59,8 @@ def vae(policy: str) -> core.Jaxpr:
 def test_a_policy_decides_which_products_are_computed_again(model: Callable[[str], core.Jaxpr]):
     all_products = {policy: products(model(policy)) for policy in POLICIES}
     of_kernels = {policy: products(model(policy), batched=False) for policy in POLICIES}
-    assert all_products["none"] == all_products["dots"] < all_products["dots_no_batch"] < all_products["full"]
-    assert of_kernels["none"] == of_kernels["dots_no_batch"] < of_kernels["full"]
+    assert all_products["none"] <= all_products["dots"] < all_products["dots_no_batch"] < all_products["full"]
+    assert of_kernels["none"] <= of_kernels["dots_no_batch"] < of_kernels["full"]
 
 
 def test_truth_values_of_older_configs_are_policies():
