@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from motiongpt3_jax.motion import Motion, load_motion, save_motion
     from motiongpt3_jax.motion.notes import Note
     from motiongpt3_jax.motion.write_kind import write_motion
+    from motiongpt3_jax.planning import plan
 
     load = Model.load
 
@@ -36,6 +37,7 @@ _HOMES = {
     "export_model": "interop.export_model",
     "import_model": "interop.import_model",
     "load_motion": "motion",
+    "plan": "planning",
     "save_motion": "motion",
     "train": "experiment.train",
     "write_motion": "motion.write_kind",
@@ -54,6 +56,7 @@ __all__ = [
     "import_model",
     "load",
     "load_motion",
+    "plan",
     "save_motion",
     "train",
     "write_motion",

@@ -18,6 +18,7 @@ FAULT = "this is a fault of the program: please report the lines above as an iss
 COMMANDS = {
     "demo": "everything small, end to end, from nothing",
     "data": "build, show or check a source of captioned motions",
+    "plan": "memory, time and money of a config on TPUs, without any",
     "train": "run the stages of a config; the same command continues an interrupted run",
     "generate": "motions from sentences",
     "caption": "sentences from motions",

@@ -43,6 +43,7 @@ from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.parallel import keep_host_memory, put_batch
 from motiongpt3_jax.parallel.product_rate import measured_rate
 from motiongpt3_jax.systems.interface import Variables
+from motiongpt3_jax.training.partition import paths_of
 from motiongpt3_jax.training.program import make_program
 
 
@@ -175,7 +176,7 @@ def bench_train(experiment: Run, arguments: argparse.Namespace, stage_name: str)
     shares = useful(batch)
     samples, tokens = shares.pop("samples"), shares.pop("tokens")
     average = measurement("train", arguments.config, first, times, samples, tokens, shares)
-    return replace(average, flops=system.train_flops(stage.loss, batch))
+    return replace(average, flops=system.train_flops(stage.loss, batch, stage.objective, paths_of(program.frozen)))
 
 
 def first_batch(experiment: Run, stage: str, variables: Variables) -> Batch:

@@ -51,7 +51,7 @@ class Instruction:
       name: of its result.
       shape: type of its result, with layouts.
       opcode: what it does.
-      operands: names of what it takes; of a constant, its value.
+      operands: names of what it takes; of a constant, its value; of a parameter, its number.
       rest: its attributes.
     """
 
@@ -99,7 +99,9 @@ class Program:
             elif found := INSTRUCTION.match(line):
                 name, shape, opcode, tail = found.groups()
                 inside, rest = split_parenthesis(tail)
-                operands = (inside,) if opcode == "constant" else tuple(re.findall(r"%([\w.\-]+)", inside))
+                operands = (
+                    (inside,) if opcode in ("constant", "parameter") else tuple(re.findall(r"%([\w.\-]+)", inside))
+                )
                 current[name] = Instruction(name, shape, opcode, operands, rest)
         counts = re.findall(r"\b(?:num_partitions|replica_count)=(\d+)", text.split("\n", 1)[0])
         return cls(entry, computations, prod(map(int, counts)))
@@ -111,7 +113,7 @@ class Program:
                 yield name, times, instruction
 
     def times(self) -> dict[str, int]:
-        """How often a run executes each computation that it reaches; loops of unknown length count once."""
+        """How often a run executes each computation that it reaches."""
         times: dict[str, int] = defaultdict(int)
 
         def visit(name: str, count: int) -> None:
@@ -126,9 +128,10 @@ class Program:
         return dict(times)
 
     def trips(self, computation: str, loop: Instruction) -> int:
-        """How often a `while` of a computation runs its body: what its counter is compared with, else 1.
+        """How often a `while` of a computation runs its body: what its counter is compared with.
 
-        A loop that may end earlier counts as long as it can be.
+        A loop that may end earlier counts as long as it can be. Where its end depends on data, that is in how many
+        pieces it writes its arrays; else it counts once.
         """
         if known := loop.attribute(KNOWN_TRIPS.pattern):
             return int(known)
@@ -153,7 +156,20 @@ class Program:
                 first, last = map(value, test.operands)
                 if last is not None:
                     return max(last - (first or 0), 1)
-        return 1
+        return max(self.pieces(loop.attribute(r"\bbody=%?([\w.\-]+)")), default=1)
+
+    def pieces(self, computation: str) -> Iterator[int]:
+        """In how many pieces each array that a computation updates in place is written."""
+        instructions = self.computations[computation]
+        for instruction in instructions.values():
+            if instruction.opcode == "dynamic-update-slice":
+                piece = instructions.get(instruction.operands[1])
+                if piece is not None:
+                    sizes = [prod(arrays_of(each.shape)[0].shape) for each in (instruction, piece)]
+                    yield -(-sizes[0] // max(sizes[1], 1))
+            elif instruction.opcode == "fusion":
+                for called in instruction.calls:
+                    yield from self.pieces(called)
 
 
 def split_parenthesis(text: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@
 knows a whole system by, its config, data layout, tokens and weights, is `SystemKind` in `systems/kind.py`.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -90,10 +90,16 @@ class System(Protocol):
         """The state after one update, from `Terms.state_sums` of the whole batch; asked only where there are some."""
         return state
 
-    def train_flops(self, loss: str, batch: Batch) -> float | None:
+    def train_flops(self, loss: str, batch: Batch, objective: Any = None, frozen: Collection[str] = ()) -> float | None:
         """FLOPs of the matrix products of a training step, forward and backward, for what a batch really holds.
 
-        Padding is left out; None where nobody counts them. The batch is in numpy.
+        Padding is left out, and so is what is computed twice; None where nobody counts them.
+
+        Args:
+          loss: which of the losses.
+          batch: in numpy.
+          objective: of the loss; without one, all of its terms count.
+          frozen: paths of parameters that do not train.
         """
         return None
 

@@ -195,9 +195,9 @@ def train_tokenizer(captions: Iterable[str], size: int, spec: TokenSpec = TokenS
     return _complete(backend, "the trained tokenizer", spec)
 
 
-def blank_tokenizer(spec: TokenSpec) -> Tokenizer:
-    """A tokenizer of a single id, for what does not depend on the vocabulary."""
-    return Tokenizer(tokenizers.Tokenizer(models.BPE()), 1, spec.added, spec.kinds[0])
+def blank_tokenizer(spec: TokenSpec, size: int = 1) -> Tokenizer:
+    """A tokenizer that knows no word, for what depends on nothing but the size of its base vocabulary."""
+    return Tokenizer(tokenizers.Tokenizer(models.BPE()), size, spec.added, spec.kinds[0])
 
 
 def _train_bpe(captions: Iterable[str], size: int) -> tokenizers.Tokenizer:

@@ -1,8 +1,9 @@
 """The system interface over MotionGPT's parts."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property, partial
 from types import MappingProxyType
+from typing import Any
 
 import jax
 
@@ -47,7 +48,7 @@ class MotionGPT(System):
         """Every random number of a loss on `batch`."""
         return draw(self.modules, key, batch, train)
 
-    def train_flops(self, loss: str, batch: Batch) -> float:
+    def train_flops(self, loss: str, batch: Batch, objective: Any = None, frozen: Collection[str] = ()) -> float:
         """FLOPs of a training step for the frames and tokens that a batch holds."""
         return train_flops(self.config, loss, batch)
 

@@ -1,8 +1,9 @@
 """The system interface over MotionGPT3's parts."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property, partial
 from types import MappingProxyType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from motiongpt3_jax.models import DECODER_RULES, TextOptions, unstack_layers
 from motiongpt3_jax.systems.interface import Constrain, Loss, System, Tree, Variables
 from motiongpt3_jax.systems.motiongpt3 import generate_motion, generate_text
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
+from motiongpt3_jax.systems.motiongpt3.flops import train_flops
 from motiongpt3_jax.systems.motiongpt3.losses import Draws, advance, draw, language_terms, vae_terms
 from motiongpt3_jax.systems.motiongpt3.migration import upgrade_tree
 from motiongpt3_jax.systems.motiongpt3.modules import Modules, init
@@ -52,6 +54,10 @@ class MotionGPT3(System):
     def advance(self, state: Tree, sums: Tree) -> Tree:
         """The state after one update: the moments of the latents, moved towards the batch's."""
         return advance(state, sums)
+
+    def train_flops(self, loss: str, batch: Batch, objective: Any = None, frozen: Collection[str] = ()) -> float:
+        """FLOPs of a training step's products for real tokens and frames."""
+        return train_flops(self.config, loss, batch, objective, frozen)
 
     def upgrade(self, version: int, tree: Tree) -> Tree:
         """Trees of checkpoints from before queries, keys and values lay apart, in format 3."""

@@ -1,0 +1,40 @@
+"""What to change where a train step does not fit into a chip's memory."""
+
+from collections.abc import Mapping
+
+from motiongpt3_jax.experiment.config import RunConfig
+from motiongpt3_jax.planning.results import StagePlan
+
+
+def advice(stage: StagePlan, config: RunConfig, axes: Mapping[str, int]) -> str | None:
+    """A sentence with what spares most, as arguments; None where everything fits."""
+    memory = stage.memory
+    if memory.fits is not False:
+        return None
+    kept = memory.parameters + memory.optimizer + memory.frozen
+    steps = []
+    if kept > memory.capacity / 4 and axes["data"] > 1:
+        steps.append(f"--mesh fsdp={axes['data'] * axes['fsdp']} splits {kept / 2**30:.1f} GiB that every chip holds")
+    if config.values["model"].get("dtype") == "float32":
+        steps.append("--config.model.dtype=bfloat16 halves what is kept for the backward pass")
+    steps += [f"--config.{path}=True computes each layer again instead" for path in remat_off(config.values["model"])]
+    shards = axes["data"] * axes["fsdp"]
+    if stage.rows // shards > 1:
+        steps.append(
+            f"--config.stages.{stage.name}.optimizer.accumulate={stage.rows // shards} takes one row of each chip at a "
+            "time"
+        )
+    if not steps:
+        steps.append("take a larger slice, or shorter rows")
+    return "; or ".join(steps)
+
+
+def remat_off(model: Mapping[str, object], path: str = "model") -> list[str]:
+    """Paths of the switches of recomputation that are off."""
+    found = []
+    for name, value in model.items():
+        if name == "remat" and value is False:
+            found.append(f"{path}.remat")
+        elif isinstance(value, Mapping):
+            found += remat_off(value, f"{path}.{name}")
+    return found

@@ -1,0 +1,107 @@
+"""Specifications of TPU chips: peak FLOP/s, HBM size and bandwidth, interconnect; the only place with such constants.
+
+Sources, read on 2026-11-26 and before:
+  peak, HBM size and bandwidth: the system architecture pages of Google Cloud (cloud.google.com/tpu/docs/v4, /v5e, /v5p,
+    /v6e, /tpu7x), a table "Key chip specifications" each; peak is of bfloat16, dense.
+  ICI: one direction of one link, from "How to Scale Your Model" (jax-ml.github.io/scaling-book/tpus), which agrees with
+    the totals of those pages (v5e 1,600 Gbit/s over 4 links: 50 GB/s raw, 45 measured). tpu7x: 9,600 Gbit/s over 6
+    links, times the same 9 tenths.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from motiongpt3_jax.errors import UserError
+
+PRODUCTS = 0.7
+"""Share of a chip's peak at which matrix products of a train step are counted."""
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A generation of chips.
+
+    Attributes:
+      flops: bfloat16 FLOP/s at the peak.
+      hbm: bytes of high-bandwidth memory.
+      hbm_rate: bytes a second from and to it.
+      link: bytes a second over one link of the interconnect, in one direction.
+      axes: of the torus that links chips.
+      wrap: chips along an axis from which on it is closed to a ring.
+    """
+
+    flops: float
+    hbm: float
+    hbm_rate: float
+    link: float
+    axes: int
+    wrap: int
+
+
+CHIPS: Mapping[str, Chip] = {
+    "v4": Chip(275e12, 32 * 2**30, 1228e9, 45e9, axes=3, wrap=4),
+    "v5e": Chip(197e12, 16 * 2**30, 819e9, 45e9, axes=2, wrap=16),
+    "v5p": Chip(459e12, 95 * 2**30, 2765e9, 90e9, axes=3, wrap=4),
+    "v6e": Chip(918e12, 32 * 2**30, 1640e9, 90e9, axes=2, wrap=16),
+    "tpu7x": Chip(2307e12, 192 * 2**30, 7380e9, 180e9, axes=3, wrap=4),
+}
+"""By the names that libtpu's topologies begin with."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Chips that work together.
+
+    Attributes:
+      name: as libtpu knows it, such as "v5e:16x16".
+      generation: of the chips.
+      sides: chips along each axis.
+    """
+
+    name: str
+    generation: str
+    sides: tuple[int, ...]
+
+    @classmethod
+    def of(cls, name: str) -> "Slice":
+        """The slice of a name.
+
+        Raises:
+          UserError: it is none.
+        """
+        match = re.fullmatch(r"([\w.]+):([1-9]\d{0,4}(?:x[1-9]\d{0,4})*)", name)
+        if not match:
+            raise UserError(f"--topology {name}: write a generation and a shape, for example v5e:4x4 or v5p:2x2x2")
+        return cls(name, match[1], tuple(map(int, match[2].split("x"))))
+
+    @property
+    def chips(self) -> int:
+        """How many there are."""
+        return math.prod(self.sides)
+
+    @property
+    def chip(self) -> Chip:
+        """What each can do.
+
+        Raises:
+          UserError: nobody has written down what chips of this generation can do.
+        """
+        if self.generation not in CHIPS:
+            raise UserError(f"--topology {self.name}: no such chips are known; there are {', '.join(CHIPS)}")
+        return CHIPS[self.generation]
+
+    def ring_rate(self, group: int) -> float:
+        """Bytes a second with which a chip sends around the rings that a group of chips forms.
+
+        A group takes the slice's longest axes first, as many as it fills. Along an axis that is closed to a ring a chip
+        sends both ways at once; along an open one the same data make the way there and back.
+        """
+        rate, left = 0.0, group
+        for side in sorted(self.sides, reverse=True):
+            if left <= 1:
+                break
+            rate += self.chip.link * (2 if side >= self.chip.wrap else 1)
+            left = -(-left // side)
+        return rate or self.chip.link

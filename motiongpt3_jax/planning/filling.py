@@ -1,0 +1,119 @@
+"""How full a stage's packed rows are: samples in a row, and the FLOPs that their real tokens and frames need."""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from motiongpt3_jax.batch import ClipRange
+from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions, useful
+from motiongpt3_jax.data_pipelines.records import Records, Split, open_records
+from motiongpt3_jax.data_pipelines.sources import build_source
+from motiongpt3_jax.experiment.config import RunConfig
+from motiongpt3_jax.planning.results import Filling
+from motiongpt3_jax.planning.stage_program import StageProgram
+from motiongpt3_jax.systems.interface import ClipEncoder, ModelSpec
+from motiongpt3_jax.systems.registry import find_system
+from motiongpt3_jax.text import Tokenizer, load_templates, train_tokenizer
+from motiongpt3_jax.training.partition import paths_of
+
+CLIPS = 160
+"""Clips that are made where the config names no built ones."""
+
+LONGEST = 196
+"""Frames of the longest of them."""
+
+WORDS = 1024
+"""Ids of the tokenizer that lays their captions out."""
+
+ROWS = 8
+"""Rows that are laid out."""
+
+
+def measure_filling(config: RunConfig, spec: ModelSpec, programs: Mapping[str, StageProgram]) -> dict[str, Filling]:
+    """The filling of each stage's rows, by the config's clips where they are built, else by clips that are made here.
+
+    Args:
+      config: the config.
+      spec: the model's.
+      programs: of the stages, by name.
+    """
+    with ExitStack() as stack:
+        built = Path(os.path.expanduser(config.data.path))
+        if config.data.path and (built / "metadata.json").is_file():
+            records, source = open_records(built), config.data.path
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            records, source = _procedural(config, folder / "data"), "procedural"
+        tokenizer = make_tokenizer(config, spec, records)
+        return {
+            name: _fill(make_loader(config, name, records, tokenizer), source, program)
+            for name, program in programs.items()
+        }
+
+
+def _procedural(config: RunConfig, folder: Path) -> Records:
+    data = config.data
+    longest = min(data.max_frames, LONGEST)
+    options = replace(data, source="procedural", path="", clips=CLIPS, max_frames=longest).source_options(config.seed)
+    return build_source("procedural", folder, options)
+
+
+def _fill(loader: Loader, source: str, program: StageProgram) -> Filling:
+    batch, stage = next(loader.first_batches(1)), program.stage
+    shares = dict(useful(batch))
+    samples = shares.pop("samples")
+    shares.pop("tokens")
+    flops = program.plain.train_flops(stage.loss, batch, stage.objective, paths_of(program.program.frozen))
+    return Filling(source, samples / ROWS, shares, None if flops is None else flops / ROWS)
+
+
+def make_tokenizer(config: RunConfig, spec: ModelSpec, records: Records) -> Tokenizer | None:
+    """A tokenizer that cuts captions about as the config's own, with the added ids where that one has them."""
+    if spec.tokenizer is None:
+        return None
+    texts = [text for some in records.split("train").captions for text in some]
+    trained = train_tokenizer(texts, WORDS, find_system(config.system).tokens(config.values))
+    return replace(trained, base_vocabulary=max(spec.tokenizer.base_vocabulary, trained.base_vocabulary))
+
+
+def make_loader(config: RunConfig, stage: str, records: Records, tokenizer: Tokenizer | None) -> Loader:
+    """A few rows of a stage's batches; where clips are encoded before it, the codes are zeros."""
+    kind, said, values = find_system(config.system), config.stages[stage], config.values
+    section, clips = values["stages"][stage], records.split("train")
+    spec = ModelSpec(values, len(records.mean), tokenizer, records.fps)
+    encoder, shape = kind.clip_encoder(section, spec), kind.row_shape(section)
+    names = load_templates(said.templates, kind.tasks) if said.templates else ("clip",)
+    options = LoaderOptions(
+        seed=config.seed,
+        rows=ROWS,
+        shape=replace(shape, clips=()) if encoder else shape,
+        subtasks=said.subtasks or tuple((name, 1.0) for name in names),
+        shuffle=config.data.shuffle,
+        crop=config.data.crop,
+        workers=0,
+    )
+    return Loader(
+        clips.source,
+        clips.lengths,
+        clips.captions,
+        records.mean,
+        records.std,
+        kind.layout(section, spec),
+        options,
+        range(ROWS),
+        clips.extras,
+        zero_codes(encoder, clips) if encoder else None,
+    )
+
+
+def zero_codes(encoder: ClipEncoder, clips: Split) -> Sequence[Mapping[ClipRange, np.ndarray]]:
+    """As many codes as an encoder makes of each clip."""
+    return [
+        {part: np.zeros(encoder.count(part.frames), np.int32) for part in encoder.ranges(frames)}
+        for frames in clips.lengths
+    ]

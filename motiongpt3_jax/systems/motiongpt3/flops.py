@@ -1,0 +1,134 @@
+"""FLOPs of MotionGPT3's matrix products: what real tokens and frames need, padding left out."""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.models import DecoderConfig, HeadConfig, VaeConfig
+from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, MotionGPT3Config
+from motiongpt3_jax.systems.motiongpt3.frozen_text import trained_slots
+from motiongpt3_jax.systems.motiongpt3.gpt2 import TEXT
+from motiongpt3_jax.systems.motiongpt3.modules import HOLDERS
+
+TRAINED = 3
+"""A trained product is taken once forward, and twice backward."""
+
+
+class Lengths(NamedTuple):
+    """Slots of one sample.
+
+    Attributes:
+      text, motion: of each stream.
+      behind: of its text slots, those whose gradient is needed where the text branch is frozen.
+    """
+
+    text: int
+    motion: int
+    behind: int
+
+
+def train_flops(
+    config: MotionGPT3Config,
+    loss: str,
+    batch: Batch,
+    objective: LanguageObjective | None = None,
+    frozen: Collection[str] = (),
+) -> float:
+    """A training step on a batch.
+
+    Args:
+      config: the sizes.
+      loss: "vae", "language" or "text".
+      batch: in numpy.
+      objective: of the language losses: a term without weight is not computed; None counts both.
+      frozen: paths of parameters that do not train.
+    """
+    frames = [int(count) for count in np.ravel(batch.clip_frames) if count] if batch.clips else []
+    encode = sum(encode_flops(config.vae, count) for count in frames)
+    if loss == "vae":
+        return TRAINED * (encode + sum(decode_flops(config.vae, count) for count in frames))
+    text_trains = not any(TEXT.fullmatch(path) for path in frozen)
+    samples = lengths_of(config, batch, text_trains)
+    total = encode + decoder_flops(config.decoder, samples, text_trains)
+    if objective is None or objective.text:
+        scores = 2.0 * int(np.sum(batch.streams["text"].weights > 0)) * config.decoder.streams[0].width
+        ids = config.vocabulary + config.new_ids
+        # Of a frozen table, the new ids alone have gradients.
+        total += scores * (TRAINED * ids if text_trains else 2 * ids + config.new_ids)
+    if frames and "motion" in batch.streams:
+        inputs, outputs = config.vae.latents * config.vae.width, HOLDERS * config.decoder.streams[1].width
+        total += 2 * 2.0 * len(frames) * inputs * outputs  # no gradient enters the VAE
+    if batch.clips and (objective is None or objective.diffusion):
+        made = int(np.sum(batch.extra["output_clip"] >= 0))
+        total += TRAINED * made * head_flops(config.head, config.vae.latents, config.repeats)
+    return total
+
+
+def lengths_of(config: MotionGPT3Config, batch: Batch, text_trains: bool) -> list[Lengths]:
+    """Slots of each sample of a batch."""
+    text, motion = batch.streams["text"], batch.streams.get("motion")
+    behind = None if text_trains else np.asarray(trained_slots(batch, config.vocabulary))
+    samples = []
+    for row, segments in enumerate(np.asarray(text.segments)):
+        others = np.zeros(0, int) if motion is None else np.asarray(motion.segments[row])
+        last = max(int(segments.max(initial=0)), int(others.max(initial=0))) + 1
+        texts, motions = (np.bincount(each, minlength=last)[1:] for each in (segments, others))
+        reached = texts if behind is None else np.bincount(segments[behind[row]], minlength=last)[1:]
+        samples += [Lengths(*map(int, each)) for each in zip(texts, motions, reached)]
+    return samples
+
+
+def decoder_flops(config: DecoderConfig, samples: Sequence[Lengths], text_trains: bool) -> float:
+    """The decoder over samples, forward and backward; a slot sees half of its sequence."""
+    inner = config.heads * config.head_width
+    of_text, of_motion = (4 * s.width * inner + 2 * s.width * s.mlp_width for s in config.streams)
+    together = sum(config.shared)
+    total = 0.0
+    for text, motion, behind in samples:
+        # Frozen kernels have no gradients themselves, and slots that nothing trainable reaches have none at all.
+        text_products = TRAINED * text if text_trains else text + behind
+        total += config.layers * (text_products * of_text + TRAINED * motion * of_motion)
+        alone = 0 if text_trains else text - behind
+        for layers, sizes, without in (
+            (together, [text + motion], [alone]),
+            (config.layers - together, [text, motion], [alone, 0]),
+        ):
+            pairs = sum(size**2 for size in sizes)
+            total += layers * inner * (TRAINED * pairs - 2 * sum(size**2 for size in without))
+    return 2 * total
+
+
+def encode_flops(config: VaeConfig, frames: int) -> float:
+    """A clip of so many frames to its posterior, forward."""
+    slots, width = frames + 2 * config.latents, config.width
+    return 2.0 * (frames * config.features * width) + _transformer_flops(config, slots)
+
+
+def decode_flops(config: VaeConfig, frames: int) -> float:
+    """A latent to a clip of so many frames, forward."""
+    width, latents = config.width, config.latents
+    # A single latent has all the weight: its value alone is projected.
+    cross = latents * width**2 + frames * width**2
+    if latents > 1:
+        cross += frames * width**2 + latents * width**2 + 2 * frames * latents * width
+    return 2.0 * (config.layers * cross + frames * config.features * width) + _transformer_flops(config, frames)
+
+
+def _transformer_flops(config: VaeConfig, slots: int) -> float:
+    width = config.width
+    layer = slots * (4 * width**2 + 2 * width * config.mlp_width) + 2 * slots**2 * width
+    joins = (config.layers - 1) // 2 * slots * 2 * width**2
+    return 2.0 * (config.layers * layer + joins)
+
+
+def head_flops(config: HeadConfig, latents: int, repeats: int) -> float:
+    """The diffusion head for one motion to be made, at so many noise levels, forward."""
+    width, tokens = config.width, HOLDERS + 1
+    pool = tokens * (4 * config.condition**2 + 2 * config.condition * config.pool_mlp)
+    pool += 2 * tokens**2 * config.condition + config.condition * width
+    time = config.time * width + width**2
+    block = 3 * width**2 + latents * 2 * width**2
+    ends = latents * 2 * config.latent * width + 2 * width**2
+    return 2.0 * (pool + repeats * (time + config.depth * block + ends))
