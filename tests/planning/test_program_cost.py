@@ -33,7 +33,7 @@ LOOP = """HloModule jit_step, num_partitions=1
 
 ENTRY %main (arg: (s32[], f32[8,64], f32[3,64,32], f32[3,8,32])) -> (s32[], f32[8,64], f32[3,64,32], f32[3,8,32]) {
   %arg = (s32[], f32[8,64]{1,0}, f32[3,64,32]{2,1,0}, f32[3,8,32]{2,1,0}) parameter(0)
-  ROOT %loop = (s32[], f32[8,64]{1,0}, f32[3,64,32]{2,1,0}, f32[3,8,32]{2,1,0}) while(%arg), condition=%condition, body=%body
+  ROOT %loop = (s32[], f32[8,64], f32[3,64,32], f32[3,8,32]) while(%arg), condition=%condition, body=%body
 }
 """
 
