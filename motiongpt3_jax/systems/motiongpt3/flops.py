@@ -109,8 +109,8 @@ def encode_flops(config: VaeConfig, frames: int) -> float:
 def decode_flops(config: VaeConfig, frames: int) -> float:
     """A latent to a clip of so many frames, forward."""
     width, latents = config.width, config.latents
-    # A single latent has all the weight: its value alone is projected.
-    cross = latents * width**2 + frames * width**2
+    # A single latent has all the weight: its value alone is projected, and is the same for all frames until dropout.
+    cross = latents * width**2 + (frames if latents > 1 or config.dropout else 1) * width**2
     if latents > 1:
         cross += frames * width**2 + latents * width**2 + 2 * frames * latents * width
     return 2.0 * (config.layers * cross + frames * config.features * width) + _transformer_flops(config, frames)

@@ -1,0 +1,76 @@
+"""FLOPs of real tokens, against the products of the traced step on rows without padding."""
+
+import jax
+import numpy as np
+import pytest
+
+from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.experiment.check_config import check_config
+from motiongpt3_jax.inference.folder import plain
+from motiongpt3_jax.parallel import make_mesh
+from motiongpt3_jax.planning.stage_program import make_stage_program, model_spec
+from motiongpt3_jax.planning.traced_flops import step_flops
+from motiongpt3_jax.systems.motiongpt3.gpt2 import TEXT
+from motiongpt3_jax.training.partition import paths_of
+
+SIZES = ("model.decoder.width=128", "model.decoder.layers=2", "model.vae.width=64", "model.vae.mlp_width=128")
+ROWS = 2
+
+
+def stage_program(stage, *overrides):
+    few = [f"stages.{stage}.batch.{name}" for name in ("rows=2", "samples=1")]
+    config = check_config(plain(load_config("motiongpt3:test", [*SIZES, *few, *overrides]).to_dict()))
+    return make_stage_program(config, stage, model_spec(config), make_mesh(devices=jax.devices()[:1]))
+
+
+def full(program):
+    """A batch whose rows are one sample each, every slot a word or of a motion, every clip as long as its place."""
+    batch = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), program.batch)
+    frames = [np.full(clips.shape[:2], clips.shape[2]) for clips in batch.clips]
+    streams = {}
+    for name, slots in batch.streams.items():
+        count = slots.ids.shape[1]
+        more = {} if slots.weights is None else {"weights": np.ones_like(slots.weights)}
+        first = 0 if name == "text" else batch.streams["text"].ids.shape[1]
+        places = np.broadcast_to(first + np.arange(count), slots.ids.shape)
+        streams[name] = slots.replace(segments=np.ones_like(slots.segments), positions=places, **more)
+    return batch.replace(streams=streams, clip_frames=np.concatenate(frames, 1) if frames else batch.clip_frames)
+
+
+def counted(program, batch, frozen=()):
+    return program.plain.train_flops(program.stage.loss, batch, program.stage.objective, frozen)
+
+
+def traced(program):
+    return step_flops(program.plain, program.stage, program.variables, program.batch)
+
+
+CASES = {
+    "vae": ("stages.vae.batch.clips=((48, 1),)",),
+    "text": ("stages.text.batch.text_slots=16",),
+    "align_bare": (
+        "stages.align_bare.batch.text_slots=16",
+        "stages.align_bare.batch.motion_slots=8",
+        "stages.align_bare.batch.outputs=1",
+        "stages.align_bare.batch.clips=((48, 1),)",
+    ),
+}
+
+
+@pytest.mark.parametrize("stage", CASES)
+def test_rows_without_padding_need_the_products_of_the_step(stage):
+    program = stage_program(stage, *CASES[stage])
+    # Few slots: that a slot sees half of its sequence, where the step has scores of all, weighs little; and that the
+    # VAE's attention computes its weights again.
+    assert counted(program, full(program)) == pytest.approx(traced(program), rel=0.1)
+
+
+def test_padding_needs_nothing_and_what_is_frozen_less():
+    program = stage_program("align_bare", *CASES["align_bare"])
+    batch, paths = full(program), paths_of(program.variables.params)
+    whole = counted(program, batch)
+    text = batch.streams["text"]
+    half = text.replace(segments=text.segments * (np.arange(16) < 8), weights=text.weights * (np.arange(16) < 8))
+    assert counted(program, batch.replace(streams={**batch.streams, "text": half})) < 0.8 * whole
+    frozen = counted(program, batch, [path for path in paths if TEXT.fullmatch(path)])
+    assert frozen < 0.7 * whole
