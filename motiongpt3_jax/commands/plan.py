@@ -3,6 +3,8 @@
 import argparse
 import json
 
+import jax
+
 from motiongpt3_jax.commands.arguments import command_parser, integer, output_file, user_path
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.errors import UserError
@@ -44,6 +46,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Plans, prints, and writes what was asked for."""
+    if jax.config.jax_platforms != "cpu":  # else JAX looks for the devices of this machine first
+        jax.config.update("jax_platforms", "cpu")
     file = output_file("--json", arguments.json)
     if arguments.words is not None and arguments.words < 1:
         raise UserError(f"--words {arguments.words}: ask for at least 1")

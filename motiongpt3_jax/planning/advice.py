@@ -18,12 +18,9 @@ def advice(stage: StagePlan, config: RunConfig, axes: Mapping[str, int]) -> str 
     if config.values["model"].get("dtype") == "float32":
         steps.append("--config.model.dtype=bfloat16 halves what is kept for the backward pass")
     steps += [f"--config.{path}=True computes each layer again instead" for path in remat_off(config.values["model"])]
-    shards = axes["data"] * axes["fsdp"]
-    if stage.rows // shards > 1:
-        steps.append(
-            f"--config.stages.{stage.name}.optimizer.accumulate={stage.rows // shards} takes one row of each chip at a "
-            "time"
-        )
+    each = stage.rows // (axes["data"] * axes["fsdp"])
+    if each > config.stages[stage.name].optimizer.accumulate:
+        steps.append(f"--config.stages.{stage.name}.optimizer.accumulate={each} takes one row of each chip at a time")
     if not steps:
         steps.append("take a larger slice, or shorter rows")
     return "; or ".join(steps)

@@ -77,8 +77,9 @@ def make_tokenizer(config: RunConfig, spec: ModelSpec, records: Records) -> Toke
     if spec.tokenizer is None:
         return None
     texts = [text for some in records.split("train").captions for text in some]
-    trained = train_tokenizer(texts, WORDS, find_system(config.system).tokens(config.values))
-    return replace(trained, base_vocabulary=max(spec.tokenizer.base_vocabulary, trained.base_vocabulary))
+    tokens, size = find_system(config.system).tokens(config.values), spec.tokenizer.base_vocabulary
+    trained = train_tokenizer(texts, min(WORDS, size - len(tokens.sentinels)), tokens)
+    return replace(trained, base_vocabulary=size)
 
 
 def make_loader(config: RunConfig, stage: str, records: Records, tokenizer: Tokenizer | None) -> Loader:

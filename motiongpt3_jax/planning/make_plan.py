@@ -82,6 +82,7 @@ def plan(
     loaded = load_config(config) if isinstance(config, str) else config
     named = name or (config if isinstance(config, str) else "config")
     chips = Slice.of(topology)
+    price = price_of(chips, prices or {})
     capacity = chips.chip.hbm if platform == "tpu" else None
     # Before anything else of JAX, which fixes how many devices there are.
     devices = slice_devices(topology) if platform == "tpu" else simulated_devices(chips)
@@ -93,7 +94,6 @@ def plan(
     spec = model_spec(checked, words)
     programs = {each: make_stage_program(checked, each, spec, grid) for each in names}
     fillings = measure_filling(checked, spec, programs)
-    price = (prices or {}).get(chips.generation)
     stages: dict[str, StagePlan] = {}
     seen: dict[int, tuple[str, Compiled]] = {}
     for each, program in programs.items():
@@ -151,6 +151,17 @@ def stage_plan(
         chips=chips.chips,
         arrays=tuple(array_rows(program)),
     )
+
+
+def price_of(chips: Slice, prices: Mapping[str, float]) -> float | None:
+    """US dollars of a chip of a slice and hour; None where no price is given.
+
+    Raises:
+      UserError: there are prices, and none of these chips.
+    """
+    if prices and chips.generation not in prices:
+        raise UserError(f"--price names {', '.join(prices)}, and --topology has {chips.generation} chips; name those")
+    return prices.get(chips.generation)
 
 
 def with_mesh(config: RunConfig, axes: Mapping[str, int]) -> RunConfig:
