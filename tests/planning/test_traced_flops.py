@@ -37,7 +37,7 @@ def test_a_convolution_that_spreads_its_input_does_not_count_the_zeros():
     numbers = ("NWC", "WIO", "NWC")
 
     def convolve(x, kernel, **options):
-        return jax.lax.conv_general_dilated(x, kernel, padding="SAME", dimension_numbers=numbers, **options)
+        return jax.lax.conv_general_dilated(x, kernel, padding=((1, 1),), dimension_numbers=numbers, **options)
 
     def plain(x, k):
         return convolve(x, k, window_strides=(1,))
