@@ -1,6 +1,6 @@
 """Specifications of TPU chips: peak FLOP/s, HBM size and bandwidth, interconnect; the only place with such constants.
 
-Sources, read on 2026-11-26 and before:
+Sources:
   peak, HBM size and bandwidth: the system architecture pages of Google Cloud (cloud.google.com/tpu/docs/v4, /v5e, /v5p,
     /v6e, /tpu7x), a table "Key chip specifications" each; peak is of bfloat16, dense.
   ICI: one direction of one link, from "How to Scale Your Model" (jax-ml.github.io/scaling-book/tpus), which agrees with
