@@ -16,6 +16,7 @@ PUBLISHED: Mapping[str, float] = {
     "TPU v5": 459e12,
     "TPU v5p": 459e12,
     "TPU v6 lite": 918e12,
+    "TPU7x": 2307e12,
     # NVIDIA's data sheets, dense bfloat16.
     "NVIDIA A100-SXM4-40GB": 312e12,
     "NVIDIA A100-SXM4-80GB": 312e12,

@@ -1,8 +1,8 @@
-"""Specifications of TPU chips: peak FLOP/s, HBM size and bandwidth, interconnect; the only place with such constants.
+"""Specifications of TPU chips: HBM size and bandwidth, interconnect; peak FLOP/s are those that MFU is taken of.
 
 Sources:
-  peak, HBM size and bandwidth: the system architecture pages of Google Cloud (cloud.google.com/tpu/docs/v4, /v5e, /v5p,
-    /v6e, /tpu7x), a table "Key chip specifications" each; peak is of bfloat16, dense.
+  HBM size and bandwidth: the system architecture pages of Google Cloud (cloud.google.com/tpu/docs/v4, /v5e, /v5p,
+    /v6e, /tpu7x), a table "Key chip specifications" each.
   ICI: one direction of one link, from "How to Scale Your Model" (jax-ml.github.io/scaling-book/tpus), which agrees with
     the totals of those pages (v5e 1,600 Gbit/s over 4 links: 50 GB/s raw, 45 measured). tpu7x: 9,600 Gbit/s over 6
     links, times the same 9 tenths.
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.parallel.product_rate import PUBLISHED
 
 PRODUCTS = 0.7
 """Share of a chip's peak at which matrix products of a train step are counted."""
@@ -41,11 +42,11 @@ class Chip:
 
 
 CHIPS: Mapping[str, Chip] = {
-    "v4": Chip(275e12, 32 * 2**30, 1228e9, 45e9, axes=3, wrap=4),
-    "v5e": Chip(197e12, 16 * 2**30, 819e9, 45e9, axes=2, wrap=16),
-    "v5p": Chip(459e12, 95 * 2**30, 2765e9, 90e9, axes=3, wrap=4),
-    "v6e": Chip(918e12, 32 * 2**30, 1640e9, 90e9, axes=2, wrap=16),
-    "tpu7x": Chip(2307e12, 192 * 2**30, 7380e9, 180e9, axes=3, wrap=4),
+    "v4": Chip(PUBLISHED["TPU v4"], 32 * 2**30, 1228e9, 45e9, axes=3, wrap=4),
+    "v5e": Chip(PUBLISHED["TPU v5 lite"], 16 * 2**30, 819e9, 45e9, axes=2, wrap=16),
+    "v5p": Chip(PUBLISHED["TPU v5p"], 95 * 2**30, 2765e9, 90e9, axes=3, wrap=4),
+    "v6e": Chip(PUBLISHED["TPU v6 lite"], 32 * 2**30, 1640e9, 90e9, axes=2, wrap=16),
+    "tpu7x": Chip(PUBLISHED["TPU7x"], 192 * 2**30, 7380e9, 180e9, axes=3, wrap=4),
 }
 """By the names that libtpu's topologies begin with."""
 

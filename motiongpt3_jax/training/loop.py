@@ -1,7 +1,7 @@
 """The staged train loop: it runs stages in order, saves as it goes, and continues wherever it was stopped."""
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ from motiongpt3_jax.training.goodput import Goodput
 from motiongpt3_jax.training.interrupts import Interrupts, TrainingInterrupted
 from motiongpt3_jax.training.lock import run_lock
 from motiongpt3_jax.training.log import Log, Meter
-from motiongpt3_jax.training.partition import merge, split
+from motiongpt3_jax.training.partition import merge, paths_of, split
 from motiongpt3_jax.training.prefetch import Prefetch
 from motiongpt3_jax.training.profile import Profile
 from motiongpt3_jax.training.program import Program, make_program
@@ -181,7 +181,9 @@ class _Run:
         self.meter = Meter(start, self.processes)
         with (
             Profile(self.hooks.profile, stage, start, self.log.say) as profile,
-            closing(Prefetch(self.data.batches(start), self.place, BATCHES_AHEAD)) as batches,
+            closing(
+                Prefetch(self.data.batches(start), partial(self.place, paths_of(frozen)), BATCHES_AHEAD)
+            ) as batches,
             self.goodput.part("host"),
         ):
             for step in range(start + 1, stage.steps + 1):
@@ -251,9 +253,11 @@ class _Run:
         """A global batch on the devices, from this process's rows."""
         return put_batch(self.mesh, batch, self.data.rows)
 
-    def place(self, batch: Batch) -> tuple[Batch, Contents]:
-        """A batch on the devices, and what it holds; called in a thread of its own."""
-        flops = self.system.train_flops(self.stage.loss, batch) if self.hooks.peak else None
+    def place(self, frozen: Collection[str], batch: Batch) -> tuple[Batch, Contents]:
+        """A batch on the devices, and what it holds, without what is frozen; called in a thread of its own."""
+        stage, flops = self.stage, None
+        if self.hooks.peak:
+            flops = self.system.train_flops(stage.loss, batch, stage.objective, frozen)
         return self.put(batch), Contents(dict(self.data.useful(batch)), flops or 0.0)
 
     def settle(self, leave: int = 0) -> None:
