@@ -39,7 +39,7 @@ class VaeConfig:
     max_frames: int
     dropout: float
     dtype: str
-    remat: str = "none"
+    remat: str
 
     @property
     def longest_read(self) -> int:

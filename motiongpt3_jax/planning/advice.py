@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from motiongpt3_jax.experiment.config import RunConfig
+from motiongpt3_jax.models.remat import NONE
 from motiongpt3_jax.planning.results import StagePlan
 
 
@@ -17,7 +18,7 @@ def advice(stage: StagePlan, config: RunConfig, axes: Mapping[str, int]) -> str 
         steps.append(f"--mesh fsdp={axes['data'] * axes['fsdp']} splits {kept / 2**30:.1f} GiB that every chip holds")
     if config.values["model"].get("dtype") == "float32":
         steps.append("--config.model.dtype=bfloat16 halves what is kept for the backward pass")
-    steps += [f"--config.{path}=True computes each layer again instead" for path in remat_off(config.values["model"])]
+    steps += [f"--config.{path}=full computes each layer again instead" for path in remat_off(config.values["model"])]
     each = stage.rows // (axes["data"] * axes["fsdp"])
     if each > config.stages[stage.name].optimizer.accumulate:
         steps.append(f"--config.stages.{stage.name}.optimizer.accumulate={each} takes one row of each chip at a time")
@@ -30,7 +31,7 @@ def remat_off(model: Mapping[str, object], path: str = "model") -> list[str]:
     """Paths of the switches of recomputation that are off."""
     found = []
     for name, value in model.items():
-        if name == "remat" and value is False:
+        if name == "remat" and value == NONE:
             found.append(f"{path}.remat")
         elif isinstance(value, Mapping):
             found += remat_off(value, f"{path}.{name}")

@@ -15,6 +15,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.check_config import trained_size
 from motiongpt3_jax.experiment.config import RunConfig
 from motiongpt3_jax.experiment.run import make_stage
+from motiongpt3_jax.models.remat import NONE
 from motiongpt3_jax.motion import HUMANML3D, KIT, Skeleton
 from motiongpt3_jax.parallel import make_constrain
 from motiongpt3_jax.parallel.sharding import path_name, row_shards
@@ -116,7 +117,7 @@ def without_remat(spec: ModelSpec) -> ModelSpec:
     def off(values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
-        return {name: False if name == "remat" else off(value) for name, value in values.items()}
+        return {name: NONE if name == "remat" else off(value) for name, value in values.items()}
 
     return replace(spec, config={**spec.config, "model": off(spec.config["model"])})
 

@@ -16,7 +16,16 @@ from tests.models.test_t5 import stream as t5_stream
 from tests.models.tiny import CONFIG, parameters, sequence
 
 VAE = VaeConfig(
-    features=7, width=8, layers=3, heads=2, mlp_width=12, latents=1, max_frames=9, dropout=0.0, dtype="float32"
+    features=7,
+    width=8,
+    layers=3,
+    heads=2,
+    mlp_width=12,
+    latents=1,
+    max_frames=9,
+    dropout=0.0,
+    dtype="float32",
+    remat="none",
 )
 
 

@@ -11,7 +11,16 @@ import pytest
 from motiongpt3_jax.models import MotionVae, VaeConfig, vae_loss
 
 CONFIG = VaeConfig(
-    features=70, width=8, layers=3, heads=2, mlp_width=12, latents=1, max_frames=9, dropout=0.1, dtype="float32"
+    features=70,
+    width=8,
+    layers=3,
+    heads=2,
+    mlp_width=12,
+    latents=1,
+    max_frames=9,
+    dropout=0.1,
+    dtype="float32",
+    remat="none",
 )
 REMATTED = replace(CONFIG, remat="full")
 FRAMES = jnp.array([5, 3])

@@ -44,12 +44,13 @@ def test_what_does_not_fit_is_told_how_to():
     said = advice(stage(), config(), AXES)
     assert "--mesh fsdp=16" in said
     assert "--config.model.dtype=bfloat16" in said
-    assert "--config.model.decoder.remat=True" in said
+    assert "--config.model.decoder.remat=full" in said
     assert "--config.stages.tune.optimizer.accumulate=4" in said
 
 
 def test_what_is_done_already_is_not_advised():
-    said = advice(stage(rows=16, kept=1.0), config("model.dtype=bfloat16", "model.decoder.remat=True"), AXES)
+    done = config("model.dtype=bfloat16", "model.decoder.remat=full", "model.vae.remat=full")
+    said = advice(stage(rows=16, kept=1.0), done, AXES)
     assert said == "take a larger slice, or shorter rows"
     assert advice(stage(peak=10.0), config(), AXES) is None
 

@@ -14,7 +14,9 @@ from motiongpt3_jax.systems.motiongpt3.prompts import TokenIds
 
 COMMON = {"dropout": 0.1, "dtype": "float32"}
 CONFIG = MotionGPT3Config(
-    vae=VaeConfig(features=9, width=8, layers=3, heads=2, mlp_width=12, latents=1, max_frames=20, **COMMON),
+    vae=VaeConfig(
+        features=9, width=8, layers=3, heads=2, mlp_width=12, latents=1, max_frames=20, remat="none", **COMMON
+    ),
     decoder=DecoderConfig(
         streams=(StreamConfig("text", 8, 16), StreamConfig("motion", 8, 16)),
         layers=2,

@@ -16,7 +16,7 @@ from tests.systems.published import PUBLISHED
 COMMON = {"dropout": 0.1, "dtype": "float32"}
 TINY = replace(
     PUBLISHED,
-    vae=VaeConfig(features=5, width=4, layers=3, heads=2, mlp_width=6, latents=1, max_frames=7, **COMMON),
+    vae=VaeConfig(features=5, width=4, layers=3, heads=2, mlp_width=6, latents=1, max_frames=7, remat="none", **COMMON),
     decoder=DecoderConfig(
         streams=(StreamConfig("text", 8, 12), StreamConfig("motion", 8, 10)),
         layers=2,
