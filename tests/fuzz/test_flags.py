@@ -32,6 +32,7 @@ WRONG = {
     "chat": ("--model", "GONE", "Walk.", "--out", "OUT"),
     "convert": ("--motion", "GONE", "--to", "npz"),
     "bench": ("train", "--config", "motiongpt3:none"),
+    "plan": ("--config", "motiongpt3:none", "--topology", "v5e:2x2"),
 }
 """Arguments of each command of which one is wrong for certain, and must stay so."""
 
