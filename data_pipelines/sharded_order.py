@@ -76,11 +76,11 @@ class ShardedOrder:
     def batch_rows(self, step: int, here: Sequence[int]) -> PackedRows:
         """Some rows of a global batch; the second of an epoch starts the planning of the next in a thread."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        width, own = self.batch // self.shards, self.shards_of(here)
-        plan = self._planned(epoch, own).result()
-        if self._under_way == (epoch, own):
-            self._planned(epoch + 1, own)
-        self._under_way = epoch, own
+        width, shards = self.batch // self.shards, self.shards_of(here)
+        plan = self._plan_of(epoch, shards).result()
+        if self._under_way == (epoch, shards):
+            self._plan_of(epoch + 1, shards)
+        self._under_way = epoch, shards
         rows = []
         for row in here:
             shard, i = divmod(row, width)
@@ -136,19 +136,19 @@ class ShardedOrder:
     def _needs(self, table: SampleTable) -> Int[np.ndarray, "samples resources"]:
         return measure(self.layout, table, self.shape)
 
-    def _planned(self, epoch: int, own: tuple[int, ...]) -> Future:
+    def _plan_of(self, epoch: int, shards: tuple[int, ...]) -> Future:
         """The plan of an epoch, which a thread is making unless it is there."""
         with self._lock:
-            if (epoch, own) not in self._plans:
+            if (epoch, shards) not in self._plans:
                 for key in [key for key in self._plans if key[0] not in (epoch - 1, epoch)]:
                     del self._plans[key]
-                future = self._plans[epoch, own] = Future()
-                Thread(target=self._fulfil, args=(future, epoch, own), daemon=True, name="plan an epoch").start()
-            return self._plans[epoch, own]
+                future = self._plans[epoch, shards] = Future()
+                Thread(target=self._make_plan, args=(future, epoch, shards), daemon=True, name="plan an epoch").start()
+            return self._plans[epoch, shards]
 
-    def _fulfil(self, future: Future, epoch: int, own: tuple[int, ...]) -> None:
+    def _make_plan(self, future: Future, epoch: int, shards: tuple[int, ...]) -> None:
         try:
-            future.set_result({shard: self.plan(epoch, shard) for shard in own})
+            future.set_result({shard: self.plan(epoch, shard) for shard in shards})
         except BaseException as error:  # whoever asks for the epoch gets it
             future.set_exception(error)
 

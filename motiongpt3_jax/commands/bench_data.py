@@ -14,14 +14,15 @@ import numpy as np
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines import records
 from motiongpt3_jax.data_pipelines.clip import Clip
-from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions
+from motiongpt3_jax.data_pipelines.loader import Loader
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.config import RunConfig, read_config
+from motiongpt3_jax.experiment.stage_input import stage_input, zero_codes
 from motiongpt3_jax.inference.folder import plain
 from motiongpt3_jax.motion import HUMANML3D
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.registry import find_system
-from motiongpt3_jax.text import Tokenizer, load_templates, load_tokenizer, train_tokenizer
+from motiongpt3_jax.text import Tokenizer, load_tokenizer, train_tokenizer
 
 RECORDED = 500
 """Different clips that are written and read; more than these repeat them with other captions."""
@@ -106,7 +107,6 @@ def bench_data(arguments: argparse.Namespace) -> list[InputMeasurement]:
         places = [i % len(split) for i in range(arguments.clips)]
         texts = [captions[i % len(captions)] for i in range(arguments.clips)]
         tokenizer = make_tokenizer(config, texts)
-
         source, lengths = Recorded(split.source, places), [split.lengths[i] for i in places]
 
         def make(readers: int) -> Loader:
@@ -131,8 +131,8 @@ def measure_readers(arguments: argparse.Namespace, make: Callable[..., Loader], 
     kept = replace(loader, source=keep(loader.source))
     _enter(kept, first)
     _, building = _seconds(lambda: [kept.batch(step) for step in steps])
-    own = sum(counts)
-    total = planning / own + whole / count
+    planned = sum(counts)
+    total = planning / planned + whole / count
     samples = len(loader.order.visits.order(3))
     filled = sum(len(loader.order.plan(3, shard).rows) for shard in shards) * readers
     return InputMeasurement(
@@ -145,7 +145,7 @@ def measure_readers(arguments: argparse.Namespace, make: Callable[..., Loader], 
         planning_seconds=planning,
         resume_seconds=resume,
         border_seconds=border,
-        planning=1e6 * planning / own,
+        planning=1e6 * planning / planned,
         reading=1e6 * max(whole - building, 0) / count,
         building=1e6 * building / count,
         samples_per_second=1 / total,
@@ -180,21 +180,11 @@ def make_loader(
     readers: int,
 ) -> Loader:
     """The batches of a stage, as the first of so many processes loads them."""
-    kind, said, values = find_system(config.system), config.stages[stage], config.values
-    spec = ModelSpec(values, HUMANML3D.features, tokenizer, HUMANML3D.fps)
-    shape = kind.row_shape(values["stages"][stage])
-    names = load_templates(said.templates, kind.tasks) if said.templates else ("clip",)
-    options = LoaderOptions(
-        seed=config.seed,
-        rows=said.rows,
-        shape=replace(shape, clips=()) if kind.clip_encoder(values["stages"][stage], spec) else shape,
-        subtasks=said.subtasks or tuple((name, 1.0) for name in names),
-        shuffle=config.data.shuffle,
-        crop=config.data.crop,
-        workers=0,
-    )
-    ones, layout = np.ones(HUMANML3D.features, np.float32), kind.layout(values["stages"][stage], spec)
-    return Loader(source, lengths, captions, 0 * ones, ones, layout, options, range(said.rows // readers))
+    batches = stage_input(config, stage, ModelSpec(config.values, HUMANML3D.features, tokenizer, HUMANML3D.fps))
+    options, rows = replace(batches.options, workers=0), range(batches.options.rows // readers)
+    codes = zero_codes(batches.encoder, lengths) if batches.encoder else None
+    ones = np.ones(HUMANML3D.features, np.float32)
+    return Loader(source, lengths, captions, 0 * ones, ones, batches.layout, options, rows, codes=codes)
 
 
 def make_tokenizer(config: RunConfig, captions: Sequence[tuple[str, ...]]) -> Tokenizer | None:

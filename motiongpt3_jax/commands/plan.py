@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     file = output_file("--json", arguments.json)
     if arguments.words is not None and arguments.words < 1:
         raise UserError(f"--words {arguments.words}: ask for at least 1")
-    made = plan(
+    result = plan(
         load_config(arguments.config, arguments.overrides),
         arguments.topology,
         name=arguments.config,
@@ -62,9 +62,9 @@ def run(arguments: argparse.Namespace) -> None:
         prices=parse_pairs("--price", arguments.price, float) if arguments.price else None,
         words=arguments.words,
     )
-    print(describe_plan(made))
+    print(describe_plan(result))
     if arguments.show_shardings:
-        print(f"\n{describe_shardings(made)}")
+        print(f"\n{describe_shardings(result)}")
     if file:
         with whole_file(file, file.suffix) as place:
-            place.write_text(json.dumps(made.to_json(arguments.show_shardings), indent=1) + "\n", encoding="utf-8")
+            place.write_text(json.dumps(result.to_json(arguments.show_shardings), indent=1) + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from motiongpt3_jax.data_pipelines.loader import ORDER, ORDERS, Loader, LoaderOptions, StageData
+from motiongpt3_jax.data_pipelines.loader import ORDER, ORDERS, Loader, StageData
 from motiongpt3_jax.data_pipelines.records import Records, open_records
 from motiongpt3_jax.data_pipelines.sources import build_source
 from motiongpt3_jax.errors import UserError
@@ -20,6 +20,7 @@ from motiongpt3_jax.experiment.beginning import beginning, of_start, open_beginn
 from motiongpt3_jax.experiment.check_config import check_config, check_places, stages_to_run, trained_size
 from motiongpt3_jax.experiment.clip_codes import load_codes
 from motiongpt3_jax.experiment.config import RunConfig
+from motiongpt3_jax.experiment.stage_input import stage_input
 from motiongpt3_jax.inference.caption_words import CaptionWords
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, make_folder, plain, read_folder
@@ -31,7 +32,7 @@ from motiongpt3_jax.parallel.sharding import row_shards
 from motiongpt3_jax.places import require_room
 from motiongpt3_jax.systems.interface import System, Variables
 from motiongpt3_jax.systems.registry import find_system
-from motiongpt3_jax.text import load_templates, train_tokenizer
+from motiongpt3_jax.text import train_tokenizer
 from motiongpt3_jax.training import Stage
 from motiongpt3_jax.training.folders import last_folder, stages_of, steps_of
 from motiongpt3_jax.training.manifest import read_meta
@@ -79,32 +80,21 @@ class Run:
 
     def loader(self, stage: str, split: str, frozen: Callable[[], Variables] | None = None) -> Loader:
         """Batches of one split, as a stage lays them out; `frozen` reads what clips are encoded with before it."""
-        config, data, values = self.config.stages[stage], self.config.data, self.config.values
-        clips, kind = self.records.split(split), self.folder.kind
-        spec = replace(self.folder.spec, config=values)
-        encoder, rows = kind.clip_encoder(values["stages"][stage], spec), rows_of(self.config, stage)
-        shape = kind.row_shape(values["stages"][stage])
-        subtasks = load_templates(config.templates, kind.tasks) if config.templates else {"clip": None}
-        options = LoaderOptions(
-            seed=self.config.seed,
-            rows=rows,
-            shape=replace(shape, clips=()) if encoder else shape,
-            subtasks=config.subtasks or tuple((name, 1.0) for name in subtasks),
-            shuffle=data.shuffle,
-            crop=data.crop,
-            workers=data.workers,
-        )
+        clips, batches = self.records.split(split), stage_input(self.config, stage, self.folder.spec)
+        codes = None
+        if batches.encoder:
+            codes = load_codes(self.folder, clips, batches.encoder, frozen or partial(self._frozen, stage))
         return Loader(
             clips.source,
             clips.lengths,
             clips.captions,
             self.folder.statistics.mean,
             self.folder.statistics.std,
-            kind.layout(values["stages"][stage], spec),
-            options,
-            local_rows(self.mesh(), rows),
+            batches.layout,
+            batches.options,
+            local_rows(self.mesh(), batches.options.rows),
             clips.extras,
-            load_codes(self.folder, clips, encoder, frozen or partial(self._frozen, stage)) if encoder else None,
+            codes,
             data_order(self.folder.path),
         )
 

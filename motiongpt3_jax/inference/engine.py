@@ -39,6 +39,9 @@ from motiongpt3_jax.systems.interface import (
 
 Joints = Float[np.ndarray, "frames joints 3"]
 
+RESULTS = ("frames", "tokens")
+"""Values of an answer that say how much was made."""
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -200,10 +203,10 @@ class Engine:
         ]
         results = []
         for order, rows in self._groups(examples, frames):
-            asked = [examples[i] for i in order]
+            group = [examples[i] for i in order]
             longest = round_up(max(frames[i] for i in order), FRAME_STEP, self.frames[1])
-            phases = self.answers.phases(asked[0], makes, options, longest)
-            batch, places = self._batch(asked, questions, rows, phases)
+            phases = self.answers.phases(group[0], makes, options, longest)
+            batch, places = self._batch(group, questions, rows, phases)
             values: dict[str, Any] = {
                 "batch": batch,
                 "places": places,
@@ -214,9 +217,8 @@ class Engine:
                 values |= self._run(phase, values)
             results.append((order, {name: values.get(name) for name in ("joints", "frames", "tokens")}))
             if self.phases is not None:
-                made = {name: values[name] for name in ("frames", "tokens") if name in values}
-                made = jax.tree.map(lambda x: np.asarray(x)[: len(order)], made)  # noqa: B023
-                self.flops.append(self.answers.flops(makes, asked, made))
+                arrays = {name: np.asarray(values[name])[: len(order)] for name in RESULTS if name in values}
+                self.flops.append(self.answers.flops(makes, group, arrays))
         return results
 
     def _groups(self, examples: Sequence[Example], frames: Sequence[int]) -> list[tuple[list[int], int]]:

@@ -78,8 +78,8 @@ class _Options(NamedTuple):
     constrain: Constrain
 
 
-class _Wanted(NamedTuple):
-    """Of what gradients are wanted."""
+class _GradientsOf(NamedTuple):
+    """Of what gradients are computed."""
 
     base: bool = False
     new: bool = False
@@ -87,7 +87,7 @@ class _Wanted(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """What the loop over chunks carries; a gradient that is not wanted is None, and `table` may be of new ids alone."""
+    """What the loop over chunks carries; a gradient that is not computed is None, and `table` may be of new ids alone."""
 
     loss: Float[Array, "groups"]
     right: Bool[Array, "groups slots"]
@@ -103,21 +103,21 @@ def _weighted_sum(
     targets: Int[Array, "groups slots"],
     weights: Float[Array, "groups slots"],
 ) -> tuple[Float[Array, ""], Bool[Array, "groups slots"]]:
-    sums = _sum_chunks(options, table, hidden, targets, weights, _Wanted())
+    sums = _sum_chunks(options, table, hidden, targets, weights, _GradientsOf())
     return sums.loss.sum(), sums.right
 
 
 def _forward(options: _Options, *primals: Any) -> tuple[tuple[Array, Array], tuple[Table, Array | None]]:
     """The sum and its gradients, of what trains alone: a frozen table costs no products."""
     table, hidden, *_ = primals
-    wanted = _Wanted(table.base.perturbed, table.new is not None and table.new.perturbed, hidden.perturbed)
+    gradients_of = _GradientsOf(table.base.perturbed, table.new is not None and table.new.perturbed, hidden.perturbed)
     table, *others = jax.tree.map(lambda x: x.value, primals)
-    sums = _sum_chunks(options, table, *others, wanted)
+    sums = _sum_chunks(options, table, *others, gradients_of)
     size = table.base.shape[1]
     of_base, of_new = None, sums.table
-    if wanted.base:
+    if gradients_of.base:
         of_base, of_new = sums.table[:, :size], sums.table[:, size : options.ids]
-    return (sums.loss.sum(), sums.right), (Table(None, of_base, of_new if wanted.new else None), sums.hidden)
+    return (sums.loss.sum(), sums.right), (Table(None, of_base, of_new if gradients_of.new else None), sums.hidden)
 
 
 def _backward(options: _Options, gradients: tuple[Table, Array | None], cotangents: tuple[Any, Any]) -> tuple:
@@ -129,7 +129,7 @@ _weighted_sum.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
 def _sum_chunks(
-    options: _Options, table: Table, hidden: Array, targets: Array, weights: Array, wanted: _Wanted
+    options: _Options, table: Table, hidden: Array, targets: Array, weights: Array, gradients_of: _GradientsOf
 ) -> _Sums:
     """The loop over the chunks that have targets; its result is in the order of the slots again."""
     rows, (groups, slots, width) = table.rows, hidden.shape
@@ -139,7 +139,7 @@ def _sum_chunks(
     first = [jnp.pad(jnp.take_along_axis(x, order, axis=1), ((0, 0), (0, padded - slots))) for x in (targets, weights)]
     places = jnp.pad(order, ((0, 0), (0, padded - slots)))
     # While new ids alone train, the table's other rows need no product.
-    columns = slice(None) if wanted.base else slice(table.base.shape[1], options.ids)
+    columns = slice(None) if gradients_of.base else slice(table.base.shape[1], options.ids)
 
     def add(index: Int[Array, ""], sums: _Sums) -> _Sums:
         start = index * chunk
@@ -155,12 +155,12 @@ def _sum_chunks(
         losses = jnp.where(weight > 0, (most + jnp.log(total) - picked) * weight, 0.0)
         right = (picked >= most) & (weight > 0)
         sums = sums._replace(loss=sums.loss + losses.sum(axis=1), right=_write(sums.right, right, start))
-        if not any(wanted):
+        if not any(gradients_of):
             return sums
         share = jnp.where(weight > 0, weight / total, 0.0)[..., None]
         errors = exponentials * share - jnp.where(ids == target[..., None], weight[..., None], 0.0)
         errors = constrain("logits", errors.astype(rows.dtype))
-        if wanted.hidden:
+        if gradients_of.hidden:
             back = jnp.einsum("gcv,gvw->gcw", errors, rows, preferred_element_type=jnp.float32)
             sums = sums._replace(hidden=_write(sums.hidden, back.astype(hidden.dtype), start))
         if sums.table is not None:
@@ -174,14 +174,14 @@ def _sum_chunks(
     nothing = _Sums(
         loss=zeros(()),
         right=zeros((padded,), bool),
-        table=zeros(rows[0, columns].shape) if wanted.base or wanted.new else None,
-        hidden=zeros((padded, width), hidden.dtype) if wanted.hidden else None,
+        table=zeros(rows[0, columns].shape) if gradients_of.base or gradients_of.new else None,
+        hidden=zeros((padded, width), hidden.dtype) if gradients_of.hidden else None,
     )
     filled = (weights > 0).sum(axis=1).max()
     sums = jax.lax.fori_loop(0, (filled + chunk - 1) // chunk, add, nothing)
     back = jnp.argsort(order, axis=1)
     sums = sums._replace(right=jnp.take_along_axis(sums.right, back, axis=1))
-    if wanted.hidden:
+    if gradients_of.hidden:
         sums = sums._replace(hidden=jnp.take_along_axis(sums.hidden, back[..., None], axis=1))
     return sums
 

@@ -2,23 +2,21 @@
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from motiongpt3_jax.batch import ClipRange
-from motiongpt3_jax.data_pipelines.loader import Loader, LoaderOptions, useful
-from motiongpt3_jax.data_pipelines.records import Records, Split, open_records
+from motiongpt3_jax.data_pipelines.loader import Loader, useful
+from motiongpt3_jax.data_pipelines.records import Records, open_records
 from motiongpt3_jax.data_pipelines.sources import build_source
 from motiongpt3_jax.experiment.config import RunConfig
+from motiongpt3_jax.experiment.stage_input import stage_input, zero_codes
 from motiongpt3_jax.planning.results import Filling
 from motiongpt3_jax.planning.stage_program import StageProgram
-from motiongpt3_jax.systems.interface import ClipEncoder, ModelSpec
+from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.registry import find_system
-from motiongpt3_jax.text import Tokenizer, load_templates, train_tokenizer
+from motiongpt3_jax.text import Tokenizer, train_tokenizer
 from motiongpt3_jax.training.partition import paths_of
 
 CLIPS = 160
@@ -84,37 +82,17 @@ def make_tokenizer(config: RunConfig, spec: ModelSpec, records: Records) -> Toke
 
 def make_loader(config: RunConfig, stage: str, records: Records, tokenizer: Tokenizer | None) -> Loader:
     """A few rows of a stage's batches; where clips are encoded before it, the codes are zeros."""
-    kind, said, values = find_system(config.system), config.stages[stage], config.values
-    section, clips = values["stages"][stage], records.split("train")
-    spec = ModelSpec(values, len(records.mean), tokenizer, records.fps)
-    encoder, shape = kind.clip_encoder(section, spec), kind.row_shape(section)
-    names = load_templates(said.templates, kind.tasks) if said.templates else ("clip",)
-    options = LoaderOptions(
-        seed=config.seed,
-        rows=ROWS,
-        shape=replace(shape, clips=()) if encoder else shape,
-        subtasks=said.subtasks or tuple((name, 1.0) for name in names),
-        shuffle=config.data.shuffle,
-        crop=config.data.crop,
-        workers=0,
-    )
+    clips = records.split("train")
+    batches = stage_input(config, stage, ModelSpec(config.values, len(records.mean), tokenizer, records.fps))
     return Loader(
         clips.source,
         clips.lengths,
         clips.captions,
         records.mean,
         records.std,
-        kind.layout(section, spec),
-        options,
+        batches.layout,
+        replace(batches.options, rows=ROWS, workers=0),
         range(ROWS),
         clips.extras,
-        zero_codes(encoder, clips) if encoder else None,
+        zero_codes(batches.encoder, clips.lengths) if batches.encoder else None,
     )
-
-
-def zero_codes(encoder: ClipEncoder, clips: Split) -> Sequence[Mapping[ClipRange, np.ndarray]]:
-    """As many codes as an encoder makes of each clip."""
-    return [
-        {part: np.zeros(encoder.count(part.frames), np.int32) for part in encoder.ranges(frames)}
-        for frames in clips.lengths
-    ]

@@ -104,8 +104,10 @@ def plan(
             compiled = compile_lowered(lowered.lowered, platform == "tpu", effort == "full")
             seen[lowered.same] = each, compiled
         seconds = time.monotonic() - start
-        made = stage_plan(program, compiled, chips, capacity, fillings[each], price)
-        stages[each] = replace(made, same_as=first, compile_seconds=seconds, advice=advice(made, checked, grid.shape))
+        result = stage_plan(program, compiled, chips, capacity, fillings[each], price)
+        stages[each] = replace(
+            result, same_as=first, compile_seconds=seconds, advice=advice(result, checked, grid.shape)
+        )
     notes = (ROWS_NOTE,) if platform == "tpu" else (ROWS_NOTE, CPU_NOTE)
     return Plan(named, topology, platform, dict(grid.shape), stages, effort, notes)
 

@@ -282,6 +282,13 @@ def test_bench_data_measures_each_number_of_readers(tmp_path):
     assert out.count("samples a second of CPU time") == 2
 
 
+def test_bench_data_reads_a_stage_whose_clips_are_encoded_before_it(tmp_path):
+    options = ("--config", "motiongpt:test", "--config.data.codes=cached", "--stage", "pretrain", "--clips", 40)
+    status, _, error = call("bench", "data", *options, "--json", tmp_path / "data.json")
+    assert (status, error) == (0, "")
+    assert json.loads((tmp_path / "data.json").read_text())[0]["building"] > 0
+
+
 def test_bench_vae_measures_a_training_step_and_both_ways_beside_products_of_matrices(tmp_path):
     small = ("--requests", "2", "--frames", "60", "--repeats", "1", "--json", tmp_path / "numbers.json")
     status, out, error = call("bench", "vae", "--config", "motiongpt3:test", *small)
