@@ -254,7 +254,7 @@ class _Run:
         return put_batch(self.mesh, batch, self.data.rows)
 
     def place(self, frozen: Collection[str], batch: Batch) -> tuple[Batch, Contents]:
-        """A batch on the devices, and what it holds, without what is frozen; called in a thread of its own."""
+        """A batch on the devices, what it holds, and its FLOPs where some parameters are frozen; called in a thread."""
         stage, flops = self.stage, None
         if self.hooks.peak:
             flops = self.system.train_flops(stage.loss, batch, stage.objective, frozen)
