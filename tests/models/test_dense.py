@@ -55,7 +55,9 @@ def test_a_leading_product_has_the_gradients_of_a_whole_one_wherever_there_are_s
 
 
 def test_layers_for_decode_steps_keep_every_kernel_and_know_that_it_is_transposed():
-    config = DecoderConfig((StreamConfig("tokens", 12, 20),), 2, 3, 4, 8, (True, True), 0.0, True, False, "float32")
+    config = DecoderConfig(
+        (StreamConfig("tokens", 12, 20),), 2, 3, 4, 8, (True, True), 0.0, scan=True, remat="none", dtype="float32"
+    )
     zeros = jnp.zeros((1, 1), int)
     params = Decoder(config).init(
         jax.random.key(0), {"tokens": Stream(jnp.zeros((1, 1, 12)), zeros, zeros + 1, zeros == 0)}
