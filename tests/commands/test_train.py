@@ -75,7 +75,7 @@ def test_how_training_ended_is_told_by_the_exit_status(tmp_path, monkeypatch, ca
 
 
 def test_sigterm_before_the_first_step_says_that_the_same_command_continues(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("motiongpt3_jax.commands.train.train", lambda *arguments: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("motiongpt3_jax.commands.train.train", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit) as left:
         main(["train", "--config", "motiongpt3:test", "--workdir", str(tmp_path)])
     assert left.value.code == 75

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -15,33 +16,39 @@ STEPS = 3
 
 
 class SignalledData(ToyData):
-    """Sends the signal while a stage's batch is read."""
+    """Sends a signal that comes before the first step while that step's batch is read."""
 
     def batch(self, step):
-        if step == AT.get(len(READ)):
-            os.kill(os.getpid(), signal.SIGTERM)
+        if step == 0:
+            send(step)
         return super().batch(step)
 
 
 AT: dict[int, int] = {}
-"""The stage in which the signal comes, counted from 1, and the batch."""
+"""The stage in which the signal comes, counted from 1, and the steps that it has done by then."""
 
 READ: list[str] = []
 """Stages whose data were asked for."""
 
 
+def send(step):
+    """Sends the signal if this is where it comes."""
+    if step == AT.get(len(READ)):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def train(run_dir, at=None):
-    """Trains with a signal at (stage, batch); gives what interrupted it, if anything did."""
+    """Trains with a signal at (stage, steps done); gives what interrupted it, if anything did."""
     AT.clear()
     READ.clear()
     AT.update([at] if at else [])
     try:
         run(
             ToySystem(),
-            two_stages(STEPS),
+            [replace(stage, sample_every=1) for stage in two_stages(STEPS)],
             lambda stage: READ.append(stage.name) or SignalledData(),
             run_dir,
-            hooks=Hooks(show=lambda line: None),
+            hooks=Hooks(show=lambda line: None, samples=lambda stage, step, variables: send(step)),
         )
     except TrainingInterrupted as stopped:
         return str(stopped)
