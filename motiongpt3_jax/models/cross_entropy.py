@@ -87,7 +87,7 @@ class _GradientsOf(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """What the loop over chunks carries; a gradient that is not computed is None, and `table` may be of new ids alone."""
+    """What the loop over chunks carries; a gradient that nobody needs is None, `table` may be of new ids alone."""
 
     loss: Float[Array, "groups"]
     right: Bool[Array, "groups slots"]
