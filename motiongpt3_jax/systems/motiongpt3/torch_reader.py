@@ -431,7 +431,9 @@ class MotionGPT3(nn.Module):
         modes = {"all": [True for _ in layers], "none": [False for _ in layers], "odd": [i % 2 == 0 for i in layers]}
         modes["last_third"] = [i >= int(len(layers) * 2 / 3) for i in layers]
         sizes = (text, motion), decoder["heads"], decoder["max_positions"], modes[decoder["attention_mode"]]
-        self.vae = Vae(len(statistics["mean"]), **config["vae"])
+        # `remat` is about training.
+        vae = {name: size for name, size in config["vae"].items() if name != "remat"}
+        self.vae = Vae(len(statistics["mean"]), **vae)
         self.lm = nn.Module()
         self.lm.fake_latent = nn.Parameter(torch.zeros(HOLDERS, motion))
         self.lm.language_model = LanguageModel(self.text_ids, *sizes)
