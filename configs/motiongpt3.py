@@ -13,7 +13,8 @@ Variants:
   test   the smallest that runs; for tests.
 
 Append `:official` (as in `motiongpt3:base:official`) to switch every deviation from the published code off at once:
-shuffling, packing, losses on prompts and padding, unpredictable targets, the VAE's dropout, condition dropout.
+shuffling, packing, losses on prompts and padding, unpredictable targets, dropout of
+attention weights and of the VAE, condition dropout.
 """
 
 from typing import Any
@@ -216,6 +217,10 @@ def model() -> dict[str, Any]:
         },
         # Chance of dropout in all parts.
         "dropout": 0.1,
+        # The same of the decoder's attention weights (officially 0.1); above 0 no kernel computes the attention.
+        "attention_dropout": 0.0,
+        # Of the decoder in training: "auto" is "splash" on TPUs, "cudnn" on GPUs in half precision, else "reference".
+        "attention": "auto",
         # Of the computation: "float32", "bfloat16" or "float16"; parameters are float32.
         "dtype": "float32",
         # Factor from the VAE's latents to the language model's (officially 0.8457 on HumanML3D); None measures mean and
@@ -303,6 +308,7 @@ def official(config: ConfigDict) -> ConfigDict:
     """Every deviation from the published code switched off: one sample becomes one row of 192 slots."""
     config.layout.update({"prompt_loss": True, "pad_loss": True, "unpredictable_targets": True, "interleave": True})
     config.layout.max_position_offset = 0
+    config.model.attention_dropout = config.model.dropout
     config.data.update({"shuffle": False, "crop": True})
     if config.data.source == "humanml3d":
         config.data.min_frames = 20

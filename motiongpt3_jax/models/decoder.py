@@ -7,6 +7,7 @@ cross-attend to a memory; an encoder, which makes one, is the same without causa
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -16,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.attention_kernels import SlotOrder, cudnn_attention, slot_order, splash_attention
 from motiongpt3_jax.models.constrain import Constrain, unconstrained
 from motiongpt3_jax.models.decoder_config import DecoderConfig
 from motiongpt3_jax.models.dropout import Dropout
@@ -35,6 +37,7 @@ class Masks(NamedTuple):
       memory: which slots of the memory it sees; None without one.
       bias: what is added to the scores; None for nothing.
       trained: for streams in which gradients pass some slots alone, which those are; None where there is no stream.
+      order: of the slots, for splash attention; None where it is not used.
     """
 
     seen: Bool[Array, "batch queries keys"]
@@ -42,6 +45,7 @@ class Masks(NamedTuple):
     memory: Bool[Array, "batch queries slots"] | None = None
     bias: Float[Array, "batch heads queries keys"] | None = None
     trained: dict[str, Bool[Array, "batch slots"]] | None = None
+    order: SlotOrder | None = None
 
 
 class Layer(nn.Module):
@@ -87,7 +91,10 @@ class Layer(nn.Module):
             }
             every = {**cache, **keys_values}
             sources = [every[s.name] for s in self.config.streams if s.name in every]
-        mixed = self._attend(queries, sources, masks.seen & (shared | masks.same), masks.bias)
+        if masks.order is None:
+            mixed = self._attend(queries, sources, masks.seen & (shared | masks.same), masks.bias)
+        else:
+            mixed = self._splash(queries, *sources[0], masks.order, shared)
         after, first = {}, 0
         for name, block in blocks.items():
             here = slice(first, first + hidden[name].shape[1])
@@ -106,6 +113,24 @@ class Layer(nn.Module):
         keys_values = memory if isinstance(memory, tuple) else block.cross.keys_values(memory)
         return lambda queries: self._attend(queries, [keys_values], seen)
 
+    def _splash(
+        self,
+        queries: Float[Array, "batch heads slots head_width"],
+        keys: Float[Array, "batch kv_heads slots head_width"],
+        values: Float[Array, "batch kv_heads slots head_width"],
+        order: SlotOrder,
+        shared: Bool[Array, ""],
+    ) -> Float[Array, "batch slots heads head_width"]:
+        """Attention of whole rows by a kernel, on each device that of its own rows and heads."""
+        keys, values = (repeat_heads(x, self.config.heads) for x in (keys, values))
+        segments = jax.tree.map(partial(jnp.where, shared), order.together, order.apart)
+        attend = partial(splash_attention, scale=self.config.score_scale)
+        names = ["attention"] * 3 + ["activation"] * 4
+        mixed = self.constrain.per_device(attend, names, "attention")(
+            queries, keys, values, order.slots, order.places, *segments
+        )
+        return jnp.swapaxes(mixed, 1, 2)
+
     def _attend(
         self,
         queries: Float[Array, "batch heads queries head_width"],
@@ -114,16 +139,18 @@ class Layer(nn.Module):
         bias: Float[Array, "batch heads queries keys"] | None = None,
     ) -> Float[Array, "batch queries heads head_width"]:
         """One softmax over the keys of all sources; they are not joined, which would copy a KV cache in every step."""
+        drops = not self.deterministic and self.config.attention_dropout
+        if self.config.attention == "cudnn" and bias is None and len(sources) == 1 and not drops:
+            return cudnn_attention(queries, *sources[0], seen, self.config.score_scale)
         sources = [tuple(repeat_heads(x, self.config.heads) for x in pair) for pair in sources]
         scores = [jnp.einsum("bhqd,bhkd->bhqk", queries, k, preferred_element_type=jnp.float32) for k, _ in sources]
         scores = jnp.concatenate(scores, axis=-1)
-        if self.config.flavour.scaled:
-            scores = scores * self.config.head_width**-0.5
+        scores = scores * self.config.score_scale
         if bias is not None:
             scores = scores + bias
         scores = jnp.where(seen[:, None], scores, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(scores, axis=-1).astype(queries.dtype)
-        weights = Dropout(self.config.dropout)(weights, deterministic=self.deterministic)
+        weights = Dropout(self.config.attention_dropout)(weights, deterministic=self.deterministic)
         ends = np.cumsum([k.shape[2] for k, _ in sources])[:-1]
         parts = zip(jnp.split(weights, ends, axis=-1), sources)
         return sum(jnp.einsum("bhqk,bhkd->bqhd", part, v) for part, (_, v) in parts)
@@ -168,6 +195,14 @@ def relative_bias(config: DecoderConfig, name: str | None = None) -> RelativeBia
 def joined_positions(config: DecoderConfig, streams: Mapping[str, Stream | KVCache]) -> Int[Array, "batch slots"]:
     """Positions of the slots of all streams, in the config's order."""
     return jnp.concatenate([streams[s.name].positions for s in config.streams if s.name in streams], axis=1)
+
+
+def ordered_slots(config: DecoderConfig, streams: Mapping[str, Stream]) -> SlotOrder:
+    """The slots of all streams in the order in which splash attention reads them."""
+    present = [streams[s.name] for s in config.streams if s.name in streams]
+    fields = ("segments", "positions", "attended")
+    joined = (jnp.concatenate([getattr(stream, field) for stream in present], axis=1) for field in fields)
+    return slot_order(*joined, np.repeat(np.arange(len(present)), [s.segments.shape[1] for s in present]))
 
 
 class FinalNorm(nn.Module):
@@ -231,6 +266,8 @@ class Decoder(nn.Module):
         if config.flavour.positions == "relative":
             places = joined_positions(config, streams)
             masks = masks._replace(bias=relative_bias(config, "relative")(places, places))
+        elif config.attention == "splash" and (deterministic or not config.attention_dropout):
+            masks = masks._replace(order=ordered_slots(config, streams))
         trained = {name: s.trained for name, s in streams.items() if s.trained is not None}
         masks = masks._replace(trained=trained or None)
         hidden, keys_values = self._layers(hidden, masks, streams, memory, deterministic)

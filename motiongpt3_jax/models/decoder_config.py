@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Array
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.attention_kernels import KERNELS
 from motiongpt3_jax.models.dense import flat_product, kernel_first_product, leading_product
 from motiongpt3_jax.models.flavour import GPT2, BlockFlavour
 
@@ -34,7 +35,10 @@ class DecoderConfig:
       layers, heads, head_width: the same for all streams.
       max_positions: rows of a position table.
       shared: per layer, whether streams see each other.
-      dropout: of embeddings, attention weights and residual branches.
+      dropout: of embeddings and residual branches.
+      attention_dropout: of attention weights; above 0, training takes the reference attention.
+      attention: of whole rows, one of `attention_kernels.KERNELS`; never changes parameters. Decode steps, and scores
+        with a bias, take the reference.
       scan: whether layers run in one compiled loop; never changes parameters.
       remat: what layers keep for the backward pass, see `models.remat.POLICIES`; never changes parameters.
       dtype: of the computation; parameters are float32, softmax and norms too.
@@ -62,6 +66,8 @@ class DecoderConfig:
     cross: bool = False
     kernel_first: bool = False
     leading: bool = False
+    attention_dropout: float = 0.0
+    attention: str = "reference"
 
     @property
     def product(self) -> Callable[[Array, Array], Array]:
@@ -71,11 +77,22 @@ class DecoderConfig:
         return kernel_first_product if self.kernel_first else flat_product
 
     @property
+    def score_scale(self) -> float:
+        """Factor of the attention scores."""
+        return self.head_width**-0.5 if self.flavour.scaled else 1.0
+
+    @property
     def kv_heads(self) -> int:
         """Heads of keys and values."""
         return self.heads if self.flavour.kv_heads is None else self.flavour.kv_heads
 
     def __post_init__(self) -> None:
+        if self.attention not in KERNELS:
+            raise UserError(f"attention of a decoder is {self.attention!r}: choose {' or '.join(KERNELS)}")
+        if self.attention == "cudnn" and self.dtype == "float32":
+            raise UserError('cuDNN\'s attention computes in half precision: take dtype "bfloat16", or attention "auto"')
+        if self.attention == "splash" and (self.cross or not self.causal or self.flavour.positions == "relative"):
+            raise UserError("splash attention is for causal decoders without memory and bias; take reference")
         if self.kv_heads < 1 or self.heads % self.kv_heads:
             raise UserError(f"{self.heads} heads do not share {self.kv_heads} heads of keys and values; take a divisor")
         if self.flavour.positions == "rotary" and self.head_width % 2:

@@ -18,8 +18,6 @@ from motiongpt3_jax.batch import Batch, ClipRange, Example, Schema
 from motiongpt3_jax.text import Task, Tokenizer
 
 Tree = Any
-Constrain = Callable[[str, Array], Array]
-"""Where a mesh may pin the sharding of an array, by its name; see `models.constrain`."""
 
 
 class Variables(struct.PyTreeNode):

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from motiongpt3_jax.models import DecoderConfig, HeadConfig, StreamConfig, VaeConfig
+from motiongpt3_jax.models.attention_kernels import kernel_name
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.motiongpt3.check import read_model
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
@@ -37,6 +38,8 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
             max_positions=decoder.max_positions,
             shared=tuple(shared(layer, decoder.layers) for layer in range(decoder.layers)),
             scan=decoder.scan,
+            attention_dropout=section.attention_dropout,
+            attention=kernel_name(section.attention),
             remat=decoder.remat,
             **common,
         ),

@@ -13,6 +13,7 @@ and their biases. Whatever lies at the paths of parameters moves with them: Adam
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from motiongpt3_jax.models.attention_kernels import AUTO
 from motiongpt3_jax.models.remat import NONE, policy_name
 
 Tree = Any
@@ -108,7 +109,9 @@ def upgrade_config(config: Mapping[str, Any], version: int) -> Mapping[str, Any]
 
 
 def _name_policies(model: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Rematerialization was a truth value of the decoder, and the VAE had none."""
+    """Rematerialization was a truth value of the decoder alone; attention weights had the dropout of all parts."""
+    if "dropout" in model:
+        model = {"attention_dropout": model["dropout"], "attention": AUTO, **model}
     decoder, vae = model.get("decoder"), model.get("vae")
     if isinstance(decoder, Mapping) and "remat" in decoder:
         model = {**model, "decoder": {**decoder, "remat": policy_name(decoder["remat"])}}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from motiongpt3_jax.models.attention_kernels import AUTO, KERNELS
 from motiongpt3_jax.models.remat import POLICIES
 from motiongpt3_jax.values import FLAG, Rule, none_or, one_of, pair_of, real, section, sequence_of, setting, whole
 
@@ -77,6 +78,8 @@ class ModelSection:
     decoder: DecoderSection = section(DecoderSection)
     head: HeadSection = section(HeadSection)
     dropout: float = setting(real(0, 1, below=True))
+    attention_dropout: float = setting(real(0, 1, below=True))
+    attention: str = setting(one_of(AUTO, *KERNELS))
     dtype: str = setting(one_of("float32", "bfloat16", "float16"))
     latent_scale: float | None = setting(none_or(real(0, 1e6, above=True)))
     diffusion_steps: int = setting(whole(1, 10**5))
