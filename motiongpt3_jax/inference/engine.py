@@ -24,18 +24,9 @@ from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, read_
 from motiongpt3_jax.inference.packed_questions import one_a_row, pack_questions, places_of
 from motiongpt3_jax.inference.shapes import FRAME_STEP, pad_to_rows, round_up, split_into_batches
 from motiongpt3_jax.inference.weights import read_variables
+from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.motion import features_to_joints
-from motiongpt3_jax.systems.interface import (
-    Answers,
-    Constrain,
-    Features,
-    Makes,
-    Phase,
-    Question,
-    System,
-    Text,
-    Variables,
-)
+from motiongpt3_jax.systems.interface import Answers, Features, Makes, Phase, Question, System, Text, Variables
 
 Joints = Float[np.ndarray, "frames joints 3"]
 

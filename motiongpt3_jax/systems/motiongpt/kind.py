@@ -9,8 +9,9 @@ import numpy as np
 from motiongpt3_jax.batch import Layout, RowShape
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.attention_kernels import AUTO
+from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.models.remat import policy_name
-from motiongpt3_jax.systems.interface import Constrain, ModelSpec, Objective, Tree
+from motiongpt3_jax.systems.interface import ModelSpec, Objective, Tree
 from motiongpt3_jax.systems.motiongpt.answers import MotionGPTAnswers
 from motiongpt3_jax.systems.motiongpt.build import build_config
 from motiongpt3_jax.systems.motiongpt.check import check_positions, read_layout, read_model, read_objective

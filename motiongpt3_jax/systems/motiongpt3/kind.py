@@ -8,7 +8,8 @@ import numpy as np
 
 from motiongpt3_jax.batch import Layout, RowShape
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.interface import ClipEncoder, Constrain, ModelSpec, Objective, Tree
+from motiongpt3_jax.models.constrain import Constrain
+from motiongpt3_jax.systems.interface import ClipEncoder, ModelSpec, Objective, Tree
 from motiongpt3_jax.systems.motiongpt3.answers import MotionGPT3Answers
 from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
 from motiongpt3_jax.systems.motiongpt3.check import read_layout, read_model, read_objective

@@ -25,8 +25,9 @@ from motiongpt3_jax.models import (
     prefill,
     unstack_layers,
 )
+from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.models.generate_text import generate_text
-from motiongpt3_jax.systems.interface import Constrain, Loss, System, Terms, Tree, Variables
+from motiongpt3_jax.systems.interface import Loss, System, Terms, Tree, Variables
 from tests.systems.codes.alphabet import HALT, Alphabet
 from tests.systems.codes.quantiser import dequantise, fixed_codebook, quantise
 
