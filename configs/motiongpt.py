@@ -138,7 +138,7 @@ def clips(source: str) -> dict[str, Any]:
     return {
         **data(source, max_frames=LONGEST, crop=False),
         # "cached": all clips are encoded once, before a stage of the language model begins, into the run's folder. Then
-        # steps are shorter, and no clip can be cut (`crop`). "online": each step encodes its clips.
+        # steps are shorter, and no clip of theirs is cut (`crop`). "online": each step encodes its clips.
         "codes": "cached",
     }
 

@@ -110,7 +110,7 @@ def base() -> ConfigDict:
             "pretrained": "",
             # A model whose trained parts the run starts from: a folder or a hub name. Empty for none.
             "start": "",
-            "data": data("humanml3d"),
+            "data": clips("humanml3d"),
             "layout": layout(),
             "mesh": mesh(),
             # The stages to train, in order.
@@ -164,6 +164,16 @@ def base() -> ConfigDict:
             },
         }
     )
+
+
+def clips(source: str) -> dict[str, Any]:
+    """Where the clips come from, and when the VAE encodes those of the language stages."""
+    return {
+        **data(source),
+        # "online": each step encodes its clips. "cached": the VAE encodes whole clips, and the parts that tasks show,
+        # once before a language stage begins, into the run's folder. Steps are shorter, and no clip of theirs is cut.
+        "latents": "online",
+    }
 
 
 def model() -> dict[str, Any]:
@@ -352,7 +362,7 @@ def small(
 def tiny() -> ConfigDict:
     """A hundredth of `base`, on the embedded data, both branches trained from the start."""
     config = small(base(), width=128, layers=4, vae_width=128, vae_layers=5, head_width=256)
-    config.data = ConfigDict(data("procedural"))
+    config.data = ConfigDict(clips("procedural"))
     config.tokenizer = "train:1024"
     rows = {"rows": 8, "text_slots": 256, "motion_slots": 48, "clips": ((64, 3), (128, 4), (200, 4)), "samples": 10}
     joint = (*MOTION, *TEXT)

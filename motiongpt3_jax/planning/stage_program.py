@@ -102,8 +102,8 @@ def make_stage_program(config: RunConfig, name: str, spec: ModelSpec, mesh: Mesh
     chosen = choose_attention(spec, mesh.devices.flat[0].platform)
     system = kind.make_system(chosen, constrain if mesh.size > 1 else None)
     stage, shape = make_stage(name, config), kind.row_shape(section)
-    if kind.clip_encoder(section, spec):
-        shape = replace(shape, clips=())
+    if encoder := kind.clip_encoder(section, spec):
+        shape = encoder.row_shape(shape)
     rows = stage_rows(config, name, mesh.shape)
     one = empty(1, shape, kind.layout(section, spec).schema, spec.features)
     batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), one)

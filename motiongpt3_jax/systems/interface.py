@@ -12,9 +12,9 @@ import jax
 import numpy as np
 from flax import struct
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
-from motiongpt3_jax.batch import Batch, ClipRange, Example, Schema
+from motiongpt3_jax.batch import Batch, ClipRange, Example, RowShape, Schema
 from motiongpt3_jax.text import Task, Tokenizer
 
 Tree = Any
@@ -286,9 +286,14 @@ class ClipEncoder(Protocol):
 
     Attributes:
       patterns: path patterns of the parameters that the codes depend on; the stage does not train them.
+      dtype: of the codes: ids are "int32", numbers "float32".
     """
 
     patterns: Sequence[str]
+    dtype: str
+
+    def row_shape(self, shape: RowShape) -> RowShape:
+        """How much a row holds, where it would hold so much with clips that are not encoded yet."""
 
     def ranges(self, frames: int) -> Sequence[ClipRange]:
         """The parts of a clip of so many frames that samples of the stage may ask for, each once."""
@@ -298,7 +303,7 @@ class ClipEncoder(Protocol):
 
     def encode(
         self, variables: Variables, features: Float[Array, "clips frames features"], frames: Int[Array, "clips"]
-    ) -> Int[Array, "clips codes"]:
+    ) -> Shaped[Array, "clips codes"]:
         """Codes of normalised features; what is beyond a clip's own count means nothing."""
 
     def flops(self, frames: Sequence[int]) -> float:

@@ -45,8 +45,8 @@ def train_flops(
       objective: of the language losses: a term without weight is not computed; None counts both.
       frozen: paths of parameters that do not train.
     """
-    frames = [int(count) for count in np.ravel(batch.clip_frames) if count] if batch.clips else []
-    encode = sum(encode_flops(config.vae, count) for count in frames)
+    frames = [int(count) for count in np.ravel(batch.clip_frames) if count]
+    encode = sum(encode_flops(config.vae, count) for count in frames) if batch.clips else 0.0
     if loss == "vae":
         return TRAINED * (encode + sum(decode_flops(config.vae, count) for count in frames))
     text_trains = not any(TEXT.fullmatch(path) for path in frozen)
@@ -60,7 +60,7 @@ def train_flops(
     if frames and "motion" in batch.streams:
         inputs, outputs = config.vae.latents * config.vae.width, HOLDERS * config.decoder.streams[1].width
         total += 2 * 2.0 * len(frames) * inputs * outputs  # no gradient enters the VAE
-    if batch.clips and (objective is None or objective.diffusion):
+    if frames and (objective is None or objective.diffusion):
         made = int(np.sum(batch.extra["output_clip"] >= 0))
         total += TRAINED * made * head_flops(config.head, config.vae.latents, config.repeats)
     return total

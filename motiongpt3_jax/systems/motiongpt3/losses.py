@@ -141,7 +141,7 @@ def language_terms(
     if text_is_frozen(variables):
         batch, trained = trained_first(batch, modules.config.vocabulary)
     latents = None
-    if batch.clips:
+    if batch.clips or batch.encoded is not None:
         vae_rngs = _rngs(draws, objective.vae_dropout)
         mean, log_variance = encode_clips(modules, params, batch, vae_rngs)
         latents = to_language(variables.state, mean + jnp.exp(0.5 * log_variance) * draws.latent)

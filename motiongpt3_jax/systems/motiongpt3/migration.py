@@ -97,9 +97,9 @@ NEW_OPTIMIZER_VALUES = {"eps": 1e-8}
 
 def upgrade_config(config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
     """The config of a model's folder of format 1, which has none written there, or of an earlier one of format 2."""
-    sections = {"model": _name_policies}
+    sections = {"model": _name_policies, "data": lambda data: {"latents": "online", **data}}
     if version < 2:
-        sections = {
+        sections |= {
             "layout": _rename_layout,
             "model": lambda model: {**NEW_MODEL_VALUES, **_name_policies(model)},
             "stages": _fill_stages,
