@@ -204,6 +204,8 @@ def model() -> dict[str, Any]:
             "heads": 12,
             # Width of the motion stream, as a factor of the text's.
             "motion_factor": 1.0,
+            # 2, or 1: then both streams go through the same weights, which both must train.
+            "branches": 2,
             # In which layers the streams attend to each other: "all", "none", "odd" (counted from 1), "last_third".
             "attention_mode": "all",
             # Rows of the position tables: the longest sequence.
@@ -244,6 +246,9 @@ def model() -> dict[str, Any]:
         "repeats": 4,
         # Rectified flow instead of noise prediction.
         "flow": False,
+        # How training draws noise levels: "uniform", or "logit_normal", which draws those between noise and motion more
+        # often.
+        "times": "uniform",
     }
 
 

@@ -23,7 +23,7 @@ from motiongpt3_jax.models.decoder_config import DecoderConfig
 from motiongpt3_jax.models.dropout import Dropout
 from motiongpt3_jax.models.flavour import repeat_heads
 from motiongpt3_jax.models.relative_bias import RelativeBias
-from motiongpt3_jax.models.remat import remat
+from motiongpt3_jax.models.remat import recomputed_in_scan, remat
 from motiongpt3_jax.models.stream_block import INIT, Heads, KeyValues, StreamBlock
 from motiongpt3_jax.models.streams import KVCache, Stream, stop_untrained, update_slice, visible
 
@@ -71,11 +71,12 @@ class Layer(nn.Module):
         A memory is what it holds, or the keys and values of this layer's cross-attention to it.
         """
         trained = masks.trained or {}
-        blocks = {
-            s.name: StreamBlock(s, replace(self.config, leading=s.name in trained), self.constrain, name=s.name)
-            for s in self.config.streams
-            if s.name in hidden
+        present = [s for s in self.config.streams if s.name in hidden]
+        owned = {
+            owner: StreamBlock(s, replace(self.config, leading=s.name in trained), self.constrain, name=owner)
+            for owner, s in {s.owner: s for s in present}.items()
         }
+        blocks = {s.name: owned[s.owner] for s in present}
         projected = {name: block.project(hidden[name], positions[name]) for name, block in blocks.items()}
         keys_values = {
             name: (_stop_untrained_heads(key, trained.get(name)), _stop_untrained_heads(value, trained.get(name)))
@@ -138,10 +139,20 @@ class Layer(nn.Module):
         seen: Bool[Array, "batch queries keys"],
         bias: Float[Array, "batch heads queries keys"] | None = None,
     ) -> Float[Array, "batch queries heads head_width"]:
-        """One softmax over the keys of all sources; they are not joined, which would copy a KV cache in every step."""
-        drops = not self.deterministic and self.config.attention_dropout
-        if self.config.attention == "cudnn" and bias is None and len(sources) == 1 and not drops:
+        """Attention to the keys of one or several sources, by a kernel where there is one."""
+        drops, one = not self.deterministic and self.config.attention_dropout, len(sources) == 1
+        if self.config.attention == "cudnn" and bias is None and one and not drops:
             return cudnn_attention(queries, *sources[0], seen, self.config.score_scale)
+        return recomputed_in_scan(Layer._weigh, self.config.scan and one)(self, queries, sources, seen, bias)
+
+    def _weigh(
+        self,
+        queries: Float[Array, "batch heads queries head_width"],
+        sources: Sequence[KeyValues],
+        seen: Bool[Array, "batch queries keys"],
+        bias: Float[Array, "batch heads queries keys"] | None = None,
+    ) -> Float[Array, "batch queries heads head_width"]:
+        """One softmax over the keys of all sources; they are not joined, which would copy a KV cache in every step."""
         sources = [tuple(repeat_heads(x, self.config.heads) for x in pair) for pair in sources]
         scores = [jnp.einsum("bhqd,bhkd->bhqk", queries, k, preferred_element_type=jnp.float32) for k, _ in sources]
         scores = jnp.concatenate(scores, axis=-1)
@@ -213,11 +224,11 @@ class FinalNorm(nn.Module):
     @nn.compact
     def __call__(self, hidden: dict[str, Array]) -> dict[str, Array]:
         """Normalised hidden states."""
-        return {
-            s.name: self.config.flavour.make_norm(self.config.eps, s.name)(hidden[s.name])
-            for s in self.config.streams
-            if s.name in hidden
+        present = [s for s in self.config.streams if s.name in hidden]
+        norms = {
+            owner: self.config.flavour.make_norm(self.config.eps, owner) for owner in {s.owner: s for s in present}
         }
+        return {s.name: norms[s.owner](hidden[s.name]) for s in present}
 
 
 class Decoder(nn.Module):

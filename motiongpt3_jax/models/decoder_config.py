@@ -19,11 +19,18 @@ class StreamConfig:
       name: as in the dictionaries of streams.
       width: of its hidden states.
       mlp_width: of its hidden layer.
+      weights: name of the stream whose weights it uses, of the same widths; its own where None.
     """
 
     name: str
     width: int
     mlp_width: int
+    weights: str | None = None
+
+    @property
+    def owner(self) -> str:
+        """Name of the stream whose weights it uses."""
+        return self.weights or self.name
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,8 @@ class DecoderConfig:
     max_positions: int
     shared: tuple[bool, ...]
     dropout: float
+    attention_dropout: float
+    attention: str
     scan: bool
     remat: str
     dtype: str
@@ -66,8 +75,6 @@ class DecoderConfig:
     cross: bool = False
     kernel_first: bool = False
     leading: bool = False
-    attention_dropout: float = 0.0
-    attention: str = "reference"
 
     @property
     def product(self) -> Callable[[Array, Array], Array]:
@@ -104,3 +111,7 @@ class DecoderConfig:
         names = [stream.name for stream in self.streams]
         if len(set(names)) != len(names) or not names:
             raise UserError(f"the decoder's streams are named {names}; give at least one, each another name")
+        sizes = {stream.name: (stream.width, stream.mlp_width) for stream in self.streams if not stream.weights}
+        for stream in self.streams:
+            if sizes.get(stream.owner) != (stream.width, stream.mlp_width):
+                raise UserError(f"stream {stream.name!r} uses the weights of {stream.owner!r}: give it the same widths")

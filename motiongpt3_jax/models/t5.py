@@ -81,6 +81,7 @@ class T5Config:
             shared=(True,) * layers,
             dropout=self.dropout,
             attention_dropout=self.attention_dropout,
+            attention="reference",
             scan=self.scan,
             remat=self.remat,
             dtype=self.dtype,

@@ -268,13 +268,16 @@ class Answers(Protocol):
     ) -> Float[Array, "clips frames features"]:
         """Normalised features through the encoder and back."""
 
-    def flops(self, makes: Makes, examples: Sequence[Example], values: Mapping[str, np.ndarray]) -> float | None:
-        """FLOPs of the matrix products that answers really need, padding left out; None where nobody counts them.
+    def flops(
+        self, makes: Makes, examples: Sequence[Example], values: Mapping[str, np.ndarray], options: Any
+    ) -> Mapping[str, float]:
+        """FLOPs of the matrix products that answers really need in each phase, by its name, padding left out.
 
         Args:
           makes: what was asked for.
           examples: the questions.
           values: those of the last phase, a row for each question.
+          options: of the answers.
         """
 
     def code_motions(self, variables: Variables) -> Mapping[str, Float[Array, "frames features"]]:

@@ -31,7 +31,10 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
     return MotionGPT3Config(
         vae=VaeConfig(features=features, **asdict(section.vae), **common),
         decoder=DecoderConfig(
-            streams=(StreamConfig("text", width, 4 * width), StreamConfig("motion", motion, 4 * motion)),
+            streams=(
+                StreamConfig("text", width, 4 * width),
+                StreamConfig("motion", motion, 4 * motion, weights="text" if decoder.branches == 1 else None),
+            ),
             layers=decoder.layers,
             heads=decoder.heads,
             head_width=width // decoder.heads,
@@ -52,6 +55,7 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
         betas=section.betas,
         repeats=section.repeats,
         flow=section.flow,
+        times=section.times,
     )
 
 

@@ -42,6 +42,7 @@ class DecoderSection:
       width: of the text stream.
       layers, heads, max_positions, scan, remat: see `models.DecoderConfig`.
       motion_factor: width of the motion stream as a factor of the text's.
+      branches: 2, or 1 for a motion stream with the weights of the text stream.
       attention_mode: which layers share attention between the streams, see `SHARING`.
     """
 
@@ -49,6 +50,7 @@ class DecoderSection:
     layers: int = setting(LAYERS)
     heads: int = setting(WIDTH)
     motion_factor: float = setting(real(0, 64, above=True))
+    branches: int = setting(whole(1, 2))
     attention_mode: str = setting(one_of(*SHARING))
     max_positions: int = setting(FRAMES)
     scan: bool = setting(FLAG)
@@ -86,6 +88,7 @@ class ModelSection:
     betas: tuple[float, float] = setting(pair_of(BETA, BETA))
     repeats: int = setting(whole(1, 1024))
     flow: bool = setting(FLAG)
+    times: str = setting(one_of("uniform", "logit_normal"))
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,8 @@ class CodeScript(System):
             max_positions=sizes.max_positions,
             shared=(False,) * sizes.layers,
             dropout=0.0,
+            attention_dropout=0.0,
+            attention="reference",
             scan=True,
             remat="none",
             dtype="float32",
