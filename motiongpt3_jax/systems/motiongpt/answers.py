@@ -195,7 +195,7 @@ class MotionGPTAnswers:
         return generate.reconstruct(self.modules, variables, features, frames)
 
     def flops(
-        self, makes: Makes, examples: Sequence[Example], values: Mapping[str, np.ndarray], options: TokenOptions
+        self, makes: Makes, examples: Sequence[Example], values: Mapping[str, np.ndarray], options: Any
     ) -> Mapping[str, float]:
         """Those of the clips and tokens that are read, and of the tokens that are written, their ends included."""
         del options

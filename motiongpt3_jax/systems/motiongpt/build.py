@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from motiongpt3_jax.models import DecoderConfig, StreamConfig, T5Config, VqVaeConfig
+from motiongpt3_jax.models.attention_kernels import kernel_name
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.motiongpt.check import read_model
 from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
