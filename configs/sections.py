@@ -38,6 +38,9 @@ def data(source: str, **options: Any) -> dict[str, Any]:
         "crop": True,
         # Processes that load batches; 0 loads in threads of the training process.
         "workers": 0,
+        # Training samples that never come, as the message of a loss that is not finite names them: "CLIP (SUB-TASK)",
+        # or "CLIP" for all of a clip's. All others come when they did; a run may be continued with other names.
+        "leave_out": (),
         **options,
     }
 
@@ -60,6 +63,9 @@ def mesh() -> dict[str, Any]:
         # In which gradients are summed over devices: "compute" (as `model.dtype`), "float32" or "bfloat16". From some
         # 256 devices on float32 is safer, and twice the bytes.
         "reduce_dtype": SHARDING.reduce_dtype,
+        # Seconds in which no step ends after which one of several processes leaves, as a peer of it hangs; compiling,
+        # validation, saving and pages of samples do not count. 0 waits without end.
+        "step_timeout": 600.0,
     }
 
 

@@ -48,6 +48,7 @@ class DataConfig:
       source: what is built where `path` names no built clips.
       path, min_frames, max_frames, on_bad, clips, sequences: see `SourceOptions`.
       shuffle, crop, workers: see `LoaderOptions`.
+      leave_out: names of training samples that never come, see `find_samples`.
     """
 
     source: str = setting(one_of(*SOURCES))
@@ -60,6 +61,7 @@ class DataConfig:
     shuffle: bool = setting(FLAG)
     crop: bool = setting(FLAG)
     workers: int = setting(whole(0, 1024))
+    leave_out: tuple[str, ...] = setting(sequence_of(NAME))
 
     def source_options(self, seed: int) -> SourceOptions:
         """What the source is asked for."""
@@ -75,6 +77,7 @@ class MeshConfig:
       data, fsdp, tensor: see `make_mesh`; -1 of `data` are all that the other axes leave.
       rows: whether the rows of a stage's batch are its "total", or those "per_shard", each of data x fsdp devices.
       whole_below, reduce_dtype: see `ShardingOptions`.
+      step_timeout: see `Hooks`.
     """
 
     data: int = setting(Rule("a whole number from 1 on, or -1", lambda value: DEVICES.holds(value) or value == -1))
@@ -83,6 +86,7 @@ class MeshConfig:
     rows: Literal["total", "per_shard"] = setting(one_of("total", "per_shard"))
     whole_below: int = setting(whole(0, 10**15))
     reduce_dtype: Literal["compute", "float32", "bfloat16"] = setting(one_of("compute", "float32", "bfloat16"))
+    step_timeout: float = setting(real(0, 1e9))
 
     @property
     def sharding(self) -> ShardingOptions:

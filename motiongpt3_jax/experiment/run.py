@@ -1,6 +1,5 @@
 """From a config to the objects of a run; the only place that knows both."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -12,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from motiongpt3_jax.data_pipelines.loader import ORDER, ORDERS, Loader, StageData
+from motiongpt3_jax.data_pipelines.loader import ORDER, ORDERS, Loader, StageData, find_samples
 from motiongpt3_jax.data_pipelines.records import Records, open_records
 from motiongpt3_jax.data_pipelines.sources import build_source
 from motiongpt3_jax.errors import UserError
@@ -25,6 +24,7 @@ from motiongpt3_jax.inference.caption_words import CaptionWords
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, make_folder, plain, read_folder
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.weights import read_checkpoint
+from motiongpt3_jax.mirror import local_folder
 from motiongpt3_jax.parallel import local_rows, make_constrain, make_mesh
 from motiongpt3_jax.parallel.checks import BatchSize, check_divides
 from motiongpt3_jax.parallel.sharding import row_shards
@@ -39,6 +39,9 @@ from motiongpt3_jax.training.manifest import read_meta
 
 CHANGING = ("mesh", "run", "stages")
 """Sections of the config that a run may be continued with other values of; the others it keeps."""
+
+CHANGING_VALUES = {"data": ("leave_out",)}
+"""Values of the other sections of which the same holds."""
 
 QUANTILES = 21
 """Numbers that describe the lengths of the training clips."""
@@ -82,9 +85,14 @@ class Run:
     def loader(self, stage: str, split: str, frozen: Callable[[], Variables] | None = None) -> Loader:
         """Batches of one split, as a stage lays them out; `frozen` reads what clips are encoded with before it."""
         clips, batches = self.records.split(split), stage_input(self.config, stage, self.folder.spec)
+        options = replace(batches.options, rows=rows_of(self.config, stage))
         codes = None
         if batches.encoder:
             codes = load_codes(self.folder, clips, batches.encoder, frozen or partial(self._frozen, stage))
+        left_out: frozenset[int] = frozenset()
+        if split == "train":
+            names = [name for name, _ in options.subtasks]
+            left_out = find_samples(self.config.data.leave_out, clips.ids, names)
         return Loader(
             clips.source,
             clips.lengths,
@@ -92,11 +100,12 @@ class Run:
             self.folder.statistics.mean,
             self.folder.statistics.std,
             batches.layout,
-            batches.options,
-            local_rows(self.mesh(), batches.options.rows),
+            options,
+            local_rows(self.mesh(), options.rows),
             clips.extras,
             codes,
             data_order(self.folder.path),
+            left_out,
         )
 
     def _frozen(self, stage: str) -> Variables:
@@ -208,7 +217,7 @@ def rows_of(config: RunConfig, stage: str) -> int:
 def prepare_data(config: RunConfig, workdir: Path) -> Records:
     """The run's clips: built before, or built now into the run's folder."""
     data = config.data
-    built = Path(os.path.expanduser(data.path))
+    built = local_folder(data.path)
     if data.path and (built / "metadata.json").is_file():
         return open_records(built)
     out = workdir / "data"
@@ -271,9 +280,15 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], workdir: Path)
     """Raises UserError when a section that a run keeps has changed; names the first value that differs."""
     for section in (name for name in now if name not in CHANGING):
         # A run from before there was a section has none of it, which is what nothing stands for.
-        difference = _difference(section, before.get(section, ""), now[section])
+        difference = _difference(section, *(_kept(section, values.get(section, "")) for values in (before, now)))
         if difference:
             raise UserError(f"{workdir} was begun with {difference}; keep the old value or take a new --workdir")
+
+
+def _kept(section: str, value: Any) -> Any:
+    """A section without the values that may change."""
+    changing = CHANGING_VALUES.get(section, ())
+    return {key: item for key, item in value.items() if key not in changing} if isinstance(value, dict) else value
 
 
 def _difference(path: str, before: Any, now: Any) -> str | None:

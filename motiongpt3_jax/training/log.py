@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jax
-from tensorboardX import SummaryWriter
 
+from motiongpt3_jax.mirror import push, store_of
+from motiongpt3_jax.training.event_file import EventFile
 from motiongpt3_jax.training.goodput import shares_line
 from motiongpt3_jax.training.stage import Stage
 
@@ -72,14 +73,14 @@ class Log:
         self, run_dir: Path, stages: list[str], stage: Stage, step: int, show: Callable[[str], None], every: float
     ) -> None:
         self._stage, self._show, self._every, self._shown, self._begun = stage, show, every, 0.0, step
-        self._first = jax.process_index() == 0
+        self._first, self._run_dir = jax.process_index() == 0, run_dir
         if not self._first:
             return
         run_dir.mkdir(parents=True, exist_ok=True)
         path = run_dir / "metrics.jsonl"
         forget_after(path, stages, stage.name, step)
         self._file = path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(run_dir / "tensorboard" / stage.name), purge_step=step + 1)
+        self._board = EventFile(run_dir / "tensorboard" / stage.name, step + 1)
 
     def train(
         self, step: int, numbers: Mapping[str, float], rates: Mapping[str, float], spent: Mapping[str, float]
@@ -106,19 +107,25 @@ class Log:
         if self._first:
             self._show(line)
 
+    def publish(self) -> None:
+        """Brings the run's small files to its store, where it has one."""
+        if self._first and store_of(self._run_dir):
+            self._board.flush()
+            push(self._run_dir)
+
     def close(self) -> None:
         """Flushes and closes the files."""
         if self._first:
             self._file.close()
             self._board.close()
+            push(self._run_dir)
 
     def _write(self, step: int, kind: str, numbers: Mapping[str, float]) -> None:
         if not self._first:
             return
         self._file.write(json.dumps({"stage": self._stage.name, "step": step, "kind": kind, **numbers}) + "\n")
         self._file.flush()
-        for name, value in numbers.items():
-            self._board.add_scalar(f"{kind}/{name}", value, step)
+        self._board.add(step, {f"{kind}/{name}": value for name, value in numbers.items()})
 
 
 def forget_after(path: Path, stages: list[str], stage: str, step: int) -> None:

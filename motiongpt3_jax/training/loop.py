@@ -15,8 +15,11 @@ from jaxtyping import Array
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.no_room import no_room_as_sentence
 from motiongpt3_jax.parallel import SHARDING, ShardingOptions, first_does, local_rows, make_mesh, put_batch
-from motiongpt3_jax.parallel.processes import exit_on_peer_failure
+from motiongpt3_jax.parallel.announcements import Announcements
+from motiongpt3_jax.parallel.peer_failure import exit_on_peer_failure
+from motiongpt3_jax.statuses import FAILED
 from motiongpt3_jax.systems.interface import System, Tree, Variables
 from motiongpt3_jax.training.checkpoints import Checkpoints, mend_checkpoints
 from motiongpt3_jax.training.data import Data
@@ -35,6 +38,7 @@ from motiongpt3_jax.training.stage import Stage
 from motiongpt3_jax.training.starts import RunStart, StageEnd, Start
 from motiongpt3_jax.training.state import TrainState
 from motiongpt3_jax.training.step import Report, means, weighted_total
+from motiongpt3_jax.training.watchdog import Watchdog
 
 AHEAD = 2
 """Steps that may be under way while the next is prepared: enough to hide the host, few enough to stop soon."""
@@ -51,6 +55,8 @@ def show_line(line: str) -> None:
 class TrainingDiverged(RuntimeError):
     """A loss or gradient was not finite."""
 
+    status = FAILED
+
 
 @dataclass(frozen=True)
 class Hooks:
@@ -63,6 +69,7 @@ class Hooks:
       show_every: least seconds between two progress lines.
       profile: folder that gets a trace of a few steps of each stage, for XProf.
       peak: FLOP/s of all devices that MFU is a share of; None leaves MFU out.
+      step_timeout: seconds without a step after which one of several processes leaves; 0 waits without end.
     """
 
     samples: Callable[[Stage, int, Variables], None] | None = None
@@ -70,6 +77,7 @@ class Hooks:
     show_every: float = 2.0
     profile: Path | None = None
     peak: float | None = None
+    step_timeout: float = 0.0
 
 
 class Contents(NamedTuple):
@@ -116,7 +124,8 @@ def run(
       TrainingInterrupted: a signal asked for the end and steps are left; the next call with the same arguments
         continues. Where none are left, the call returns.
       TrainingDiverged: a loss or gradient was not finite.
-      UserError: the run directory's checkpoints do not fit the stages, or another process trains there.
+      UserError: the run directory's checkpoints do not fit the stages, or another process trains there; or the disk,
+        devices or machine have no room left (`NoRoomError`).
     """
     run_dir = Path(run_dir).absolute()
     mesh, hooks = mesh or make_mesh(), hooks or Hooks()
@@ -125,7 +134,13 @@ def run(
     upgrade = system.upgrade
     read_outside = _reader(initial, seed)
     begin: Start = RunStart(system, mesh, run_dir, seed, initial, outside, sharding)
-    with exit_on_peer_failure(), run_lock(run_dir), jax.set_mesh(mesh), Interrupts() as interrupts:
+    with (
+        exit_on_peer_failure(),
+        no_room_as_sentence("the run", run_dir),
+        run_lock(run_dir),
+        jax.set_mesh(mesh),
+        Interrupts() as interrupts,
+    ):
         first_does("look at the checkpoints", partial(mend_checkpoints, run_dir, names, hooks.show))
         _check_left_out(stages, run_dir)
         _check_order(stages, {name: last_step(run_dir, name) for name in names}, run_dir)
@@ -139,7 +154,8 @@ def run(
                 with Checkpoints(run_dir, stage, place, batches.order, upgrade, read_outside) as checkpoints:
                     log = Log(run_dir, names, stage, done, hooks.show, hooks.show_every)
                     # Closing the checkpoints would wait for a process that is dead.
-                    with exit_on_peer_failure(), closing(log):
+                    room = no_room_as_sentence(f"stage '{stage.name}'", run_dir)
+                    with exit_on_peer_failure(), room, closing(log):
                         ends = place == len(stages) - 1
                         stage_run = _Run(
                             system, stage, batches, mesh, seed, checkpoints, log, hooks, ends, sharding, goodput
@@ -179,7 +195,10 @@ class _Run:
             raise self.interrupted(reason, start)  # nothing is new, so nothing is saved
         self.processes = self.data.rows / len(local_rows(self.mesh, self.data.rows))
         self.meter = Meter(start, self.processes)
+        board = Announcements() if jax.process_count() > 1 else None
+        self.watchdog = Watchdog(stage.name, start, self.hooks.step_timeout, lambda: self.goodput.now, board)
         with (
+            self.watchdog,
             Profile(self.hooks.profile, stage, start, self.log.say) as profile,
             closing(
                 Prefetch(self.data.batches(start), partial(self.place, paths_of(frozen)), BATCHES_AHEAD)
@@ -216,6 +235,7 @@ class _Run:
         if last or best or reason or _due(step, stage.checkpoint_every):
             self.settle()
             with self.goodput.part("checkpoint"):
+                self.log.publish()  # what belongs to the checkpoint is there before it
                 self.checkpoints.save(step, state, validation)
         if last or reason:
             with self.goodput.part("checkpoint"):
@@ -272,6 +292,7 @@ class _Run:
                 finite = bool(report.finite)
             if not finite:
                 raise TrainingDiverged(self.divergence(step))
+            self.watchdog.step(step)
             self.meter.add(step, contents.useful)
             self.goodput.add(contents.flops * self.processes)
             if step % self.stage.log_every == 0 or step >= self.stage.steps:
@@ -313,7 +334,7 @@ class _Run:
         return (
             f"loss or gradient of stage '{self.stage.name}' is not finite at step {step}, with samples {samples}; "
             f"last good checkpoint: {good or 'none yet'}. Lower the learning rate, clip gradients or leave samples "
-            "out, then run again."
+            "out (data.leave_out), then run again."
         )
 
 
