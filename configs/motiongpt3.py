@@ -26,7 +26,7 @@ from motiongpt3_jax.errors import UserError
 
 MOTION = (
     "decoder/.+/motion(/.*)?",
-    "vocabulary/text/new",
+    "vocabulary/text/new(_head)?",
     "vocabulary/motion/.*",
     "understand/.*",
     "head/.*",
@@ -203,6 +203,22 @@ def model() -> dict[str, Any]:
             # results of all products, "dots_no_batch" of those with kernels alone, "full" their inputs; the rest is
             # computed again.
             "remat": "none",
+            # Kind of the blocks: "gpt2" has layer norms, learned positions, a GELU MLP and biases; "llama" RMS norms,
+            # rotary positions, a gated SiLU MLP and no biases.
+            "family": "gpt2",
+            # Heads of keys and values, each shared by a group of query heads; None for as many as there are queries.
+            "kv_heads": None,
+            # Hidden width of the text stream's MLP, of which motion's is the same factor; None for 4 times its width.
+            "mlp_width": None,
+            # Smallest divisor of the norms.
+            "norm_eps": 1e-5,
+            # Base of rotary positions: the larger, the slower the slowest rotations.
+            "rope_theta": 10_000.0,
+            # (factor, low, high, positions): rotary frequencies that turn fewer than `low` times over so many positions
+            # are divided by the factor, those from `high` on stay, as in Llama 3.1; None scales none.
+            "rope_scaling": None,
+            # Whether one table reads and writes the text's ids; False gives the logits a head of their own.
+            "tied": True,
         },
         "head": {
             # Of the MLP that predicts noise or flow.

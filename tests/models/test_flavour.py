@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.models import BlockFlavour, Decoder, decode_step, grow, prefill, unstack_layers
-from motiongpt3_jax.models.flavour import rotate
+from motiongpt3_jax.models.flavour import Rotary, RotaryScaling, rotate
 from motiongpt3_jax.models.stream_block import StreamBlock
 from tests.models.tiny import CONFIG, parameters, sequence, stream
 
@@ -72,6 +72,16 @@ def test_a_block_is_what_its_formulas_say():
     gate = np.asarray(nn.silu(normed @ params["gate"]["kernel"]))
     wanted = after + (gate * (normed @ params["up"]["kernel"])) @ params["down"]["kernel"]
     np.testing.assert_allclose(apply(x, mixed, True, method="finish"), wanted, rtol=1e-4, atol=1e-3)
+
+
+def test_scaled_frequencies_are_those_of_llama_3():
+    """Head width 8, theta 10,000: 1, .1, .01, .001 turns of 2 pi in 64 positions are 10.2, 1.02, .10, .010."""
+    plain = Rotary().frequencies(8)
+    np.testing.assert_allclose(plain, [1, 0.1, 0.01, 0.001], rtol=1e-6)
+    scaled = Rotary(scaling=RotaryScaling(8.0, 1.0, 4.0, 64)).frequencies(8)
+    turns = 0.1 * 64 / (2 * np.pi)
+    share = (turns - 1) / 3
+    np.testing.assert_allclose(scaled, [1, 0.1 * (share + (1 - share) / 8), 0.01 / 8, 0.001 / 8], rtol=1e-6)
 
 
 def test_rotary_products_depend_on_the_distance_alone():

@@ -26,11 +26,12 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
     decoder = section.decoder
     common = {"dropout": section.dropout, "dtype": section.dtype}
     width, motion = decoder.width, decoder.motion_width
+    text_mlp, motion_mlp = decoder.mlp_widths
     shared = SHARING[decoder.attention_mode]
     return MotionGPT3Config(
         vae=VaeConfig(features=features, **asdict(section.vae), **common),
         decoder=DecoderConfig(
-            streams=(StreamConfig("text", width, 4 * width), StreamConfig("motion", motion, 4 * motion)),
+            streams=(StreamConfig("text", width, text_mlp), StreamConfig("motion", motion, motion_mlp)),
             layers=decoder.layers,
             heads=decoder.heads,
             head_width=width // decoder.heads,
@@ -38,6 +39,8 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
             shared=tuple(shared(layer, decoder.layers) for layer in range(decoder.layers)),
             scan=decoder.scan,
             remat=decoder.remat,
+            eps=decoder.norm_eps,
+            flavour=decoder.flavour,
             **common,
         ),
         head=HeadConfig(
@@ -49,6 +52,7 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
         betas=section.betas,
         repeats=section.repeats,
         flow=section.flow,
+        tied=decoder.tied,
     )
 
 

@@ -17,7 +17,7 @@ from motiongpt3_jax.tensors.name_table import Entry, NameTable, from_state_dict
 if TYPE_CHECKING:
     from motiongpt3_jax.systems.motiongpt3 import MotionGPT3Config
 
-TEXT = re.compile(r"decoder/(layers|final_norm)/text/.*|decoder/positions/text|vocabulary/text/table")
+TEXT = re.compile(r"decoder/(layers|final_norm)/text/.*|decoder/positions/text|vocabulary/text/(table|head)")
 RENAMED = (
     (r"^lm\.language_model\.transformer\.", ""),
     (r"\.fn\.0", ""),

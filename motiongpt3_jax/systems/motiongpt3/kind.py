@@ -94,8 +94,9 @@ class MotionGPT3Kind:
         return read_objective(loss, values)
 
     def heads(self, model: Mapping[str, Any]) -> int:
-        """Those of the decoder."""
-        return model["decoder"]["heads"]
+        """Those of the decoder's keys and values, which divide the others."""
+        decoder = model["decoder"]
+        return decoder["kv_heads"] or decoder["heads"]
 
     def stages_to_run(self, config: Mapping[str, Any]) -> list[str]:
         """A pretrained text branch is not pretrained again."""
