@@ -1,4 +1,4 @@
-"""MotionGPT3: `base` as published, and smaller ones.
+"""MotionGPT3: `base` as published, and other sizes of it.
 
     motiongpt3 train --config motiongpt3:base --workdir runs/base --config.data.path=~/HumanML3D
 
@@ -8,6 +8,9 @@ Variants:
          GPT-2 as the text branch; else the stage `text` pretrains one.
          `--config.start=MODEL` starts from the trained parts of a model: an imported or exported one, or a run; with
          `--config.run` name the stages that are left.
+  small, medium, large, xl, 8b
+         other sizes on HumanML3D, see `configs/sizes.py`: a sixth of `base`; GPT-2 medium, large and XL on the text
+         branch, and a motion branch as wide; Llama 3.1 8B, and a motion branch of a quarter of its width.
   tiny   the same system at a hundredth of the size, on the embedded data: a first look on a laptop.
   demo   what `motiongpt3 demo` trains within minutes on two cores.
   test   the smallest that runs; for tests.
@@ -16,12 +19,14 @@ Append `:official` (as in `motiongpt3:base:official`) to switch every deviation 
 shuffling, packing, losses on prompts and padding, unpredictable targets, the VAE's dropout, condition dropout.
 """
 
+from functools import partial
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from motiongpt3_jax.configs import sections
 from motiongpt3_jax.configs.sections import data, mesh, optimizer
+from motiongpt3_jax.configs.sizes import SIZES
 from motiongpt3_jax.errors import UserError
 
 MOTION = (
@@ -43,7 +48,8 @@ def get_config(variant: str = "base", deviations: str = "") -> ConfigDict:
     Raises:
       UserError: for an unknown variant; names the known ones.
     """
-    variants = {"base": base, "tiny": tiny, "demo": demo, "test": test}
+    variants = {"tiny": tiny, "base": base, "demo": demo, "test": test}
+    variants |= {name: partial(_size, name) for name in SIZES}
     if variant not in variants or deviations not in ("", "official"):
         raise UserError(
             f"no config motiongpt3:{variant}{':' * bool(deviations)}{deviations}; there are: "
@@ -51,6 +57,10 @@ def get_config(variant: str = "base", deviations: str = "") -> ConfigDict:
         )
     config = variants[variant]()
     return official(config) if deviations else config
+
+
+def _size(name: str) -> ConfigDict:
+    return SIZES[name](base())
 
 
 VAE_OBJECTIVE = {
@@ -348,7 +358,7 @@ def official(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def small(
+def shrink(
     config: ConfigDict, *, width: int, layers: int, vae_width: int, vae_layers: int, head_width: int
 ) -> ConfigDict:
     """Shrinks every part of the model."""
@@ -361,7 +371,7 @@ def small(
 
 def tiny() -> ConfigDict:
     """A hundredth of `base`, on the embedded data, both branches trained from the start."""
-    config = small(base(), width=128, layers=4, vae_width=128, vae_layers=5, head_width=256)
+    config = shrink(base(), width=128, layers=4, vae_width=128, vae_layers=5, head_width=256)
     config.data = ConfigDict(data("procedural"))
     config.tokenizer = "train:1024"
     rows = {"rows": 8, "text_slots": 256, "motion_slots": 48, "clips": ((64, 3), (128, 4), (200, 4)), "samples": 10}
@@ -408,7 +418,7 @@ def demo() -> ConfigDict:
     Dropout is for `align_bare` alone: without it the model answers "sits down quickly", which no training clip shows,
     with the squat that is quick in training.
     """
-    config = small(tiny(), width=128, layers=3, vae_width=64, vae_layers=3, head_width=256)
+    config = shrink(tiny(), width=128, layers=3, vae_width=64, vae_layers=3, head_width=256)
     config.model.vae.mlp_width = 256
     config.model.update({"dropout": 0.1, "repeats": 8, "flow": True})
     config.data.update({"min_frames": 47, "max_frames": 47, "sequences": 0.0, "clips": 6000, "crop": False})
@@ -455,7 +465,7 @@ def demo() -> ConfigDict:
 
 def test() -> ConfigDict:
     """The smallest that runs: a few steps of every stage in seconds."""
-    config = small(demo(), width=32, layers=2, vae_width=32, vae_layers=3, head_width=32)
+    config = shrink(demo(), width=32, layers=2, vae_width=32, vae_layers=3, head_width=32)
     config.data.update({"clips": 64})
     config.model.update({"dropout": 0.0, "flow": False})
     config.tokenizer = "train:300"
