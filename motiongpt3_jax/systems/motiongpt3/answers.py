@@ -146,10 +146,14 @@ class MotionGPT3Answers:
         def given(template: str) -> str:
             return fill_input(template, "", 0, 1.0)
 
-        before = "".join(compose(given(asked), given(answer)) for asked, answer in question.turns)
+        end = self.tokenizer.end_token
+        turns = (compose(given(asked), given(answer), end) for asked, answer in question.turns)
+        before = "".join((self.tokenizer.begin, *turns))
         if question.answer is None:
             ending = (
-                compose(given(question.text), MOTION_OUTPUT) if makes == "motion" else text_prompt(given(question.text))
+                compose(given(question.text), MOTION_OUTPUT, end)
+                if makes == "motion"
+                else text_prompt(given(question.text))
             )
             return before + ending
         begun = text_prompt(given(question.text)) + fill_output(question.answer, "", 0, 1.0)
