@@ -1,6 +1,5 @@
 """Ids of texts: GPT-2's where its files are there, a trained tokenizer's anywhere."""
 
-import json
 import pickle
 
 import numpy as np
@@ -14,6 +13,7 @@ from motiongpt3_jax.systems.motiongpt3.layout import LayoutOptions, SequenceLayo
 from motiongpt3_jax.systems.motiongpt3.prompts import INPUT, MASK, OUTPUT, PAD, TOKEN_SPEC
 from motiongpt3_jax.text import TokenSpec, load_templates, load_tokenizer, train_tokenizer
 from motiongpt3_jax.text.tokenizer import BPE, UNIGRAM
+from tests.text.llama_tokenizer import llama_folder
 
 CAPTIONS = ["a person walks forward.", "a person walks back and waves", "the person runs forward"] * 3
 MOTION = (
@@ -174,29 +174,6 @@ def test_a_tokenizer_on_the_hub_is_its_files(trained, tmp_path, monkeypatch):
     trained.save(tmp_path / "there")
     monkeypatch.setattr(hub, "snapshot", lambda name, files: tmp_path / "there")
     assert load_tokenizer("some/body", TOKEN_SPEC).encode("a person") == trained.encode("a person")
-
-
-def llama_folder(folder, **named):
-    """A tokenizer with several special tokens behind its words, as Llama 3's: what begins texts, ends them, others."""
-    backend = tokenizers.Tokenizer(tokenizers.models.BPE())
-    split = tokenizers.pre_tokenizers.Split(tokenizers.Regex(r" ?[^\s]+|\s+"), "isolated")
-    backend.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
-        [split, tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
-    backend.decoder = tokenizers.decoders.ByteLevel()
-    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
-    trainer = tokenizers.trainers.BpeTrainer(vocab_size=280, initial_alphabet=alphabet, show_progress=False)
-    backend.train_from_iterator(CAPTIONS, trainer)
-    backend.add_special_tokens(["<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>"])
-    begin = ("<|begin_of_text|>", backend.token_to_id("<|begin_of_text|>"))
-    backend.post_processor = tokenizers.processors.TemplateProcessing(
-        single="<|begin_of_text|> $A", special_tokens=[begin]
-    )
-    folder.mkdir(exist_ok=True)
-    backend.save(str(folder / "tokenizer.json"))
-    ends = {"bos_token": "<|begin_of_text|>", "eos_token": {"content": "<|end_of_text|>"}, **named}
-    (folder / "tokenizer_config.json").write_text(json.dumps(ends))
-    return folder
 
 
 def test_tokens_that_begin_and_end_texts_are_those_that_the_folder_names(tmp_path):
