@@ -115,7 +115,7 @@ def base() -> ConfigDict:
             "model": model(),
             # "train:SIZE" trains one of so many ids on the captions; else a folder or a hub name.
             "tokenizer": "train:8192",
-            # A GPT-2 for the text branch, a folder or a hub name; it needs its own tokenizer. Empty for none.
+            # A GPT-2 or Llama for the text branch, a folder or a hub name; it needs its own tokenizer. Empty for none.
             "pretrained": "",
             # A model whose trained parts the run starts from: a folder or a hub name. Empty for none.
             "start": "",

@@ -113,6 +113,33 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--best", action="store_true", help="take the best checkpoint instead of the last")
 
 
+def add_mesh(parser: argparse.ArgumentParser) -> None:
+    """The devices that a model answers on."""
+    parser.add_argument(
+        "--mesh", help="devices that parameters and requests are split over: data=N,fsdp=N,tensor=N (default: one)"
+    )
+
+
+def parse_pairs(option: str, text: str, read: Any) -> dict[str, Any]:
+    """`NAME=VALUE,NAME=VALUE` of an option.
+
+    Raises:
+      UserError: it is none.
+    """
+    pairs = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        try:
+            if not name or not equals or name in pairs:
+                raise ValueError
+            pairs[name] = read(value)
+            if not pairs[name] > 0:
+                raise ValueError
+        except ValueError:
+            raise UserError(f"{option} {text}: write NAME=NUMBER,NAME=NUMBER, each name once, above 0") from None
+    return pairs
+
+
 def text_lines(option: str, file: str) -> list[str]:
     """The lines of an option's text file that hold something.
 
@@ -143,7 +170,7 @@ def keep_compiled_programs() -> None:
 
 
 def load_model(arguments: argparse.Namespace) -> Model:
-    """The model that `add_model`'s arguments ask for; its programs are kept from one command to the next.
+    """The model that is asked for, see `add_model` and `add_mesh`; its programs are kept from one command to the next.
 
     What is wrong with the other arguments is said first: a large model takes a while.
 
@@ -152,6 +179,7 @@ def load_model(arguments: argparse.Namespace) -> Model:
       FileNotFoundError: there is no such model.
     """
     check_answers(arguments)
+    mesh = None if arguments.mesh is None else parse_pairs("--mesh", arguments.mesh, int)
     keep_host_memory()
     options, style = sampling(arguments), getattr(arguments, "style", TRAIN)
     folder = read_folder(resolve_model(arguments.model)) if options or style != TRAIN else None
@@ -160,7 +188,7 @@ def load_model(arguments: argparse.Namespace) -> Model:
     if folder and options:
         folder.kind.make_answers(folder.spec, make_system(folder)).motion_options(**options)
     keep_compiled_programs()
-    return Model.load(arguments.model, "best" if arguments.best else "last")
+    return Model.load(arguments.model, "best" if arguments.best else "last", mesh)
 
 
 def add_style(parser: argparse.ArgumentParser) -> None:
