@@ -1,6 +1,6 @@
 """Answers of small models on one device and on meshes of eight, and a start from a checkpoint on such a mesh, as JSON.
 
-python -m tests.inference.eight_devices FOLDER
+python -m tests.inference.eight_devices FOLDER start captions gpt2 llama
 """
 
 import json
@@ -35,9 +35,19 @@ MESHES = ({"data": 2, "fsdp": 2, "tensor": 2}, {"tensor": 2})
 def answers(model: Model) -> tuple[np.ndarray, list[str]]:
     """Motions of sentences, and captions of motions."""
     motions = model.generate(SENTENCES, frames=24, seed=3, steps=4, guidance_scale=2.0)
+    return np.stack([motion.joints for motion in motions]), captions(model, 3)
+
+
+def captions(model: Model, count: int) -> list[str]:
+    """Captions of so many motions."""
     still = np.tile(np.random.default_rng(0).normal(size=(1, 22, 3)), (30, 1, 1)).astype(np.float32)
-    read = [Motion((still * size)[None], 20.0) for size in (1.0, 1.1, 1.2)]
-    return np.stack([motion.joints for motion in motions]), model.caption(read, max_new=8)
+    return model.caption([Motion((still * (1 + n / 10))[None], 20.0) for n in range(count)], max_new=8)
+
+
+def compare_captions(folder: Path) -> list[list[str]]:
+    """A caption of a Llama on one device, and on two that share its heads."""
+    exported, _ = exported_model(folder, *LLAMA)
+    return [captions(Model.load(exported.path, mesh=axes), 1) for axes in (None, {"tensor": 2})]
 
 
 def compare(folder: Path, overrides: tuple[str, ...], meshes: tuple[dict[str, int], ...]) -> list[dict]:
@@ -98,15 +108,16 @@ def start(folder: Path) -> dict:
 def main() -> None:
     """Prints what the test compares."""
     warnings.simplefilter("ignore", Note)
-    folder = Path(sys.argv[1])
+    folder, cases = Path(sys.argv[1]), sys.argv[2:]
     # The arrays of the smallest models are split too.
     sharding.SMALL, engine.SHARDING = 64, SPLIT
-    result = {
-        "start": start(folder / "run"),
-        "gpt2": compare(folder / "gpt2", (), MESHES),
-        "llama": compare(folder / "llama", LLAMA, MESHES[:1]),
+    known = {
+        "start": start,
+        "captions": compare_captions,
+        "gpt2": lambda place: compare(place, (), MESHES),
+        "llama": lambda place: compare(place, LLAMA, MESHES[:1]),
     }
-    print(json.dumps(result))
+    print(json.dumps({case: known[case](folder / case) for case in cases}))
 
 
 if __name__ == "__main__":

@@ -15,25 +15,33 @@ from tests.systems.llama import LLAMA
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("eight")
+def on_eight_devices(folder, *cases):
     flags = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"}
-    command = [sys.executable, "-m", "tests.inference.eight_devices", str(folder)]
+    command = [sys.executable, "-m", "tests.inference.eight_devices", str(folder), *cases]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | flags, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama"])
-def test_motions_and_captions_on_a_mesh_are_those_of_one_device(found, family):
-    for answers in found[family]:
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return on_eight_devices(tmp_path_factory.mktemp("eight"), "start", "captions")
+
+
+def test_a_caption_on_two_devices_is_that_of_one(found):
+    one, two = found["captions"]
+    assert one == two
+    assert one[0]
+
+
+@pytest.mark.slow
+def test_motions_and_captions_on_a_mesh_are_those_of_one_device(tmp_path):
+    found = on_eight_devices(tmp_path, "gpt2", "llama")
+    for answers in (*found["gpt2"], *found["llama"]):
         assert answers["far"] < 1e-4 * answers["large"]
         assert answers["other_texts"] == answers["texts"]
         assert all(answers["texts"])
-
-
-def test_each_device_holds_its_part_of_the_parameters(found):
+    # Each device holds its part of the parameters.
     assert [(answers["devices"], answers["share"]) for answers in found["gpt2"]] == [(8, 0.5), (2, 1.0)]
 
 
