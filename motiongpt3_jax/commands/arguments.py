@@ -120,24 +120,18 @@ def add_mesh(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def parse_pairs(option: str, text: str, read: Any) -> dict[str, Any]:
-    """`NAME=VALUE,NAME=VALUE` of an option.
+def read_mesh(text: str | None) -> dict[str, int] | None:
+    """Devices along the axes that `--mesh` names; None where it is not given.
 
     Raises:
-      UserError: it is none.
+      UserError: it names none.
     """
-    pairs = {}
-    for part in text.split(","):
-        name, equals, value = part.partition("=")
-        try:
-            if not name or not equals or name in pairs:
-                raise ValueError
-            pairs[name] = read(value)
-            if not pairs[name] > 0:
-                raise ValueError
-        except ValueError:
-            raise UserError(f"{option} {text}: write NAME=NUMBER,NAME=NUMBER, each name once, above 0") from None
-    return pairs
+    if text is None:
+        return None
+    # Other commands need not wait until planning is imported.
+    from motiongpt3_jax.planning.make_plan import parse_pairs
+
+    return parse_pairs("--mesh", text, int)
 
 
 def text_lines(option: str, file: str) -> list[str]:
@@ -179,7 +173,7 @@ def load_model(arguments: argparse.Namespace) -> Model:
       FileNotFoundError: there is no such model.
     """
     check_answers(arguments)
-    mesh = None if arguments.mesh is None else parse_pairs("--mesh", arguments.mesh, int)
+    mesh = read_mesh(arguments.mesh)
     keep_host_memory()
     options, style = sampling(arguments), getattr(arguments, "style", TRAIN)
     folder = read_folder(resolve_model(arguments.model)) if options or style != TRAIN else None

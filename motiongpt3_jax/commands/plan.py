@@ -5,12 +5,13 @@ import json
 
 import jax
 
-from motiongpt3_jax.commands.arguments import command_parser, integer, output_file, parse_pairs, user_path
+from motiongpt3_jax.commands.arguments import command_parser, integer, output_file, user_path
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.planning import plan
 from motiongpt3_jax.planning.describe import describe_plan, describe_shardings
+from motiongpt3_jax.planning.make_plan import parse_pairs
 
 
 def parser() -> argparse.ArgumentParser:

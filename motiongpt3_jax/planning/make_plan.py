@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 from jax.sharding import Mesh
@@ -221,3 +221,23 @@ def check_stages(config: RunConfig, names: Sequence[str], mesh: Mesh) -> None:
     except UserError as error:
         more = "" if config.mesh.rows == "per_shard" else "; --config.mesh.rows=per_shard gives each of them as many"
         raise UserError(f"{str(error).rstrip('.')}{more}") from None
+
+
+def parse_pairs(option: str, text: str, read: Any) -> dict[str, Any]:
+    """`NAME=VALUE,NAME=VALUE` of an option.
+
+    Raises:
+      UserError: it is none.
+    """
+    pairs = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        try:
+            if not name or not equals or name in pairs:
+                raise ValueError
+            pairs[name] = read(value)
+            if not pairs[name] > 0:
+                raise ValueError
+        except ValueError:
+            raise UserError(f"{option} {text}: write NAME=NUMBER,NAME=NUMBER, each name once, above 0") from None
+    return pairs

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from motiongpt3_jax.planning.chips import CHIPS
+from motiongpt3_jax.planning.make_plan import parse_pairs
 
 ROOT = Path(__file__).parents[2]
 REQUIRED = "MOTION_TPU_REQUIRED"
