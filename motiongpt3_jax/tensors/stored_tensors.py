@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-import ml_dtypes  # noqa: F401 (NumPy knows bfloat16 by it)
+import jax  # noqa: F401 (with it NumPy knows bfloat16)
 import numpy as np
 from safetensors import SafetensorError, safe_open
 

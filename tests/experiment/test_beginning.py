@@ -128,6 +128,7 @@ def test_damaged_weights_of_a_start_are_said_before_data_are_built(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_a_llama_in_several_files_and_refers_to_all_of_them(tmp_path):
     place = llama_folder(tmp_path / "llama")
     ids = load_tokenizer(place, TOKEN_SPEC).base_vocabulary

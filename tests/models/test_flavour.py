@@ -12,7 +12,7 @@ import pytest
 from motiongpt3_jax.models import BlockFlavour, Decoder, decode_step, grow, prefill, unstack_layers
 from motiongpt3_jax.models.flavour import Rotary, RotaryScaling, rotate
 from motiongpt3_jax.models.stream_block import StreamBlock
-from tests.models.tiny import CONFIG, parameters, sequence, stream
+from tests.models.tiny import CONFIG, NARROW, parameters, sequence, stream
 
 LLAMA = BlockFlavour(norm="rms", activation="silu", gated=True, biases=False, positions="rotary", kv_heads=1)
 ROTARY, GROUPED = replace(CONFIG, flavour=BlockFlavour(positions="rotary")), BlockFlavour(kv_heads=1)
@@ -95,9 +95,12 @@ def test_rotary_products_depend_on_the_distance_alone():
     np.testing.assert_array_equal(rotate(q, jnp.array([[0]])), q)
 
 
-@pytest.mark.parametrize("flavour", [ROTARY.flavour, GROUPED, LLAMA], ids=["rotary", "grouped", "llama"])
-def test_decode_steps_equal_one_pass(flavour):
-    config = replace(CONFIG, flavour=flavour)
+@pytest.mark.parametrize(
+    "config",
+    [ROTARY, replace(CONFIG, flavour=GROUPED), replace(NARROW, flavour=LLAMA)],
+    ids=["rotary", "grouped", "llama with a narrow motion branch"],
+)
+def test_decode_steps_equal_one_pass(config):
     params, streams = parameters(config), sequence(3, config, {"text": [0, 1, 4, 5], "motion": [2, 3]})
     whole = jax.jit(partial(prefill, Decoder(config)))(params, streams)[0]["text"]
     early, late = (jax.tree.map(lambda x, s=s: x[:, s], streams["text"]) for s in (slice(2), slice(2, 4)))

@@ -39,6 +39,7 @@ def test_eight_devices_give_the_gradients_of_one(system, stages, tmp_path):
     check_near(distances(system, tmp_path / "run", stages, MESHES[2:]))
 
 
+@pytest.mark.slow
 def test_eight_devices_give_the_gradients_of_one_to_two_branches_of_a_llama(tmp_path):
     """Grouped queries, rotary positions, a motion branch of a quarter of the width, an untied head."""
     check_near(distances("motiongpt3", tmp_path / "run", ("align_bare",), MESHES[2:], LLAMA))

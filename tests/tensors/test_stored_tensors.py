@@ -3,7 +3,7 @@
 import itertools
 import json
 
-import ml_dtypes
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -86,12 +86,12 @@ def test_no_more_of_a_tensor_is_read_than_a_part_needs(state):
 def test_tensors_in_several_files_and_in_bfloat16_become_float32(state, tmp_path):
     table = NameTable(tuple(entry for entry in TABLE.entries if entry.key in ("q", "up")))
     for number, key in enumerate(("q", "up")):
-        save_file({key: state[key].astype(ml_dtypes.bfloat16)}, tmp_path / f"model-{number}.safetensors")
+        save_file({key: state[key].astype(jnp.bfloat16)}, tmp_path / f"model-{number}.safetensors")
     index = {"weight_map": {"q": "model-0.safetensors", "up": "model-1.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     params = stored_params(open_tensors(weight_files(tmp_path, "a")), table)
     assert params["q"][:, :, :].dtype == np.float32
-    np.testing.assert_array_equal(np.asarray(params["out"]).reshape(6, 4).T, state["up"].astype(ml_dtypes.bfloat16))
+    np.testing.assert_array_equal(np.asarray(params["out"]).reshape(6, 4).T, state["up"].astype(jnp.bfloat16))
     (tmp_path / "model-1.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"has no model-1\.safetensors, which its .* lists"):
         weight_files(tmp_path, "a")
