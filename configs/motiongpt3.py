@@ -218,8 +218,8 @@ def model() -> dict[str, Any]:
             "family": "gpt2",
             # Heads of keys and values, each shared by a group of query heads; None for as many as there are queries.
             "kv_heads": None,
-            # Hidden width of the text stream's MLP; the motion stream's is `motion_factor` of it. None for four times the
-            # width of each.
+            # Hidden width of the text stream's MLP; the motion stream's is `motion_factor` of it. None for four times
+            # the width of each.
             "mlp_width": None,
             # Smallest divisor of the norms.
             "norm_eps": 1e-5,
