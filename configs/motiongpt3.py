@@ -1,4 +1,4 @@
-"""MotionGPT3: `base` as published, and smaller ones.
+"""MotionGPT3: `base` as published, and other sizes of it.
 
     motiongpt3 train --config motiongpt3:base --workdir runs/base --config.data.path=~/HumanML3D
 
@@ -8,6 +8,9 @@ Variants:
          GPT-2 as the text branch; else the stage `text` pretrains one.
          `--config.start=MODEL` starts from the trained parts of a model: an imported or exported one, or a run; with
          `--config.run` name the stages that are left.
+  small, medium, large, xl, 8b
+         other sizes on HumanML3D, see `configs/sizes.py`: a sixth of `base`; GPT-2 medium, large and XL on the text
+         branch, and a motion branch as wide; Llama 3.1 8B, and a motion branch of a quarter of its width.
   tiny   the same system at a hundredth of the size, on the embedded data: a first look on a laptop.
   demo   what `motiongpt3 demo` trains within minutes on two cores.
   test   the smallest that runs; for tests.
@@ -17,17 +20,19 @@ shuffling, packing, losses on prompts and padding, unpredictable targets, dropou
 attention weights and of the VAE, condition dropout.
 """
 
+from functools import partial
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from motiongpt3_jax.configs import sections
 from motiongpt3_jax.configs.sections import data, mesh, optimizer
+from motiongpt3_jax.configs.sizes import SIZES
 from motiongpt3_jax.errors import UserError
 
 MOTION = (
     "decoder/.+/motion(/.*)?",
-    "vocabulary/text/new",
+    "vocabulary/text/new(_head)?",
     "vocabulary/motion/.*",
     "understand/.*",
     "head/.*",
@@ -44,7 +49,8 @@ def get_config(variant: str = "base", deviations: str = "") -> ConfigDict:
     Raises:
       UserError: for an unknown variant; names the known ones.
     """
-    variants = {"base": base, "tiny": tiny, "demo": demo, "test": test}
+    variants = {"tiny": tiny, "base": base, "demo": demo, "test": test}
+    variants |= {name: partial(_size, name) for name in SIZES}
     if variant not in variants or deviations not in ("", "official"):
         raise UserError(
             f"no config motiongpt3:{variant}{':' * bool(deviations)}{deviations}; there are: "
@@ -52,6 +58,10 @@ def get_config(variant: str = "base", deviations: str = "") -> ConfigDict:
         )
     config = variants[variant]()
     return official(config) if deviations else config
+
+
+def _size(name: str) -> ConfigDict:
+    return SIZES[name](base())
 
 
 VAE_OBJECTIVE = {
@@ -106,7 +116,7 @@ def base() -> ConfigDict:
             "model": model(),
             # "train:SIZE" trains one of so many ids on the captions; else a folder or a hub name.
             "tokenizer": "train:8192",
-            # A GPT-2 for the text branch, a folder or a hub name; it needs its own tokenizer. Empty for none.
+            # A GPT-2 or Llama for the text branch, a folder or a hub name; it needs its own tokenizer. Empty for none.
             "pretrained": "",
             # A model whose trained parts the run starts from: a folder or a hub name. Empty for none.
             "start": "",
@@ -216,6 +226,23 @@ def model() -> dict[str, Any]:
             # results of all products, "dots_no_batch" of those with kernels alone, "full" their inputs; the rest is
             # computed again.
             "remat": "none",
+            # Kind of the blocks: "gpt2" has layer norms, learned positions, a GELU MLP and biases; "llama" RMS norms,
+            # rotary positions, a gated SiLU MLP and no biases.
+            "family": "gpt2",
+            # Heads of keys and values, each shared by a group of query heads; None for as many as there are queries.
+            "kv_heads": None,
+            # Hidden width of the text stream's MLP; the motion stream's is `motion_factor` of it. None for four times
+            # the width of each.
+            "mlp_width": None,
+            # Smallest divisor of the norms.
+            "norm_eps": 1e-5,
+            # Base of rotary positions: the larger, the slower the slowest rotations.
+            "rope_theta": 10_000.0,
+            # (factor, low, high, positions): rotary frequencies that turn fewer than `low` times over so many positions
+            # are divided by the factor, those from `high` on stay, as in Llama 3.1; None scales none.
+            "rope_scaling": None,
+            # Whether one table reads and writes the text's ids; False gives the logits a head of their own.
+            "tied": True,
         },
         "head": {
             # Of the MLP that predicts noise or flow.
@@ -355,7 +382,7 @@ def official(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def small(
+def shrink(
     config: ConfigDict, *, width: int, layers: int, vae_width: int, vae_layers: int, head_width: int
 ) -> ConfigDict:
     """Shrinks every part of the model."""
@@ -368,7 +395,7 @@ def small(
 
 def tiny() -> ConfigDict:
     """A hundredth of `base`, on the embedded data, both branches trained from the start."""
-    config = small(base(), width=128, layers=4, vae_width=128, vae_layers=5, head_width=256)
+    config = shrink(base(), width=128, layers=4, vae_width=128, vae_layers=5, head_width=256)
     config.data = ConfigDict(clips("procedural"))
     config.tokenizer = "train:1024"
     rows = {"rows": 8, "text_slots": 256, "motion_slots": 48, "clips": ((64, 3), (128, 4), (200, 4)), "samples": 10}
@@ -415,7 +442,7 @@ def demo() -> ConfigDict:
     Dropout is for `align_bare` alone: without it the model answers "sits down quickly", which no training clip shows,
     with the squat that is quick in training.
     """
-    config = small(tiny(), width=128, layers=3, vae_width=64, vae_layers=3, head_width=256)
+    config = shrink(tiny(), width=128, layers=3, vae_width=64, vae_layers=3, head_width=256)
     config.model.vae.mlp_width = 256
     config.model.update({"dropout": 0.1, "repeats": 8, "flow": True})
     config.data.update({"min_frames": 47, "max_frames": 47, "sequences": 0.0, "clips": 6000, "crop": False})
@@ -462,7 +489,7 @@ def demo() -> ConfigDict:
 
 def test() -> ConfigDict:
     """The smallest that runs: a few steps of every stage in seconds."""
-    config = small(demo(), width=32, layers=2, vae_width=32, vae_layers=3, head_width=32)
+    config = shrink(demo(), width=32, layers=2, vae_width=32, vae_layers=3, head_width=32)
     config.data.update({"clips": 64})
     config.model.update({"dropout": 0.0, "flow": False})
     config.tokenizer = "train:300"

@@ -124,6 +124,27 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--best", action="store_true", help="take the best checkpoint instead of the last")
 
 
+def add_mesh(parser: argparse.ArgumentParser) -> None:
+    """The devices that a model answers on."""
+    parser.add_argument(
+        "--mesh", help="devices that parameters and requests are split over: data=N,fsdp=N,tensor=N (default: one)"
+    )
+
+
+def read_mesh(text: str | None) -> dict[str, int] | None:
+    """Devices along the axes that `--mesh` names; None where it is not given.
+
+    Raises:
+      UserError: it names none.
+    """
+    if text is None:
+        return None
+    # Other commands need not wait until planning is imported.
+    from motiongpt3_jax.planning.make_plan import parse_pairs
+
+    return parse_pairs("--mesh", text, int)
+
+
 def text_lines(option: str, file: str) -> list[str]:
     """The lines of an option's text file that hold something.
 
@@ -154,7 +175,7 @@ def keep_compiled_programs() -> None:
 
 
 def load_model(arguments: argparse.Namespace) -> Model:
-    """The model that `add_model`'s arguments ask for; its programs are kept from one command to the next.
+    """The model that is asked for, see `add_model` and `add_mesh`; its programs are kept from one command to the next.
 
     What is wrong with the other arguments is said first: a large model takes a while.
 
@@ -163,6 +184,7 @@ def load_model(arguments: argparse.Namespace) -> Model:
       FileNotFoundError: there is no such model.
     """
     check_answers(arguments)
+    mesh = read_mesh(arguments.mesh)
     keep_host_memory()
     options, style = sampling(arguments), getattr(arguments, "style", TRAIN)
     folder = read_folder(resolve_model(arguments.model)) if options or style != TRAIN else None
@@ -171,7 +193,7 @@ def load_model(arguments: argparse.Namespace) -> Model:
     if folder and options:
         folder.kind.make_answers(folder.spec, make_system(folder)).motion_options(**options)
     keep_compiled_programs()
-    return Model.load(arguments.model, "best" if arguments.best else "last")
+    return Model.load(arguments.model, "best" if arguments.best else "last", mesh)
 
 
 def add_style(parser: argparse.ArgumentParser) -> None:

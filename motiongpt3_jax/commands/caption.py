@@ -5,6 +5,7 @@ import json
 
 from motiongpt3_jax.commands.arguments import (
     add_decoding,
+    add_mesh,
     add_model,
     add_style,
     command_parser,
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
         "motiongpt3 caption --model runs/demo --motion motions/motion_000.npy",
     )
     add_model(parser)
+    add_mesh(parser)
     add_motions(parser)
     parser.add_argument("--fps", type=number, help="frames a second of files that do not say (default: the data set's)")
     add_style(parser)

@@ -8,6 +8,7 @@ from typing import Any
 
 from motiongpt3_jax.commands.arguments import (
     add_decoding,
+    add_mesh,
     add_model,
     add_sampling,
     command_parser,
@@ -38,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
         'motiongpt3 chat --model runs/demo "Show a person who waves." "What is this? <motion:last>" --out chat',
     )
     add_model(parser)
+    add_mesh(parser)
     parser.add_argument("instruction", nargs="*", help="one or several turns")
     parser.add_argument("--seconds", type=duration, help="length of motions in answers (default: as the model says)")
     parser.add_argument("--memory", type=integer, default=0, help="earlier turns that the model is shown (default: 0)")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from motiongpt3_jax.commands.arguments import (
+    add_mesh,
     add_model,
     add_sampling,
     integer,
@@ -64,6 +65,7 @@ def require_result(path: str, motion: Motion) -> None:
 def add_arguments(parser: argparse.ArgumentParser, share: float, share_help: str) -> None:
     """Adds the motions, the share of each that is given, and how the task is run."""
     add_model(parser)
+    add_mesh(parser)
     add_motions(parser)
     parser.add_argument("--fps", type=number, help="frames a second of files that do not say (default: the data set's)")
     parser.add_argument("--share", type=number, help=f"{share_help} (default: {share:g})")

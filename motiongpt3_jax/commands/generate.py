@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from motiongpt3_jax.commands.arguments import (
+    add_mesh,
     add_model,
     add_sampling,
     add_style,
@@ -44,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
         'motiongpt3 generate --model runs/demo --text "a person walks forward" --guidance 2 --out motions',
     )
     add_model(parser)
+    add_mesh(parser)
     parser.add_argument("--text", action="extend", nargs="+", default=[], help="sentences, each in quotes")
     parser.add_argument(
         "--file",

@@ -1,5 +1,6 @@
-"""What a run starts from, where its parameters are not all fresh: another model's folder, a GPT-2."""
+"""What a run starts from, where its parameters are not all fresh: another model's folder, a published model."""
 
+import shlex
 from dataclasses import replace
 
 import jax
@@ -32,14 +33,15 @@ def open_start(config: RunConfig) -> ModelFolder | None:
         raise UserError(f"--config.start={config.start}: it is a {folder.kind.title}, the config another system's")
     wrong = differences(folder.config["model"], config.model, trained_parts(folder), folder.kind.weights)
     if wrong:
-        raise UserError(f"--config.start={config.start}: it has other sizes than the config; add {' '.join(wrong)}")
+        raise UserError(f"--config.start={config.start}: it has other sizes than the config; add {shlex.join(wrong)}")
     return folder
 
 
 def open_beginnings(config: RunConfig) -> tuple[ModelFolder | None, Tokenizer | None]:
     """(the model that a run starts from, the tokenizer that is named), each None where the config names none.
 
-    Weights are read to the end, so that what is wrong with them is said before data are built.
+    A model that the run starts from is read to the end, of a published one names and shapes, so that what is wrong with
+    them is said before data are built.
 
     Raises:
       FileNotFoundError: one of them is not there.
@@ -112,10 +114,9 @@ def outside_weights(config: RunConfig) -> tuple[Outside, ...]:
     """
     places, weights = [], find_system(config.system).weights
     if config.pretrained:
-        file = weights.pretrained_file(config.pretrained)
-        places.append(
-            Outside(part_patterns(weights, (weights.pretrained_part,)), file.parent, (file.name,), config.pretrained)
-        )
+        files = weights.pretrained_files(config.pretrained)
+        patterns, names = part_patterns(weights, (weights.pretrained_part,)), tuple(file.name for file in files)
+        places.append(Outside(patterns, files[0].parent, names, config.pretrained))
     start = open_start(config)
     # What a mirror of a store holds is copied as well: another machine has none.
     if start and not store_of(start.path) and not (start.path / "checkpoints").is_dir():

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float, Shaped
 
 from motiongpt3_jax.batch import ClipRange
@@ -105,7 +105,8 @@ def encode_parts(
     """The codes of each part, encoded in batches of like lengths."""
     encode = jax.jit(encoder.encode)
     with on_one_device():
-        arrays = jax.device_put(variables)
+        params = unflatten_dict(_matching(variables, encoder.patterns), sep="/")
+        arrays = jax.device_put(variables.replace(params=params))
         codes: dict[int, np.ndarray] = {}
         for length, numbers, features in _batches(folder, clips, parts):
             padded = np.zeros((ROWS, length, features[0].shape[1]), np.float32)

@@ -15,18 +15,22 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from motiongpt3_jax.batch import Batch, Example, Places, RowShape
 from motiongpt3_jax.data_pipelines.packing import build, useful
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, read_folder, resolve_model
+from motiongpt3_jax.inference.on_mesh import on_mesh, open_mesh
 from motiongpt3_jax.inference.packed_questions import one_a_row, pack_questions, places_of
 from motiongpt3_jax.inference.shapes import FRAME_STEP, pad_to_rows, round_up, split_into_batches
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.motion import features_to_joints
+from motiongpt3_jax.parallel import SHARDING, constrain
 from motiongpt3_jax.systems.interface import Answers, Features, Makes, Phase, Question, System, Text, Variables
+from motiongpt3_jax.training.arrays import put_like, variables_shardings
 
 Joints = Float[np.ndarray, "frames joints 3"]
 
@@ -44,6 +48,7 @@ class Engine:
       variables: its arrays; the quickest are those of `answers.prepare`.
       folder: its tokenizer, statistics and config.
       trained: the stage and step that the arrays come from.
+      mesh: the devices that the arrays are split over; None for one.
       compiled: programs by what they do; share it between engines of one model.
       phases: seconds spent in each phase, added up where a dictionary is given; each phase then waits for its end.
       flops: of the phases of each batch then, as its system counts them.
@@ -54,6 +59,7 @@ class Engine:
     variables: Variables = field(repr=False)
     folder: ModelFolder = field(repr=False)
     trained: tuple[str, int]
+    mesh: Mesh | None = None
     compiled: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False)
     phases: dict[str, float] | None = field(default=None, repr=False)
     flops: list[Mapping[str, float]] = field(default_factory=list, repr=False)
@@ -66,25 +72,34 @@ class Engine:
         variables: Variables,
         trained: tuple[str, int],
         compiled: dict[Any, Callable[..., Any]] | None = None,
+        mesh: Mesh | None = None,
     ) -> "Engine":
         """The model of a folder with these arrays, as they are."""
-        system = make_system(folder)
+        system = make_system(folder, constrain if mesh is not None and mesh.size > 1 else None)
         answers = folder.kind.make_answers(folder.spec, system)
-        return cls(system, answers, variables, folder, trained, {} if compiled is None else compiled)
+        return cls(system, answers, variables, folder, trained, mesh, {} if compiled is None else compiled)
 
     @classmethod
-    def load(cls, path: str | Path, which: Literal["last", "best"] = "last") -> "Engine":
+    def load(
+        cls, path: str | Path, which: Literal["last", "best"] = "last", mesh: Mesh | Mapping[str, int] | None = None
+    ) -> "Engine":
         """The model in a run's folder as its newest stage left it, or an exported one: its folder, or its hub name.
+
+        Args:
+          path: where it lies.
+          which: the last checkpoint of a run, or the one with the best validation.
+          mesh: devices of this process that parameters and requests are split over, see `open_mesh`.
 
         Raises:
           FileNotFoundError: the folder is no model's, or has no checkpoint yet.
-          UserError: its weights do not fit its config, or are not all trained.
+          UserError: its weights do not fit its config, or are not all trained; or the mesh fits no devices or heads.
         """
         folder = read_folder(resolve_model(path))
         folder.require_trained()
+        mesh = open_mesh(mesh, folder)
         stage, step, variables = read_variables(folder, which)
-        engine = cls.of(folder, variables, (stage, step))
-        return replace(engine, variables=jax.tree.map(jnp.asarray, engine.answers.prepare(variables)))
+        engine = cls.of(folder, variables, (stage, step), mesh=mesh)
+        return replace(engine, variables=place_variables(engine, variables))
 
     @property
     def frames(self) -> tuple[int, int]:
@@ -173,7 +188,8 @@ class Engine:
     def code_motions(self) -> dict[str, Joints]:
         """Joints of what the codes in most use stand for, by their titles; nothing without a codebook."""
         statistics = self.folder.statistics
-        motions = self.answers.code_motions(self.variables)
+        with on_mesh(self.mesh):
+            motions = self.answers.code_motions(self.variables)
         return {
             title: features_to_joints(np.asarray(features) * statistics.std + statistics.mean, statistics.skeleton)
             for title, features in motions.items()
@@ -282,12 +298,23 @@ class Engine:
         """Runs a program, compiled at first use, and books its time where that is asked for."""
         if key not in self.compiled:
             self.compiled[key] = jax.jit(function)
-        if self.phases is None:
-            return self.compiled[key](self.variables, *arguments)
         began = time.perf_counter()
-        results = jax.block_until_ready(self.compiled[key](self.variables, *arguments))
+        with on_mesh(self.mesh):
+            results = self.compiled[key](self.variables, *arguments)
+        if self.phases is None:
+            return results
+        jax.block_until_ready(results)
         self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - began
         return results
+
+
+def place_variables(engine: Engine, variables: Variables) -> Variables:
+    """Arrays on the devices of an engine, in the quickest form: on a mesh split as in training."""
+    if engine.mesh is None:
+        return jax.tree.map(jnp.asarray, engine.answers.prepare(variables))
+    like = variables_shardings(engine.mesh, engine.system, variables, SHARDING)
+    with on_mesh(engine.mesh):
+        return engine.answers.prepare(put_like(like, variables, f"'{engine.folder.path}'"))
 
 
 def make_system(folder: ModelFolder, constrain: Constrain | None = None) -> System:

@@ -1,12 +1,13 @@
 """The Python API of a loaded model: text to motion, captioning, prediction and in-betweening."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
+from jax.sharding import Mesh
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference import continuation
@@ -44,14 +45,24 @@ class Model:
     prompts: Prompts = field(repr=False)
 
     @classmethod
-    def load(cls, name_or_path: str | Path, which: Literal["last", "best"] = "last") -> "Model":
+    def load(
+        cls,
+        name_or_path: str | Path,
+        which: Literal["last", "best"] = "last",
+        mesh: Mesh | Mapping[str, int] | None = None,
+    ) -> "Model":
         """The model in a run's or an exported model's folder, or on the Hugging Face hub.
+
+        Args:
+          name_or_path: where it lies.
+          which: the last checkpoint of a run, or the one with the best validation.
+          mesh: devices that its parameters and requests are split over, such as {"data": 2, "tensor": 4}; None for one.
 
         Raises:
           FileNotFoundError: there is none.
-          UserError: its files do not fit together, or it is not trained yet.
+          UserError: its files do not fit together, or it is not trained yet; or there are no such devices.
         """
-        engine = Engine.load(name_or_path, which)
+        engine = Engine.load(name_or_path, which, mesh)
         return cls(engine, Prompts.of(engine.folder, engine.trained[0]))
 
     @property

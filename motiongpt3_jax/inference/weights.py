@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import jax
 import numpy as np
 from flax.traverse_util import unflatten_dict
 from safetensors import SafetensorError, safe_open
@@ -82,7 +83,7 @@ def _read_outside(folder: ModelFolder, place: Path) -> Tree:
     """Parameters that a run refers to outside of itself: an exported model's, or a pretrained one's."""
     if (place / "config.json").is_file() and (place / "statistics.npz").is_file():
         return read_variables(read_folder(place))[2].params
-    return folder.kind.weights.pretrained(str(place), folder.spec)
+    return jax.tree.map(np.asarray, folder.kind.weights.pretrained(str(place), folder.spec))
 
 
 def read_weights(path: Path, folder: ModelFolder) -> tuple[str, int, Variables]:

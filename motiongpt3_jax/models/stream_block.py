@@ -113,7 +113,7 @@ class StreamBlock(nn.Module):
             (query,) = project_to_heads(normed, [self.q], config, constrain)
             key, value = project_to_heads(normed, [self.k, self.v], config, constrain)
         if config.flavour.positions == "rotary":
-            query, key = rotate(query, positions), rotate(key, positions)
+            query, key = (rotate(x, positions, config.flavour.rotary) for x in (query, key))
         return query, key, value
 
     def finish(

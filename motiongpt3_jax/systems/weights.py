@@ -1,6 +1,6 @@
 """Where a system's parameters may come from and go to, other than its own checkpoints: parts, import, export."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -90,9 +90,10 @@ class Weights:
       state_part, tokenizer_part, statistics_part: the part that the state, the tokenizer and the statistics of the
         features come with.
       captions_part: the part that has learned the words of captions.
-      pretrained: (place, model) -> parameters of a part that a published model has trained, such as a GPT-2.
+      pretrained: (place, model) -> parameters of a part that a published model has trained, such as a GPT-2: arrays, or
+        `tensors.stored_tensors.StoredParameter`, which are read where they are needed.
       pretrained_part: which part that is.
-      pretrained_file: place -> the file that they are read from.
+      pretrained_files: place -> the files of one folder that they are read from.
       from_official: (tensors by their official names, model) -> parameters, for weights of format 1; None where there
         are no official names.
       importer: makes a model of the tensors of other code; None where none is read.
@@ -107,7 +108,7 @@ class Weights:
     captions_part: str = "model"
     pretrained: Callable[[str, ModelSpec], Tree] | None = None
     pretrained_part: str = "model"
-    pretrained_file: Callable[[str], Path] | None = None
+    pretrained_files: Callable[[str], Sequence[Path]] | None = None
     from_official: Callable[[Mapping[str, np.ndarray], ModelSpec], Tree] | None = None
     importer: Importer | None = None
     exporters: Mapping[str, Exporter] = field(default_factory=dict)

@@ -4,6 +4,7 @@ One table serves both directions. PyTorch keeps layers apart (`h.3.ln_1`) where 
 stores linear layers as (outputs, inputs), convolutions as (outputs, inputs, places); ours are the other way round.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,6 +23,13 @@ LAYOUTS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarra
     "without middle axis": (lambda x: x[:, 0], lambda x: x[:, None]),
 }
 """How a tensor comes in and goes out."""
+
+AXES: dict[str, Callable[[int], tuple[int, ...]]] = {
+    "same": lambda axes: tuple(range(axes)),
+    "transposed": lambda axes: tuple(range(axes))[::-1],
+    "without middle axis": lambda axes: (0, *range(2, axes)),
+}
+"""Which axes of a tensor ours are, by how many it has."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,44 @@ class Entry:
             # Strides of zero: a tensor of any size that takes no memory.
             parameter = parameter.reshape(self._in_our_layout(np.broadcast_to(np.float32(0), self.shape)).shape)
         return LAYOUTS[self.layout][1](parameter)
+
+    @property
+    def our_shape(self) -> tuple[int, ...]:
+        """Shape of our parameter (or of our slice of the stack)."""
+        return (
+            self._in_our_layout(np.broadcast_to(np.float32(0), self.shape)).shape if self.split is None else self.split
+        )
+
+    def read(self, tensor: Any, index: tuple[slice, ...]) -> np.ndarray:
+        """A part of our parameter (or of our slice of the stack); of the tensor as little is read as holds it.
+
+        Args:
+          tensor: takes a slice for each axis, see `stored_tensors.Slices`.
+          index: a slice for each of our axes.
+        """
+        first = 0 if self.part is None else self.part.start or 0
+        axes, inner = AXES[self.layout](len(self.shape)), []
+        chosen, shape = [slice(0, 1)] * len(self.shape), []
+        for axis, group in zip(axes, self._split_axes()):
+            # Ours are several where heads are axes of their own; the first of them counts blocks of the others.
+            outer, *others = (self.our_shape[number] for number in group)
+            begin, end, _ = index[group[0]].indices(outer)
+            block, offset = math.prod(others), first if axis == self.axis else 0
+            chosen[axis] = slice(offset + begin * block, offset + end * block)
+            shape += [end - begin, *others]
+            inner += [slice(None), *(index[number] for number in group[1:])]
+        return LAYOUTS[self.layout][0](tensor[tuple(chosen)]).reshape(shape)[tuple(inner)]
+
+    def _split_axes(self) -> list[tuple[int, ...]]:
+        """Our axes that each axis of the tensor is split into, in our order."""
+        groups, number = [], 0
+        for size in self._in_our_layout(np.broadcast_to(np.float32(0), self.shape)).shape:
+            group = [number]
+            while math.prod(self.our_shape[axis] for axis in group) < size:
+                group.append(group[-1] + 1)
+            groups.append(tuple(group))
+            number = group[-1] + 1
+        return groups
 
     def _in_our_layout(self, tensor: np.ndarray) -> np.ndarray:
         if self.part is not None:

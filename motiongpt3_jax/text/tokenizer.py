@@ -2,7 +2,8 @@
 
 Ids of the two kinds:
 
-    BPE       0 .. base - 2 pieces of words, base - 1 <|endoftext|>, which begins, ends and pads texts
+    BPE       0 .. base - 2 pieces of words, base - 1 <|endoftext|>, which begins, ends and pads texts; those of others
+              than GPT-2, as Llama 3's, say which of their ids ends texts, and which begins them
     UNIGRAM   0 <pad>, 1 </s>, which ends texts, 2 <unk>, then pieces of words, up to base - 1; T5's own end with its
               sentinels, <extra_id_99> .. <extra_id_0>
     both      from base on the added tokens, in their order
@@ -13,6 +14,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import tokenizers
@@ -75,16 +78,24 @@ class Tokenizer:
       base_vocabulary: number of ids before the added ones.
       added: the added tokens; their ids follow the base vocabulary.
       kind: BPE or UNIGRAM.
+      end_token: ends texts.
+      end_id: its id, where it is not that of the kind.
+      begin: the token that begins texts; empty for none.
     """
 
     backend: tokenizers.Tokenizer
     base_vocabulary: int
     added: tuple[str, ...] = ()
     kind: str = BPE
+    end_token: str = END
+    end_id: int | None = None
+    begin: str = ""
 
     @property
     def end(self) -> int:
-        """Ends texts; of a BPE it begins and pads them too."""
+        """Ends texts; of a BPE it pads them too."""
+        if self.end_id is not None:
+            return self.end_id
         return self.base_vocabulary - 1 if self.kind == BPE else UNIGRAM_SPECIALS.index("</s>")
 
     def id_of(self, token: str) -> int:
@@ -130,7 +141,9 @@ class Tokenizer:
         """Writes files that `load_tokenizer` reads, and transformers' AutoTokenizer too."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        named = {"bos_token": END, "eos_token": END, "pad_token": END}
+        named: dict[str, Any] = dict.fromkeys(("bos_token", "eos_token", "pad_token"), self.end_token)
+        if self.begin:
+            named |= {"bos_token": self.begin, "add_bos_token": True}
         if self.kind == UNIGRAM:
             named = dict(zip(("pad_token", "eos_token", "unk_token"), UNIGRAM_SPECIALS))
         config = {"tokenizer_class": "PreTrainedTokenizerFast", **named, "clean_up_tokenization_spaces": False}
@@ -161,7 +174,7 @@ def load_tokenizer(name_or_folder: str | Path, spec: TokenSpec = TokenSpec()) ->
             backend = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # the library raises nothing narrower
             raise UserError(f"{folder / 'tokenizer.json'} is no tokenizer's file: {error}") from None
-        return _complete(backend, str(folder), spec)
+        return _complete(backend, str(folder), spec, _named_tokens(folder))
     if (folder / SPIECE).is_file():
         return _complete(read_sentencepiece(folder / SPIECE), str(folder), spec)
     if folder.is_dir() and not (folder / "vocab.json").is_file():
@@ -173,7 +186,7 @@ def load_tokenizer(name_or_folder: str | Path, spec: TokenSpec = TokenSpec()) ->
         raise FileNotFoundError(f"no tokenizer at {str(folder)!r}: there is no such folder")
     if not folder.is_dir():
         return load_tokenizer(_download(str(name_or_folder)), spec)
-    return _complete(_by_transformers(folder), str(folder), spec)
+    return _complete(_by_transformers(folder), str(folder), spec, _named_tokens(folder))
 
 
 def train_tokenizer(captions: Iterable[str], size: int, spec: TokenSpec = TokenSpec()) -> Tokenizer:
@@ -239,18 +252,50 @@ def check_size(size: int) -> None:
         raise UserError(f"a tokenizer of {size} ids was asked for; {LARGEST} are the most: ask for fewer")
 
 
-def _complete(backend: tokenizers.Tokenizer, name: str, spec: TokenSpec) -> Tokenizer:
+def _named_tokens(folder: Path) -> dict[str, Any]:
+    """What a folder says of the tokens that begin and end texts."""
+    try:
+        values = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    values = values if isinstance(values, dict) else {}
+    return {key: value.get("content") if isinstance(value, dict) else value for key, value in values.items()}
+
+
+def _ends(backend: tokenizers.Tokenizer, name: str, base: int, named: Mapping[str, Any]) -> dict[str, Any]:
+    """The tokens that end and begin the texts of a BPE, as values of a `Tokenizer`.
+
+    Raises:
+      UserError: it is no byte-level BPE, or has no token that ends texts.
+    """
+    if getattr(backend.model, "byte_fallback", False):
+        raise UserError(
+            f"the tokenizer {name!r} has tokens of bytes beside those of words, which is not read; a byte-level BPE "
+            "is, as GPT-2's and Llama 3's"
+        )
+    if backend.token_to_id(END) == base - 1:
+        return {}
+    end, begin = named.get("eos_token"), named.get("bos_token")
+    end_id = backend.token_to_id(end) if isinstance(end, str) else None
+    if end_id is None or end_id >= base:
+        raise UserError(
+            f"the tokenizer {name!r} is not of GPT-2's kind: {END} must be the last of its {base} ids, or its "
+            "tokenizer_config.json must name an eos_token; use gpt2, or train one"
+        )
+    begins = isinstance(begin, str) and (named.get("add_bos_token") or backend.encode("").tokens[:1] == [begin])
+    return {"end_token": end, "end_id": end_id, "begin": begin if begins else ""}
+
+
+def _complete(
+    backend: tokenizers.Tokenizer, name: str, spec: TokenSpec, named: Mapping[str, Any] = MappingProxyType({})
+) -> Tokenizer:
     """Adds the system's tokens where they are missing; checks that all ids lie where they must."""
     kind = UNIGRAM if isinstance(backend.model, models.Unigram) else BPE
     if kind not in spec.kinds:
         raise UserError(f"the tokenizer {name!r} is a {kind}; this system takes a {' or a '.join(spec.kinds)}")
     first_added = backend.token_to_id(spec.added[0]) if spec.added else None
     base = backend.get_vocab_size() if first_added is None else first_added
-    if kind == BPE and backend.token_to_id(END) != base - 1:
-        raise UserError(
-            f"the tokenizer {name!r} is not of GPT-2's kind: {END} must be the last of its {base} ids; use gpt2, or "
-            "train one"
-        )
+    ends = _ends(backend, name, base, named) if kind == BPE else {}
     if kind == UNIGRAM and backend.token_to_id(ENDS[kind]) != UNIGRAM_SPECIALS.index(ENDS[kind]):
         raise UserError(f"the tokenizer {name!r} is not of T5's kind: its ids must begin with {UNIGRAM_SPECIALS}")
     backend.add_special_tokens(
@@ -264,7 +309,7 @@ def _complete(backend: tokenizers.Tokenizer, name: str, spec: TokenSpec) -> Toke
         backend.post_processor = processors.ByteLevel(trim_offsets=False)
     backend.no_padding()
     backend.no_truncation()
-    return Tokenizer(backend, base, spec.added, kind)
+    return Tokenizer(backend, base, spec.added, kind, **ends)
 
 
 def _download(name: str) -> Path:

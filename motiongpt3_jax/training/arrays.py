@@ -1,15 +1,17 @@
-"""Sharded `device_put` of host arrays onto a mesh, leaf by leaf, so that no device holds more than its part."""
+"""Sharded `device_put` onto a mesh of arrays of this host and of files, so that no device holds more than its part."""
 
 from collections.abc import Callable
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec, Sharding
+from jax.typing import DTypeLike
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.parallel import ShardingOptions, shardings, whole_parts
 from motiongpt3_jax.parallel.sharding import Rules, path_name
 from motiongpt3_jax.systems.interface import System, Tree, Variables
+from motiongpt3_jax.tensors.stored_tensors import StoredParameter
 
 Upgrade = Callable[[int, Tree], Tree]
 """(format, tree of a checkpoint of that older format) -> the same arrays under the paths and in the shapes of today."""
@@ -39,6 +41,22 @@ def rules_of(system: System, variables: Variables, options: ShardingOptions) -> 
     return (state, *whole_parts(variables.params, options.whole_below), *system.sharding_rules)
 
 
+def put_stored(stored: StoredParameter, dtype: DTypeLike, at: Sharding) -> jax.Array:
+    """Sharded read of a parameter from a checkpoint's files: a device's part is read and put before the next one's.
+
+    Unlike `jax.make_array_from_callback`, which holds the parts of all devices in this host's memory first.
+    """
+    devices: dict[tuple[tuple[int, int], ...], list[jax.Device]] = {}
+    for device, index in at.addressable_devices_indices_map(stored.shape).items():
+        part = tuple(each.indices(size)[:2] for each, size in zip(index, stored.shape))
+        devices.setdefault(part, []).append(device)
+    shards: list[jax.Array] = []
+    for part, some in devices.items():
+        host = stored[tuple(slice(*ends) for ends in part)].astype(dtype, copy=False)
+        shards += jax.block_until_ready([jax.device_put(host, device) for device in some])
+    return jax.make_array_from_single_device_arrays(stored.shape, at, shards)
+
+
 def put_array(array: np.ndarray | jax.Array, at: Sharding | None) -> jax.Array | np.ndarray:
     """`jax.device_put` of one array: of an array of this host, each device gets its part alone."""
     if at is None:
@@ -56,7 +74,8 @@ def put_like(like: Tree, tree: Tree, where: str) -> Tree:
 
     Args:
       like: shapes, with shardings for what goes to devices.
-      tree: nested dictionaries and lists with at least these paths, as Orbax gives them for any kind of tree.
+      tree: nested dictionaries and lists with at least these paths, as Orbax gives them for any kind of tree: of arrays
+        of this host, or of parameters in files, which are then read.
       where: what holds them, as errors name it.
 
     Raises:
@@ -72,6 +91,8 @@ def put_like(like: Tree, tree: Tree, where: str) -> Tree:
                 f"{where} does not fit the model: {path_name(path)} {there}; continue with the settings that the run "
                 "began with, or start a new run directory."
             )
+        if isinstance(array, StoredParameter):
+            return np.asarray(array, x.dtype) if x.sharding is None else put_stored(array, x.dtype, x.sharding)
         return put_array(array.astype(x.dtype), x.sharding)
 
     return jax.tree.map_with_path(place, like)

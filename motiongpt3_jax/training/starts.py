@@ -79,7 +79,11 @@ class RunStart:
         state = put_like(select(like.state, paths_of(initial.state)), initial.state, where)
         if paths_of(params) == paths_of(like.params) and paths_of(state) == paths_of(like.state):
             return Variables(params, state)
-        fresh = self._fresh(key, like)
+        params_left, state_left = (
+            select(wanted, paths_of(wanted) - paths_of(there))
+            for wanted, there in ((like.params, params), (like.state, state))
+        )
+        fresh = self._fresh(key, Variables(params_left, state_left))
         return Variables(merge(params, fresh.params), merge(state, fresh.state))
 
     def _check_initial(self, initial: set[str], model: set[str]) -> None:
@@ -91,7 +95,17 @@ class RunStart:
                     raise UserError(f"{path} would be referred to in {outside.place}, but is not read from there.")
 
     def _fresh(self, key: Array, like: Variables) -> Variables:
-        return jax.jit(self.system.init, out_shardings=jax.tree.map(lambda x: x.sharding, like))(key)
+        """Fresh variables, those alone that `like` has: the compiler leaves out what makes others."""
+
+        def init(key: Array) -> Variables:
+            variables = self.system.init(key)
+            params, state = (
+                select(variables.params, paths_of(like.params)),
+                select(variables.state, paths_of(like.state)),
+            )
+            return Variables(params, state)
+
+        return jax.jit(init, out_shardings=jax.tree.map(lambda x: x.sharding, like))(key)
 
     def references(self, frozen: Tree, anew: bool = True) -> tuple[Reference, ...]:
         """To what lies outside of the run, and to the run's base, which is written here."""

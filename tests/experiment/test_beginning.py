@@ -1,10 +1,12 @@
 """Runs that start from the trained parts of a model."""
 
+import json
 from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from motiongpt3_jax.experiment.beginning import beginning, of_start, open_start
 from motiongpt3_jax.experiment.config import read_config
@@ -12,10 +14,13 @@ from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import read_folder
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.motion import KIT
-from motiongpt3_jax.text import train_tokenizer
+from motiongpt3_jax.systems.motiongpt3.prompts import TOKEN_SPEC
+from motiongpt3_jax.text import load_tokenizer, train_tokenizer
 from motiongpt3_jax.training.partition import merge
 from tests.commands.conftest import call
 from tests.inference.models import exported_model, model_folder
+from tests.systems.llama import LLAMA, random_tensors, write_checkpoint
+from tests.text.llama_tokenizer import llama_folder
 
 
 def start_of(tmp_path, *overrides, untrained=()):
@@ -121,3 +126,37 @@ def test_damaged_weights_of_a_start_are_said_before_data_are_built(tmp_path):
     assert (status, out) == (2, "")
     assert "model.safetensors' is not as it was written" in error
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_a_llama_in_several_files_and_refers_to_all_of_them(tmp_path):
+    place = llama_folder(tmp_path / "llama")
+    ids = load_tokenizer(place, TOKEN_SPEC).base_vocabulary
+    tensors = random_tensors(rows=ids)
+    write_checkpoint(place, {})
+    (place / "model.safetensors").unlink()
+    files = {f"model-{number}.safetensors": sorted(tensors)[number::2] for number in range(2)}
+    for name, keys in files.items():
+        save_file({key: tensors[key] for key in keys}, place / name)
+    listed = {"weight_map": {key: name for name, keys in files.items() for key in keys}}
+    (place / "model.safetensors.index.json").write_text(json.dumps(listed))
+    places = (f"--config.pretrained={place}", f"--config.tokenizer={place}", "--config.run=('text', 'generate')")
+    blocks = [f"--config.{override}" for override in LLAMA]
+    frozen = "--config.stages.generate.trainable=('decoder/.+/motion(/.*)?', 'head/.*', 'null_condition')"
+    asked = ("--config", "motiongpt3:test", *places, *blocks, frozen, "--config.stages.generate.sample_every=0")
+    status, _, error = call("train", *asked, "--workdir", tmp_path / "run")
+    assert status == 0, error
+    run = read_folder(tmp_path / "run")
+    assert run.tokenizer.begin == "<|begin_of_text|>"
+    _, _, found = read_variables(run)
+    text = found.params["decoder"]["layers"]["text"]
+    wanted = tensors["model.layers.1.self_attn.k_proj.weight"].T.reshape(32, 2, 8)
+    np.testing.assert_array_equal(text["k"]["kernel"][1], wanted)
+    np.testing.assert_array_equal(found.params["vocabulary"]["text"]["head"], tensors["lm_head.weight"])
+    # Neither file is copied, and both must stay.
+    base = tmp_path / "run" / "checkpoints" / "base" / "0" / "params" / "_METADATA"
+    assert "gate" not in base.read_text()
+    (place / "model-1.safetensors").write_bytes(b"other")
+    status, _, error = call("train", *asked, "--workdir", tmp_path / "run", "--config.stages.generate.steps=3")
+    assert status == 2
+    assert "model-1.safetensors" in error

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.models import BlockFlavour, Decoder, decode_step, grow, prefill, unstack_layers
-from motiongpt3_jax.models.flavour import rotate
+from motiongpt3_jax.models.flavour import Rotary, RotaryScaling, rotate
 from motiongpt3_jax.models.stream_block import StreamBlock
-from tests.models.tiny import CONFIG, parameters, sequence, stream
+from tests.models.tiny import CONFIG, NARROW, parameters, sequence, stream
 
 LLAMA = BlockFlavour(norm="rms", activation="silu", gated=True, biases=False, positions="rotary", kv_heads=1)
 ROTARY, GROUPED = replace(CONFIG, flavour=BlockFlavour(positions="rotary")), BlockFlavour(kv_heads=1)
@@ -74,6 +74,16 @@ def test_a_block_is_what_its_formulas_say():
     np.testing.assert_allclose(apply(x, mixed, True, method="finish"), wanted, rtol=1e-4, atol=1e-3)
 
 
+def test_scaled_frequencies_are_those_of_llama_3():
+    """Head width 8, theta 10,000: 1, .1, .01, .001 turns of 2 pi in 64 positions are 10.2, 1.02, .10, .010."""
+    plain = Rotary().frequencies(8)
+    np.testing.assert_allclose(plain, [1, 0.1, 0.01, 0.001], rtol=1e-6)
+    scaled = Rotary(scaling=RotaryScaling(8.0, 1.0, 4.0, 64)).frequencies(8)
+    turns = 0.1 * 64 / (2 * np.pi)
+    share = (turns - 1) / 3
+    np.testing.assert_allclose(scaled, [1, 0.1 * (share + (1 - share) / 8), 0.01 / 8, 0.001 / 8], rtol=1e-6)
+
+
 def test_rotary_products_depend_on_the_distance_alone():
     q, k = (jax.random.normal(jax.random.key(seed), (1, 1, 1, 6)) for seed in (0, 1))
 
@@ -85,9 +95,12 @@ def test_rotary_products_depend_on_the_distance_alone():
     np.testing.assert_array_equal(rotate(q, jnp.array([[0]])), q)
 
 
-@pytest.mark.parametrize("flavour", [ROTARY.flavour, GROUPED, LLAMA], ids=["rotary", "grouped", "llama"])
-def test_decode_steps_equal_one_pass(flavour):
-    config = replace(CONFIG, flavour=flavour)
+@pytest.mark.parametrize(
+    "config",
+    [ROTARY, replace(CONFIG, flavour=GROUPED), replace(NARROW, flavour=LLAMA)],
+    ids=["rotary", "grouped", "llama with a narrow motion branch"],
+)
+def test_decode_steps_equal_one_pass(config):
     params, streams = parameters(config), sequence(3, config, {"text": [0, 1, 4, 5], "motion": [2, 3]})
     whole = jax.jit(partial(prefill, Decoder(config)))(params, streams)[0]["text"]
     early, late = (jax.tree.map(lambda x, s=s: x[:, s], streams["text"]) for s in (slice(2), slice(2, 4)))

@@ -1,6 +1,6 @@
 """Loss and gradients of a system's stages on one device and on meshes of eight, as JSON: how far they differ.
 
-python -m tests.parallel.same_gradients motiongpt3 FOLDER STAGE... -- 2x2x2 8x1x1
+python -m tests.parallel.same_gradients motiongpt3 FOLDER STAGE... -- 2x2x2 8x1x1 -- model.decoder.family=llama
 """
 
 import json
@@ -38,9 +38,9 @@ NOTHING = 1e-4
 SPLIT = ShardingOptions(whole_below=0, reduce_dtype="compute")
 
 
-def prepare(name: str, folder: str) -> Run:
+def prepare(name: str, folder: str, overrides: list[str]) -> Run:
     """A run of the smallest config, without dropout, its rows divisible by eight."""
-    config = load_config(f"{name}:test", ["data.clips=32", "model.dropout=0.0"])
+    config = load_config(f"{name}:test", ["data.clips=32", "model.dropout=0.0", *overrides])
     for stage in config.stages.values():
         stage.batch.rows = ROWS
     return make_run(config, folder)
@@ -75,8 +75,8 @@ def main() -> None:
     """Prints, by stage and mesh: relative distance of the loss; the largest of a gradient from its norm, and whose."""
     sharding.SMALL = 64  # the arrays of the smallest config are split too
     name, folder, *rest = sys.argv[1:]
-    stages, meshes = rest[: rest.index("--")], rest[rest.index("--") + 1 :]
-    run, result = prepare(name, folder), {}
+    stages, meshes, overrides = split_words(rest)
+    run, result = prepare(name, folder, overrides), {}
     for stage in (stage for stage in run.stages() if stage.name in stages):
         stage = replace(stage, objective=without_dropout(stage.objective))
         batch = run.data(stage).batch(0)
@@ -98,6 +98,17 @@ def main() -> None:
                 "of": worst,
             }
     print(json.dumps(result))
+
+
+def split_words(words: list[str]) -> list[list[str]]:
+    """The words between each two of `--`: stages, meshes, and overrides of the config."""
+    parts: list[list[str]] = [[]]
+    for word in words:
+        if word == "--":
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return parts
 
 
 def without_dropout(objective: object) -> object:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.systems.llama import LLAMA
+
 ROOT = Path(__file__).parents[2]
 NEAR = 1e-5
 """Relative distance of the loss; and of a gradient's array, by its norm."""
@@ -16,9 +18,10 @@ MESHES = ("8x1x1", "1x8x1", "2x2x2")
 """Devices along data, fsdp and tensor."""
 
 
-def distances(system, folder, stages, meshes):
+def distances(system, folder, stages, meshes, overrides=()):
     flags = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"}
     command = [sys.executable, "-m", "tests.parallel.same_gradients", system, str(folder), *stages, "--", *meshes]
+    command += ["--", *overrides]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | flags, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
@@ -34,6 +37,12 @@ def check_near(found):
 @pytest.mark.parametrize(("system", "stages"), [("motiongpt3", ("text",)), ("motiongpt", ("tokenizer", "t2m"))])
 def test_eight_devices_give_the_gradients_of_one(system, stages, tmp_path):
     check_near(distances(system, tmp_path / "run", stages, MESHES[2:]))
+
+
+@pytest.mark.slow
+def test_eight_devices_give_the_gradients_of_one_to_two_branches_of_a_llama(tmp_path):
+    """Grouped queries, rotary positions, a motion branch of a quarter of the width, an untied head."""
+    check_near(distances("motiongpt3", tmp_path / "run", ("align_bare",), MESHES[2:], LLAMA))
 
 
 @pytest.mark.slow

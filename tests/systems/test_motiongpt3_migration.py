@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
+from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
-from motiongpt3_jax.systems.motiongpt3.migration import upgrade_config, upgrade_tree
+from motiongpt3_jax.systems.motiongpt3.migration import NEW_DECODER_VALUES, upgrade_config, upgrade_tree
 from tests.systems.tiny import CONFIG
 
 
@@ -97,7 +98,7 @@ def test_upgraded_parameters_have_the_paths_and_shapes_of_fresh_ones():
 def test_a_config_from_before_policies_of_rematerialization_had_names_reads_as_it_was_meant(value, policy):
     model = {"decoder": {"width": 8, "remat": value}, "vae": {"width": 4}}
     new = upgrade_config({"model": model, "seed": 0}, 2)
-    decoder = {"width": 8, "branches": 2, "remat": policy}
+    decoder = {**NEW_DECODER_VALUES, "width": 8, "remat": policy}
     assert new == {"model": {"decoder": decoder, "vae": {"width": 4, "remat": "none"}}, "seed": 0}
     assert upgrade_config(new, 2) == new
 
@@ -109,3 +110,12 @@ def test_a_config_from_before_attention_had_a_dropout_of_its_own_keeps_that_of_a
     assert new == {"model": {"dropout": 0.1, **added}, "data": {"source": "procedural", "latents": "online"}}
     kept = {"model": {"dropout": 0.1, **added, "attention_dropout": 0.0}, "data": {"latents": "cached"}}
     assert upgrade_config(kept, 2) == kept
+
+
+def test_a_decoder_from_before_there_were_families_is_gpt2s():
+    model = {"decoder": {"width": 8}}
+    assert upgrade_config({"model": model}, 2)["model"]["decoder"].items() >= NEW_DECODER_VALUES.items()
+    decoder = load_config("motiongpt3:base").model.decoder.to_dict()
+    assert decoder.items() >= NEW_DECODER_VALUES.items()
+    chosen = {"decoder": {"family": "llama", "kv_heads": 2}}
+    assert upgrade_config({"model": chosen}, 2)["model"]["decoder"]["family"] == "llama"

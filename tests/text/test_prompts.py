@@ -50,11 +50,11 @@ def test_a_placeholder_written_in_a_caption_stays():
 
 def test_an_answer_that_goes_on_has_no_end():
     assert compose("q", "a") == "q \n a<|endoftext|>"
-    assert compose("q", "", end=False) == "q \n "
+    assert compose("q", "", end="") == "q \n "
 
 
 def test_a_text_prompt_and_a_word_are_the_trained_sequence():
-    assert text_prompt(MOTION_INPUT) + " a man" == compose(MOTION_INPUT, "a man", end=False)
+    assert text_prompt(MOTION_INPUT) + " a man" == compose(MOTION_INPUT, "a man", end="")
 
 
 def test_a_motion_prompt_is_the_trained_sequence():

@@ -4,12 +4,16 @@ import pickle
 
 import numpy as np
 import pytest
+import tokenizers
 
 from motiongpt3_jax import hub
+from motiongpt3_jax.batch import Sample
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.systems.motiongpt3.layout import LayoutOptions, SequenceLayout
 from motiongpt3_jax.systems.motiongpt3.prompts import INPUT, MASK, OUTPUT, PAD, TOKEN_SPEC
-from motiongpt3_jax.text import TokenSpec, load_tokenizer, train_tokenizer
+from motiongpt3_jax.text import TokenSpec, load_templates, load_tokenizer, train_tokenizer
 from motiongpt3_jax.text.tokenizer import BPE, UNIGRAM
+from tests.text.llama_tokenizer import llama_folder
 
 CAPTIONS = ["a person walks forward.", "a person walks back and waves", "the person runs forward"] * 3
 MOTION = (
@@ -170,3 +174,48 @@ def test_a_tokenizer_on_the_hub_is_its_files(trained, tmp_path, monkeypatch):
     trained.save(tmp_path / "there")
     monkeypatch.setattr(hub, "snapshot", lambda name, files: tmp_path / "there")
     assert load_tokenizer("some/body", TOKEN_SPEC).encode("a person") == trained.encode("a person")
+
+
+def test_tokens_that_begin_and_end_texts_are_those_that_the_folder_names(tmp_path):
+    loaded = load_tokenizer(llama_folder(tmp_path / "llama"), TOKEN_SPEC)
+    base = loaded.base_vocabulary
+    assert (loaded.begin, loaded.end_token, loaded.end) == ("<|begin_of_text|>", "<|end_of_text|>", base - 2)
+    assert loaded.encode("<|begin_of_text|><|end_of_text|><start_of_motion>") == [base - 3, base - 2, base]
+    assert loaded.encode("a person") == loaded.encode_batch(["a person"])[0]
+    assert max(loaded.encode("a person walks")) < base - 3
+    loaded.save(tmp_path / "saved")
+    again = load_tokenizer(tmp_path / "saved", TOKEN_SPEC)
+    text = '<|begin_of_text|>Löwe "walks" forward. \n a<|end_of_text|>'
+    assert again.encode(text) == loaded.encode(text)
+    assert again.decode(again.encode(text), skip_special=False) == text
+    assert (again.begin, again.end_token, again.end) == (loaded.begin, loaded.end_token, loaded.end)
+    without = load_tokenizer(llama_folder(tmp_path / "other", bos_token=None), TOKEN_SPEC)
+    assert (without.begin, without.end) == ("", base - 2)
+
+
+def test_sequences_begin_and_end_with_the_tokenizers_own_tokens(tmp_path):
+    tokenizer = load_tokenizer(llama_folder(tmp_path / "llama"), TOKEN_SPEC)
+    options = LayoutOptions(
+        max_length=64,
+        prompt_loss=False,
+        pad_loss=False,
+        unpredictable_targets=False,
+        interleave=False,
+        max_position_offset=0,
+    )
+    layout = SequenceLayout(tokenizer, load_templates("pretrain"), options, 20.0)
+    (example,) = layout([Sample(0, 40, "a person walks", "t2m")])
+    ids = example.streams["text"].ids.tolist()
+    begin = tokenizer.encode("<|begin_of_text|>")
+    assert ids[:1] == begin
+    assert ids[-1] == tokenizer.end
+    assert ids.count(begin[0]) == ids.count(tokenizer.end) == 1
+    # The question is no target, what is answered is.
+    assert not example.streams["text"].weights[0]
+
+
+def test_a_tokenizer_with_tokens_of_bytes_is_refused(tmp_path):
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(byte_fallback=True))
+    backend.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(ValueError, match="has tokens of bytes beside those of words"):
+        load_tokenizer(tmp_path, TOKEN_SPEC)

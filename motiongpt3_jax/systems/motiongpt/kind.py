@@ -28,7 +28,7 @@ from motiongpt3_jax.systems.motiongpt.pretrained import pretrained_t5
 from motiongpt3_jax.systems.motiongpt.prompts import OFFICIAL_QUESTIONS, load_subtasks
 from motiongpt3_jax.systems.motiongpt.sections import BatchSection
 from motiongpt3_jax.systems.motiongpt.system import MotionGPT
-from motiongpt3_jax.systems.motiongpt.t5_weights import t5_file
+from motiongpt3_jax.systems.motiongpt.t5_weights import t5_files
 from motiongpt3_jax.systems.motiongpt.tokens import TOKENIZERS, MotionTokens
 from motiongpt3_jax.systems.weights import Weights
 from motiongpt3_jax.text import TASKS, TokenSpec
@@ -56,7 +56,7 @@ class MotionGPTKind:
         captions_part="language",
         pretrained=pretrained_t5,
         pretrained_part="language",
-        pretrained_file=t5_file,
+        pretrained_files=t5_files,
         importer=MotionGPTImporter(),
         exporters={"pytorch": export_pytorch},
     )

@@ -5,13 +5,14 @@ from motiongpt3_jax.models import T5Config
 from motiongpt3_jax.systems.interface import ModelSpec, Tree
 from motiongpt3_jax.systems.motiongpt.build import t5_config
 from motiongpt3_jax.systems.motiongpt.check import read_model
-from motiongpt3_jax.systems.motiongpt.t5_weights import from_t5, read_t5
+from motiongpt3_jax.systems.motiongpt.t5_weights import open_t5, t5_table
+from motiongpt3_jax.tensors.stored_tensors import stored_params
 
 SIZES = ("width", "layers", "decoder_layers", "heads", "head_width", "mlp_width", "buckets", "max_distance", "eps")
 
 
 def pretrained_t5(place: str, spec: ModelSpec) -> Tree:
-    """Parameters of a T5 and of the ids of its tokenizer; those of motions start fresh.
+    """Parameters of a T5 and of the ids of its tokenizer, none of which is read yet; those of motions start fresh.
 
     Raises:
       FileNotFoundError: there is no such T5.
@@ -22,9 +23,9 @@ def pretrained_t5(place: str, spec: ModelSpec) -> Tree:
         raise UserError(
             f"config.pretrained is {place!r}, and config.model.lm {model.lm!r}: only a T5 starts pretrained"
         )
-    expected, (config, tensors) = t5_config(model), read_t5(place)
+    expected, (config, tensors) = t5_config(model), open_t5(place)
     _require_sizes(place, config, expected)
-    params = from_t5(tensors, expected, spec.tokenizer.size)
+    params = stored_params(tensors, t5_table(tensors, expected, spec.tokenizer.size))
     return {**params, "vocabulary": {name: params["vocabulary"][name] for name in ("table", "head")}}
 
 

@@ -1,32 +1,36 @@
 """A pretrained T5 v1.1 or FLAN-T5: read from safetensors by the names of Hugging Face, and written so."""
 
-import json
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from motiongpt3_jax import hub
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import T5Config
 from motiongpt3_jax.systems.motiongpt.name_table import language_table
-from motiongpt3_jax.tensors.checkpoint_files import read_state_dict
-from motiongpt3_jax.tensors.name_table import from_state_dict, to_state_dict
+from motiongpt3_jax.tensors.name_table import NameTable, from_state_dict, to_state_dict
+from motiongpt3_jax.tensors.stored_tensors import (
+    CONFIG,
+    INDEX,
+    WEIGHTS,
+    Slices,
+    StoredTensor,
+    checkpoint_folder,
+    open_tensors,
+    read_json,
+    weight_files,
+)
 
 BASE = 32_100
 """Ids of T5's tokenizer, sentinels included; rows of a published table that follow them belong to no id."""
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-"""A checkpoint's file, or the list of the files that it is spread over."""
 
-
-def from_t5(tensors: Mapping[str, np.ndarray], config: T5Config, base: int = BASE) -> dict[str, Any]:
+def from_t5(tensors: Mapping[str, Any], config: T5Config, base: int = BASE) -> dict[str, Any]:
     """Parameters of a T5 and of its vocabulary, float32.
 
     Args:
-      tensors: by their official names.
+      tensors: by their official names; anything that numpy can read.
       config: the sizes.
       base: ids of the tokenizer before anything is added to it.
 
@@ -37,11 +41,20 @@ def from_t5(tensors: Mapping[str, np.ndarray], config: T5Config, base: int = BAS
     Raises:
       UserError: tensors are missing, unknown or of other shapes; or there are fewer rows than ids.
     """
-    rows = {key: len(tensors[key]) for key in ("shared.weight", "lm_head.weight") if key in tensors}
+    return from_state_dict(tensors, t5_table(tensors, config, base))
+
+
+def t5_table(tensors: Mapping[str, Slices], config: T5Config, base: int = BASE) -> NameTable:
+    """The name table of a T5, see `from_t5`.
+
+    Raises:
+      UserError: there are fewer rows than ids.
+    """
+    rows = {key: tensors[key].shape[0] for key in ("shared.weight", "lm_head.weight") if key in tensors}
     for key, count in rows.items():
         if count < base:
             raise UserError(f"{key} has {count} rows; the tokenizer has {base} ids, which need one each")
-    return from_state_dict(tensors, language_table(config, base, max(rows.values(), default=base) - base))
+    return language_table(config, base, max(rows.values(), default=base) - base)
 
 
 def to_t5(params: Mapping[str, Any], config: T5Config) -> dict[str, np.ndarray]:
@@ -85,55 +98,28 @@ def t5_config(values: Mapping[str, Any], name: str = "config.json") -> T5Config:
         raise UserError(f"{name} has no {error}, a size of a T5; give the folder of a whole checkpoint") from None
 
 
-def read_t5(name_or_folder: str | Path) -> tuple[T5Config, dict[str, np.ndarray]]:
+def open_t5(name_or_folder: str | Path) -> tuple[T5Config, dict[str, StoredTensor]]:
     """Sizes and tensors of a T5 checkpoint in a local folder, or on the Hugging Face hub like "google/flan-t5-base".
 
     Returns:
-      (its sizes, its tensors by their official names, for `from_t5`).
+      (its sizes, its tensors by their official names, none of which is read yet).
 
     Raises:
       FileNotFoundError: there is none, or a file of it is missing.
       UserError: it is damaged, or no T5 v1.1.
     """
-    folder = _folder(name_or_folder)
-    missing = [name for name in ("config.json",) if not (folder / name).is_file()]
-    missing += [] if any((folder / name).is_file() for name in (WEIGHTS, INDEX)) else [WEIGHTS]
-    if missing:
-        raise FileNotFoundError(f"'{folder}' has no {' and no '.join(missing)}; give the folder of a T5 checkpoint")
-    config = t5_config(_json(folder / "config.json"), str(folder / "config.json"))
-    if (folder / WEIGHTS).is_file():
-        return config, read_state_dict(folder / WEIGHTS)
-    files = sorted({*_json(folder / INDEX).get("weight_map", {}).values()})
-    return config, {key: tensor for file in files for key, tensor in read_state_dict(folder / file).items()}
+    folder = checkpoint_folder(name_or_folder, "a T5")
+    if not (folder / CONFIG).is_file():
+        more = "" if any((folder / name).is_file() for name in (WEIGHTS, INDEX)) else f" and no {WEIGHTS}"
+        raise FileNotFoundError(f"'{folder}' has no {CONFIG}{more}; give the folder of a T5 checkpoint")
+    config = t5_config(read_json(folder / CONFIG), str(folder / CONFIG))
+    return config, open_tensors(weight_files(folder, "a T5"))
 
 
-def t5_file(name_or_folder: str | Path) -> Path:
-    """The weights of a T5 checkpoint, or the list of the files that they are spread over, see `read_t5`.
+def t5_files(name_or_folder: str | Path) -> Sequence[Path]:
+    """The files with a T5's weights.
 
     Raises:
-      FileNotFoundError: there is none.
+      FileNotFoundError: there are none.
     """
-    folder = _folder(name_or_folder)
-    return folder / (WEIGHTS if (folder / WEIGHTS).is_file() else INDEX)
-
-
-def _folder(name_or_folder: str | Path) -> Path:
-    folder = Path(os.path.expanduser(name_or_folder))
-    return folder if folder.is_dir() else _download(str(name_or_folder))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"'{path}' is no JSON ({error}); copy or download it anew") from None
-    if not isinstance(content, dict):
-        raise UserError(f"'{path}' holds no object of names and values; copy or download it anew")
-    return content
-
-
-def _download(name: str) -> Path:
-    try:
-        return Path(hub.snapshot(name, ("config.json", INDEX, "model*.safetensors")))
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"no T5 at {name!r}: it is no local folder, and {error}") from error
+    return weight_files(checkpoint_folder(name_or_folder, "a T5"), "a T5")

@@ -147,10 +147,12 @@ class MotionGPT3Answers:
         def given(template: str) -> str:
             return fill_input(template, "", 0, 1.0, holders=self.tokens.holders)
 
-        made = motion_output(self.tokens.holders)
-        before = "".join(compose(given(asked), given(answer)) for asked, answer in question.turns)
+        end, made = self.tokenizer.end_token, motion_output(self.tokens.holders)
+        turns = (compose(given(asked), given(answer), end) for asked, answer in question.turns)
+        before = "".join((self.tokenizer.begin, *turns))
         if question.answer is None:
-            ending = compose(given(question.text), made) if makes == "motion" else text_prompt(given(question.text))
+            asked = given(question.text)
+            ending = compose(asked, made, end) if makes == "motion" else text_prompt(asked)
             return before + ending
         begun = text_prompt(given(question.text)) + fill_output(
             question.answer, "", 0, 1.0, holders=self.tokens.holders

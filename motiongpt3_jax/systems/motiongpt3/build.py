@@ -27,13 +27,14 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
     decoder = section.decoder
     common = {"dropout": section.dropout, "dtype": section.dtype}
     width, motion = decoder.width, decoder.motion_width
+    text_mlp, motion_mlp = decoder.mlp_widths
     shared = SHARING[decoder.attention_mode]
     return MotionGPT3Config(
         vae=VaeConfig(features=features, **asdict(section.vae), **common),
         decoder=DecoderConfig(
             streams=(
-                StreamConfig("text", width, 4 * width),
-                StreamConfig("motion", motion, 4 * motion, weights="text" if decoder.branches == 1 else None),
+                StreamConfig("text", width, text_mlp),
+                StreamConfig("motion", motion, motion_mlp, weights="text" if decoder.branches == 1 else None),
             ),
             layers=decoder.layers,
             heads=decoder.heads,
@@ -44,6 +45,8 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
             attention_dropout=section.attention_dropout,
             attention=kernel_name(section.attention),
             remat=decoder.remat,
+            eps=decoder.norm_eps,
+            flavour=decoder.flavour,
             **common,
         ),
         head=HeadConfig(
@@ -57,6 +60,7 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
         flow=section.flow,
         times=section.times,
         holders=section.holders,
+        tied=decoder.tied,
     )
 
 

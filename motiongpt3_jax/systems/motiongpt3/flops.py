@@ -133,8 +133,9 @@ def lengths_of(config: MotionGPT3Config, batch: Batch, text_trains: bool) -> lis
 
 def decoder_flops(config: DecoderConfig, samples: Sequence[Lengths], text_trains: bool) -> float:
     """The decoder over samples, forward and backward; a slot sees half of its sequence."""
-    inner = config.heads * config.head_width
-    of_text, of_motion = (4 * s.width * inner + 2 * s.width * s.mlp_width for s in config.streams)
+    inner, of_keys = config.heads * config.head_width, config.kv_heads * config.head_width
+    mlp = 3 if config.flavour.gated else 2
+    of_text, of_motion = (s.width * (2 * inner + 2 * of_keys + mlp * s.mlp_width) for s in config.streams)
     together = sum(config.shared)
     total = 0.0
     for text, motion, behind in samples:

@@ -15,7 +15,6 @@ from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
 from motiongpt3_jax.systems.motiongpt3.check import read_layout, read_model, read_objective
 from motiongpt3_jax.systems.motiongpt3.check_stage import check_stage
 from motiongpt3_jax.systems.motiongpt3.exporter import export_pytorch
-from motiongpt3_jax.systems.motiongpt3.gpt2 import from_gpt2, gpt2_file, read_gpt2
 from motiongpt3_jax.systems.motiongpt3.importer import MotionGPT3Importer
 from motiongpt3_jax.systems.motiongpt3.latent_encoder import LatentEncoder
 from motiongpt3_jax.systems.motiongpt3.layout import ClipLayout, SequenceLayout
@@ -23,17 +22,13 @@ from motiongpt3_jax.systems.motiongpt3.migration import upgrade_config
 from motiongpt3_jax.systems.motiongpt3.modules import Modules
 from motiongpt3_jax.systems.motiongpt3.official import from_official
 from motiongpt3_jax.systems.motiongpt3.parts import PART_SIZES, PARTS
+from motiongpt3_jax.systems.motiongpt3.pretrained import pretrained_files, pretrained_text
 from motiongpt3_jax.systems.motiongpt3.prompts import OFFICIAL_QUESTIONS, TOKEN_SPEC
 from motiongpt3_jax.systems.motiongpt3.sections import BatchSection
 from motiongpt3_jax.systems.motiongpt3.system import MotionGPT3
 from motiongpt3_jax.systems.weights import Weights
 from motiongpt3_jax.text import TASKS, TokenSpec, load_templates
 from motiongpt3_jax.values import SECTION, Rule, check_values, from_values, one_of
-
-
-def pretrained_text(place: str, spec: ModelSpec) -> Tree:
-    """The text branch's parameters from a GPT-2."""
-    return from_gpt2(read_gpt2(place), build_config(spec.config["model"], **sizes_of(spec)))
 
 
 def read_official(tensors: Mapping[str, np.ndarray], spec: ModelSpec) -> Tree:
@@ -59,7 +54,7 @@ class MotionGPT3Kind:
         captions_part="motion",
         pretrained=pretrained_text,
         pretrained_part="text",
-        pretrained_file=gpt2_file,
+        pretrained_files=pretrained_files,
         from_official=read_official,
         importer=MotionGPT3Importer(),
         exporters={"pytorch": export_pytorch},
@@ -97,8 +92,9 @@ class MotionGPT3Kind:
         return read_objective(loss, values)
 
     def heads(self, model: Mapping[str, Any]) -> int:
-        """Those of the decoder."""
-        return model["decoder"]["heads"]
+        """Those of the decoder's keys and values, which divide the others."""
+        decoder = model["decoder"]
+        return decoder["kv_heads"] or decoder["heads"]
 
     def stages_to_run(self, config: Mapping[str, Any]) -> list[str]:
         """A pretrained text branch is not pretrained again."""

@@ -161,8 +161,8 @@ class SequenceLayout:
         answer = subtask.outputs[int(sample.picks[1] * len(subtask.outputs))]
         question = fill_input(question, sample.caption, sample.frames, sample.coins[0], self.fps, self.holders)
         answer = fill_output(answer, sample.caption, sample.frames, sample.coins[1], self.fps, self.holders)
-        text = compose(question, answer)
-        return text, len(compose(question, "", end=False)) - 1
+        question = self.tokenizer.begin + question
+        return compose(question, answer, self.tokenizer.end_token), len(compose(question, "", end="")) - 1
 
     def _cut(self, ids: np.ndarray, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Shortens a sequence to `max_length`: officially at its end, else by words of its longest stretch of text."""

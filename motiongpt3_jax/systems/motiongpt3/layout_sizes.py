@@ -102,7 +102,7 @@ class SequenceSizes:
         for side, chosen, here in zip(self.questions, questions, (~alone, alone)):
             more, told = side.lengths.count(chosen, *filled, table.coins[:, 0] < 0.5)
             counts, known = counts + np.where(here, more, 0), known & (told | ~here)
-        counts += 1  # the end
+        counts += 1 + bool(self.words.tokenizer.begin)  # and the end
         motion = self.questions[0].motion[questions[0]] + self.answers.motion[answers]
         clips = clip_frames([TASKS[subtask.task] for subtask in self.subtasks], table.subtasks, table.frames)
         outputs = self.answers.motion[answers] // self.holders

@@ -95,26 +95,40 @@ NEW_OPTIMIZER_VALUES = {"eps": 1e-8}
 """The same of an optimizer; a config could say it."""
 
 
+NEW_DECODER_VALUES = {
+    "branches": 2,
+    "family": "gpt2",
+    "kv_heads": None,
+    "mlp_width": None,
+    "norm_eps": 1e-5,
+    "rope_theta": 10_000.0,
+    "rope_scaling": None,
+    "tied": True,
+}
+"""Values of the config's section `model.decoder` that every decoder had while all were GPT-2's, with two branches."""
+
+
 def upgrade_config(config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
     """The config of a model's folder of format 1, which has none written there, or of an earlier one of format 2."""
-    sections = {"model": _name_policies, "data": lambda data: {"latents": "online", **data}}
+    sections = {"model": _upgrade_model, "data": lambda data: {"latents": "online", **data}}
     if version < 2:
         sections |= {
             "layout": _rename_layout,
-            "model": lambda model: {**NEW_MODEL_VALUES, **_name_policies(model)},
+            "model": lambda model: {**NEW_MODEL_VALUES, **_upgrade_model(model)},
             "stages": _fill_stages,
         }
     upgraded = {key: upgrade(config[key]) for key, upgrade in sections.items() if isinstance(config.get(key), Mapping)}
     return {**config, **upgraded}
 
 
-def _name_policies(model: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Rematerialization was a truth value of the decoder alone; attention weights had the dropout of all parts."""
+def _upgrade_model(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What older configs leave out: all decoders were GPT-2's, and attention weights had the dropout of all parts."""
     if "dropout" in model:
         model = {"attention_dropout": model["dropout"], "attention": AUTO, "times": "uniform", "holders": 4, **model}
     decoder, vae = model.get("decoder"), model.get("vae")
-    if isinstance(decoder, Mapping) and "remat" in decoder:
-        model = {**model, "decoder": {"branches": 2, **decoder, "remat": policy_name(decoder["remat"])}}
+    if isinstance(decoder, Mapping):
+        policy = {"remat": policy_name(decoder["remat"])} if "remat" in decoder else {}
+        model = {**model, "decoder": {**NEW_DECODER_VALUES, **decoder, **policy}}
     return {**model, "vae": {"remat": NONE, **vae}} if isinstance(vae, Mapping) else model
 
 

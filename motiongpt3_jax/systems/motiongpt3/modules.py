@@ -44,10 +44,10 @@ class Modules:
 
     @cached_property
     def text(self) -> Vocabulary:
-        """Text embeddings, tied to the text logits."""
+        """Text embeddings and text logits, of one table where they are tied."""
         config = self.config
         width, dtype = config.decoder.streams[0].width, config.decoder.dtype
-        return Vocabulary(config.vocabulary, config.new_ids, width, dtype, **self.pinned)
+        return Vocabulary(config.vocabulary, config.new_ids, width, dtype, config.tied, **self.pinned)
 
     @cached_property
     def motion(self) -> Vocabulary:

@@ -5,7 +5,10 @@ from motiongpt3_jax.systems.motiongpt3.gpt2 import TEXT
 PARTS = {"vae": "vae/.*", "text": TEXT.pattern, "motion": ".*"}
 """The parameters of each part, by their paths: the first pattern that fits says it."""
 
-TEXT_SIZES = ("width", "layers", "heads", "max_positions")
+TEXT_SIZES = (
+    *("width", "layers", "heads", "max_positions"),
+    *("family", "kv_heads", "mlp_width", "norm_eps", "rope_theta", "rope_scaling", "tied"),
+)
 PART_SIZES = {
     "vae": {"vae": ("width", "layers", "heads", "mlp_width", "latents", "max_frames")},
     "text": {"decoder": TEXT_SIZES},

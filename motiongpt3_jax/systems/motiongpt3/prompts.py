@@ -106,9 +106,9 @@ def fill_output(
     return fill(template, caption, frames, coin, motion_fillings(motion_output(holders), holders), fps)
 
 
-def compose(question: str, answer: str, end: bool = True) -> str:
-    """Question and answer as one text, ended unless the answer goes on."""
-    return question + SEPARATOR + answer + (END if end else "")
+def compose(question: str, answer: str, end: str = END) -> str:
+    """Question and answer as one text with the token that ends it; "" where the answer goes on."""
+    return question + SEPARATOR + answer + end
 
 
 def motion_prompt(question: str) -> str:

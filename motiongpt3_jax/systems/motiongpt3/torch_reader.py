@@ -45,6 +45,9 @@ WTE = "lm.language_model.transformer.wte.weight"
 TIED = tuple(f"lm.language_model.{name}.weight" for name in ("lm_head", "pre_processors.0", "post_processors.0"))
 """Other names of the tensor `WTE`, which a file may leave out."""
 
+BLOCKS = {"family": "gpt2", "kv_heads": None, "mlp_width": None, "norm_eps": 1e-5, "tied": True}
+"""What a config says of GPT-2's blocks, where it says anything of them."""
+
 STATE = {"1": "state.", "2": "state/"}
 """What the names of the latents' moments begin with, in each format of `model.safetensors`.
 
@@ -423,6 +426,11 @@ class MotionGPT3(nn.Module):
         config, self.skeleton, self.untrained = said["config"]["model"], said["skeleton"], said.get("untrained", ())
         self.questions = said["questions"]
         decoder, latents, channels = config["decoder"], config["vae"]["latents"], config["vae"]["width"]
+        for name, value in BLOCKS.items():
+            if decoder.get(name, value) != value:
+                raise ValueError(
+                    f"the decoder's {name} is {decoder[name]!r}; this file knows GPT-2's blocks, {value!r}"
+                )
         self.tokenizer, self.text_ids, self.flow = tokenizer, tokenizer.token_to_id(STOP) + 1, config["flow"]
         betas = torch.linspace(*config.get("betas", BETAS), config.get("diffusion_steps", STEPS), dtype=torch.float64)
         self.schedule = torch.cumprod(1 - betas, dim=0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.models import T5
-from motiongpt3_jax.systems.motiongpt.t5_weights import from_t5, read_t5
+from motiongpt3_jax.systems.motiongpt.t5_weights import from_t5, open_t5
 from tests.extras import torch_module
 from tests.models.t5_rows import END, embedded, generate, logits_of, options, vocabulary
 
@@ -53,7 +53,7 @@ def ours(reference, tmp_path_factory):
     """(sizes, words, parameters) out of what transformers saves."""
     folder = tmp_path_factory.mktemp("t5")
     reference.save_pretrained(folder)
-    config, tensors = read_t5(folder)
+    config, tensors = open_t5(folder)
     config = replace(config, dropout=0.0)
     return config, vocabulary(config, IDS, SPARE), jax.tree.map(jnp.asarray, from_t5(tensors, config, IDS))
 

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from motiongpt3_jax.systems.motiongpt.name_table import T5_TIED, language_table
-from motiongpt3_jax.systems.motiongpt.t5_weights import from_t5, read_t5, t5_config, to_t5
+from motiongpt3_jax.systems.motiongpt.t5_weights import from_t5, open_t5, t5_config, to_t5
 from tests.models.t5_rows import TINY, parameters
 
 IDS, SPARE = 11, 3
@@ -73,17 +73,17 @@ def test_rows_behind_the_tokenizers_ids_are_apart(params, tensors):
 
 
 def test_a_folder_is_read_whether_its_tensors_are_in_one_file_or_in_several(params, tensors, tmp_path):
-    config, whole = read_t5(folder_of(tmp_path, tensors))
+    config, whole = open_t5(folder_of(tmp_path, tensors))
     assert config == TINY
     parts = {"model-00001-of-00002.safetensors": {}, "model-00002-of-00002.safetensors": {}}
     for number, (key, tensor) in enumerate(sorted(whole.items())):
-        parts[[*parts][number % 2]][key] = tensor
+        parts[[*parts][number % 2]][key] = np.asarray(tensor)
     (tmp_path / "model.safetensors").unlink()
     for name, part in parts.items():
         save_file(part, tmp_path / name)
     index = {"weight_map": {key: name for name, part in parts.items() for key in part}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    jax.tree.map(np.testing.assert_array_equal, from_t5(read_t5(tmp_path)[1], TINY, IDS), params)
+    jax.tree.map(np.testing.assert_array_equal, from_t5(open_t5(tmp_path)[1], TINY, IDS), params)
 
 
 @pytest.mark.parametrize(
@@ -125,4 +125,4 @@ def test_tensors_that_do_not_fit_are_named(tensors):
 
 def test_a_folder_that_lacks_a_file_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"has no config.json and no model.safetensors"):
-        read_t5(tmp_path)
+        open_t5(tmp_path)

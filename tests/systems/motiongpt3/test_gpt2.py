@@ -1,20 +1,27 @@
+import json
+
 import jax
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
 from motiongpt3_jax.systems.motiongpt3.build import build_config
-from motiongpt3_jax.systems.motiongpt3.gpt2 import from_gpt2, read_gpt2
+from motiongpt3_jax.systems.motiongpt3.gpt2 import from_gpt2
+from motiongpt3_jax.systems.motiongpt3.pretrained import pretrained_text
+from motiongpt3_jax.systems.motiongpt3.prompts import TOKEN_SPEC
+from motiongpt3_jax.text.tokenizer import blank_tokenizer
 from motiongpt3_jax.training.partition import merge
 
 WIDTH, LAYERS, IDS, POSITIONS = 32, 2, 300, 256
+SPEC = ModelSpec(load_config("motiongpt3:test").to_dict(), 263, blank_tokenizer(TOKEN_SPEC, IDS))
 
 
 @pytest.fixture(scope="module")
 def config():
-    return build_config(load_config("motiongpt3:test").model.to_dict(), features=263, vocabulary=IDS)
+    return build_config(SPEC.config["model"], features=263, vocabulary=IDS)
 
 
 @pytest.fixture
@@ -44,7 +51,8 @@ def test_a_checkpoint_becomes_the_text_branch_and_nothing_else(config, state, tm
         {prefix * (name != "lm_head.weight") + name: x for name, x in (state | extra).items()},
         tmp_path / "model.safetensors",
     )
-    params = from_gpt2(read_gpt2(tmp_path), config)
+    params = jax.tree.map(np.asarray, pretrained_text(str(tmp_path), SPEC))
+    jax.tree.map(np.testing.assert_array_equal, params, from_gpt2(state, config))
     np.testing.assert_array_equal(params["vocabulary"]["text"]["table"], state["wte.weight"])
     np.testing.assert_array_equal(params["decoder"]["positions"]["text"], state["wpe.weight"])
     text = params["decoder"]["layers"]["text"]
@@ -69,4 +77,18 @@ def test_what_does_not_fit_is_named(config, state):
 
 def test_a_folder_without_weights_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"has no model\.safetensors"):
-        read_gpt2(tmp_path)
+        pretrained_text(str(tmp_path), SPEC)
+
+
+@pytest.mark.parametrize(
+    ("config_json", "message"),
+    [
+        ({"model_type": "gpt2", "n_head": 2}, r"other sizes than the config; set --config\.model\.decoder\.heads=2$"),
+        ({"model_type": "llama"}, r"describes a 'llama'; a text branch of the family gpt2 starts from a GPT-2"),
+    ],
+)
+def test_another_model_is_told_by_its_config(state, tmp_path, config_json, message):
+    save_file(state, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config_json))
+    with pytest.raises(ValueError, match=message):
+        pretrained_text(str(tmp_path), SPEC)
