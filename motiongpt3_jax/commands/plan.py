@@ -19,8 +19,9 @@ def parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "plan",
         "Compiles the train step of every stage of a config for a slice of TPUs, without any, and says what it takes: "
-        "memory, FLOPs, collectives, time, hours, money. Needs libtpu (pip install 'motiongpt3_jax[tpu]'), or "
-        "--platform cpu, which simulates the chips and knows no time.",
+        "memory, FLOPs, collectives, time, hours, money. Needs libtpu (pip install 'motiongpt3_jax[tpu]'); or "
+        "--platform estimate, which compiles nothing and knows memory and time about; or --platform cpu, which "
+        "simulates the chips and knows no time.",
         "motiongpt3 plan --config motiongpt3:base --topology v5e:4x4 --config.mesh.rows=per_shard --price v5e=1.2",
         overrides=True,
     )
@@ -30,7 +31,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--topology", required=True, help="the slice: v5e:4x4, v5e:16x16, v5p:2x2x2, v6e:4x4 ...")
     parser.add_argument("--mesh", help="data=N,fsdp=N,tensor=N, instead of the config's; data takes what others leave")
     parser.add_argument("--stage", help="plan this stage alone")
-    parser.add_argument("--platform", choices=("tpu", "cpu"), default="tpu", help="what to compile for (default: tpu)")
+    parser.add_argument(
+        "--platform",
+        choices=("tpu", "cpu", "estimate"),
+        default="tpu",
+        help="what to compile for; estimate compiles nothing (default: tpu)",
+    )
     parser.add_argument(
         "--effort",
         choices=("fast", "full"),

@@ -8,7 +8,8 @@ UNITS = (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 def describe_plan(plan: Plan) -> str:
     """The whole plan."""
     axes = " ".join(f"{name}={size}" for name, size in plan.mesh.items())
-    what = "simulated on the CPU" if plan.platform == "cpu" else f"compiled with {plan.effort} effort"
+    how = {"cpu": "simulated on the CPU", "estimate": "estimated"}
+    what = how.get(plan.platform, f"compiled with {plan.effort} effort")
     lines = [f"{plan.config} on {plan.topology} ({axes}), {what}"]
     for stage in plan.stages.values():
         lines += ["", *describe_stage(stage)]
