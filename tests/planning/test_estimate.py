@@ -65,6 +65,7 @@ def test_time_is_the_longer_of_products_and_memory_and_the_sums_that_nothing_hid
     assert split.time.hidden > 0
 
 
+@pytest.mark.slow
 def test_recomputation_takes_less_memory_and_more_products_and_gathers(traced):
     less = trace(4, "model.decoder.remat=full", "model.decoder.scan=True", "model.decoder.layers=4")
     more = trace(4, "model.decoder.scan=True", "model.decoder.layers=4")
