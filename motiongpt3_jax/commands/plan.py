@@ -31,7 +31,7 @@ from motiongpt3_jax.planning.describe import (
 )
 from motiongpt3_jax.planning.make_plan import parse_pairs
 from motiongpt3_jax.planning.scaling import plan_scaling
-from motiongpt3_jax.planning.search import search
+from motiongpt3_jax.planning.search import search_settings
 
 OF_TRAINING = ("mesh", "stage", "show_shardings", "search", "scaling")
 """Arguments that only plans of training take."""
@@ -127,8 +127,10 @@ def plan_settings(arguments: argparse.Namespace) -> Mapping[str, Any]:
         if getattr(arguments, name):
             raise UserError(f"--{name.replace('_', '-')} is what --search looks for; leave it out")
     topologies = arguments.topology.split(",")
-    result = search(load(arguments), topologies, keep=arguments.search, stage=arguments.stage, **common(arguments))
-    print(describe_search(result))
+    result = search_settings(
+        load(arguments), topologies, keep=arguments.search, stage=arguments.stage, **common(arguments)
+    )
+    print(describe_search(result, [f"--config.{value}" for value in arguments.overrides]))
     return result.to_json()
 
 

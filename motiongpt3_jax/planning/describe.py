@@ -1,5 +1,7 @@
 """Plans as text: a block of lines for each stage, and one line for all of them."""
 
+from collections.abc import Sequence
+
 from motiongpt3_jax.planning.answer_plan import AnswerPlan
 from motiongpt3_jax.planning.results import Memory, Plan, StagePlan, StepTime
 from motiongpt3_jax.planning.scaling import Scaling
@@ -98,8 +100,8 @@ def describe_answers(plan: AnswerPlan) -> str:
     return "\n".join([*lines, "", *(f"note: {note}" for note in plan.notes)])
 
 
-def describe_search(search: Search) -> str:
-    """The best settings as a table, and the arguments of the best one."""
+def describe_search(search: Search, given: Sequence[str] = ()) -> str:
+    """The best settings as a table, and the command of the best one, with what was `given` for the config."""
     best = search.candidates[0]
     lines = [f"{search.config}, stage {search.stage}: {search.fitting} of {search.tried} settings fit, as estimated"]
     priced = best.price is not None
@@ -113,7 +115,8 @@ def describe_search(search: Search) -> str:
         rate = f"{one.rate:,.0f}"
         sizes = (axes["data"], axes["fsdp"], axes["tensor"], one.setting.remat, one.setting.rows)
         lines.append(_row(one.setting.topology, *sizes, memory, rate, value, says))
-    return "\n".join([*lines, "", f"best: motiongpt3 train --config {search.config} {' '.join(best.arguments)}"])
+    command = ["motiongpt3 train --config", search.config, *given, *best.arguments]
+    return "\n".join([*lines, "", f"best: {' '.join(command)}"])
 
 
 def _row(*cells: object) -> str:

@@ -33,6 +33,10 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Rows a chip that are tried."""
 
 
+ROOM = 0.8
+"""Share of a chip's memory that an estimate may fill: it may be too low, as it leaves something out."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """What a search varies.
@@ -107,7 +111,7 @@ class Search:
       config, stage: whose steps.
       candidates: the best first.
       tried: how many settings were estimated.
-      fitting: how many of these fit.
+      fitting: how many of these fit, with some room.
     """
 
     config: str
@@ -130,7 +134,7 @@ class Search:
         }
 
 
-def search(
+def search_settings(
     config: str | ConfigDict,
     topologies: Sequence[str],
     *,
@@ -166,7 +170,7 @@ def search(
     tried = 0
     for setting, estimate in estimates(slices, find_system(checked.system).heads(checked.model), traces):
         tried += 1
-        if estimate.memory.fits and setting.rows % checked.stages[stage].optimizer.accumulate == 0:
+        if has_room(estimate) and setting.rows % checked.stages[stage].optimizer.accumulate == 0:
             rate = setting.rows * row_shards(setting.mesh) * samples / estimate.time.total
             hour = hourly[setting.topology]
             price = None if hour is None else hour * Slice.of(setting.topology).chips
@@ -179,6 +183,11 @@ def search(
         options = {"name": named, "stage": stage, "platform": platform, "effort": effort, "words": words}
         kept = [_compiled(one, loaded, options) for one in kept]
     return Search(named, stage, sorted(kept, key=lambda one: -one.worth), tried, len(found))
+
+
+def has_room(estimate: Estimate) -> bool:
+    """Whether a step fits, by all that is known of estimates."""
+    return estimate.memory.peak <= ROOM * estimate.memory.capacity
 
 
 def estimates(
@@ -195,7 +204,7 @@ def estimates(
                 ends = [estimate_step(one, grid, chips) for one in traced]
                 for rows in ROWS:
                     estimate = between(ends, rows, chips)
-                    fitting |= bool(estimate.memory.fits)
+                    fitting |= has_room(estimate)
                     yield Setting(chips.name, axes, remat, rows), estimate
 
 

@@ -20,7 +20,7 @@ def found():
         patch.setattr(search, "ROWS", (1, 16, 2**18))
         config = load_config("motiongpt3:test", ("model.dtype=bfloat16", "mesh.whole_below=0"))
         options = {"stage": "text", "platform": "estimate", "prices": {"v5e": 1.0, "v6e": 100.0}}
-        return search.search(config, ["v5e:2x2", "v6e:2x2"], keep=5, name="motiongpt3:test", **options)
+        return search.search_settings(config, ["v5e:2x2", "v6e:2x2"], keep=5, name="motiongpt3:test", **options)
 
 
 @pytest.mark.slow
@@ -89,4 +89,4 @@ def test_meshes_divide_the_chips_and_the_heads():
 
 def test_of_several_stages_one_must_be_named():
     with pytest.raises(UserError, match="--search looks for the settings of one stage: add --stage with one of vae"):
-        search.search("motiongpt3:test", ["v5e:2x2"])
+        search.search_settings("motiongpt3:test", ["v5e:2x2"])
