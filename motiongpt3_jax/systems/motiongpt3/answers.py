@@ -22,6 +22,7 @@ from motiongpt3_jax.systems.interface import (
     Text,
     Variables,
 )
+from motiongpt3_jax.systems.motiongpt3.flops import motion_flops, text_flops
 from motiongpt3_jax.systems.motiongpt3.generate_motion import MotionOptions
 from motiongpt3_jax.systems.motiongpt3.layout import SCHEMA
 from motiongpt3_jax.systems.motiongpt3.prompts import (
@@ -202,8 +203,21 @@ class MotionGPT3Answers:
         """Clips through the VAE and back, at the mean of their posterior."""
         return self.system.reconstruct(variables, features, frames)
 
-    def flops(self, makes: Makes, examples: Sequence[Example], values: Mapping[str, np.ndarray]) -> None:
-        """Nobody counts them."""
+    def flops(
+        self,
+        makes: Makes,
+        examples: Sequence[Example],
+        values: Mapping[str, np.ndarray],
+        options: MotionOptions | TextOptions,
+    ) -> Mapping[str, float]:
+        """Those of clips and tokens that are read, of denoising steps and frames, or of the tokens that are written."""
+        config = self.system.config
+        if makes == "motion":
+            guided = options.guidance_scale != 1.0
+            return motion_flops(config, examples, values["frames"].tolist(), options.steps, guided)
+        ended = np.cumsum(values["tokens"] == options.end, axis=1) > 0
+        written = np.minimum((~ended).sum(axis=1) + 1, values["tokens"].shape[1])
+        return text_flops(config, examples, written.tolist())
 
     def code_motions(self, variables: Variables) -> Mapping[str, Float[Array, "frames features"]]:
         """Nothing: latents are continuous."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.interface import ModelSpec, Variables
 from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
 from motiongpt3_jax.systems.motiongpt3.latents import OFFICIAL_SCALE, constant_moments, fold_moments
@@ -27,9 +28,11 @@ def export_pytorch(out: Path, spec: ModelSpec, variables: Variables) -> list[str
     """Writes a checkpoint of the official code; returns what there is to say of it.
 
     Raises:
-      UserError: the official code cannot express the model's latents.
+      UserError: the official code cannot express the model's latents, or its single branch.
     """
     config, params, notes = build_config(spec.config["model"], **sizes_of(spec)), variables.params, []
+    if any(stream.weights for stream in config.decoder.streams):
+        raise UserError("the official code has two branches, and this model one: export it as safetensors")
     if not constant_moments(variables.state):
         params = fold_moments(params, variables.state)
         notes.append(FOLDED)

@@ -126,14 +126,16 @@ class SequenceLayout:
             ids = np.pad(ids, (0, self.options.max_length - count), constant_values=self.tokenizer.end)
             answers = np.pad(answers, (0, self.options.max_length - count), constant_values=True)
         task = TASKS[subtask.task]
+        clips = tuple(ClipRange(*piece) for piece in task.ranges(sample.frames))
         return TokenSequence(
             number=sample.number,
             ids=ids,
             attended=np.arange(len(ids)) < count,
             answers=answers | self.options.prompt_loss,
-            clips=tuple(ClipRange(*piece) for piece in task.ranges(sample.frames)),
+            clips=clips,
             inputs=len(task.input_spans),
             start=int(sample.picks[0] * (self.options.max_position_offset + 1)) if subtask.task == "text" else 0,
+            encoded=tuple(sample.codes[clip] for clip in clips) if sample.codes else (),
         )
 
     def _subtask(self, name: str) -> Subtask:

@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 
 from motiongpt3_jax.diffusion import NoiseSchedule, linear_beta
 from motiongpt3_jax.models import Decoder, DiffusionHead, MotionVae, Stream, Vocabulary
-from motiongpt3_jax.systems.interface import Constrain, Variables
+from motiongpt3_jax.models.constrain import Constrain
+from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
 from motiongpt3_jax.systems.motiongpt3.prompts import HOLDERS
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from motiongpt3_jax.batch import ClipRange, Example, Slots, seeds_of
 from motiongpt3_jax.systems.motiongpt3.prompts import HOLDERS, TokenIds
@@ -21,6 +21,7 @@ class TokenSequence(NamedTuple):
       clips: frames of the clips: the inputs first, then those to generate.
       inputs: how many of `clips` fill input holders.
       start: position of the first id.
+      encoded: of the clips, see `Example.encoded`.
     """
 
     number: int
@@ -30,6 +31,7 @@ class TokenSequence(NamedTuple):
     clips: tuple[ClipRange, ...]
     inputs: int
     start: int = 0
+    encoded: tuple[Float[np.ndarray, "numbers"], ...] = ()
 
 
 def sequence_examples(
@@ -97,6 +99,7 @@ def sequence_examples(
                 "output_seeds": seeds_of(each.number, len(group)),
                 "unpredictable": unpredictable,
             },
+            each.encoded,
         )
         for each, text, moved, (group, clip), unpredictable in zip(sequences, texts, motions, groups, lost.tolist())
     ]
