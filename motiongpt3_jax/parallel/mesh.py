@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import jax
-from jax.sharding import AxisType, Mesh
+from jax.sharding import AbstractMesh, AxisType, Mesh
 
 from motiongpt3_jax.errors import UserError
 
@@ -26,11 +26,31 @@ def make_mesh(
       UserError: the axes do not multiply to the number of devices.
     """
     count = len(devices) if devices is not None else jax.device_count()
+    shape = _sizes(count, data, fsdp, tensor)
+    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+
+
+def make_abstract_mesh(count: int, data: int | None = None, fsdp: int = 1, tensor: int = 1) -> AbstractMesh:
+    """A mesh of so many devices that are not there: shardings, and shapes of what a device holds.
+
+    Args:
+      count: devices.
+      data, fsdp, tensor: as for `make_mesh`.
+
+    Raises:
+      UserError: the axes do not multiply to the number of devices.
+    """
+    shape = _sizes(count, data, fsdp, tensor)
+    return AbstractMesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def _sizes(count: int, data: int | None, fsdp: int, tensor: int) -> tuple[int, int, int]:
+    """Devices along each axis."""
     shape = (count // max(fsdp * tensor, 1) if data is None else data, fsdp, tensor)
     if min(shape) < 1 or shape[0] * fsdp * tensor != count:
         given = " x ".join(f"{name} {size}" for name, size in zip(AXES, shape))
         raise UserError(f"mesh {given} does not fill {count} devices; choose sizes whose product is {count}.")
-    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+    return shape
 
 
 @contextmanager

@@ -33,7 +33,8 @@ def slice_devices(topology: str) -> Sequence[jax.Device]:
     """
     if importlib.util.find_spec("libtpu") is None:
         raise UserError(
-            "compiling for a TPU without one needs libtpu, which is not installed: pip install 'motiongpt3_jax[tpu]'"
+            "compiling for a TPU without one needs libtpu, which is not installed: pip install 'motiongpt3_jax[tpu]'; "
+            "or let `motiongpt3 plan` estimate, which compiles nothing: --platform estimate"
         )
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)

@@ -6,6 +6,8 @@ Sources:
   ICI: one direction of one link, from "How to Scale Your Model" (jax-ml.github.io/scaling-book/tpus), which agrees with
     the totals of those pages (v5e 1,600 Gbit/s over 4 links: 50 GB/s raw, 45 measured). tpu7x: 9,600 Gbit/s over 6
     links, times the same 9 tenths.
+  Pods and the data-centre network: the same pages of Google Cloud, a table "Key Pod specifications"; of v5e 6.4 Tbit/s
+    for 256 chips, of v6e 25.6 Tbit/s for 256, of v5p 50 Gbit/s for each.
 """
 
 import math
@@ -31,6 +33,8 @@ class Chip:
       link: bytes a second over one link of the interconnect, in one direction.
       axes: of the torus that links chips.
       wrap: chips along an axis from which on it is closed to a ring.
+      pod: chips that are linked at most.
+      network: bytes a second from a chip to other slices, over the data-centre network; None where nobody says.
     """
 
     flops: float
@@ -39,14 +43,16 @@ class Chip:
     link: float
     axes: int
     wrap: int
+    pod: int
+    network: float | None = None
 
 
 CHIPS: Mapping[str, Chip] = {
-    "v4": Chip(PUBLISHED["TPU v4"], 32 * 2**30, 1228e9, 45e9, axes=3, wrap=4),
-    "v5e": Chip(PUBLISHED["TPU v5 lite"], 16 * 2**30, 819e9, 45e9, axes=2, wrap=16),
-    "v5p": Chip(PUBLISHED["TPU v5p"], 95 * 2**30, 2765e9, 90e9, axes=3, wrap=4),
-    "v6e": Chip(PUBLISHED["TPU v6 lite"], 32 * 2**30, 1640e9, 90e9, axes=2, wrap=16),
-    "tpu7x": Chip(PUBLISHED["TPU7x"], 192 * 2**30, 7380e9, 180e9, axes=3, wrap=4),
+    "v4": Chip(PUBLISHED["TPU v4"], 32 * 2**30, 1228e9, 45e9, axes=3, wrap=4, pod=4096),
+    "v5e": Chip(PUBLISHED["TPU v5 lite"], 16 * 2**30, 819e9, 45e9, axes=2, wrap=16, pod=256, network=3.125e9),
+    "v5p": Chip(PUBLISHED["TPU v5p"], 95 * 2**30, 2765e9, 90e9, axes=3, wrap=4, pod=8960, network=6.25e9),
+    "v6e": Chip(PUBLISHED["TPU v6 lite"], 32 * 2**30, 1640e9, 90e9, axes=2, wrap=16, pod=256, network=12.5e9),
+    "tpu7x": Chip(PUBLISHED["TPU7x"], 192 * 2**30, 7380e9, 180e9, axes=3, wrap=4, pod=9216),
 }
 """By the names that libtpu's topologies begin with."""
 

@@ -2,8 +2,8 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,18 +40,24 @@ def measure_filling(config: RunConfig, spec: ModelSpec, programs: Mapping[str, S
       spec: the model's.
       programs: of the stages, by name.
     """
-    with ExitStack() as stack:
-        built = Path(os.path.expanduser(config.data.path))
-        if config.data.path and (built / "metadata.json").is_file():
-            records, source = open_records(built), config.data.path
-        else:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            records, source = _procedural(config, folder / "data"), "procedural"
+    with open_clips(config) as (records, source):
         tokenizer = make_tokenizer(config, spec, records)
         return {
             name: _fill(make_loader(config, name, records, tokenizer), source, program)
             for name, program in programs.items()
         }
+
+
+@contextmanager
+def open_clips(config: RunConfig) -> Iterator[tuple[Records, str]]:
+    """(clips, whose they are): a config's own where they are built, else some that are made here."""
+    with ExitStack() as stack:
+        built = Path(os.path.expanduser(config.data.path))
+        if config.data.path and (built / "metadata.json").is_file():
+            yield open_records(built), config.data.path
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            yield _procedural(config, folder / "data"), "procedural"
 
 
 def _procedural(config: RunConfig, folder: Path) -> Records:
@@ -71,13 +77,12 @@ def _fill(loader: Loader, source: str, program: StageProgram) -> Filling:
 
 
 def make_tokenizer(config: RunConfig, spec: ModelSpec, records: Records) -> Tokenizer | None:
-    """A tokenizer that cuts captions about as the config's own, with the added ids where that one has them."""
+    """A tokenizer of the kind that the config has, and of its captions; its vocabulary is a small one of its own."""
     if spec.tokenizer is None:
         return None
     texts = [text for some in records.split("train").captions for text in some]
     tokens, size = find_system(config.system).tokens(config.values), spec.tokenizer.base_vocabulary
-    trained = train_tokenizer(texts, min(WORDS, size - len(tokens.sentinels)), tokens)
-    return replace(trained, base_vocabulary=size)
+    return train_tokenizer(texts, min(WORDS, size - len(tokens.sentinels)), tokens)
 
 
 def make_loader(config: RunConfig, stage: str, records: Records, tokenizer: Tokenizer | None) -> Loader:

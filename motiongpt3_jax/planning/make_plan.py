@@ -3,11 +3,11 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import jax
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 from ml_collections import ConfigDict
 
 from motiongpt3_jax.configs import load_config
@@ -17,15 +17,17 @@ from motiongpt3_jax.experiment.config import RunConfig
 from motiongpt3_jax.inference.folder import plain
 from motiongpt3_jax.parallel import make_mesh
 from motiongpt3_jax.parallel.checks import BatchSize, check_divides
-from motiongpt3_jax.parallel.collectives import bytes_by_kind, read_collectives
+from motiongpt3_jax.parallel.collectives import Collective, bytes_by_kind, read_collectives
 from motiongpt3_jax.parallel.hlo import Program as HloProgram
-from motiongpt3_jax.parallel.mesh import AXES
+from motiongpt3_jax.parallel.mesh import AXES, make_abstract_mesh
+from motiongpt3_jax.parallel.sharding import row_shards
 from motiongpt3_jax.parallel.topology import slice_devices
 from motiongpt3_jax.planning.advice import advice
 from motiongpt3_jax.planning.chips import Slice
+from motiongpt3_jax.planning.estimate import Estimate, estimate_step, trace_step
 from motiongpt3_jax.planning.filling import measure_filling
-from motiongpt3_jax.planning.program_cost import CostReader
-from motiongpt3_jax.planning.results import Filling, Plan, StagePlan
+from motiongpt3_jax.planning.program_cost import Cost, CostReader
+from motiongpt3_jax.planning.results import Filling, Memory, Plan, StagePlan, StepTime
 from motiongpt3_jax.planning.stage_program import (
     Compiled,
     StageProgram,
@@ -45,10 +47,20 @@ ROWS_NOTE = (
     "model FLOPs are those of whole rows, their padding included, with nothing computed twice; loops that end with the "
     "data are counted to their longest"
 )
-CPU_NOTE = (
-    "simulated devices on the CPU: shapes, shardings and collectives are those of this backend's compiler, and nothing "
-    "is said of time"
-)
+NOTES: Mapping[str, tuple[str, ...]] = {
+    "tpu": (),
+    "cpu": (
+        "simulated devices on the CPU: shapes, shardings and collectives are those of this backend's compiler, and "
+        "nothing is said of time",
+    ),
+    "estimate": (
+        "estimated from the traced step, which nothing compiles: parameters and optimizer state are exact; machine "
+        "code, changes of layout, and what the axis tensor spares of activations and sums over it, are left out",
+    ),
+}
+"""What plans of each platform leave out."""
+
+Platform = Literal["tpu", "cpu", "estimate"]
 
 
 def plan(
@@ -58,7 +70,7 @@ def plan(
     name: str | None = None,
     mesh: Mapping[str, int] | None = None,
     stage: str | None = None,
-    platform: Literal["tpu", "cpu"] = "tpu",
+    platform: Platform = "tpu",
     effort: Literal["fast", "full"] = "fast",
     prices: Mapping[str, float] | None = None,
     words: int | None = None,
@@ -71,7 +83,8 @@ def plan(
       name: of the config in the plan; its own where it is named.
       mesh: devices along the axes `data`, `fsdp`, `tensor`, instead of the config's; `data` takes what others leave.
       stage: the only stage to plan; else all that the config runs.
-      platform: "tpu" needs libtpu; "cpu" simulates as many devices, and knows no time.
+      platform: "tpu" compiles and needs libtpu; "cpu" compiles for as many simulated devices, and knows no time;
+        "estimate" compiles nothing.
       effort: of the compiler: "full" takes several times as long.
       prices: US dollars of a chip and hour, by the generation, such as {"v5e": 1.2}.
       words: ids of the tokenizer that the config names, where it is not at hand.
@@ -83,76 +96,110 @@ def plan(
     named = name or (config if isinstance(config, str) else "config")
     chips = Slice.of(topology)
     price = price_of(chips, prices or {})
-    capacity = chips.chip.hbm if platform == "tpu" else None
     # Before anything else of JAX, which fixes how many devices there are.
-    devices = slice_devices(topology) if platform == "tpu" else simulated_devices(chips)
+    devices = devices_of(chips, platform)
     checked = with_mesh(check_config(plain(loaded.to_dict())), mesh or {})
     names = stages_of(checked, stage)
-    axes = checked.mesh
-    grid = make_mesh(None if axes.data < 0 else axes.data, axes.fsdp, axes.tensor, devices=devices)
-    check_stages(checked, names, grid)
+    grid = make_grid(checked, chips, devices)
+    check_stages(checked, names, grid.shape)
     spec = model_spec(checked, words)
     programs = {each: make_stage_program(checked, each, spec, grid) for each in names}
     fillings = measure_filling(checked, spec, programs)
     stages: dict[str, StagePlan] = {}
     seen: dict[int, tuple[str, Compiled]] = {}
     for each, program in programs.items():
-        start = time.monotonic()
-        lowered = lower(program, grid)
-        first, compiled = seen.get(lowered.same, (None, None))
-        if compiled is None:
-            compiled = compile_lowered(lowered.lowered, platform == "tpu", effort == "full")
-            seen[lowered.same] = each, compiled
+        start, first = time.monotonic(), None
+        if platform == "estimate":
+            rows = program.rows // row_shards(grid.shape)
+            taken = estimated(estimate_step(trace_step(checked, each, spec, rows), grid, chips))
+        else:
+            lowered = lower(program, grid)
+            first, compiled = seen.get(lowered.same, (None, None))
+            if compiled is None:
+                compiled = compile_lowered(lowered.lowered, platform == "tpu", effort == "full")
+                seen[lowered.same] = each, compiled
+            taken = measured(program, compiled, chips, chips.chip.hbm if platform == "tpu" else None)
         seconds = time.monotonic() - start
-        result = stage_plan(program, compiled, chips, capacity, fillings[each], price)
+        result = stage_plan(program, taken, chips, fillings[each], price)
         stages[each] = replace(
             result, same_as=first, compile_seconds=seconds, advice=advice(result, checked, grid.shape)
         )
-    notes = (ROWS_NOTE,) if platform == "tpu" else (ROWS_NOTE, CPU_NOTE)
-    return Plan(named, topology, platform, dict(grid.shape), stages, effort, notes)
+    return Plan(named, topology, platform, dict(grid.shape), stages, effort, (ROWS_NOTE, *NOTES[platform]))
 
 
-def stage_plan(
-    program: StageProgram,
-    compiled: Compiled,
-    chips: Slice,
-    capacity: float | None,
-    filling: Filling,
-    price: float | None,
-) -> StagePlan:
-    """What a compiled stage takes."""
+@dataclass(frozen=True)
+class Taken:
+    """What one step takes on a chip, see `StagePlan`; without `cost` where it does not compile for lack of memory."""
+
+    memory: Memory
+    cost: Cost | None
+    collectives: Sequence[Collective]
+    time: StepTime | None
+    kernels: int
+
+
+def estimated(estimate: Estimate) -> Taken:
+    """What an estimate says."""
+    time = estimate.time if estimate.memory.fits else None
+    return Taken(estimate.memory, estimate.cost, estimate.collectives, time, 0)
+
+
+def measured(program: StageProgram, compiled: Compiled, chips: Slice, capacity: float | None) -> Taken:
+    """What a compiled stage takes; without a capacity nothing is said of time."""
     memory = memory_of(program, compiled, capacity)
+    if compiled.text is None:
+        return Taken(memory, None, [], None, 0)
+    reader, collectives = CostReader(HloProgram.of(compiled.text)), read_collectives(compiled.text)
+    taken = step_time(reader, collectives, chips) if capacity and memory.fits else None
+    return Taken(memory, reader.total(), collectives, taken, reader.kernels)
+
+
+def stage_plan(program: StageProgram, taken: Taken, chips: Slice, filling: Filling, price: float | None) -> StagePlan:
+    """The plan of a stage whose steps take so much."""
     model = step_flops(program.plain, program.stage, program.variables, program.batch)
     useful = None if filling.flops_per_row is None else filling.flops_per_row * program.rows
-    cost, collectives, taken, kernels = None, [], None, 0
-    if compiled.text is not None:
-        reader = CostReader(HloProgram.of(compiled.text))
-        cost, collectives, kernels = reader.total(), read_collectives(compiled.text), reader.kernels
-        taken = step_time(reader, collectives, chips) if capacity and memory.fits else None
-    peak = chips.chips * chips.chip.flops * taken.total if taken else None
+    time, cost = taken.time, taken.cost
+    peak = chips.chips * chips.chip.flops * time.total if time else None
     return StagePlan(
         name=program.stage.name,
         rows=program.rows,
         steps=program.stage.steps,
-        memory=memory,
+        memory=taken.memory,
         advice=None,
         model_flops=model,
         useful_flops=useful,
         flops_per_chip=cost and cost.flops,
         hbm_bytes_per_chip=cost and cost.bytes,
-        collectives=bytes_by_kind(collectives),
-        time=taken,
+        collectives=bytes_by_kind(taken.collectives),
+        time=time,
         mfu=peak and model / peak,
         mfu_without_padding=peak and useful and useful / peak,
-        samples_per_second=taken and program.rows * filling.samples_per_row / taken.total,
+        samples_per_second=time and program.rows * filling.samples_per_row / time.total,
         filling=filling,
-        kernels=kernels,
+        kernels=taken.kernels,
         same_as=None,
         compile_seconds=0.0,
         price=price,
         chips=chips.chips,
         arrays=tuple(array_rows(program)),
     )
+
+
+def devices_of(chips: Slice, platform: Platform) -> Sequence[jax.Device] | None:
+    """The devices that a platform compiles for; None where it compiles nothing."""
+    chips.chip  # noqa: B018 - refuses what nobody described
+    if platform == "estimate":
+        return None
+    return slice_devices(chips.name) if platform == "tpu" else simulated_devices(chips)
+
+
+def make_grid(config: RunConfig, chips: Slice, devices: Sequence[jax.Device] | None) -> Mesh | AbstractMesh:
+    """The mesh of a config over a slice, of its devices or of none."""
+    axes = config.mesh
+    data = None if axes.data < 0 else axes.data
+    if devices is None:
+        return make_abstract_mesh(chips.chips, data, axes.fsdp, axes.tensor)
+    return make_mesh(data, axes.fsdp, axes.tensor, devices=devices)
 
 
 def price_of(chips: Slice, prices: Mapping[str, float]) -> float | None:
@@ -209,15 +256,15 @@ def simulated_devices(chips: Slice) -> Sequence[jax.Device]:
     return devices[: chips.chips]
 
 
-def check_stages(config: RunConfig, names: Sequence[str], mesh: Mesh) -> None:
-    """Raises UserError when a stage's rows, or the heads, do not divide over a mesh; says what would do."""
+def check_stages(config: RunConfig, names: Sequence[str], axes: Mapping[str, int]) -> None:
+    """Raises UserError when a stage's rows, or the heads, do not divide over axes of a mesh; says what would do."""
     sizes: dict[str, BatchSize] = {}
     for name in names:
         accumulate = config.stages[name].optimizer.accumulate
-        sizes[name] = BatchSize(stage_rows(config, name, mesh.shape), accumulate)
+        sizes[name] = BatchSize(stage_rows(config, name, axes), accumulate)
     heads = find_system(config.system).heads(config.model)
     try:
-        check_divides(mesh.shape, sizes, heads)
+        check_divides(axes, sizes, heads)
     except UserError as error:
         more = "" if config.mesh.rows == "per_shard" else "; --config.mesh.rows=per_shard gives each of them as many"
         raise UserError(f"{str(error).rstrip('.')}{more}") from None

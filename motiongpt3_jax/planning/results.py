@@ -175,7 +175,7 @@ class Plan:
     Attributes:
       config: its name.
       topology: the slice.
-      platform: "tpu", or "cpu" for simulated devices.
+      platform: "tpu", "cpu" for simulated devices, or "estimate".
       mesh: devices along each axis.
       stages: by name, in the order in which they run.
       effort: of the compiler, "fast" or "full".

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 
 from motiongpt3_jax.data_pipelines.packing import empty
 from motiongpt3_jax.errors import UserError
@@ -95,8 +95,8 @@ def stage_rows(config: RunConfig, stage: str, axes: Mapping[str, int]) -> int:
     return rows * row_shards(axes) if config.mesh.rows == "per_shard" else rows
 
 
-def make_stage_program(config: RunConfig, name: str, spec: ModelSpec, mesh: Mesh) -> StageProgram:
-    """The train step of a stage; nothing is computed, and nothing compiled."""
+def make_stage_program(config: RunConfig, name: str, spec: ModelSpec, mesh: Mesh | AbstractMesh) -> StageProgram:
+    """The train step of a stage; nothing is computed, and nothing compiled. Only that of devices can be compiled."""
     kind, section = find_system(config.system), config.values["stages"][name]
     constrain = make_constrain(config.mesh.sharding)
     chosen = choose_attention(spec, mesh.devices.flat[0].platform)
@@ -108,7 +108,8 @@ def make_stage_program(config: RunConfig, name: str, spec: ModelSpec, mesh: Mesh
     one = empty(1, shape, kind.layout(section, spec).schema, spec.features)
     batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), one)
     variables = jax.eval_shape(system.init, jax.random.key(0))
-    with jax.set_mesh(mesh):
+    inside = jax.sharding.use_abstract_mesh if isinstance(mesh, AbstractMesh) else jax.set_mesh
+    with inside(mesh):
         program = make_program(system, stage, mesh, config.seed, variables, batch, config.mesh.sharding)
     return StageProgram(stage, rows, system, kind.make_system(without_remat(spec)), program, variables, batch)
 
@@ -186,12 +187,16 @@ def needed_bytes(message: str) -> float | None:
 
 def memory_of(stage: StageProgram, compiled: Compiled, capacity: float | None) -> Memory:
     """Memory of a chip: what the compiler counts, and what of it are parameters and optimizer."""
-    state, frozen = stage.program.state, stage.program.frozen
-    exact = {
-        "parameters": chip_bytes(state.params) + chip_bytes(state.ema),
-        "optimizer": chip_bytes(state.optimizer),
-        "frozen": chip_bytes(frozen),
-    }
+    state = stage.program.state
+    params = chip_bytes(state.params) + chip_bytes(state.ema)
+    return compiled_memory(compiled, capacity, params, chip_bytes(state.optimizer), chip_bytes(stage.program.frozen))
+
+
+def compiled_memory(
+    compiled: Compiled, capacity: float | None, parameters: float, optimizer: float = 0.0, frozen: float = 0.0
+) -> Memory:
+    """Memory of a chip that runs a compiled program with so many bytes of parameters and optimizer state."""
+    exact = {"parameters": parameters, "optimizer": optimizer, "frozen": frozen}
     if compiled.memory is None:
         return Memory(capacity, compiled.needed, sum(exact.values()), 0.0, 0.0, **exact)
     found = compiled.memory

@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from motiongpt3_jax.planning.chips import CHIPS
+from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.experiment.check_config import check_config
+from motiongpt3_jax.inference.folder import plain
+from motiongpt3_jax.parallel.mesh import make_abstract_mesh
+from motiongpt3_jax.planning.chips import CHIPS, Slice
+from motiongpt3_jax.planning.estimate import estimate_step, trace_step
 from motiongpt3_jax.planning.make_plan import parse_pairs
+from motiongpt3_jax.planning.stage_program import model_spec
 
 ROOT = Path(__file__).parents[2]
 REQUIRED = "MOTION_TPU_REQUIRED"
@@ -62,13 +68,30 @@ def test_simulated_devices_give_shardings_and_collectives_and_no_time(simulated)
     assert found["memory"]["optimizer"] == pytest.approx(2 * held, rel=0.01)
 
 
-@pytest.mark.skipif(
+needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None and REQUIRED not in os.environ,
     reason="needs libtpu: pip install 'motiongpt3_jax[tpu]'",
 )
+
+TOY = (
+    *("mesh.rows=per_shard", "model.dtype=bfloat16", "model.decoder.width=256", "model.decoder.heads=4"),
+    *("stages.text.batch.rows=16", "stages.text.batch.text_slots=256"),
+)
+"""Large enough that its arrays take more memory than its code."""
+
+
+def estimated(config, stage, topology, overrides, words=None):
+    """An estimate of a stage whose batch is split over all chips."""
+    checked = check_config(plain(load_config(config, overrides).to_dict()))
+    chips = Slice.of(topology)
+    traced = trace_step(checked, stage, model_spec(checked, words), checked.stages[stage].rows)
+    return estimate_step(traced, make_abstract_mesh(chips.chips), chips)
+
+
+@needs_libtpu
 def test_a_plan_for_chips_says_memory_time_and_money(tmp_path):
     options = ("--config", "motiongpt3:test", "--stage", "text", "--topology", "v5e:2x2", "--price", "v5e=1.2")
-    said, found = planned(tmp_path, *options, "--config.mesh.rows=per_shard", "--config.model.dtype=bfloat16")
+    said, found = planned(tmp_path, *options, *(f"--config.{value}" for value in TOY))
     time = found["time"]
     assert found["fits"] is True
     assert found["memory"]["capacity"] == CHIPS["v5e"].hbm
@@ -77,10 +100,40 @@ def test_a_plan_for_chips_says_memory_time_and_money(tmp_path):
     assert found["step_seconds"] == pytest.approx(seconds)
     assert time["memory"] == pytest.approx(found["hbm_bytes_per_chip"] / CHIPS["v5e"].hbm_rate)
     assert found["mfu"] == pytest.approx(found["model_flops"] / (4 * CHIPS["v5e"].flops * seconds))
-    assert found["samples_per_second"] == pytest.approx(8 * found["filling"]["samples_per_row"] / seconds)
+    assert found["samples_per_second"] == pytest.approx(64 * found["filling"]["samples_per_row"] / seconds)
     assert found["dollars"] == pytest.approx(1.2 * 4 * seconds * found["steps"] / 3600)
     assert found["collectives"]["all-reduce"] > 0
     assert "USD" in said
+    check_estimate(estimated("motiongpt3:test", "text", "v5e:2x2", TOY), found)
+
+
+def check_estimate(estimate, found):
+    """Raises AssertionError when an estimate is far from what the compiler says."""
+    assert estimate.memory.parameters == found["memory"]["parameters"]
+    assert estimate.memory.optimizer == found["memory"]["optimizer"]
+    assert estimate.memory.peak == pytest.approx(found["peak_bytes_per_chip"], rel=0.3)
+    assert estimate.cost.flops == pytest.approx(found["flops_per_chip"], rel=0.1)
+    assert estimate.cost.bytes == pytest.approx(found["hbm_bytes_per_chip"], rel=0.5)
+
+
+@needs_libtpu
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["generate", "tune"])
+def test_the_estimate_of_base_is_near_what_the_compiler_says(tmp_path, stage):
+    values = ("mesh.rows=per_shard", "model.dtype=bfloat16")
+    options = ("--config", "motiongpt3:base", "--stage", stage, "--topology", "v5e:4x4", "--words", "50257")
+    _, found = planned(tmp_path, *options, *(f"--config.{value}" for value in values))
+    check_estimate(estimated("motiongpt3:base", stage, "v5e:4x4", values, 50257), found)
+
+
+def test_an_estimate_needs_no_compiler_and_has_all_numbers(tmp_path):
+    options = ("--config", "motiongpt3:test", "--stage", "text", "--topology", "v5e:16x16", "--platform", "estimate")
+    said, found = planned(tmp_path, *options, "--config.mesh.rows=per_shard")
+    assert all(found[name] is not None for name in TOP)
+    assert found["rows"] == 512
+    assert found["fits"] is True
+    assert found["memory"]["optimizer"] == pytest.approx(2 * found["memory"]["parameters"], rel=0.01)
+    assert "machine code" in said
 
 
 @pytest.mark.parametrize("text", ["data", "data=", "=2", "data=2,data=2", "data=0", "data=two"])
