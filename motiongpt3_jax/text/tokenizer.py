@@ -38,6 +38,12 @@ UNIGRAM = "SentencePiece unigram"
 ENDS: Mapping[str, str] = {BPE: END, UNIGRAM: "</s>"}
 """The token that ends a text, by the kind of tokenizer."""
 
+DIGITS = 6
+"""Of the scores of a unigram model's pieces."""
+
+STEP = 1e-4
+"""Between the scores of the characters that its trainer has not seen."""
+
 UNIGRAM_SPECIALS = ("<pad>", "</s>", "<unk>")
 """The first ids of a unigram tokenizer: padding, end of text, unknown."""
 
@@ -241,7 +247,27 @@ def _train_unigram(captions: Iterable[str], size: int) -> tokenizers.Tokenizer:
         show_progress=False,
     )
     backend.train_from_iterator(captions, trainer)
+    found = json.loads(backend.to_str())["model"]["vocab"]
+    pieces = [(piece, score) for piece, score in found if piece not in UNIGRAM_SPECIALS]
+    specials = [(piece, 0.0) for piece in UNIGRAM_SPECIALS]
+    backend.model = models.Unigram([*specials, *_in_order(pieces)], UNIGRAM_SPECIALS.index("<unk>"), False)
     return backend
+
+
+def _in_order(pieces: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    """The pieces of a unigram model as they come out of every training on the same captions.
+
+    The trainer adds scores up in another order each time, so their last digits differ. Behind all others it puts the
+    characters that captions lack, each `STEP` below the one before, in any order: here by their codes.
+    """
+    rounded = sorted(((round(-score, DIGITS), piece) for piece, score in pieces))
+    alone = [(cost, piece) for cost, piece in rounded if len(piece) == 1]
+    first = len(alone) - 1
+    while first > 0 and abs(alone[first][0] - alone[first - 1][0] - STEP) < STEP / 10:
+        first -= 1
+    unseen = dict(zip(sorted(piece for _, piece in alone[first:]), (cost for cost, _ in alone[first:])))
+    costs = {piece: unseen.get(piece, cost) for cost, piece in rounded}
+    return [(piece, -cost) for piece, cost in sorted(costs.items(), key=lambda costly: (costly[1], costly[0]))]
 
 
 def check_size(size: int) -> None:

@@ -92,6 +92,15 @@ def test_training_twice_gives_the_same_ids(trained):
     assert again.encode(CAPTIONS[1]) == trained.encode(CAPTIONS[1])
 
 
+def test_training_a_unigram_model_twice_gives_the_same_file():
+    captions = [
+        f"a {person} {does} {times} times" for person in ("man", "dog") for does in ("hops", "sits") for times in "23"
+    ]
+    spec = TokenSpec((), (UNIGRAM,))
+    files = {train_tokenizer(captions * 4, 300, spec).backend.to_str() for _ in range(4)}
+    assert len(files) == 1
+
+
 def test_saving_and_pickling_keep_every_id(trained, tmp_path):
     trained.save(tmp_path / "new" / "folder")
     text = CAPTIONS[0] + MOTION + "<|endoftext|>ß"

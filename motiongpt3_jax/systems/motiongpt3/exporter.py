@@ -54,6 +54,6 @@ def _require_gpt2_blocks(decoder: Mapping[str, Any]) -> None:
         value, official = decoder[name], NEW_DECODER_VALUES[name]
         if value != official:
             raise UserError(
-                f"the official code has two branches of GPT-2's blocks, with model.decoder.{name} {official!r}, and this "
+                f"the official code has two branches of GPT-2's blocks, with model.decoder.{name} {official!r}, and "
                 f"model's is {value!r}: export it as safetensors"
             )
