@@ -60,6 +60,9 @@ def mesh() -> dict[str, Any]:
         # In which gradients are summed over devices: "compute" (as `model.dtype`), "float32" or "bfloat16". From some
         # 256 devices on float32 is safer, and twice the bytes.
         "reduce_dtype": SHARDING.reduce_dtype,
+        # Seconds in which no step ends after which one of several processes leaves, as a peer of it hangs; compiling,
+        # validation, saving and pages of samples do not count. 0 waits without end.
+        "step_timeout": 600.0,
     }
 
 

@@ -75,6 +75,7 @@ class MeshConfig:
       data, fsdp, tensor: see `make_mesh`; -1 of `data` are all that the other axes leave.
       rows: whether the rows of a stage's batch are its "total", or those "per_shard", each of data x fsdp devices.
       whole_below, reduce_dtype: see `ShardingOptions`.
+      step_timeout: see `Hooks`.
     """
 
     data: int = setting(Rule("a whole number from 1 on, or -1", lambda value: DEVICES.holds(value) or value == -1))
@@ -83,6 +84,7 @@ class MeshConfig:
     rows: Literal["total", "per_shard"] = setting(one_of("total", "per_shard"))
     whole_below: int = setting(whole(0, 10**15))
     reduce_dtype: Literal["compute", "float32", "bfloat16"] = setting(one_of("compute", "float32", "bfloat16"))
+    step_timeout: float = setting(real(0, 1e9))
 
     @property
     def sharding(self) -> ShardingOptions:

@@ -13,6 +13,7 @@ from motiongpt3_jax.experiment.beginning import beginning, begins_trained, outsi
 from motiongpt3_jax.experiment.run import Run, check_run, make_run
 from motiongpt3_jax.experiment.samples import write_samples
 from motiongpt3_jax.parallel import first_does, keep_host_memory
+from motiongpt3_jax.parallel.peer_failure import exit_on_peer_failure
 from motiongpt3_jax.parallel.product_rate import peak_rate
 from motiongpt3_jax.places import require_room
 from motiongpt3_jax.training import Hooks, run_lock
@@ -49,7 +50,7 @@ def train(
     clock = _Clock({} if minutes is None else minutes)
     check_run(config, workdir)
     keep_host_memory()
-    with run_lock(workdir):
+    with exit_on_peer_failure(), run_lock(workdir):
         run = first_does("prepare the run", partial(make_run, config, workdir)) or make_run(config, workdir)
         stages = run.stages()
         new = not steps_of(workdir, stages[0].name)
@@ -63,7 +64,12 @@ def train(
             outside=outside_weights(run.config) if new else (),  # what a run began with may be gone when it ends
             mesh=run.mesh(),
             sharding=run.config.mesh.sharding,
-            hooks=Hooks(samples=partial(write_samples, run, {}), profile=profile, peak=peak_rate()),
+            hooks=Hooks(
+                samples=partial(write_samples, run, {}),
+                profile=profile,
+                peak=peak_rate(),
+                step_timeout=run.config.mesh.step_timeout,
+            ),
         )
     clock.begin("")
     return run

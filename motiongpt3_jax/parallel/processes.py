@@ -1,10 +1,7 @@
 """Several processes of one run: what one does for all, and which devices of its machine belong to each."""
 
-import os
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from itertools import count
 from typing import TypeVar
@@ -13,7 +10,7 @@ import jax
 from orbax.checkpoint import multihost
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.statuses import PEER_LOST
+from motiongpt3_jax.parallel.peer_failure import exit_where_the_runtime_aborts
 
 T = TypeVar("T")
 
@@ -48,27 +45,7 @@ def initialize_distributed(
         heartbeat_timeout_seconds=HEARTBEAT,
         shutdown_timeout_seconds=HEARTBEAT,
     )
-
-
-@contextmanager
-def exit_on_peer_failure() -> Iterator[None]:
-    """Of several processes, one whose devices fail ends at once, with a sentence and the status `PEER_LOST`.
-
-    Mostly another process died. Python's own end would wait for it, and JAX would end that with a dump of stacks.
-    """
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
-            raise
-        sys.stdout.flush()
-        sentence = (
-            f"process {jax.process_index()} of {jax.process_count()} cannot go on ({str(error).splitlines()[0]}). "
-            "Unless this names a fault of its own, another process died: look at the others' output. Start all of them "
-            "again: the same command continues from the last checkpoint."
-        )
-        print(sentence, file=sys.stderr, flush=True)
-        os._exit(PEER_LOST)
+    exit_where_the_runtime_aborts()
 
 
 def first_does(what: str, action: Callable[[], T]) -> T | None:

@@ -48,6 +48,11 @@ class Goodput:
         finally:
             self._begin(around)
 
+    @property
+    def now(self) -> str:
+        """The part under way; any thread may ask."""
+        return self._part
+
     def add(self, flops: float | None) -> None:
         """Counts the FLOPs that the model needed for a finished step."""
         self._flops += flops or 0.0

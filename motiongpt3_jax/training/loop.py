@@ -16,7 +16,8 @@ from jaxtyping import Array
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.parallel import SHARDING, ShardingOptions, first_does, local_rows, make_mesh, put_batch
-from motiongpt3_jax.parallel.processes import exit_on_peer_failure
+from motiongpt3_jax.parallel.announcements import Announcements
+from motiongpt3_jax.parallel.peer_failure import exit_on_peer_failure
 from motiongpt3_jax.systems.interface import System, Tree, Variables
 from motiongpt3_jax.training.checkpoints import Checkpoints, mend_checkpoints
 from motiongpt3_jax.training.data import Data
@@ -35,6 +36,7 @@ from motiongpt3_jax.training.stage import Stage
 from motiongpt3_jax.training.starts import RunStart, StageEnd, Start
 from motiongpt3_jax.training.state import TrainState
 from motiongpt3_jax.training.step import Report, means, weighted_total
+from motiongpt3_jax.training.watchdog import Watchdog
 
 AHEAD = 2
 """Steps that may be under way while the next is prepared: enough to hide the host, few enough to stop soon."""
@@ -63,6 +65,7 @@ class Hooks:
       show_every: least seconds between two progress lines.
       profile: folder that gets a trace of a few steps of each stage, for XProf.
       peak: FLOP/s of all devices that MFU is a share of; None leaves MFU out.
+      step_timeout: seconds without a step after which one of several processes leaves; 0 waits without end.
     """
 
     samples: Callable[[Stage, int, Variables], None] | None = None
@@ -70,6 +73,7 @@ class Hooks:
     show_every: float = 2.0
     profile: Path | None = None
     peak: float | None = None
+    step_timeout: float = 0.0
 
 
 class Contents(NamedTuple):
@@ -179,7 +183,10 @@ class _Run:
             raise self.interrupted(reason, start)  # nothing is new, so nothing is saved
         self.processes = self.data.rows / len(local_rows(self.mesh, self.data.rows))
         self.meter = Meter(start, self.processes)
+        board = Announcements() if jax.process_count() > 1 else None
+        self.watchdog = Watchdog(stage.name, start, self.hooks.step_timeout, lambda: self.goodput.now, board)
         with (
+            self.watchdog,
             Profile(self.hooks.profile, stage, start, self.log.say) as profile,
             closing(
                 Prefetch(self.data.batches(start), partial(self.place, paths_of(frozen)), BATCHES_AHEAD)
@@ -272,6 +279,7 @@ class _Run:
                 finite = bool(report.finite)
             if not finite:
                 raise TrainingDiverged(self.divergence(step))
+            self.watchdog.step(step)
             self.meter.add(step, contents.useful)
             self.goodput.add(contents.flops * self.processes)
             if step % self.stage.log_every == 0 or step >= self.stage.steps:

@@ -1,8 +1,9 @@
 """Trains the toy: run_toy.py RUN_DIR STEPS SECONDS_PER_STEP [PROCESS COUNT PORT [DATA FSDP TENSOR ROWS [interleaved]]].
 
-A process of its own, so that tests can kill it.
+A process of its own, so that tests can kill it. The environment's STEP_TIMEOUT is that of its hooks.
 """
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -36,7 +37,8 @@ def main() -> None:
     try:
         data = SlowData(rows=rows, mesh=mesh)
         with exit_as_training_ends():
-            run(ToySystem(), stages, lambda stage: data, run_dir, mesh=mesh, hooks=Hooks(show_every=0))
+            hooks = Hooks(show_every=0, step_timeout=float(os.environ.get("STEP_TIMEOUT", "0")))
+            run(ToySystem(), stages, lambda stage: data, run_dir, mesh=mesh, hooks=hooks)
     except UserError as stopped:
         sys.exit(f"{stopped}")
 

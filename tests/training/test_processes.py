@@ -23,9 +23,15 @@ STEPS = 40
 
 
 def start(
-    run_dir: Path, seconds_per_step: float = 0, count: int = 2, local: int = 1, steps: int = STEPS, mesh: str = ""
+    run_dir: Path,
+    seconds_per_step: float = 0,
+    count: int = 2,
+    local: int = 1,
+    steps: int = STEPS,
+    mesh: str = "",
+    hangs: int | None = None,
 ) -> list[subprocess.Popen]:
-    """Starts `count` processes with `local` devices each; `mesh` as in run_toy."""
+    """Starts `count` processes with `local` devices each; `mesh` as in run_toy. One may hang while it reads data."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
@@ -36,6 +42,8 @@ def start(
         "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={local}",
     }
     numbered = [[*command, str(i), str(count), port, *mesh.split()] for i in range(count)]
+    if hangs is not None:
+        numbered[hangs][5] = "1000"  # seconds that a batch takes
     return [subprocess.Popen(words, cwd=ROOT, env=env, **pipes) for words in numbered]
 
 
@@ -140,9 +148,19 @@ def test_when_one_process_is_killed_the_other_ends_soon(tmp_path, victim):
     began = time.monotonic()
     error = processes[1 - victim].communicate(timeout=120)[1]
     assert time.monotonic() - began < 60
-    assert processes[1 - victim].returncode
-    if victim == 1:
-        # The first process holds what they coordinate by; where it dies, JAX ends the others itself.
-        assert processes[0].returncode == PEER_LOST
-        assert error.splitlines()[-1].startswith("process 0 of 2 cannot go on ("), error
-        assert "Traceback" not in error
+    assert processes[1 - victim].returncode == PEER_LOST, error
+    # Where the first process dies, JAX has said so already.
+    last = error.splitlines()[-1]
+    assert last.startswith(("process 1 of 2 cannot go on (", "process 0 of 2 cannot", "this process cannot go on (")), (
+        error
+    )
+    assert "another process died" in last
+    assert "Traceback" not in error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hangs", [0, 1])
+def test_processes_leave_where_one_of_them_makes_no_step(tmp_path, monkeypatch, hangs):
+    monkeypatch.setenv("STEP_TIMEOUT", "5")
+    found = errors(start(tmp_path, steps=4000, hangs=hangs), PEER_LOST)
+    assert any("no step of stage 'first' ended in 5 s after step 0" in error for error in found), found

@@ -1,0 +1,60 @@
+"""What is left of several processes ends with one sentence and a status of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from motiongpt3_jax.parallel import peer_failure
+from motiongpt3_jax.parallel.peer_failure import exit_on_peer_failure
+from motiongpt3_jax.statuses import PEER_LOST
+
+ROOT = Path(__file__).parents[2]
+
+ABORT = """
+import ctypes, os, sys, threading
+from motiongpt3_jax.parallel.peer_failure import exit_where_the_runtime_aborts
+exit_where_the_runtime_aborts()
+abort = ctypes.CDLL(None).abort
+if sys.argv[1] == "main":
+    abort()
+thread = threading.Thread(target=abort)
+thread.start()
+thread.join()
+"""
+
+
+def abort(thread: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", ABORT, thread], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_an_abort_in_a_thread_of_the_runtime_is_a_sentence_and_a_status():
+    ended = abort("other")
+    assert ended.returncode == PEER_LOST
+    assert ended.stderr.startswith("this process cannot go on (JAX ended it, see above). ")
+    assert ended.stderr.endswith("the same command continues from the last checkpoint.\n")
+
+
+@pytest.mark.slow
+def test_an_abort_of_the_main_thread_stays_one():
+    assert abort("main").returncode == -6
+
+
+def test_a_failed_collective_ends_one_of_several_processes_and_is_an_error_of_a_single_one(monkeypatch, capfd):
+    with pytest.raises(jax.errors.JaxRuntimeError), exit_on_peer_failure():
+        raise jax.errors.JaxRuntimeError("INTERNAL: a fault")
+
+    def leave(status: int) -> None:
+        raise SystemExit(status)
+
+    monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert peer_failure.who() == "process 0 of 2"
+    with pytest.raises(SystemExit, match=str(PEER_LOST)), exit_on_peer_failure():
+        raise jax.errors.JaxRuntimeError("Connection closed by peer\nstack")
+    error = capfd.readouterr().err
+    assert error.startswith("process 0 of 2 cannot go on (Connection closed by peer). Unless")
+    assert "stack" not in error
