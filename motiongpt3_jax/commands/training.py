@@ -4,13 +4,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from motiongpt3_jax.statuses import CONTINUES, FAILED
 from motiongpt3_jax.training import TrainingDiverged, TrainingInterrupted, stop_at_sigterm
 
 
 @contextmanager
 def exit_as_training_ends() -> Iterator[None]:
-    """Training that a signal stopped ends the program with `CONTINUES`, one that diverged with `FAILED`.
+    """Training that a signal stopped ends the program with `statuses.CONTINUES`, one that diverged with `FAILED`.
 
     SIGTERM before the first step counts too.
     """
@@ -19,4 +18,4 @@ def exit_as_training_ends() -> Iterator[None]:
             yield
     except (TrainingInterrupted, TrainingDiverged) as stopped:
         print(f"motiongpt3: {stopped}", file=sys.stderr)
-        sys.exit(CONTINUES if isinstance(stopped, TrainingInterrupted) else FAILED)
+        sys.exit(stopped.status)

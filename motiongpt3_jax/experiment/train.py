@@ -12,6 +12,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.beginning import beginning, begins_trained, outside_weights
 from motiongpt3_jax.experiment.run import Run, check_run, make_run
 from motiongpt3_jax.experiment.samples import write_samples
+from motiongpt3_jax.no_room import no_room_as_sentence
 from motiongpt3_jax.parallel import first_does, keep_host_memory
 from motiongpt3_jax.parallel.peer_failure import exit_on_peer_failure
 from motiongpt3_jax.parallel.product_rate import peak_rate
@@ -21,6 +22,7 @@ from motiongpt3_jax.training import run as run_stages
 from motiongpt3_jax.training.folders import steps_of
 
 
+@exit_on_peer_failure()
 def train(
     config: ConfigDict | str | Path,
     workdir: str | Path,
@@ -50,7 +52,7 @@ def train(
     clock = _Clock({} if minutes is None else minutes)
     check_run(config, workdir)
     keep_host_memory()
-    with exit_on_peer_failure(), run_lock(workdir):
+    with no_room_as_sentence("the run", Path(workdir)), run_lock(workdir):
         run = first_does("prepare the run", partial(make_run, config, workdir)) or make_run(config, workdir)
         stages = run.stages()
         new = not steps_of(workdir, stages[0].name)

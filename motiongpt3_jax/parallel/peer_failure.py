@@ -7,6 +7,7 @@ raised would wait in its exit for the process that is gone; so both ends go thro
 
 import ctypes
 import os
+import re
 import signal
 import sys
 import threading
@@ -15,27 +16,41 @@ from contextlib import contextmanager
 
 import jax
 
-from motiongpt3_jax.statuses import PEER_LOST
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.no_room import NoRoomError
+from motiongpt3_jax.statuses import FAILED, PEER_LOST, WRONG_INPUT
 
 AGAIN = "Start all of them again: the same command continues from the last checkpoint."
 """What to do when processes have ended."""
 
+FAILED_RUNTIME = re.compile("(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION): ")
+"""How the messages of failed collectives begin, which are JaxRuntimeErrors or, of a first dispatch, ValueErrors."""
+
 _KEPT: list[object] = []
 """What C holds a pointer to."""
+
+_ENDING: list[int] = []
+"""The status with which this process ends already, by an error of its own."""
 
 
 @contextmanager
 def exit_on_peer_failure() -> Iterator[None]:
     """Of several processes, one whose devices fail ends at once, with a sentence and the status `PEER_LOST`.
 
-    Mostly another process died. Python's own end would wait for it, and JAX would end that with a dump of stacks.
+    Mostly another process died. Python's own end would wait for it, and JAX would end that with a dump of stacks. One
+    that has no room left ends at once too, as the others will not come to where it would wait for them.
     """
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
+    except Exception as error:
         if jax.process_count() == 1:
             raise
-        leave(PEER_LOST, _sentence(who(), str(error).splitlines()[0]))
+        if isinstance(error, NoRoomError):
+            leave(WRONG_INPUT, f"{who()}: {error}")
+        if isinstance(error, jax.errors.JaxRuntimeError | ValueError) and FAILED_RUNTIME.match(str(error)):
+            leave(PEER_LOST, _sentence(who(), str(error).splitlines()[0]))
+        _ENDING.append(getattr(error, "status", WRONG_INPUT if isinstance(error, UserError | OSError) else FAILED))
+        raise
 
 
 def leave(status: int, sentence: str) -> None:
@@ -60,6 +75,8 @@ def exit_where_the_runtime_aborts() -> None:
         if threading.get_ident() == threading.main_thread().ident:
             signal.signal(number, signal.SIG_DFL)
             return
+        if _ENDING:  # with a sentence of its own; the others did not come to the same end
+            os._exit(_ENDING[0])
         # No stream of Python's: another thread may hold its lock.
         os.write(2, f"{_sentence('this process', 'JAX ended it, see above')}\n".encode())
         os._exit(PEER_LOST)

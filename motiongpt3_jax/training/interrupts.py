@@ -11,12 +11,16 @@ from types import FrameType, TracebackType
 import jax
 from jax.experimental import multihost_utils
 
+from motiongpt3_jax.statuses import CONTINUES
+
 _CALLS = count(1)
 """Numbers the questions whether to stop, from 1: JAX's coordination takes 0 for a number that is agreed on."""
 
 
 class TrainingInterrupted(RuntimeError):
     """Training stopped because it was asked to; everything up to its last step is saved."""
+
+    status = CONTINUES
 
 
 class _Terminated(BaseException):

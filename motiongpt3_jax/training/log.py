@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jax
-from tensorboardX import SummaryWriter
 
+from motiongpt3_jax.training.event_file import EventFile
 from motiongpt3_jax.training.goodput import shares_line
 from motiongpt3_jax.training.stage import Stage
 
@@ -79,7 +79,7 @@ class Log:
         path = run_dir / "metrics.jsonl"
         forget_after(path, stages, stage.name, step)
         self._file = path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(run_dir / "tensorboard" / stage.name), purge_step=step + 1)
+        self._board = EventFile(run_dir / "tensorboard" / stage.name, step + 1)
 
     def train(
         self, step: int, numbers: Mapping[str, float], rates: Mapping[str, float], spent: Mapping[str, float]
@@ -117,8 +117,7 @@ class Log:
             return
         self._file.write(json.dumps({"stage": self._stage.name, "step": step, "kind": kind, **numbers}) + "\n")
         self._file.flush()
-        for name, value in numbers.items():
-            self._board.add_scalar(f"{kind}/{name}", value, step)
+        self._board.add(step, {f"{kind}/{name}": value for name, value in numbers.items()})
 
 
 def forget_after(path: Path, stages: list[str], stage: str, step: int) -> None:

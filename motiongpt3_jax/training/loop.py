@@ -15,9 +15,11 @@ from jaxtyping import Array
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.no_room import no_room_as_sentence
 from motiongpt3_jax.parallel import SHARDING, ShardingOptions, first_does, local_rows, make_mesh, put_batch
 from motiongpt3_jax.parallel.announcements import Announcements
 from motiongpt3_jax.parallel.peer_failure import exit_on_peer_failure
+from motiongpt3_jax.statuses import FAILED
 from motiongpt3_jax.systems.interface import System, Tree, Variables
 from motiongpt3_jax.training.checkpoints import Checkpoints, mend_checkpoints
 from motiongpt3_jax.training.data import Data
@@ -52,6 +54,8 @@ def show_line(line: str) -> None:
 
 class TrainingDiverged(RuntimeError):
     """A loss or gradient was not finite."""
+
+    status = FAILED
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,8 @@ def run(
       TrainingInterrupted: a signal asked for the end and steps are left; the next call with the same arguments
         continues. Where none are left, the call returns.
       TrainingDiverged: a loss or gradient was not finite.
-      UserError: the run directory's checkpoints do not fit the stages, or another process trains there.
+      UserError: the run directory's checkpoints do not fit the stages, or another process trains there; or the disk,
+        devices or machine have no room left (`NoRoomError`).
     """
     run_dir = Path(run_dir).absolute()
     mesh, hooks = mesh or make_mesh(), hooks or Hooks()
@@ -129,7 +134,13 @@ def run(
     upgrade = system.upgrade
     read_outside = _reader(initial, seed)
     begin: Start = RunStart(system, mesh, run_dir, seed, initial, outside, sharding)
-    with exit_on_peer_failure(), run_lock(run_dir), jax.set_mesh(mesh), Interrupts() as interrupts:
+    with (
+        exit_on_peer_failure(),
+        no_room_as_sentence("the run", run_dir),
+        run_lock(run_dir),
+        jax.set_mesh(mesh),
+        Interrupts() as interrupts,
+    ):
         first_does("look at the checkpoints", partial(mend_checkpoints, run_dir, names, hooks.show))
         _check_left_out(stages, run_dir)
         _check_order(stages, {name: last_step(run_dir, name) for name in names}, run_dir)
@@ -143,7 +154,8 @@ def run(
                 with Checkpoints(run_dir, stage, place, batches.order, upgrade, read_outside) as checkpoints:
                     log = Log(run_dir, names, stage, done, hooks.show, hooks.show_every)
                     # Closing the checkpoints would wait for a process that is dead.
-                    with exit_on_peer_failure(), closing(log):
+                    room = no_room_as_sentence(f"stage '{stage.name}'", run_dir)
+                    with exit_on_peer_failure(), room, closing(log):
                         ends = place == len(stages) - 1
                         stage_run = _Run(
                             system, stage, batches, mesh, seed, checkpoints, log, hooks, ends, sharding, goodput

@@ -47,6 +47,11 @@ def start(
     return [subprocess.Popen(words, cwd=ROOT, env=env, **pipes) for words in numbered]
 
 
+def wait_for_steps(process: subprocess.Popen) -> None:
+    """Returns when a process reports its first steps."""
+    next(line for line in process.stdout if line.startswith("first "))
+
+
 def errors(processes: list[subprocess.Popen], status: int = 0) -> list[str]:
     """What each process wrote to its standard error; all end with a status."""
     found = [process.communicate(timeout=300)[1] for process in processes]
@@ -143,7 +148,7 @@ def test_processes_stop_together_and_continue_to_what_one_process_gets(tmp_path)
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_one_process_is_killed_the_other_ends_soon(tmp_path, victim):
     processes = start(tmp_path, 0.05, steps=4000)
-    processes[0].stdout.readline()
+    wait_for_steps(processes[0])
     processes[victim].kill()
     began = time.monotonic()
     error = processes[1 - victim].communicate(timeout=120)[1]
