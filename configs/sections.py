@@ -38,6 +38,9 @@ def data(source: str, **options: Any) -> dict[str, Any]:
         "crop": True,
         # Processes that load batches; 0 loads in threads of the training process.
         "workers": 0,
+        # Training samples that never come, as the message of a loss that is not finite names them: "CLIP (SUB-TASK)",
+        # or "CLIP" for all of a clip's. All others come when they did; a run may be continued with other names.
+        "leave_out": (),
         **options,
     }
 

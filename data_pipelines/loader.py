@@ -4,7 +4,8 @@ Which samples share global row r of epoch e, and what chance decides about each,
 whole state of the data is one integer, the step, on any number of processes.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -20,12 +21,17 @@ from motiongpt3_jax.data_pipelines.packing import build, useful
 from motiongpt3_jax.data_pipelines.sample_draws import Visits
 from motiongpt3_jax.data_pipelines.sharded_order import ShardedOrder
 from motiongpt3_jax.data_pipelines.whole_epoch_order import WholeEpochOrder
+from motiongpt3_jax.errors import UserError
 
 ORDERS: Mapping[int, Callable[[Visits, Layout, RowShape, int], Order]] = {2: WholeEpochOrder, 3: ShardedOrder}
 """The orders in which samples come, by their version. A run keeps to the one that it began with."""
 
 ORDER = max(ORDERS)
 """The order of new runs."""
+
+
+SAMPLE = re.compile(r"(.*) \((.*)\)", re.DOTALL)
+"""The name of a sample: its clip and sub-task."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class Loader:
       extras: persons of every clip and its named numbers, see `Clip`; None where each has one person and no numbers.
       codes: codes of parts of every clip, where a system has encoded them before.
       version: of the order in which samples come, one of `ORDERS`.
+      left_out: numbers of samples that never come, see `find_samples`; all others come when and where they did.
     """
 
     source: Sequence[Clip]
@@ -79,6 +86,7 @@ class Loader:
     extras: Sequence[tuple[int, Mapping[str, tuple[float, ...]]]] | None = None
     codes: Sequence[Mapping[ClipRange, Int[np.ndarray, "codes"]]] | None = None
     version: int = ORDER
+    left_out: Collection[int] = frozenset()
 
     @cached_property
     def order(self) -> Order:
@@ -103,7 +111,7 @@ class Loader:
 
     def batch(self, step: int) -> Batch:
         """This process's rows of batch `step`, counted over all epochs."""
-        return self._build(self.order.batch_rows(step, self._here))
+        return self._build(self._without_left_out(self.order.batch_rows(step, self._here)))
 
     def first_batches(self, count: int) -> Iterator[Batch]:
         """Up to `count` batches of the first epoch's rows, as full as they can be."""
@@ -134,6 +142,13 @@ class Loader:
         tasks = self.options.subtasks
         return [f"{self.source[n // len(tasks)].id} ({tasks[n % len(tasks)][0]})" for n in numbers if n >= 0]
 
+    def _without_left_out(self, packed: PackedRows) -> PackedRows:
+        """The rows with empty places where samples are left out; the others keep theirs."""
+        if not self.left_out:
+            return packed
+        keep = ~np.isin(packed.table.numbers, sorted(self.left_out))
+        return PackedRows(packed.table, [[i for i in row if keep[i]] for row in packed.rows])
+
     def _build(self, packed: PackedRows) -> Batch:
         table = packed.table.take([i for row in packed.rows for i in row])
         examples = iter(self.layout(table.samples()))
@@ -148,6 +163,28 @@ class Loader:
             return ((clip[start : start + table.frames[place]] - self.mean) / self.std).astype(np.float32)
 
         return build(rows, features, self.options.shape, self.layout.schema, len(self.mean))
+
+
+def find_samples(names: Sequence[str], ids: Sequence[str], subtasks: Sequence[str]) -> frozenset[int]:
+    """Numbers of the samples that some names mean.
+
+    Args:
+      names: "CLIP (SUB-TASK)", as `Loader.describe` says it, or "CLIP" for all of its samples.
+      ids: name of every clip.
+      subtasks: those of a stage; one that only other stages have means nothing here.
+
+    Raises:
+      UserError: there is no such clip.
+    """
+    places = {name: place for place, name in enumerate(ids)}
+    found: set[int] = set()
+    for name in names:
+        sample = SAMPLE.fullmatch(name)
+        clip, tasks = (sample[1], [sample[2]]) if sample and name not in places else (name, subtasks)
+        if clip not in places:
+            raise UserError(f"data.leave_out names {name!r}; no training clip has this name")
+        found |= {places[clip] * len(subtasks) + i for i, task in enumerate(subtasks) if task in tasks}
+    return frozenset(found)
 
 
 @dataclass(frozen=True)

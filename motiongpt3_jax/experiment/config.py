@@ -48,6 +48,7 @@ class DataConfig:
       source: what is built where `path` names no built clips.
       path, min_frames, max_frames, on_bad, clips, sequences: see `SourceOptions`.
       shuffle, crop, workers: see `LoaderOptions`.
+      leave_out: names of training samples that never come, see `find_samples`.
     """
 
     source: str = setting(one_of(*SOURCES))
@@ -60,6 +61,7 @@ class DataConfig:
     shuffle: bool = setting(FLAG)
     crop: bool = setting(FLAG)
     workers: int = setting(whole(0, 1024))
+    leave_out: tuple[str, ...] = setting(sequence_of(NAME))
 
     def source_options(self, seed: int) -> SourceOptions:
         """What the source is asked for."""

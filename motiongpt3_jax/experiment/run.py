@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from motiongpt3_jax.data_pipelines.loader import ORDER, ORDERS, Loader, StageData
+from motiongpt3_jax.data_pipelines.loader import ORDER, ORDERS, Loader, StageData, find_samples
 from motiongpt3_jax.data_pipelines.records import Records, open_records
 from motiongpt3_jax.data_pipelines.sources import build_source
 from motiongpt3_jax.errors import UserError
@@ -39,6 +39,9 @@ from motiongpt3_jax.training.manifest import read_meta
 
 CHANGING = ("mesh", "run", "stages")
 """Sections of the config that a run may be continued with other values of; the others it keeps."""
+
+CHANGING_VALUES = {"data": ("leave_out",)}
+"""Values of the other sections of which the same holds."""
 
 QUANTILES = 21
 """Numbers that describe the lengths of the training clips."""
@@ -84,6 +87,10 @@ class Run:
         codes = None
         if batches.encoder:
             codes = load_codes(self.folder, clips, batches.encoder, frozen or partial(self._frozen, stage))
+        left_out: frozenset[int] = frozenset()
+        if split == "train":
+            names = [name for name, _ in batches.options.subtasks]
+            left_out = find_samples(self.config.data.leave_out, clips.ids, names)
         return Loader(
             clips.source,
             clips.lengths,
@@ -96,6 +103,7 @@ class Run:
             clips.extras,
             codes,
             data_order(self.folder.path),
+            left_out,
         )
 
     def _frozen(self, stage: str) -> Variables:
@@ -270,9 +278,15 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], workdir: Path)
     """Raises UserError when a section that a run keeps has changed; names the first value that differs."""
     for section in (name for name in now if name not in CHANGING):
         # A run from before there was a section has none of it, which is what nothing stands for.
-        difference = _difference(section, before.get(section, ""), now[section])
+        difference = _difference(section, *(_kept(section, values.get(section, "")) for values in (before, now)))
         if difference:
             raise UserError(f"{workdir} was begun with {difference}; keep the old value or take a new --workdir")
+
+
+def _kept(section: str, value: Any) -> Any:
+    """A section without the values that may change."""
+    changing = CHANGING_VALUES.get(section, ())
+    return {key: item for key, item in value.items() if key not in changing} if isinstance(value, dict) else value
 
 
 def _difference(path: str, before: Any, now: Any) -> str | None:

@@ -333,7 +333,7 @@ class _Run:
         return (
             f"loss or gradient of stage '{self.stage.name}' is not finite at step {step}, with samples {samples}; "
             f"last good checkpoint: {good or 'none yet'}. Lower the learning rate, clip gradients or leave samples "
-            "out, then run again."
+            "out (data.leave_out), then run again."
         )
 
 

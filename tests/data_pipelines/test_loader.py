@@ -8,7 +8,7 @@ import pytest
 from motiongpt3_jax.batch import ClipRange, Example, RowShape, Sample, Schema, Slots
 from motiongpt3_jax.data_pipelines import sharded_order
 from motiongpt3_jax.data_pipelines.clip import Clip
-from motiongpt3_jax.data_pipelines.loader import ORDERS, Loader, LoaderOptions, StageData
+from motiongpt3_jax.data_pipelines.loader import ORDERS, Loader, LoaderOptions, StageData, find_samples
 from motiongpt3_jax.data_pipelines.sharded_order import count_shards
 
 SHAPE = RowShape((("text", 8),), clips=((40, 4),), samples=4)
@@ -276,3 +276,28 @@ def test_worker_processes_give_the_same_batches():
     ahead = data.batches(5)
     for step in (5, 6):
         assert_equal(next(ahead), data.batch(step))
+
+
+@pytest.mark.parametrize("version", ORDERS)
+@pytest.mark.parametrize("rows", [1, 4])
+def test_samples_that_are_left_out_never_come_and_all_others_come_where_they_did(version, rows, small_shards):
+    data = loader(rows=rows, version=version)
+    names = data.describe(chosen(data, 0)[:3])
+    ids, subtasks = [clip.id for clip in data.source], [name for name, _ in data.options.subtasks]
+    fewer = replace(data, left_out=find_samples(names, ids, subtasks))
+    left_out = [*chosen(data, 0)[:3]]
+    assert fewer.left_out == {*left_out}
+    for before, after in zip(epoch_of(data, 0) + epoch_of(data, 1), epoch_of(fewer, 0) + epoch_of(fewer, 1)):
+        for row, fewer_row in zip(before.samples, after.samples):
+            assert [n for n in row if n >= 0 and n not in left_out] == [n for n in fewer_row if n >= 0]
+        assert_equal(before.samples.shape, after.samples.shape)
+
+
+def test_a_clip_is_left_out_whole_a_sample_alone_and_one_that_is_not_there_is_refused():
+    ids, subtasks = ["a", "b (2)", "c"], ["t2m", "m2t"]
+    assert find_samples(["b (2)"], ids, subtasks) == {2, 3}
+    assert find_samples(["b (2) (m2t)", "c (other stage's)"], ids, subtasks) == {3}
+    assert loader().left_out == frozenset()
+    for unknown in ("d", "d (t2m)", "a (b"):
+        with pytest.raises(ValueError, match=r"data.leave_out names 'd|data.leave_out names 'a \(b'"):
+            find_samples([unknown], ids, subtasks)
