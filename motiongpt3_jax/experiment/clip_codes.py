@@ -21,7 +21,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import ModelFolder
 from motiongpt3_jax.inference.shapes import FRAME_STEP, round_up
 from motiongpt3_jax.motion.saving import whole_file
-from motiongpt3_jax.parallel import first_does
+from motiongpt3_jax.parallel import first_does, on_one_device
 from motiongpt3_jax.systems.interface import ClipEncoder, Variables
 from motiongpt3_jax.training.partition import matches
 
@@ -102,7 +102,7 @@ def encode_parts(
 ) -> list[Int[np.ndarray, "codes"]]:
     """The codes of each part, encoded in batches of like lengths."""
     encode = jax.jit(encoder.encode)
-    with jax.default_device(jax.local_devices()[0]):
+    with on_one_device():
         arrays = jax.device_put(variables)
         codes: dict[int, np.ndarray] = {}
         for length, numbers, features in _batches(folder, clips, parts):

@@ -12,6 +12,7 @@ from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.motion import Motion, features_to_joints
 from motiongpt3_jax.motion.pictures import Entry, write_page
+from motiongpt3_jax.parallel import on_one_device
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.training import Stage
 
@@ -34,11 +35,20 @@ def write_samples(
     shows = kind.preview(run.config.values["stages"][stage.name])
     if shows is None or "val" not in run.records.splits:
         return
+    # Every device has its part of the arrays; one of the first process draws, and the others do not join it.
     if jax.process_count() > 1:
-        # Every process has its part of the arrays; the first one draws.
         variables = process_allgather(variables, tiled=True)
-    if jax.process_index():
-        return
+    elif jax.device_count() > 1:
+        variables = jax.device_get(variables)
+    if jax.process_index() == 0:
+        with on_one_device():
+            _write_page(run, compiled, stage, step, variables, shows)
+
+
+def _write_page(
+    run: Run, compiled: dict[Any, Callable[..., Any]], stage: Stage, step: int, variables: Variables, shows: str
+) -> None:
+    kind = run.folder.kind
     split, statistics = run.records.split("val"), run.folder.statistics
     engine = Engine.of(run.folder, variables, (stage.name, step), compiled)
     picked = range(min(SAMPLES, len(split)))

@@ -2,7 +2,7 @@
 
 from motiongpt3_jax.parallel.constrain import constrain, make_constrain
 from motiongpt3_jax.parallel.host_memory import keep_host_memory
-from motiongpt3_jax.parallel.mesh import make_mesh
+from motiongpt3_jax.parallel.mesh import make_mesh, on_one_device
 from motiongpt3_jax.parallel.processes import first_does, initialize_distributed
 from motiongpt3_jax.parallel.sharding import (
     SHARDING,
@@ -25,6 +25,7 @@ __all__ = [
     "local_rows",
     "make_constrain",
     "make_mesh",
+    "on_one_device",
     "put_batch",
     "replicated",
     "rows_sharding",

@@ -1,6 +1,7 @@
 """The three mesh axes: `data` and `fsdp` split a batch's rows, `fsdp` and `tensor` split parameters."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import jax
 from jax.sharding import AxisType, Mesh
@@ -30,3 +31,14 @@ def make_mesh(
         given = " x ".join(f"{name} {size}" for name, size in zip(AXES, shape))
         raise UserError(f"mesh {given} does not fill {count} devices; choose sizes whose product is {count}.")
     return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+
+
+@contextmanager
+def on_one_device() -> Iterator[None]:
+    """Programs run on the first device of this process alone, whatever the mesh around: the others need not join.
+
+    Their arguments are of the host, or lie on that device.
+    """
+    device = jax.local_devices()[0]
+    with jax.set_mesh(make_mesh(devices=[device])), jax.default_device(device):
+        yield

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from motiongpt3_jax.models import Codebook, advance_codebook, empty_codebook, quantise, reseed_slots
-from motiongpt3_jax.parallel import ShardingOptions, constrain, make_mesh, put_batch
+from motiongpt3_jax.parallel import ShardingOptions, constrain, make_mesh, on_one_device, put_batch
 from motiongpt3_jax.training import restore_params, run
 from motiongpt3_jax.training.program import make_program
 from tests.training.toy import ToyData, ToySystem, adamw, stage
@@ -88,6 +88,8 @@ def main() -> None:
     frozen = restore_params(sys.argv[1], "bias", ema=False)[2]["body"]
     with jax.set_mesh(eight):
         hidden = jax.jit(lambda x: constrain("mlp", x))(jnp.ones((8, 3, 4)))
+        with on_one_device():
+            alone = jax.jit(lambda x: 2 * x + jnp.arange(8))(np.ones(8))
     result = {
         "one": losses(one)[0],
         "eight": found,
@@ -97,6 +99,7 @@ def main() -> None:
         "restored_equal": bool(np.array_equal(kernel(saved), kernel(again)) and restored_at == 5),
         "frozen_equal": all(map(np.array_equal, *map(jax.tree.leaves, (frozen, ended["body"])))),
         "mlp": shard(hidden),
+        "alone": [len(alone.devices()), alone.sharding.mesh.size],
         "codebooks": [codebook_steps(mesh) for mesh in (one, eight)],
     }
     print(json.dumps(result))

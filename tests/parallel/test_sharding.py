@@ -98,6 +98,7 @@ def test_eight_devices_give_the_losses_of_one(tmp_path):
     # Of (1, 3, 8), 3 does not divide over fsdp and 8 does over tensor; of (8, 3, 4) all that should does.
     assert found["kernel"] == found["first_moment"] == [1, 3, 4]
     assert found["mlp"] == [2, 3, 2]
+    assert found["alone"] == [1, 1]  # devices, and devices of the mesh
     assert found["restored_equal"]
     assert found["frozen_equal"]
     one, eight = ({name: np.asarray(x) for name, x in part.items()} for part in found["codebooks"])

@@ -3,18 +3,25 @@
 A process of its own, so that tests can kill it. The environment's STEP_TIMEOUT is that of its hooks.
 """
 
+import json
 import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import jax
+import numpy as np
+from jax.experimental.multihost_utils import process_allgather
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.commands.training import exit_as_training_ends
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.parallel import initialize_distributed, make_mesh
-from motiongpt3_jax.training import Hooks, run
+from motiongpt3_jax.systems.interface import Variables
+from motiongpt3_jax.training import Hooks, Stage, run
 from tests.training.toy import ToyData, ToySystem, two_stages
 
 
@@ -25,6 +32,16 @@ class SlowData(ToyData):
             yield batch
 
 
+def write_page(run_dir: str, stage: Stage, step: int, variables: Variables) -> None:
+    """A page that says which parameters it shows."""
+    gathered = process_allgather(variables, tiled=True) if jax.process_count() > 1 else variables
+    if jax.process_index() == 0:
+        sums = [float(np.sum(x, dtype=np.float64)) for x in jax.tree.leaves(gathered)]
+        page = Path(run_dir) / "samples" / f"{stage.name}_{step}.json"
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(json.dumps(sums))
+
+
 def main() -> None:
     run_dir, steps, _, *process = sys.argv[1:]
     if process:
@@ -33,11 +50,15 @@ def main() -> None:
     # As on a torus, where the devices of one process need not be neighbours on the mesh.
     devices = sorted(jax.devices(), key=lambda device: device.id % 2) if process[7:] else None
     mesh = make_mesh(data, fsdp, tensor, devices=devices)
-    stages = two_stages(int(steps))
+    stages = [replace(stage, sample_every=7) for stage in two_stages(int(steps))]
     try:
         data = SlowData(rows=rows, mesh=mesh)
         with exit_as_training_ends():
-            hooks = Hooks(show_every=0, step_timeout=float(os.environ.get("STEP_TIMEOUT", "0")))
+            hooks = Hooks(
+                samples=partial(write_page, run_dir),
+                show_every=0,
+                step_timeout=float(os.environ.get("STEP_TIMEOUT", "0")),
+            )
             run(ToySystem(), stages, lambda stage: data, run_dir, mesh=mesh, hooks=hooks)
     except UserError as stopped:
         sys.exit(f"{stopped}")

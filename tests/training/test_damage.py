@@ -78,6 +78,15 @@ def test_every_flipped_bit_is_named_and_the_checkpoint_before_is_taken(run):
     assert restored(run)[1] == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(24))
+def test_a_run_goes_on_from_before_a_flipped_bit_and_ends_with_the_same_bits(run, whole, seed):
+    flipped(last(run), random.Random(100 + seed))
+    lines = train(run, *stages())
+    assert sum("is damaged (" in line for line in lines) == 1
+    same(run, whole)
+
+
 def biggest(folder):
     return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -52,6 +53,14 @@ def assert_same(run_dir: Path, whole: Path) -> None:
         found, expected = (restore_variables(folder, ema=ema) for folder in (run_dir, whole))
         jax.tree.map(np.testing.assert_array_equal, found, expected)
     assert numbers(run_dir) == numbers(whole)
+    assert pages(run_dir) == pages(whole)
+
+
+def pages(run_dir: Path) -> dict[str, str]:
+    """The pages of samples by name."""
+    found = {path.name: path.read_text() for path in (run_dir / "samples").iterdir()}
+    assert len(found) == 2 * (STEPS // 7)
+    return found
 
 
 def numbers(run_dir: Path) -> list[dict]:
@@ -88,3 +97,25 @@ def test_kills_at_arbitrary_moments_change_nothing(tmp_path, uninterrupted, numb
             os.kill(process.pid, draw.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
         process.communicate(timeout=60)
     assert_same(finish(tmp_path), uninterrupted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("write", range(1, 6))
+def test_kills_in_the_middle_of_a_write_change_nothing(tmp_path, uninterrupted, write):
+    for _ in range(2):
+        began, seen, process = time.time(), set(), start(tmp_path, 0.01)
+        while len(seen) < write:
+            assert process.poll() is None
+            seen |= writing(tmp_path, began)
+        process.kill()
+        process.communicate(timeout=60)
+    assert_same(finish(tmp_path), uninterrupted)
+
+
+def writing(run_dir: Path, since: float) -> set[Path]:
+    """Checkpoints that are being written, since some time."""
+    found = set()
+    for path in (run_dir / "checkpoints").glob("*/*.orbax-checkpoint-tmp*"):
+        with suppress(FileNotFoundError):  # it has its final name by now
+            found |= {path} if path.stat().st_ctime > since else set()
+    return found
