@@ -14,6 +14,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.engine import check_seeds, make_system
 from motiongpt3_jax.inference.folder import read_folder, resolve_model
 from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.mirror import is_remote
 from motiongpt3_jax.models.token_sampling import TextOptions
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.parallel import keep_host_memory
@@ -47,6 +48,11 @@ def user_path(text: str) -> str:
     """
     if "\0" in text:
         raise argparse.ArgumentTypeError(f"{text!r} holds a NUL, which no path does")
+    if is_remote(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} lies on a remote store; only --workdir of train, --model, config.start and built clips of "
+            "config.data.path may: give a local path"
+        )
     expanded = os.path.expanduser(text)
     if expanded == text and text.startswith("~"):
         home = text.split("/")[0]
@@ -54,6 +60,11 @@ def user_path(text: str) -> str:
             f"{text!r}: no home folder is known for {home}; write ./{home} for a folder of that name"
         )
     return expanded
+
+
+def store_path(text: str) -> str:
+    """A path as an argument, or the address of a folder on a remote store."""
+    return text if is_remote(text) else user_path(text)
 
 
 def integer(text: str) -> int:
@@ -108,7 +119,7 @@ def command_parser(
 def add_model(parser: argparse.ArgumentParser) -> None:
     """The model to use."""
     parser.add_argument(
-        "--model", type=user_path, required=True, metavar="RUN", help="folder of a run, or of an exported model"
+        "--model", type=store_path, required=True, metavar="RUN", help="folder of a run, or of an exported model"
     )
     parser.add_argument("--best", action="store_true", help="take the best checkpoint instead of the last")
 

@@ -4,7 +4,7 @@ import argparse
 import os
 import re
 
-from motiongpt3_jax.commands.arguments import command_parser, keep_compiled_programs, user_path
+from motiongpt3_jax.commands.arguments import command_parser, keep_compiled_programs, store_path, user_path
 from motiongpt3_jax.commands.training import exit_as_training_ends
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.errors import UserError
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config", type=user_path, required=True, help="motiongpt3:base, :tiny, :demo, or a path to a config file"
     )
-    parser.add_argument("--workdir", type=user_path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument("--workdir", type=store_path, required=True, metavar="RUN", help="folder of the run")
     parser.add_argument(
         "--profile",
         type=user_path,

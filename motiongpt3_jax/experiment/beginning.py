@@ -9,6 +9,7 @@ from motiongpt3_jax.experiment.check_config import trained_size
 from motiongpt3_jax.experiment.config import RunConfig
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, read_folder, resolve_model
 from motiongpt3_jax.inference.weights import WEIGHTS, read_variables
+from motiongpt3_jax.mirror import store_of
 from motiongpt3_jax.systems.interface import ModelSpec, Variables
 from motiongpt3_jax.systems.parts import differences, of_parts, part_patterns
 from motiongpt3_jax.systems.registry import find_system
@@ -116,6 +117,7 @@ def outside_weights(config: RunConfig) -> tuple[Outside, ...]:
             Outside(part_patterns(weights, (weights.pretrained_part,)), file.parent, (file.name,), config.pretrained)
         )
     start = open_start(config)
-    if start and not (start.path / "checkpoints").is_dir():
+    # What a mirror of a store holds is copied as well: another machine has none.
+    if start and not store_of(start.path) and not (start.path / "checkpoints").is_dir():
         places.append(Outside(part_patterns(weights, trained_parts(start)), start.path, (WEIGHTS,), config.start))
     return tuple(places)

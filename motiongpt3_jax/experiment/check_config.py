@@ -1,15 +1,14 @@
 """Validation of a config, whole and once, before anything of a run is built or written."""
 
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from motiongpt3_jax.data_pipelines.humanml3d import DATASETS, open_folder
 from motiongpt3_jax.data_pipelines.procedural import Options, possible_moves
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.config import DataConfig, RunConfig, StageConfig, read_config
+from motiongpt3_jax.mirror import is_remote, local_folder
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.systems.shapes import STATE, array_shapes
@@ -194,9 +193,14 @@ def check_places(config: RunConfig) -> None:
         if data.source != "procedural":
             raise UserError(f"config.data.path is empty; the source {data.source} is read from a folder: give it")
         return
-    folder = Path(os.path.expanduser(data.path))
+    folder = local_folder(data.path)
     if not folder.is_dir():
         raise FileNotFoundError(f"config.data.path is {data.path!r}: there is no such folder")
+    if is_remote(data.path) and not (folder / "metadata.json").is_file():
+        raise UserError(
+            f"config.data.path is {data.path!r}, where no built clips lie; other folders are read from local disks "
+            "alone: build them with `motiongpt3 data build`, and copy what it writes there"
+        )
     if not (folder / "metadata.json").is_file():
         if data.source == "procedural":
             raise UserError(

@@ -1,6 +1,5 @@
 """From a config to the objects of a run; the only place that knows both."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -26,6 +25,7 @@ from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, make_folder, plain, read_folder
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.weights import read_checkpoint
+from motiongpt3_jax.mirror import local_folder
 from motiongpt3_jax.parallel import local_rows, make_constrain, make_mesh
 from motiongpt3_jax.parallel.checks import BatchSize, check_divides
 from motiongpt3_jax.parallel.sharding import row_shards
@@ -215,7 +215,7 @@ def rows_of(config: RunConfig, stage: str) -> int:
 def prepare_data(config: RunConfig, workdir: Path) -> Records:
     """The run's clips: built before, or built now into the run's folder."""
     data = config.data
-    built = Path(os.path.expanduser(data.path))
+    built = local_folder(data.path)
     if data.path and (built / "metadata.json").is_file():
         return open_records(built)
     out = workdir / "data"

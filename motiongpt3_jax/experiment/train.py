@@ -12,6 +12,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.beginning import beginning, begins_trained, outside_weights
 from motiongpt3_jax.experiment.run import Run, check_run, make_run
 from motiongpt3_jax.experiment.samples import write_samples
+from motiongpt3_jax.mirror import fetch, is_remote, open_mirror, push
 from motiongpt3_jax.no_room import no_room_as_sentence
 from motiongpt3_jax.parallel import first_does, keep_host_memory
 from motiongpt3_jax.parallel.peer_failure import exit_on_peer_failure
@@ -34,7 +35,7 @@ def train(
 
     Args:
       config: a config, its name ("motiongpt3:tiny"), or the path of a config file.
-      workdir: the run's folder.
+      workdir: the run's folder, or its address on a remote store, of which this machine gets a mirror.
       overrides: single values of a config that is named, such as "stages.vae.steps=5000".
       minutes: receives the time of each part.
       profile: folder that gets a trace of a few steps of each stage, for XProf.
@@ -48,12 +49,13 @@ def train(
         config = load_config(os.path.expanduser(config), list(overrides))
     elif overrides:
         raise UserError("overrides go with the name of a config; set the values of a ConfigDict itself")
-    workdir, profile = os.path.expanduser(workdir), traces_folder(profile)
+    profile = traces_folder(profile)
+    workdir = open_mirror(os.fspath(workdir)) if is_remote(workdir) else os.path.expanduser(workdir)
     clock = _Clock({} if minutes is None else minutes)
     check_run(config, workdir)
     keep_host_memory()
     with no_room_as_sentence("the run", Path(workdir)), run_lock(workdir):
-        run = first_does("prepare the run", partial(make_run, config, workdir)) or make_run(config, workdir)
+        run = first_does("prepare the run", partial(_prepare, config, workdir)) or _join(config, workdir)
         stages = run.stages()
         new = not steps_of(workdir, stages[0].name)
         run_stages(
@@ -75,6 +77,20 @@ def train(
         )
     clock.begin("")
     return run
+
+
+def _prepare(config: ConfigDict, workdir: str | Path) -> Run:
+    """What the first process prepares, with what the run's store has, and for it."""
+    fetch(Path(workdir))
+    run = make_run(config, workdir)
+    push(Path(workdir))
+    return run
+
+
+def _join(config: ConfigDict, workdir: str | Path) -> Run:
+    """What the others open then."""
+    fetch(Path(workdir))
+    return make_run(config, workdir)
 
 
 def traces_folder(path: str | Path | None) -> Path | None:

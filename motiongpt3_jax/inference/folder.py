@@ -24,6 +24,7 @@ from motiongpt3_jax.errors import UserError, cause
 from motiongpt3_jax.inference.caption_words import WORDS, CaptionWords, read_words, write_words
 from motiongpt3_jax.inference.check_folder import ANEW, check_folder_config, check_statistics
 from motiongpt3_jax.inference.digests import CONFIG, SHA256, check_file_digest, with_digests
+from motiongpt3_jax.mirror import local_folder
 from motiongpt3_jax.motion import HUMANML3D, SKELETONS, Skeleton
 from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.saving import whole_file
@@ -126,13 +127,13 @@ HUB_FILES = ("config.json", "statistics.npz", WORDS, "tokenizer/*", "model.safet
 
 
 def resolve_model(name_or_path: str | Path) -> Path:
-    """The folder of a model: a local one, or the local copy of one on the Hugging Face hub (`user/name`).
+    """The folder of a model: a local one, or the local copy of one on the Hugging Face hub (`user/name`) or a store.
 
     Raises:
       FileNotFoundError: there is neither.
     """
-    path = Path(os.path.expanduser(name_or_path))
-    name = str(name_or_path)
+    name = os.fspath(name_or_path)
+    path = local_folder(name)
     # Where the first part is a folder here, a wrong path is likelier than a name on the hub.
     if path.exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) or path.parent.exists():
         return path

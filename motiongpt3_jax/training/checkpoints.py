@@ -6,8 +6,6 @@ Frozen parameters are referred to where they lie (`references`), and not written
 """
 
 import math
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -17,9 +15,11 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 from flax.traverse_util import unflatten_dict
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.mirror import is_remote
 from motiongpt3_jax.parallel import first_does
 from motiongpt3_jax.systems.interface import Tree
 from motiongpt3_jax.training.arrays import Upgrade, no_upgrade, put_like
@@ -56,7 +56,7 @@ def mend_checkpoints(run_dir: str | Path, stages: Sequence[str], say: Callable[[
       UserError: what a whole checkpoint refers to is not there as it was.
     """
     for half_written in checkpoints_folder(run_dir).glob("*/*.orbax-checkpoint-tmp*"):
-        shutil.rmtree(half_written)
+        epath.Path(half_written).rmtree()
     for stage in reversed(stages):
         last = set_damaged_aside(run_dir, stage, say)
         if last is not None:
@@ -76,7 +76,7 @@ def set_damaged_aside(run_dir: str | Path, stage: str, say: Callable[[str], None
     for path, wrong in damaged:
         names = (f"damaged-{path.name}{f'-{again}' if again else ''}" for again in count())
         aside = next(folder / name for name in names if not (folder / name).exists())
-        os.replace(path, aside)
+        epath.Path(path).rename(aside)
         goes_on = (
             f"'{stage}' has a whole one at step {last}" if last is not None else f"'{stage}' has no whole one left"
         )
@@ -90,7 +90,7 @@ def write_base(run_dir: str | Path, params: Tree) -> tuple[Reference, ...]:
     if not paths:
         return ()
     folder = stage_folder(run_dir, BASE)
-    first_does("clear an unused base away", lambda: shutil.rmtree(folder, ignore_errors=True))
+    first_does("clear an unused base away", lambda: epath.Path(folder).rmtree(missing_ok=True))
     meta = {"stage": BASE, "step": 0, "items": ["params"], "format": FORMAT}
     written = ocp.AsyncOptions(post_finalization_callback=lambda: _write_manifests(folder, 0, ()))
     options = ocp.CheckpointManagerOptions(create=True, async_options=written)
@@ -252,8 +252,10 @@ class Checkpoints:
 
 def _write_manifests(folder: Path, step: int, references: Sequence[Reference]) -> None:
     """Writes the manifest of the checkpoint that is being written."""
-    for half_written in folder.glob(f"{step}.orbax-checkpoint-tmp*"):
-        write_manifest(half_written, reference_checksums({"references": as_meta(references)}))
+    # A store cannot rename, so there it has its name already.
+    half_written = [folder / str(step)] if is_remote(folder) else folder.glob(f"{step}.orbax-checkpoint-tmp*")
+    for place in half_written:
+        write_manifest(place, reference_checksums({"references": as_meta(references)}))
 
 
 def _items(state: TrainState) -> dict[str, Tree]:

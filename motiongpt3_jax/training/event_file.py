@@ -30,8 +30,12 @@ class EventFile:
         values = [Summary.Value(tag=tag, simple_value=number) for tag, number in numbers.items()]
         self._write(Event(step=step, summary=Summary(value=values)))
         if time.monotonic() - self._flushed > FLUSH_EVERY:
-            self._flushed = time.monotonic()
-            self._writer.flush()
+            self.flush()
+
+    def flush(self) -> None:
+        """Puts on the disk what was added."""
+        self._flushed = time.monotonic()
+        self._writer.flush()
 
     def close(self) -> None:
         """Closes the file."""

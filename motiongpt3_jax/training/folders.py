@@ -1,6 +1,11 @@
-"""Where the checkpoints of a run lie: RUN/checkpoints/<stage>/<step>, and RUN/checkpoints/base/0 for its base."""
+"""Where the checkpoints of a run lie: RUN/checkpoints/<stage>/<step>, and RUN/checkpoints/base/0 for its base.
+
+Those of a run that mirrors one on a remote store lie on the store.
+"""
 
 from pathlib import Path
+
+from motiongpt3_jax.mirror import store_of
 
 BASE = "base"
 """Folder of the parameters with which a run began and which its first stage does not train; no stage has this name."""
@@ -8,7 +13,8 @@ BASE = "base"
 
 def checkpoints_folder(run_dir: str | Path) -> Path:
     """Where the checkpoints of a run's stages lie, as the absolute path that Orbax asks for."""
-    return Path(run_dir).absolute() / "checkpoints"
+    run_dir = Path(run_dir).absolute()
+    return (store_of(run_dir) or run_dir) / "checkpoints"
 
 
 def stage_folder(run_dir: str | Path, stage: str) -> Path:

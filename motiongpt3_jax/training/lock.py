@@ -1,4 +1,4 @@
-"""An advisory file lock: only one training at a time works on a run's folder."""
+"""An advisory file lock: only one training at a time works on a run's folder. On a remote store it is a lease."""
 
 import errno
 import os
@@ -12,7 +12,9 @@ from pathlib import Path
 import jax
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.mirror import store_of
 from motiongpt3_jax.parallel import first_does
+from motiongpt3_jax.training.lease import Lease
 
 try:
     import fcntl
@@ -21,8 +23,9 @@ except ImportError:  # Windows has another kind of lock; there nothing is locked
 
 LOCK = "train.lock"
 
-_LOCKS: dict[Path, tuple[int, bool]] = {}
-"""Of each folder that this process has locked: the lock's descriptor, and whether the folder was made for it."""
+_LOCKS: dict[Path, tuple[int, bool, Lease | None]] = {}
+"""Of each folder that this process has locked: the lock's descriptor, whether the folder was made for it, and the lease
+where it mirrors one on a store."""
 
 
 @contextmanager
@@ -66,12 +69,22 @@ def _acquire(run_dir: Path) -> None:
         print(f"note: {run_dir} cannot be locked ({error.strerror}); train there once at a time", file=sys.stderr)
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    _LOCKS[run_dir] = descriptor, is_new
+    store = store_of(run_dir)
+    lease = Lease(store) if store else None
+    try:
+        if lease:
+            lease.__enter__()
+    except BaseException:
+        os.close(descriptor)
+        raise
+    _LOCKS[run_dir] = descriptor, is_new, lease
 
 
 def _release(run_dir: Path) -> None:
     """Lets go; a folder that was made for the lock, and in which nothing was written, goes with it."""
-    descriptor, is_new = _LOCKS.pop(run_dir)
+    descriptor, is_new, lease = _LOCKS.pop(run_dir)
+    if lease:
+        lease.__exit__(None, None, None)
     if is_new and [path.name for path in run_dir.iterdir()] == [LOCK]:
         (run_dir / LOCK).unlink()
         run_dir.rmdir()

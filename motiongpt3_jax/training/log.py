@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 
+from motiongpt3_jax.mirror import push, store_of
 from motiongpt3_jax.training.event_file import EventFile
 from motiongpt3_jax.training.goodput import shares_line
 from motiongpt3_jax.training.stage import Stage
@@ -72,7 +73,7 @@ class Log:
         self, run_dir: Path, stages: list[str], stage: Stage, step: int, show: Callable[[str], None], every: float
     ) -> None:
         self._stage, self._show, self._every, self._shown, self._begun = stage, show, every, 0.0, step
-        self._first = jax.process_index() == 0
+        self._first, self._run_dir = jax.process_index() == 0, run_dir
         if not self._first:
             return
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -106,11 +107,18 @@ class Log:
         if self._first:
             self._show(line)
 
+    def publish(self) -> None:
+        """Brings the run's small files to its store, where it has one."""
+        if self._first and store_of(self._run_dir):
+            self._board.flush()
+            push(self._run_dir)
+
     def close(self) -> None:
         """Flushes and closes the files."""
         if self._first:
             self._file.close()
             self._board.close()
+            push(self._run_dir)
 
     def _write(self, step: int, kind: str, numbers: Mapping[str, float]) -> None:
         if not self._first:

@@ -235,6 +235,7 @@ class _Run:
         if last or best or reason or _due(step, stage.checkpoint_every):
             self.settle()
             with self.goodput.part("checkpoint"):
+                self.log.publish()  # what belongs to the checkpoint is there before it
                 self.checkpoints.save(step, state, validation)
         if last or reason:
             with self.goodput.part("checkpoint"):

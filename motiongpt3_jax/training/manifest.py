@@ -12,7 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from etils import epath
+
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.mirror import is_remote
 
 MANIFEST = "manifest.json"
 
@@ -36,12 +39,13 @@ def write_manifest(folder: Path, referred: Mapping[str, str]) -> None:
       folder: the checkpoint.
       referred: checksums of the files that it refers to, by their path from its folder, or their absolute one.
     """
-    entries = {str(path.relative_to(folder)): [path.stat().st_size, checksum(path)] for path in files(folder)}
+    entries = {str(path.relative_to(folder)): [size_of(path), checksum(path)] for path in files(folder)}
     entries |= {name: [None, sha256] for name, sha256 in referred.items()}
     with (folder / MANIFEST).open("w", encoding="utf-8") as file:
         json.dump(entries, file)
         file.flush()
-        os.fsync(file.fileno())
+        if not is_remote(folder):
+            os.fsync(file.fileno())
 
 
 def damage(folder: Path, items: Sequence[str] | None = None) -> str | None:
@@ -124,7 +128,7 @@ def _compare(folder: Path, listed: Mapping[str, Any], items: Sequence[str] | Non
             size, sha256 = entry
             if _is_reference(name):
                 continue
-            there = path.stat().st_size
+            there = size_of(path)
             if there != size:
                 return f"{name} has {there} bytes instead of {size}"
             whole = items is None or name.split("/")[0] in items or size <= SMALL
@@ -155,10 +159,23 @@ def _incomplete(folder: Path) -> str | None:
 
 def files(folder: Path) -> Iterator[Path]:
     """The files of a checkpoint that its manifest lists."""
-    return (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in UNLISTED)
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from files(path)
+        elif path.name not in UNLISTED:
+            yield path
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, on a disk or on a remote store."""
+    found = path.stat()
+    return found.length if isinstance(path, epath.Path) else found.st_size
 
 
 def checksum(path: Path) -> str:
     """SHA-256 of a file."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -33,7 +33,12 @@ class Reference:
 
     def folder(self, checkpoint: Path) -> Path:
         """The folder that a checkpoint refers to."""
-        return Path(os.path.normpath(checkpoint / self.place))
+        if self.outside:
+            return Path(self.place)
+        names = Path(self.place).parts
+        up = names.count("..")
+        # Not `normpath`, which takes the address of a store for a path.
+        return checkpoint.parents[up - 1].joinpath(*names[up:])
 
     @property
     def outside(self) -> bool:
