@@ -33,6 +33,7 @@ setup(
         "flax>=0.12",
         "optax>=0.2.7",
         "orbax-checkpoint>=0.11",
+        "etils[epath]>=1.9",
         "grain>=0.2.10",
         "array-record>=0.8",
         "transformers>=5.0",

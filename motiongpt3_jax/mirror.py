@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from etils import epath
@@ -31,15 +32,19 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", os.fspath(path)) is not None
 
 
-def open_mirror(address: str) -> Path:
+def open_mirror(address: str, use: str = "run") -> Path:
     """The local mirror of a folder on a store, empty where nothing was fetched yet.
+
+    Args:
+      address: of the folder.
+      use: what for; a run has one mirror that it writes, and another one for those who read it meanwhile.
 
     Raises:
       UserError: nothing reaches such a store from here.
     """
     store = _check(address)
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "motiongpt3_jax" / "mirrors"
-    folder = home / f"{store.name}-{hashlib.sha256(str(store).encode()).hexdigest()[:12]}"
+    folder = home / use / f"{store.name}-{hashlib.sha256(str(store).encode()).hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / REMOTE, str(store).encode())
     return folder
@@ -62,7 +67,7 @@ def local_folder(path: str | os.PathLike[str]) -> Path:
     """
     if not is_remote(path):
         return Path(os.path.expanduser(path))
-    folder = open_mirror(os.fspath(path))
+    folder = open_mirror(os.fspath(path), "read")
     if not store_of(folder).exists():
         raise FileNotFoundError(f"there is nothing at {os.fspath(path)}")
     fetch(folder)
@@ -70,11 +75,22 @@ def local_folder(path: str | os.PathLike[str]) -> Path:
 
 
 def fetch(folder: Path) -> None:
-    """Brings what the store has into its mirror, but for files that are there with the same time and size."""
+    """Makes a mirror like the folder on its store; of any other folder it does nothing.
+
+    Files with the same time and size are left alone.
+    """
     store = store_of(folder)
-    if store is None or not store.exists():
+    if store is None:
         return
-    for name, path in _files(store):
+    names = dict(_files(store)) if store.exists() else {}
+    for path in sorted(folder.rglob("*"), reverse=True):
+        name = path.relative_to(folder).as_posix()
+        if path.is_dir():
+            with suppress(OSError):  # it is not empty
+                path.rmdir()
+        elif name not in names and name != REMOTE and name.split("/")[0] not in APART:
+            path.unlink(missing_ok=True)
+    for name, path in names.items():
         there = folder / name
         if not _alike(there, path):
             _replace(there, path.read_bytes())

@@ -49,6 +49,24 @@ def test_what_is_there_already_is_not_fetched_again_and_what_is_newer_in_the_sto
     assert (folder / "clips").read_text() == "5678"
 
 
+def test_what_the_store_has_no_more_goes_with_its_folders(bucket):  # noqa: F811
+    folder = open_mirror("gs://bucket/run")
+    (folder / "data/old").mkdir(parents=True)
+    for name in ("data/old/clips", "config.json", "train.lock"):
+        (folder / name).write_text(name)
+    fetch(folder)
+    assert sorted(path.name for path in folder.iterdir()) == [".store", "train.lock"]
+
+
+def test_a_run_and_who_reads_it_have_mirrors_of_their_own(bucket):  # noqa: F811
+    (bucket / "run").mkdir()
+    (bucket / "run/metrics.jsonl").write_text("old")
+    folder = open_mirror("gs://bucket/run")
+    (folder / "metrics.jsonl").write_text("being written")
+    assert (local_folder("gs://bucket/run") / "metrics.jsonl").read_text() == "old"
+    assert (folder / "metrics.jsonl").read_text() == "being written"
+
+
 def test_local_folders_are_what_they_were(tmp_path):
     assert local_folder(str(tmp_path)) == tmp_path
     assert store_of(tmp_path) is None

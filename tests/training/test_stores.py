@@ -55,6 +55,19 @@ def numbers(folder):
     return [(entry["stage"], entry["step"], entry["kind"], entry.get("loss")) for entry in entries]
 
 
+def test_a_run_on_a_store_ends_like_a_local_one(bucket, tmp_path, quick):  # noqa: F811
+    folders = (tmp_path / "local", open_mirror("gs://bucket/run"))
+    for folder in folders:
+        few = replace(stages()[1], steps=2)
+        run(ToySystem(), [few], lambda of: ToyData(), folder, hooks=Hooks(show=lambda line: None))
+    jax.tree.map(np.testing.assert_array_equal, *map(restore_variables, folders))
+    assert [path.name for path in (bucket / "run").iterdir()].count("metrics.jsonl") == 1
+    assert (bucket / "run/checkpoints/second/2/manifest.json").is_file()
+    assert not (folders[1] / "checkpoints").exists()
+    assert not (bucket / "run" / LEASE).exists()
+
+
+@pytest.mark.slow
 def test_a_run_on_a_store_goes_on_from_another_machine_and_ends_like_a_local_one(
     bucket,  # noqa: F811
     tmp_path,
