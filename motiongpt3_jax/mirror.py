@@ -1,4 +1,4 @@
-"""Runs and models on remote stores (gs://, s3://): small files in a local mirror, checkpoints where they lie.
+"""Runs, models and clips on remote stores (gs://, s3://): small files in a local mirror, checkpoints where they lie.
 
 A store has no locks, cannot append, and libraries for tokenizers, records and TensorBoard do not read it. So a run's
 folder there has a mirror on each machine, in the user's cache. It holds everything but the checkpoints, which Orbax
@@ -18,7 +18,10 @@ from etils import epath
 from motiongpt3_jax.errors import UserError
 
 STORES = {"gs": ("gcsfs", "google-cloud-storage"), "s3": ("s3fs",)}
-"""Stores that Orbax can write to, by the scheme of their addresses, and the packages that reach them."""
+"""Stores by the scheme of their addresses, and the packages that reach them."""
+
+CHECKPOINTS = ("gs",)
+"""Stores that Orbax writes checkpoints to; from the others models and clips are read."""
 
 REMOTE = ".store"
 """The file of a mirror that says where the folder lies."""
@@ -42,7 +45,7 @@ def open_mirror(address: str, use: str = "run") -> Path:
     Raises:
       UserError: nothing reaches such a store from here.
     """
-    store = _check(address)
+    store = _check(address, use)
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "motiongpt3_jax" / "mirrors"
     folder = home / use / f"{store.name}-{hashlib.sha256(str(store).encode()).hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -160,12 +163,15 @@ def _replace(path: Path, content: bytes) -> None:
     os.replace(fresh, path)
 
 
-def _check(address: str) -> epath.Path:
-    """An address that can be reached."""
+def _check(address: str, use: str) -> epath.Path:
+    """An address that can be reached, and used so."""
     scheme, _, rest = address.partition("://")
     if scheme not in STORES or not rest.strip("/"):
         known = " and ".join(f"{name}://BUCKET/FOLDER" for name in STORES)
         raise UserError(f"{address} is on no store that is known: give a local folder, or {known}")
+    if use == "run" and scheme not in CHECKPOINTS:
+        able = " and ".join(f"{name}://" for name in CHECKPOINTS)
+        raise UserError(f"{address} cannot hold checkpoints: Orbax writes them to local folders and {able} alone")
     store = epath.Path(address.rstrip("/"))
     try:
         store.exists()

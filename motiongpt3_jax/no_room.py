@@ -24,7 +24,7 @@ def no_room_as_sentence(what: str, folder: Path) -> Iterator[None]:
     """Raises `NoRoomError` where the block ends because something has no room; other errors pass as they are.
 
     Args:
-      what: is done in the block, as "stage 'tune'".
+      what: names what the block does, as "stage 'tune'".
       folder: what is written to, where an error does not name it.
     """
     try:
@@ -40,7 +40,8 @@ def sentence_of(error: Exception, what: str, folder: Path) -> str | None:
     """What has no room, and what to do; None where the error is another."""
     said = str(error)
     if _is_full_disk(error):
-        place = Path(getattr(error, "filename", None) or folder)
+        name = getattr(error, "filename", None)
+        place = Path(os.fsdecode(name)) if isinstance(name, str | bytes) else folder
         return (
             f"the disk of {place} is full{_free(place)}, so {what} stopped. Make room, or move the folder to another "
             f"disk. {CONTINUE}"

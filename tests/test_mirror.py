@@ -80,6 +80,11 @@ def test_a_store_that_is_not_known_is_one_sentence(address):
         open_mirror(address)
 
 
+def test_a_run_on_a_store_that_takes_no_checkpoints_is_one_sentence():
+    with pytest.raises(UserError, match="cannot hold checkpoints: Orbax writes them to local folders and gs:// alone"):
+        open_mirror("s3://bucket/run")
+
+
 def test_without_its_packages_a_store_is_one_sentence_and_no_local_folder_is_made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

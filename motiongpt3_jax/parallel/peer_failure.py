@@ -24,7 +24,7 @@ AGAIN = "Start all of them again: the same command continues from the last check
 """What to do when processes have ended."""
 
 FAILED_RUNTIME = re.compile("(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION): ")
-"""How the messages of failed collectives begin, which are JaxRuntimeErrors or, of a first dispatch, ValueErrors."""
+"""How the message of a collective begins that failed in the first call of a program: that is a ValueError."""
 
 _KEPT: list[object] = []
 """What C holds a pointer to."""
@@ -47,7 +47,8 @@ def exit_on_peer_failure() -> Iterator[None]:
             raise
         if isinstance(error, NoRoomError):
             leave(WRONG_INPUT, f"{who()}: {error}")
-        if isinstance(error, jax.errors.JaxRuntimeError | ValueError) and FAILED_RUNTIME.match(str(error)):
+        failed = isinstance(error, ValueError) and FAILED_RUNTIME.match(str(error))
+        if failed or isinstance(error, jax.errors.JaxRuntimeError):
             leave(PEER_LOST, _sentence(who(), str(error).splitlines()[0]))
         _ENDING.append(getattr(error, "status", WRONG_INPUT if isinstance(error, UserError | OSError) else FAILED))
         raise

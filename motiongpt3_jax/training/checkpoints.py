@@ -19,7 +19,6 @@ from etils import epath
 from flax.traverse_util import unflatten_dict
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.mirror import is_remote
 from motiongpt3_jax.parallel import first_does
 from motiongpt3_jax.systems.interface import Tree
 from motiongpt3_jax.training.arrays import Upgrade, no_upgrade, put_like
@@ -253,8 +252,7 @@ class Checkpoints:
 def _write_manifests(folder: Path, step: int, references: Sequence[Reference]) -> None:
     """Writes the manifest of the checkpoint that is being written."""
     # A store cannot rename, so there it has its name already.
-    half_written = [folder / str(step)] if is_remote(folder) else folder.glob(f"{step}.orbax-checkpoint-tmp*")
-    for place in half_written:
+    for place in [*folder.glob(f"{step}.orbax-checkpoint-tmp*")] or [folder / str(step)]:
         write_manifest(place, reference_checksums({"references": as_meta(references)}))
 
 

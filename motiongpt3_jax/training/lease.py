@@ -81,7 +81,7 @@ class Lease:
             mine = self._read().get("token", self._token) == self._token
             if mine:
                 self._write()
-        except OSError:  # the store cannot be reached for a while
+        except Exception:  # the store cannot be reached for a while; its library says so in any way
             mine = self._clock() - self._renewed < EXPIRES
         if not mine:
             self._end(
