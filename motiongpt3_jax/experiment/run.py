@@ -84,12 +84,13 @@ class Run:
     def loader(self, stage: str, split: str, frozen: Callable[[], Variables] | None = None) -> Loader:
         """Batches of one split, as a stage lays them out; `frozen` reads what clips are encoded with before it."""
         clips, batches = self.records.split(split), stage_input(self.config, stage, self.folder.spec)
+        options = replace(batches.options, rows=rows_of(self.config, stage))
         codes = None
         if batches.encoder:
             codes = load_codes(self.folder, clips, batches.encoder, frozen or partial(self._frozen, stage))
         left_out: frozenset[int] = frozenset()
         if split == "train":
-            names = [name for name, _ in batches.options.subtasks]
+            names = [name for name, _ in options.subtasks]
             left_out = find_samples(self.config.data.leave_out, clips.ids, names)
         return Loader(
             clips.source,
@@ -98,8 +99,8 @@ class Run:
             self.folder.statistics.mean,
             self.folder.statistics.std,
             batches.layout,
-            batches.options,
-            local_rows(self.mesh(), batches.options.rows),
+            options,
+            local_rows(self.mesh(), options.rows),
             clips.extras,
             codes,
             data_order(self.folder.path),

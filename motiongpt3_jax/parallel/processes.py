@@ -20,6 +20,9 @@ PATIENCE = timedelta(hours=12)
 HEARTBEAT = 30
 """Seconds after which a process that is heard no more counts as dead; then the others end."""
 
+SHUTDOWN = 300
+"""Seconds that a process at its end waits for the others; one that dies meanwhile is noticed by its heartbeat."""
+
 DONE = "done"
 """Stands for a success where otherwise an error's sentence does."""
 
@@ -43,7 +46,7 @@ def initialize_distributed(
         index,
         devices,
         heartbeat_timeout_seconds=HEARTBEAT,
-        shutdown_timeout_seconds=HEARTBEAT,
+        shutdown_timeout_seconds=SHUTDOWN,
     )
     exit_where_the_runtime_aborts()
 

@@ -1,4 +1,4 @@
-"""Samples that a config leaves out never come, in every system, and a run may be continued without them."""
+"""What a config says of the data of a run: samples that never come, and rows of each shard; in every system."""
 
 import jax
 import numpy as np
@@ -28,6 +28,15 @@ def test_a_run_goes_on_without_the_samples_of_a_batch(name, tmp_path):
     config.data.leave_out = ("no_such_clip",)
     with pytest.raises(UserError, match=r"data.leave_out names 'no_such_clip'; no training clip has this name"):
         make_run(config, tmp_path).loader(stage, "train")
+
+
+@pytest.mark.parametrize(("rows", "batch"), [("total", 4), ("per_shard", 8)])
+def test_rows_are_those_of_each_shard_where_the_mesh_says_so(tmp_path, monkeypatch, rows, batch):
+    monkeypatch.setattr("motiongpt3_jax.experiment.run.row_shards", lambda axes: 2)
+    run = make_run(load_config("motiongpt3:test", ["data.clips=16", f"mesh.rows={rows}"]), tmp_path)
+    stage = run.stages()[0].name
+    run.config.stages[stage].batch["rows"] = 4
+    assert run.loader(stage, "train").batch(0).samples.shape[0] == batch
 
 
 def test_a_run_from_before_the_option_may_use_it_and_keeps_everything_else(tmp_path):
