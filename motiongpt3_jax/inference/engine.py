@@ -24,18 +24,9 @@ from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, read_
 from motiongpt3_jax.inference.packed_questions import one_a_row, pack_questions, places_of
 from motiongpt3_jax.inference.shapes import FRAME_STEP, pad_to_rows, round_up, split_into_batches
 from motiongpt3_jax.inference.weights import read_variables
+from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.motion import features_to_joints
-from motiongpt3_jax.systems.interface import (
-    Answers,
-    Constrain,
-    Features,
-    Makes,
-    Phase,
-    Question,
-    System,
-    Text,
-    Variables,
-)
+from motiongpt3_jax.systems.interface import Answers, Features, Makes, Phase, Question, System, Text, Variables
 
 Joints = Float[np.ndarray, "frames joints 3"]
 
@@ -55,7 +46,7 @@ class Engine:
       trained: the stage and step that the arrays come from.
       compiled: programs by what they do; share it between engines of one model.
       phases: seconds spent in each phase, added up where a dictionary is given; each phase then waits for its end.
-      flops: of each batch then, as its system counts them.
+      flops: of the phases of each batch then, as its system counts them.
     """
 
     system: System
@@ -65,7 +56,7 @@ class Engine:
     trained: tuple[str, int]
     compiled: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False)
     phases: dict[str, float] | None = field(default=None, repr=False)
-    flops: list[float | None] = field(default_factory=list, repr=False)
+    flops: list[Mapping[str, float]] = field(default_factory=list, repr=False)
     _shares: dict[str, float] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -218,7 +209,7 @@ class Engine:
             results.append((order, {name: values.get(name) for name in ("joints", "frames", "tokens")}))
             if self.phases is not None:
                 arrays = {name: np.asarray(values[name])[: len(order)] for name in RESULTS if name in values}
-                self.flops.append(self.answers.flops(makes, group, arrays))
+                self.flops.append(self.answers.flops(makes, group, arrays, options))
         return results
 
     def _groups(self, examples: Sequence[Example], frames: Sequence[int]) -> list[tuple[list[int], int]]:

@@ -97,5 +97,15 @@ def test_upgraded_parameters_have_the_paths_and_shapes_of_fresh_ones():
 def test_a_config_from_before_policies_of_rematerialization_had_names_reads_as_it_was_meant(value, policy):
     model = {"decoder": {"width": 8, "remat": value}, "vae": {"width": 4}}
     new = upgrade_config({"model": model, "seed": 0}, 2)
-    assert new == {"model": {"decoder": {"width": 8, "remat": policy}, "vae": {"width": 4, "remat": "none"}}, "seed": 0}
+    decoder = {"width": 8, "branches": 2, "remat": policy}
+    assert new == {"model": {"decoder": decoder, "vae": {"width": 4, "remat": "none"}}, "seed": 0}
     assert upgrade_config(new, 2) == new
+
+
+def test_a_config_from_before_attention_had_a_dropout_of_its_own_keeps_that_of_all_parts():
+    old = {"model": {"dropout": 0.1}, "data": {"source": "procedural"}}
+    new = upgrade_config(old, 2)
+    added = {"attention_dropout": 0.1, "attention": "auto", "times": "uniform", "holders": 4}
+    assert new == {"model": {"dropout": 0.1, **added}, "data": {"source": "procedural", "latents": "online"}}
+    kept = {"model": {"dropout": 0.1, **added, "attention_dropout": 0.0}, "data": {"latents": "cached"}}
+    assert upgrade_config(kept, 2) == kept

@@ -13,6 +13,7 @@ and their biases. Whatever lies at the paths of parameters moves with them: Adam
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from motiongpt3_jax.models.attention_kernels import AUTO
 from motiongpt3_jax.models.remat import NONE, policy_name
 
 Tree = Any
@@ -96,9 +97,9 @@ NEW_OPTIMIZER_VALUES = {"eps": 1e-8}
 
 def upgrade_config(config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
     """The config of a model's folder of format 1, which has none written there, or of an earlier one of format 2."""
-    sections = {"model": _name_policies}
+    sections = {"model": _name_policies, "data": lambda data: {"latents": "online", **data}}
     if version < 2:
-        sections = {
+        sections |= {
             "layout": _rename_layout,
             "model": lambda model: {**NEW_MODEL_VALUES, **_name_policies(model)},
             "stages": _fill_stages,
@@ -108,10 +109,12 @@ def upgrade_config(config: Mapping[str, Any], version: int) -> Mapping[str, Any]
 
 
 def _name_policies(model: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Rematerialization was a truth value of the decoder, and the VAE had none."""
+    """Rematerialization was a truth value of the decoder alone; attention weights had the dropout of all parts."""
+    if "dropout" in model:
+        model = {"attention_dropout": model["dropout"], "attention": AUTO, "times": "uniform", "holders": 4, **model}
     decoder, vae = model.get("decoder"), model.get("vae")
     if isinstance(decoder, Mapping) and "remat" in decoder:
-        model = {**model, "decoder": {**decoder, "remat": policy_name(decoder["remat"])}}
+        model = {**model, "decoder": {"branches": 2, **decoder, "remat": policy_name(decoder["remat"])}}
     return {**model, "vae": {"remat": NONE, **vae}} if isinstance(vae, Mapping) else model
 
 
