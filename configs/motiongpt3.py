@@ -249,6 +249,8 @@ def model() -> dict[str, Any]:
         # How training draws noise levels: "uniform", or "logit_normal", which draws those between noise and motion more
         # often.
         "times": "uniform",
+        # Motion slots that stand for one clip; a row needs room for so many for each of its clips (`motion_slots`).
+        "holders": 4,
     }
 
 
@@ -279,7 +281,7 @@ def batch(
         "rows": rows,
         # Text tokens of a row.
         "text_slots": text_slots,
-        # Motion tokens of a row: four a clip.
+        # Motion tokens of a row: `model.holders` a clip.
         "motion_slots": motion_slots,
         # (frames, clips): so many clips of at most so many frames in a row, from short to long.
         "clips": clips,

@@ -38,6 +38,7 @@ CONFIG = MotionGPT3Config(
     repeats=4,
     flow=False,
     times="uniform",
+    holders=4,
     new_ids=2,
 )
 

@@ -24,13 +24,13 @@ from motiongpt3_jax.systems.interface import (
 )
 from motiongpt3_jax.systems.motiongpt3.flops import motion_flops, text_flops
 from motiongpt3_jax.systems.motiongpt3.generate_motion import MotionOptions
-from motiongpt3_jax.systems.motiongpt3.layout import SCHEMA
+from motiongpt3_jax.systems.motiongpt3.layout import schema
 from motiongpt3_jax.systems.motiongpt3.prompts import (
-    MOTION_OUTPUT,
     TokenIds,
     compose,
     fill_input,
     fill_output,
+    motion_output,
     text_prompt,
 )
 from motiongpt3_jax.systems.motiongpt3.sequences import sequence_example
@@ -56,9 +56,9 @@ class MotionGPT3Answers:
 
     def __init__(self, spec: ModelSpec, system: MotionGPT3):
         self.system, self.tokenizer = system, spec.tokenizer
-        self.tokens = TokenIds.of(spec.tokenizer)
+        self.tokens = TokenIds.of(spec.tokenizer, system.config.holders)
         self.interleave = spec.config["layout"]["interleave"]
-        self.schema: Schema = SCHEMA
+        self.schema: Schema = schema(system.config.holders)
         vae = system.config.vae
         self.capabilities = Capabilities(
             TASKS,
@@ -145,16 +145,17 @@ class MotionGPT3Answers:
 
     def _whole_text(self, question: Question, makes: Makes) -> str:
         def given(template: str) -> str:
-            return fill_input(template, "", 0, 1.0)
+            return fill_input(template, "", 0, 1.0, holders=self.tokens.holders)
 
+        made = motion_output(self.tokens.holders)
         before = "".join(compose(given(asked), given(answer)) for asked, answer in question.turns)
         if question.answer is None:
-            ending = (
-                compose(given(question.text), MOTION_OUTPUT) if makes == "motion" else text_prompt(given(question.text))
-            )
+            ending = compose(given(question.text), made) if makes == "motion" else text_prompt(given(question.text))
             return before + ending
-        begun = text_prompt(given(question.text)) + fill_output(question.answer, "", 0, 1.0)
-        return before + begun + (MOTION_OUTPUT if makes == "motion" else "")
+        begun = text_prompt(given(question.text)) + fill_output(
+            question.answer, "", 0, 1.0, holders=self.tokens.holders
+        )
+        return before + begun + (made if makes == "motion" else "")
 
     def _check_length(self, question: Question, length: int, room: int) -> None:
         positions = self.system.config.decoder.max_positions

@@ -56,6 +56,7 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
         repeats=section.repeats,
         flow=section.flow,
         times=section.times,
+        holders=section.holders,
     )
 
 

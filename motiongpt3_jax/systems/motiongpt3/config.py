@@ -25,6 +25,7 @@ class MotionGPT3Config:
       repeats: draws of step and noise per generated clip in training (`diffusion_batch_mul`).
       flow: rectified flow instead of noise prediction.
       times: how training draws noise levels: "uniform", or "logit_normal" (2403.03206, section 3.1).
+      holders: motion slots that stand for one clip.
       new_ids: text ids added to it (start and end of motion).
       motion_ids: rows of the motion table; with two rows that the official table has and never uses.
     """
@@ -39,6 +40,7 @@ class MotionGPT3Config:
     repeats: int
     flow: bool
     times: str
+    holders: int
     new_ids: int = 2
     motion_ids: int = 6
 

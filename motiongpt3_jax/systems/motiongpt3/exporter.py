@@ -7,6 +7,7 @@ from motiongpt3_jax.systems.interface import ModelSpec, Variables
 from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
 from motiongpt3_jax.systems.motiongpt3.latents import OFFICIAL_SCALE, constant_moments, fold_moments
 from motiongpt3_jax.systems.motiongpt3.official import to_official
+from motiongpt3_jax.systems.motiongpt3.prompts import HOLDERS
 from motiongpt3_jax.tensors.checkpoint_files import write_checkpoint
 
 FOLDED = (
@@ -28,9 +29,11 @@ def export_pytorch(out: Path, spec: ModelSpec, variables: Variables) -> list[str
     """Writes a checkpoint of the official code; returns what there is to say of it.
 
     Raises:
-      UserError: the official code cannot express the model's latents, or its single branch.
+      UserError: the official code cannot express the model's latents, its single branch, or another number of holders.
     """
     config, params, notes = build_config(spec.config["model"], **sizes_of(spec)), variables.params, []
+    if config.holders != HOLDERS:
+        raise UserError(f"the official code writes a motion as {HOLDERS} slots, and this model as {config.holders}")
     if any(stream.weights for stream in config.decoder.streams):
         raise UserError("the official code has two branches, and this model one: export it as safetensors")
     if not constant_moments(variables.state):

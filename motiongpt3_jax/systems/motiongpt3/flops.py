@@ -10,7 +10,6 @@ from motiongpt3_jax.models import DecoderConfig, HeadConfig, VaeConfig
 from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, MotionGPT3Config
 from motiongpt3_jax.systems.motiongpt3.frozen_text import trained_slots
 from motiongpt3_jax.systems.motiongpt3.gpt2 import TEXT
-from motiongpt3_jax.systems.motiongpt3.modules import HOLDERS
 
 TRAINED = 3
 """A trained product is taken once forward, and twice backward."""
@@ -58,11 +57,11 @@ def train_flops(
         # Of a frozen table, the new ids alone have gradients.
         total += scores * (TRAINED * ids if text_trains else 2 * ids + config.new_ids)
     if frames and "motion" in batch.streams:
-        inputs, outputs = config.vae.latents * config.vae.width, HOLDERS * config.decoder.streams[1].width
+        inputs, outputs = config.vae.latents * config.vae.width, config.holders * config.decoder.streams[1].width
         total += 2 * 2.0 * len(frames) * inputs * outputs  # no gradient enters the VAE
     if frames and (objective is None or objective.diffusion):
         made = int(np.sum(batch.extra["output_clip"] >= 0))
-        total += TRAINED * made * head_flops(config.head, config.vae.latents, config.repeats)
+        total += TRAINED * made * head_flops(config.head, config.vae.latents, config.repeats, config.holders)
     return total
 
 
@@ -80,7 +79,7 @@ def motion_flops(
     return {
         "understand": _understand_flops(config, questions),
         "condition": sum(read_flops(config.decoder, *lengths) for lengths in _slots(questions)),
-        "sample": len(frames) * 2.0 * (_pool_products(head) + steps * of_step),
+        "sample": len(frames) * 2.0 * (_pool_products(head, config.holders) + steps * of_step),
         "decode": sum(decode_flops(config.vae, count) for count in frames),
     }
 
@@ -175,17 +174,17 @@ def _transformer_flops(config: VaeConfig, slots: int) -> float:
     return 2.0 * (config.layers * layer + joins)
 
 
-def head_flops(config: HeadConfig, latents: int, repeats: int) -> float:
+def head_flops(config: HeadConfig, latents: int, repeats: int, holders: int) -> float:
     """The diffusion head for one motion to be made, at so many noise levels, forward."""
     width = config.width
     time = config.time * width + width**2
     block = 3 * width**2 + latents * 2 * width**2
     ends = latents * 2 * config.latent * width + 2 * width**2
-    return 2.0 * (_pool_products(config) + repeats * (time + config.depth * block + ends))
+    return 2.0 * (_pool_products(config, holders) + repeats * (time + config.depth * block + ends))
 
 
-def _pool_products(config: HeadConfig) -> float:
+def _pool_products(config: HeadConfig, holders: int) -> float:
     """Multiplications of the layer that pools the holders of one motion."""
-    tokens = HOLDERS + 1
+    tokens = holders + 1
     products = tokens * (4 * config.condition**2 + 2 * config.condition * config.pool_mlp)
     return products + 2 * tokens**2 * config.condition + config.condition * config.width

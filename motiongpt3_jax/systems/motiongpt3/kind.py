@@ -108,8 +108,8 @@ class MotionGPT3Kind:
         """Sequences of text and motion where a stage has templates, else clips alone."""
         if not stage["templates"]:
             return ClipLayout()
-        options = read_layout(spec.config["layout"])
-        return SequenceLayout(spec.tokenizer, load_templates(stage["templates"]), options, spec.fps)
+        options, holders = read_layout(spec.config["layout"]), spec.config["model"]["holders"]
+        return SequenceLayout(spec.tokenizer, load_templates(stage["templates"]), options, spec.fps, holders)
 
     def row_shape(self, stage: Mapping[str, Any]) -> RowShape:
         """How much a row of a stage holds."""

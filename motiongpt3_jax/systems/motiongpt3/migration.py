@@ -111,7 +111,7 @@ def upgrade_config(config: Mapping[str, Any], version: int) -> Mapping[str, Any]
 def _name_policies(model: Mapping[str, Any]) -> Mapping[str, Any]:
     """Rematerialization was a truth value of the decoder alone; attention weights had the dropout of all parts."""
     if "dropout" in model:
-        model = {"attention_dropout": model["dropout"], "attention": AUTO, "times": "uniform", **model}
+        model = {"attention_dropout": model["dropout"], "attention": AUTO, "times": "uniform", "holders": 4, **model}
     decoder, vae = model.get("decoder"), model.get("vae")
     if isinstance(decoder, Mapping) and "remat" in decoder:
         model = {**model, "decoder": {"branches": 2, **decoder, "remat": policy_name(decoder["remat"])}}

@@ -89,6 +89,7 @@ class ModelSection:
     repeats: int = setting(whole(1, 1024))
     flow: bool = setting(FLAG)
     times: str = setting(one_of("uniform", "logit_normal"))
+    holders: int = setting(whole(1, 64))
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def test_phases_of_an_answer_need_what_reading_and_denoising_it_in_training_does
     assert found["decode"] == decode_flops(config.vae, 48)
     head = config.head
     level = 2 * 2.0 * (head.time * head.width + head.width**2)
-    np.testing.assert_allclose(found["sample"] + level, head_flops(head, config.vae.latents, 2))
+    np.testing.assert_allclose(found["sample"] + level, head_flops(head, config.vae.latents, 2, config.holders))
     guided = motion_flops(config, [question], [48], 2, guided=True)
     assert 1 < guided["sample"] / found["sample"] < 2
     written = text_flops(config, [question], [5])
