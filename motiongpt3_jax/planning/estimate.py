@@ -7,16 +7,15 @@ compiler makes to change layouts, what the axis `tensor` spares of activations, 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 from jax.extend import core
 from jax.interpreters import partial_eval
 from jax.sharding import AbstractMesh, Mesh
 
-from motiongpt3_jax.data_pipelines.packing import empty
 from motiongpt3_jax.experiment.config import RunConfig
 from motiongpt3_jax.experiment.run import make_stage
 from motiongpt3_jax.parallel.collectives import Collective
@@ -25,10 +24,11 @@ from motiongpt3_jax.parallel.sharding import path_name, row_shards
 from motiongpt3_jax.planning.chips import PRODUCTS, Slice
 from motiongpt3_jax.planning.program_cost import Cost
 from motiongpt3_jax.planning.results import Memory, StepTime
-from motiongpt3_jax.planning.stage_program import chip_bytes
+from motiongpt3_jax.planning.stage_program import batch_shapes, chip_bytes
 from motiongpt3_jax.planning.step_time import collective_seconds
 from motiongpt3_jax.planning.traced_flops import jaxpr_flops
 from motiongpt3_jax.planning.traced_memory import jaxpr_memory, tiled_bytes
+from motiongpt3_jax.systems.attention import choose_attention
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.training.arrays import rules_of, with_shardings
@@ -56,7 +56,7 @@ class StepTrace:
       stored: shapes of the frozen parameters as they are stored.
       rules: how parameters are split.
       dtype: that the model computes in.
-      recomputes: whether layers are computed again in the backward pass.
+      gathers: how often a step takes each weight: in both passes, and once more where layers are computed again.
     """
 
     rows: int
@@ -68,7 +68,7 @@ class StepTrace:
     stored: Any
     rules: Any
     dtype: str
-    recomputes: bool
+    gathers: int
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,8 @@ class Estimate:
 
 def trace_step(config: RunConfig, name: str, spec: ModelSpec, rows: int) -> StepTrace:
     """Traces the train step of a stage for so many rows on one chip; nothing is computed, and nothing compiled."""
-    kind, section = find_system(config.system), config.values["stages"][name]
-    system, stage, shape = kind.make_system(spec, None), make_stage(name, config), kind.row_shape(section)
-    if kind.clip_encoder(section, spec):
-        shape = replace(shape, clips=())
-    one = empty(1, shape, kind.layout(section, spec).schema, spec.features)
-    batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), one)
+    system = find_system(config.system).make_system(choose_attention(spec, "tpu"))
+    stage, batch = make_stage(name, config), batch_shapes(config, name, spec, rows)
     variables = jax.eval_shape(system.init, jax.random.key(0))
     names = report_names(system, stage, variables, batch)
     trainable, stored = split(variables.params, stage.trainable)
@@ -117,7 +113,7 @@ def trace_step(config: RunConfig, name: str, spec: ModelSpec, rows: int) -> Step
         stored,
         rules_of(system, variables, config.mesh.sharding),
         config.values["model"].get("dtype", "float32"),
-        _recomputes(config.values["model"]),
+        3 if _recomputes(config.values["model"]) else 2,
     )
 
 
@@ -189,9 +185,11 @@ def _memory(
     held += [(x.shape, x.dtype) for x in jax.tree.leaves(trace.batch)]
     arguments = sum(tiled_bytes(shape, dtype) for shape, dtype in held)
     # A layer's weights are there whole while it is computed, and those of the next one on their way.
-    width = np.dtype(trace.dtype if trace.dtype != "bfloat16" else "float16").itemsize
-    whole = sum(math.prod(one.shape) / one.layers * (2 if one.layers > 1 else 1) for one in params if one.fsdp)
+    width, split = jnp.dtype(trace.dtype).itemsize, [one for one in params if one.fsdp]
+    whole = sum(math.prod(one.shape) / one.layers * (2 if one.layers > 1 else 1) for one in split)
     temporaries = traced.peak + whole * width
+    # What is gathered is written and read whole.
+    gathered = 2 * trace.gathers * width * sum(math.prod(one.shape) for one in split)
     return (
         Memory(
             chips.chip.hbm,
@@ -203,14 +201,13 @@ def _memory(
             chip_bytes(state.optimizer),
             chip_bytes(stored),
         ),
-        traced.moved,
+        traced.moved + gathered,
     )
 
 
 def _collectives(trace: StepTrace, params: Sequence[_Parameter], axes: Mapping[str, int]) -> list[Collective]:
     """Weights that are split are gathered for both passes; gradients are summed, all of a kind in one."""
     fsdp, data = axes["fsdp"], axes["data"]
-    gathers = 3 if trace.recomputes else 2
     sums: dict[tuple[str, int], float] = {}
 
     def add(kind: str, group: int, count: float) -> None:
@@ -222,7 +219,7 @@ def _collectives(trace: StepTrace, params: Sequence[_Parameter], axes: Mapping[s
         if one.fsdp:
             # The axis `tensor` splits what is gathered as well.
             numbers *= one.part * fsdp
-            add("all-gather", fsdp, numbers * gathers)
+            add("all-gather", fsdp, numbers * trace.gathers)
         if one.trains and one.fsdp:
             add("reduce-scatter", fsdp, numbers)
             add("all-reduce", data, numbers / fsdp)

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 from jax.sharding import AbstractMesh, Mesh
 
+from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.data_pipelines.packing import empty
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.check_config import trained_size
@@ -97,21 +98,28 @@ def stage_rows(config: RunConfig, stage: str, axes: Mapping[str, int]) -> int:
 
 def make_stage_program(config: RunConfig, name: str, spec: ModelSpec, mesh: Mesh | AbstractMesh) -> StageProgram:
     """The train step of a stage; nothing is computed, and nothing compiled. Only that of devices can be compiled."""
-    kind, section = find_system(config.system), config.values["stages"][name]
+    kind, stage = find_system(config.system), make_stage(name, config)
     constrain = make_constrain(config.mesh.sharding)
-    chosen = choose_attention(spec, mesh.devices.flat[0].platform)
-    system = kind.make_system(chosen, constrain if mesh.size > 1 else None)
-    stage, shape = make_stage(name, config), kind.row_shape(section)
-    if encoder := kind.clip_encoder(section, spec):
-        shape = encoder.row_shape(shape)
+    # Chips that are not there are TPUs.
+    platform = "tpu" if isinstance(mesh, AbstractMesh) else mesh.devices.flat[0].platform
+    system = kind.make_system(choose_attention(spec, platform), constrain if mesh.size > 1 else None)
     rows = stage_rows(config, name, mesh.shape)
-    one = empty(1, shape, kind.layout(section, spec).schema, spec.features)
-    batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), one)
+    batch = batch_shapes(config, name, spec, rows)
     variables = jax.eval_shape(system.init, jax.random.key(0))
     inside = jax.sharding.use_abstract_mesh if isinstance(mesh, AbstractMesh) else jax.set_mesh
     with inside(mesh):
         program = make_program(system, stage, mesh, config.seed, variables, batch, config.mesh.sharding)
     return StageProgram(stage, rows, system, kind.make_system(without_remat(spec)), program, variables, batch)
+
+
+def batch_shapes(config: RunConfig, name: str, spec: ModelSpec, rows: int) -> Batch:
+    """Shapes of a batch of a stage."""
+    kind, section = find_system(config.system), config.values["stages"][name]
+    shape = kind.row_shape(section)
+    if encoder := kind.clip_encoder(section, spec):
+        shape = encoder.row_shape(shape)
+    one = empty(1, shape, kind.layout(section, spec).schema, spec.features)
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), one)
 
 
 def without_remat(spec: ModelSpec) -> ModelSpec:

@@ -66,6 +66,8 @@ def _equation_flops(equation: Any) -> float:
     if name == "cond":
         return max(jaxpr_flops(branch.jaxpr) for branch in parameters["branches"])
     inside = sum(map(jaxpr_flops, core.jaxprs_in_params(parameters)))
+    if name == "pallas_call":  # blocks that its mask leaves out count too
+        return inside * math.prod(parameters["grid_mapping"].grid)
     if name == "scan":
         return inside * parameters["length"]
     if name == "while":

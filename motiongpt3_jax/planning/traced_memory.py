@@ -99,6 +99,7 @@ class _Array:
 
     Attributes:
       bytes: its size.
+      count: numbers in it.
       writer: number of the operation that makes it; -1 for arguments.
       readers: numbers of the operations that read it.
       stored: whether it lies in HBM.
@@ -218,15 +219,15 @@ class _Body:
             inner = _inner(operation, self.size)
             moved += inner.moved
             live += sum(self.arrays[each].bytes for each in starts.get(place, ()))
-            if operation.name in IN_PLACE and operation.inputs and ends.get(operation.inputs[0]) == place:
-                live -= self._in_place(operation, given)
-            peak = max(peak, live + inner.peak)
+            peak = max(peak, live - self._overwritten(place, ends, given) + inner.peak)
             live -= sum(self.arrays[each].bytes for each in stops.get(place, ()))
-            if operation.name in IN_PLACE and operation.inputs and ends.get(operation.inputs[0]) == place:
-                live += self._in_place(operation, given)
         return Traced(peak, moved)
 
-    def _in_place(self, operation: _Operation, given: set[int]) -> float:
+    def _overwritten(self, place: int, ends: Mapping[int, int], given: set[int]) -> float:
+        """Bytes of the operand that an operation writes into, where nothing reads it later."""
+        operation = self.operations[place]
+        if operation.name not in IN_PLACE or not operation.inputs or ends.get(operation.inputs[0]) != place:
+            return 0.0
         first = self.arrays[operation.inputs[0]]
         return first.bytes if first.stored and first.writer >= 0 and operation.inputs[0] not in given else 0.0
 
@@ -247,10 +248,8 @@ class _Body:
         """(the last operation that reads each stored array, bytes moved)."""
         ends: dict[int, int] = {}
         moved = 0.0
-        for number, array in enumerate(self.arrays[: self.arguments]):
-            array.reads = {number: array.bytes}
         for number, array in enumerate(self.arrays):
-            if array.writer < 0 and not array.reads:
+            if array.writer < 0:
                 array.reads = {number: array.bytes}
         for place, operation in enumerate(self.operations):
             reads = self._reads(operation)
@@ -277,7 +276,7 @@ class _Body:
         for place, each in enumerate(operation.inputs):
             part = self.arrays[operation.outputs[0]].bytes if operation.name in PARTS and not place else math.inf
             if operation.name in IN_PLACE and not place:
-                part = 2 * min((self.arrays[other].bytes for other in operation.inputs[1:]), default=0.0)
+                part = 2 * max((self.arrays[other].bytes for other in operation.inputs[1:]), default=0.0)
             for name, amount in self.arrays[each].reads.items():
                 reads[name] = max(reads.get(name, 0.0), min(amount, part))
         return reads

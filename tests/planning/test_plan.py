@@ -74,7 +74,8 @@ needs_libtpu = pytest.mark.skipif(
 )
 
 TOY = (
-    *("mesh.rows=per_shard", "model.dtype=bfloat16", "model.decoder.width=256", "model.decoder.heads=4"),
+    *("mesh.rows=per_shard", "model.dtype=bfloat16", "model.attention=reference"),
+    *("model.decoder.width=256", "model.decoder.heads=4"),
     *("stages.text.batch.rows=16", "stages.text.batch.text_slots=256"),
 )
 """Large enough that its arrays take more memory than its code."""
@@ -120,7 +121,7 @@ def check_estimate(estimate, found):
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["generate", "tune"])
 def test_the_estimate_of_base_is_near_what_the_compiler_says(tmp_path, stage):
-    values = ("mesh.rows=per_shard", "model.dtype=bfloat16")
+    values = ("mesh.rows=per_shard", "model.dtype=bfloat16", "model.attention=reference")
     options = ("--config", "motiongpt3:base", "--stage", stage, "--topology", "v5e:4x4", "--words", "50257")
     _, found = planned(tmp_path, *options, *(f"--config.{value}" for value in values))
     check_estimate(estimated("motiongpt3:base", stage, "v5e:4x4", values, 50257), found)

@@ -70,6 +70,15 @@ def test_a_step_that_consumes_its_state_writes_in_its_place():
     assert traced(step, W, X).peak == 0
 
 
+def test_what_is_written_in_place_moves_its_part_alone():
+    def write(w, x):
+        return jax.lax.dynamic_update_slice(w, x * 2, (x[0, 0].astype(int), 0))
+
+    found = traced(write, W, X)
+    assert found.peak == 0
+    assert found.moved < KERNEL
+
+
 def test_the_trips_of_a_loop_move_their_bytes_each_time():
     def layers(stack, x):
         return jax.lax.scan(lambda x, w: (x @ w, None), x, stack)[0]
