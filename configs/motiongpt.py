@@ -138,7 +138,7 @@ def clips(source: str) -> dict[str, Any]:
     return {
         **data(source, max_frames=LONGEST, crop=False),
         # "cached": all clips are encoded once, before a stage of the language model begins, into the run's folder. Then
-        # steps are shorter, and no clip can be cut (`crop`). "online": each step encodes its clips.
+        # steps are shorter, and no clip of theirs is cut (`crop`). "online": each step encodes its clips.
         "codes": "cached",
     }
 
@@ -184,6 +184,11 @@ def model(*, width: int, layers: int, heads: int, mlp_width: int, max_positions:
         },
         # Chance of dropout in the language model.
         "dropout": 0.1,
+        # The same of its attention weights (officially 0.1); above 0 no kernel computes the attention.
+        "attention_dropout": 0.0,
+        # Of a decoder alone in training: "auto" is "splash" on TPUs, "cudnn" on GPUs in half precision, else
+        # "reference", which a T5 has always.
+        "attention": "auto",
         # Of the computation: "float32", "bfloat16" or "float16"; parameters are float32.
         "dtype": "float32",
     }
@@ -275,6 +280,7 @@ def official(config: ConfigDict) -> ConfigDict:
     """Every deviation from the published code switched off: one sample becomes one row."""
     config.layout.official = True
     config.model.vqvae.permute = False
+    config.model.attention_dropout = config.model.dropout
     config.data.update({"shuffle": False, "crop": False})
     longest, room = config.data.max_frames, config.layout.max_length
     for part in config.stages.values():

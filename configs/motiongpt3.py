@@ -16,7 +16,8 @@ Variants:
   test   the smallest that runs; for tests.
 
 Append `:official` (as in `motiongpt3:base:official`) to switch every deviation from the published code off at once:
-shuffling, packing, losses on prompts and padding, unpredictable targets, the VAE's dropout, condition dropout.
+shuffling, packing, losses on prompts and padding, unpredictable targets, dropout of
+attention weights and of the VAE, condition dropout.
 """
 
 from functools import partial
@@ -119,7 +120,7 @@ def base() -> ConfigDict:
             "pretrained": "",
             # A model whose trained parts the run starts from: a folder or a hub name. Empty for none.
             "start": "",
-            "data": data("humanml3d"),
+            "data": clips("humanml3d"),
             "layout": layout(),
             "mesh": mesh(),
             # The stages to train, in order.
@@ -175,6 +176,16 @@ def base() -> ConfigDict:
     )
 
 
+def clips(source: str) -> dict[str, Any]:
+    """Where the clips come from, and when the VAE encodes those of the language stages."""
+    return {
+        **data(source),
+        # "online": each step encodes its clips. "cached": the VAE encodes whole clips, and the parts that tasks show,
+        # once before a language stage begins, into the run's folder. Steps are shorter, and no clip of theirs is cut.
+        "latents": "online",
+    }
+
+
 def model() -> dict[str, Any]:
     """The published sizes."""
     return {
@@ -203,6 +214,8 @@ def model() -> dict[str, Any]:
             "heads": 12,
             # Width of the motion stream, as a factor of the text's.
             "motion_factor": 1.0,
+            # 2, or 1: then both streams go through the same weights, which both must train.
+            "branches": 2,
             # In which layers the streams attend to each other: "all", "none", "odd" (counted from 1), "last_third".
             "attention_mode": "all",
             # Rows of the position tables: the longest sequence.
@@ -243,6 +256,10 @@ def model() -> dict[str, Any]:
         },
         # Chance of dropout in all parts.
         "dropout": 0.1,
+        # The same of the decoder's attention weights (officially 0.1); above 0 no kernel computes the attention.
+        "attention_dropout": 0.0,
+        # Of the decoder in training: "auto" is "splash" on TPUs, "cudnn" on GPUs in half precision, else "reference".
+        "attention": "auto",
         # Of the computation: "float32", "bfloat16" or "float16"; parameters are float32.
         "dtype": "float32",
         # Factor from the VAE's latents to the language model's (officially 0.8457 on HumanML3D); None measures mean and
@@ -256,6 +273,11 @@ def model() -> dict[str, Any]:
         "repeats": 4,
         # Rectified flow instead of noise prediction.
         "flow": False,
+        # How training draws noise levels: "uniform", or "logit_normal", which draws those between noise and motion more
+        # often.
+        "times": "uniform",
+        # Motion slots that stand for one clip; a row needs room for so many for each of its clips (`motion_slots`).
+        "holders": 4,
     }
 
 
@@ -286,7 +308,7 @@ def batch(
         "rows": rows,
         # Text tokens of a row.
         "text_slots": text_slots,
-        # Motion tokens of a row: four a clip.
+        # Motion tokens of a row: `model.holders` a clip.
         "motion_slots": motion_slots,
         # (frames, clips): so many clips of at most so many frames in a row, from short to long.
         "clips": clips,
@@ -330,6 +352,7 @@ def official(config: ConfigDict) -> ConfigDict:
     """Every deviation from the published code switched off: one sample becomes one row of 192 slots."""
     config.layout.update({"prompt_loss": True, "pad_loss": True, "unpredictable_targets": True, "interleave": True})
     config.layout.max_position_offset = 0
+    config.model.attention_dropout = config.model.dropout
     config.data.update({"shuffle": False, "crop": True})
     if config.data.source == "humanml3d":
         config.data.min_frames = 20
@@ -373,7 +396,7 @@ def shrink(
 def tiny() -> ConfigDict:
     """A hundredth of `base`, on the embedded data, both branches trained from the start."""
     config = shrink(base(), width=128, layers=4, vae_width=128, vae_layers=5, head_width=256)
-    config.data = ConfigDict(data("procedural"))
+    config.data = ConfigDict(clips("procedural"))
     config.tokenizer = "train:1024"
     rows = {"rows": 8, "text_slots": 256, "motion_slots": 48, "clips": ((64, 3), (128, 4), (200, 4)), "samples": 10}
     joint = (*MOTION, *TEXT)

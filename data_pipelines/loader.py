@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 import grain
 import numpy as np
 from absl import flags
-from jaxtyping import Float, Int
+from jaxtyping import Float, Shaped
 
 from motiongpt3_jax.batch import Batch, ClipRange, Layout, RowShape
 from motiongpt3_jax.data_pipelines.clip import Clip
@@ -64,7 +64,7 @@ class Loader:
       options: how samples are drawn and batched.
       rows: the rows of each global batch that this process loads; all of them when not given.
       extras: persons of every clip and its named numbers, see `Clip`; None where each has one person and no numbers.
-      codes: codes of parts of every clip, where a system has encoded them before.
+      codes: what an encoder made of parts of every clip, where it has done so before.
       version: of the order in which samples come, one of `ORDERS`.
     """
 
@@ -77,7 +77,7 @@ class Loader:
     options: LoaderOptions
     rows: Sequence[int] | None = None
     extras: Sequence[tuple[int, Mapping[str, tuple[float, ...]]]] | None = None
-    codes: Sequence[Mapping[ClipRange, Int[np.ndarray, "codes"]]] | None = None
+    codes: Sequence[Mapping[ClipRange, Shaped[np.ndarray, "codes"]]] | None = None
     version: int = ORDER
 
     @cached_property

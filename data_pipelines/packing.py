@@ -205,6 +205,7 @@ def empty(rows: int, shape: RowShape, schema: Schema, feature_count: int) -> Bat
         for name, slots in shape.slots
     }
     clips, capacities = sum(count for _, count in shape.clips), dict(shape.capacities)
+    buckets = () if shape.encoded else shape.clips
 
     def of(field: Field) -> np.ndarray:
         places = () if field.capacity is None else (capacities.get(field.capacity, 0),)
@@ -212,11 +213,12 @@ def empty(rows: int, shape: RowShape, schema: Schema, feature_count: int) -> Bat
 
     return Batch(
         streams=streams,
-        clips=tuple(zeros(count, frames, feature_count, dtype=np.float32) for frames, count in shape.clips),
+        clips=tuple(zeros(count, frames, feature_count, dtype=np.float32) for frames, count in buckets),
         clip_frames=zeros(clips),
         clip_seeds=zeros(clips, dtype=np.uint32),
         samples=np.full((rows, shape.samples), -1, np.int32),
         extra={field.name: of(field) for field in schema.fields},
+        encoded=zeros(clips, shape.encoded, dtype=np.float32) if shape.encoded else None,
     )
 
 
@@ -253,8 +255,11 @@ class _Row:
             within = self.bucket_used[bucket]
             numbers.append(self.bucket_start[bucket] + within)
             self.bucket_used[bucket] += 1
-            motion = features(example.number, clip.person)
-            self.batch.clips[bucket][self.row, within, : clip.frames] = motion[clip.start : clip.stop]
+            if not example.encoded:
+                motion = features(example.number, clip.person)
+                self.batch.clips[bucket][self.row, within, : clip.frames] = motion[clip.start : clip.stop]
+        if example.encoded:
+            self.batch.encoded[self.row, numbers] = example.encoded
         self.batch.clip_frames[self.row, numbers] = [clip.frames for clip in example.clips]
         self.batch.clip_seeds[self.row, numbers] = seeds_of(example.number, len(numbers))
         return np.array(numbers, np.int32)

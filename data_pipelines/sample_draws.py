@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from motiongpt3_jax.batch import ClipRange, SampleSource, SampleTable
 
@@ -41,7 +41,7 @@ class Visits:
     lengths: Sequence[int]
     captions: Sequence[Sequence[str]]
     extras: Sequence[tuple[int, Mapping[str, tuple[float, ...]]]] | None = None
-    codes: Sequence[Mapping[ClipRange, Int[np.ndarray, "codes"]]] | None = None
+    codes: Sequence[Mapping[ClipRange, Shaped[np.ndarray, "codes"]]] | None = None
 
     @cached_property
     def source(self) -> SampleSource:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from flax import struct
-from jaxtyping import Bool, Float, Int, UInt
+from jaxtyping import Bool, Float, Int, Shaped, UInt
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ class Sample:
       persons: how many persons' motions the clip holds, each as long.
       numbers: named numbers that the clip brings along, such as the place of a second person in the first one's frame.
       draw: a number in [0, 1) for whatever else a layout draws.
-      codes: codes of pieces of the clip, by their frames, where a system has computed them before.
+      codes: what an encoder made of pieces of the clip, by their frames, where it has done so before: ids, or numbers
+        for `Example.encoded`.
     """
 
     number: int
@@ -80,7 +81,7 @@ class Sample:
     persons: int = 1
     numbers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     draw: float = 0.0
-    codes: Mapping[ClipRange, Int[np.ndarray, "codes"]] = field(default_factory=dict)
+    codes: Mapping[ClipRange, Shaped[np.ndarray, "codes"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Example:
       number: the sample's number.
       streams: the slots of each stream.
       clips: frames of the sample's clip, one entry for each piece to encode.
+      encoded: what an encoder has made of each of them before; empty where the model encodes them.
       extra: the system's own arrays by the names of its layout's fields: (entries, ...) of a field with a capacity,
         one number of a field that is summed.
     """
@@ -99,6 +101,7 @@ class Example:
     streams: Mapping[str, Slots] = field(default_factory=dict)
     clips: tuple[ClipRange, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    encoded: tuple[Float[np.ndarray, "numbers"], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,12 +151,14 @@ class RowShape:
       clips: (frames, clips) buckets of rising length; a clip lies in the first bucket that is long enough and free.
       samples: samples in one row; 1 switches packing off.
       capacities: (name, entries) pairs: room for the system's own fields, see `Field.capacity`.
+      encoded: numbers of a clip that was encoded before; 0 where rows hold frames.
     """
 
     slots: tuple[tuple[str, int], ...]
     clips: tuple[tuple[int, int], ...]
     samples: int
     capacities: tuple[tuple[str, int], ...] = ()
+    encoded: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,13 +169,13 @@ class SampleSource:
       texts: every caption; a sample without one has an empty text among them.
       subtasks: names of the sub-tasks.
       extras: persons of every clip and its named numbers; None where each has one person and no numbers.
-      codes: codes of parts of every clip, where a system has encoded them before.
+      codes: what an encoder made of parts of every clip, where it has done so before.
     """
 
     texts: Sequence[str]
     subtasks: Sequence[str]
     extras: Sequence[tuple[int, Mapping[str, tuple[float, ...]]]] | None = None
-    codes: Sequence[Mapping[ClipRange, Int[np.ndarray, "codes"]]] | None = None
+    codes: Sequence[Mapping[ClipRange, Shaped[np.ndarray, "codes"]]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,11 +309,13 @@ class Batch(struct.PyTreeNode):
 
     Attributes:
       streams: the slots of each stream; empty for a stage that only sees clips.
-      clips: one array per bucket, normalised features, zero beyond a clip's own frames.
+      clips: one array per bucket, normalised features, zero beyond a clip's own frames; none where clips were encoded
+        before.
       clip_frames: valid frames of every clip; 0 marks an empty place.
       clip_seeds: seed of every clip's draws: unique to (sample, clip of that sample).
       samples: numbers of the samples in each row; -1 marks an empty place.
       extra: the system's own arrays, see `Field`: (rows, places, ...), or (rows,) of sums.
+      encoded: what an encoder made of every clip before; None where the model encodes them.
     """
 
     streams: dict[str, StreamSlots]
@@ -317,6 +324,7 @@ class Batch(struct.PyTreeNode):
     clip_seeds: UInt[np.ndarray, "rows clips"]
     samples: Int[np.ndarray, "rows samples"]
     extra: dict[str, np.ndarray] = struct.field(default_factory=dict)
+    encoded: Float[np.ndarray, "rows clips numbers"] | None = None
 
 
 class Places(struct.PyTreeNode):

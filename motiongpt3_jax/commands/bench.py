@@ -5,7 +5,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -258,7 +258,7 @@ def answers(
     """The first call, the calls after it, and the phases of as many more."""
     first, times = timed(lambda: call(model), arguments.repeats)
     phases: dict[str, list[float]] = {}
-    flops: list[float | None] = []
+    flops: list[Mapping[str, float]] = []
     for _ in range(arguments.repeats):
         timed_model = replace(model, engine=replace(model.engine, phases={}, flops=[]))
         call(timed_model)
@@ -269,7 +269,9 @@ def answers(
         arguments.what, arguments.config, first, times, requests, tokens, model.engine.useful_shares()
     )
     medians = {name: statistics.median(seconds) for name, seconds in phases.items()}
-    return replace(average, requests=requests, phases=medians, flops=sum(filter(None, flops)) or None)
+    by_phase = {name: sum(batch[name] for batch in flops) for name in medians if any(name in batch for batch in flops)}
+    total = sum(by_phase.values()) or None
+    return replace(average, requests=requests, phases=medians, phase_flops=by_phase, flops=total)
 
 
 def fresh_model(experiment: Run, frames: int) -> Model:

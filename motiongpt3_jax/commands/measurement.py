@@ -31,6 +31,7 @@ class Measurement:
       products: how many products of two 4096 x 4096 matrices take as long at the rate of large products that is
         measured in the same run, of all devices and in the config's dtype; None where it is not measured.
       flops: of the matrix products that real tokens and frames need; None where the system does not count them.
+      phase_flops: those of each phase.
     """
 
     what: str
@@ -46,11 +47,20 @@ class Measurement:
     phases: dict[str, float] = field(default_factory=dict)
     products: float | None = None
     flops: float | None = None
+    phase_flops: dict[str, float] = field(default_factory=dict)
 
     @property
     def mfu(self) -> float | None:
         """Rate of the FLOPs that real tokens need, as a share of the measured rate of large products."""
         return self.flops / (PRODUCT * self.products) if self.flops and self.products else None
+
+    @property
+    def phase_mfu(self) -> dict[str, float]:
+        """The same of each phase in its own time."""
+        if not self.products:
+            return {}
+        rate = PRODUCT * self.products / self.median_seconds
+        return {name: count / (self.phases[name] * rate) for name, count in self.phase_flops.items() if count}
 
     @property
     def published_mfu(self) -> float | None:
@@ -61,7 +71,7 @@ class Measurement:
     @property
     def numbers(self) -> dict[str, Any]:
         """All of it as JSON takes it."""
-        return {**asdict(self), "mfu": self.mfu, "published_mfu": self.published_mfu}
+        return {**asdict(self), "mfu": self.mfu, "phase_mfu": self.phase_mfu, "published_mfu": self.published_mfu}
 
 
 def measurement(
@@ -82,7 +92,8 @@ def measurement(
 def describe(result: Measurement) -> str:
     """The numbers for people."""
     shares = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in result.shares.items())
-    phases = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in result.phases.items())
+    of_phase = {name: f" (MFU {share:.0%})" for name, share in result.phase_mfu.items()}
+    phases = ", ".join(f"{name} {seconds:.3g} s{of_phase.get(name, '')}" for name, seconds in result.phases.items())
     several = f", {result.requests} at once" if result.phases or result.products else ""
     if result.products:
         products = f"as long as {result.products:.2f} products of 4096 x 4096"

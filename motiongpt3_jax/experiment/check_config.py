@@ -63,7 +63,7 @@ def small_spec(values: Mapping[str, Any]) -> ModelSpec:
 
 
 def check_encoder(path: str, stage: StageConfig, config: RunConfig, parameters: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises UserError when clips are to be encoded before a stage that changes their encoder, or cuts them anew."""
+    """Raises UserError when clips are to be encoded before a stage that changes their encoder."""
     kind = find_system(config.system)
     encoder = kind.clip_encoder(config.values["stages"][path.rpartition(".")[2]], small_spec(config.values))
     if encoder is None:
@@ -71,8 +71,6 @@ def check_encoder(path: str, stage: StageConfig, config: RunConfig, parameters: 
     for name in parameters:
         if partition.matches(name, encoder.patterns) and partition.matches(name, stage.trainable):
             raise UserError(f"{path} trains {name}, and its clips are to be encoded before it begins: do one or other")
-    if config.data.crop:
-        raise UserError(f"{path} has clips that are encoded before it begins, so they cannot be cut: set data.crop off")
 
 
 def parameter_shapes(values: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

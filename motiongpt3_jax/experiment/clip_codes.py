@@ -1,5 +1,7 @@
 """Codes of a data set's clips, computed once with the frozen encoder of a stage and kept in the run's folder.
 
+Codes are whatever a stage reads instead of frames: ids of a codebook, or means and log-variances of latents.
+
     RUN/codes/<split>_<digest>.npz    codes of all parts of all clips, one after the other, and whose they are
 
 The digest is that of whatever the codes depend on; a file of another digest is never read.
@@ -13,7 +15,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jaxtyping import Float, Int
+from jaxtyping import Float, Shaped
 
 from motiongpt3_jax.batch import ClipRange
 from motiongpt3_jax.data_pipelines.records import Split
@@ -28,7 +30,7 @@ from motiongpt3_jax.training.partition import matches
 ROWS = 64
 """Parts of clips that are encoded at once."""
 
-ClipCodes = Mapping[ClipRange, Int[np.ndarray, "codes"]]
+ClipCodes = Mapping[ClipRange, Shaped[np.ndarray, "codes"]]
 
 
 class ClipPart(NamedTuple):
@@ -99,7 +101,7 @@ def _write(
 
 def encode_parts(
     folder: ModelFolder, clips: Split, encoder: ClipEncoder, variables: Variables, parts: Sequence[ClipPart]
-) -> list[Int[np.ndarray, "codes"]]:
+) -> list[Shaped[np.ndarray, "codes"]]:
     """The codes of each part, encoded in batches of like lengths."""
     encode = jax.jit(encoder.encode)
     with jax.default_device(jax.local_devices()[0]):
@@ -113,7 +115,7 @@ def encode_parts(
                 padded[row, : len(clip)], frames[row] = clip, len(clip)
             rows = np.asarray(encode(arrays, padded, frames))
             for row, number in enumerate(numbers):
-                codes[number] = rows[row, : encoder.count(frames[row])].astype(np.int32)
+                codes[number] = rows[row, : encoder.count(frames[row])].astype(encoder.dtype)
     return [codes[number] for number in range(len(parts))]
 
 

@@ -22,7 +22,6 @@ from motiongpt3_jax.experiment.clip_codes import load_codes
 from motiongpt3_jax.experiment.config import RunConfig
 from motiongpt3_jax.experiment.stage_input import stage_input
 from motiongpt3_jax.inference.caption_words import CaptionWords
-from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, make_folder, plain, read_folder
 from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.weights import read_checkpoint
@@ -30,6 +29,7 @@ from motiongpt3_jax.parallel import local_rows, make_constrain, make_mesh
 from motiongpt3_jax.parallel.checks import BatchSize, check_divides
 from motiongpt3_jax.parallel.sharding import row_shards
 from motiongpt3_jax.places import require_room
+from motiongpt3_jax.systems.attention import choose_attention
 from motiongpt3_jax.systems.interface import System, Variables
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.text import train_tokenizer
@@ -63,9 +63,10 @@ class Run:
         return [make_stage(name, self.config) for name in stages_to_run(self.config)]
 
     def system(self) -> System:
-        """The model's functions, pinned to the mesh where there are several devices."""
+        """The model's functions, pinned to the mesh where there are several devices, with their attention kernel."""
         constrain = make_constrain(self.config.mesh.sharding)
-        return make_system(self.folder, constrain if jax.device_count() > 1 else None)
+        spec = choose_attention(self.folder.spec, jax.default_backend())
+        return self.folder.kind.make_system(spec, constrain if jax.device_count() > 1 else None)
 
     def mesh(self) -> Mesh:
         """All devices, along the axes that the config asks for."""

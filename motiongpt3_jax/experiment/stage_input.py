@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Shaped
 
 from motiongpt3_jax.batch import ClipRange, Layout
 from motiongpt3_jax.data_pipelines.loader import LoaderOptions
@@ -38,18 +38,18 @@ def stage_input(config: RunConfig, stage: str, spec: ModelSpec) -> StageInput:
     options = LoaderOptions(
         seed=config.seed,
         rows=section.rows,
-        # Codes that were made before need no room for clips.
-        shape=replace(shape, clips=()) if encoder else shape,
+        shape=encoder.row_shape(shape) if encoder else shape,
         subtasks=section.subtasks or tuple((name, 1.0) for name in names),
         shuffle=config.data.shuffle,
-        crop=config.data.crop,
+        crop=config.data.crop and encoder is None,
         workers=config.data.workers,
     )
     return StageInput(options, kind.layout(values, spec), encoder)
 
 
-def zero_codes(encoder: ClipEncoder, lengths: Sequence[int]) -> list[Mapping[ClipRange, Int[np.ndarray, "codes"]]]:
+def zero_codes(encoder: ClipEncoder, lengths: Sequence[int]) -> list[Mapping[ClipRange, Shaped[np.ndarray, "codes"]]]:
     """As many codes as an encoder makes of clips of these lengths, all zero, where only their number counts."""
     return [
-        {part: np.zeros(encoder.count(part.frames), np.int32) for part in encoder.ranges(frames)} for frames in lengths
+        {part: np.zeros(encoder.count(part.frames), encoder.dtype) for part in encoder.ranges(frames)}
+        for frames in lengths
     ]

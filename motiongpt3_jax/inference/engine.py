@@ -26,19 +26,10 @@ from motiongpt3_jax.inference.on_mesh import on_mesh, open_mesh
 from motiongpt3_jax.inference.packed_questions import one_a_row, pack_questions, places_of
 from motiongpt3_jax.inference.shapes import FRAME_STEP, pad_to_rows, round_up, split_into_batches
 from motiongpt3_jax.inference.weights import read_variables
+from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.motion import features_to_joints
 from motiongpt3_jax.parallel import SHARDING, constrain
-from motiongpt3_jax.systems.interface import (
-    Answers,
-    Constrain,
-    Features,
-    Makes,
-    Phase,
-    Question,
-    System,
-    Text,
-    Variables,
-)
+from motiongpt3_jax.systems.interface import Answers, Features, Makes, Phase, Question, System, Text, Variables
 from motiongpt3_jax.training.arrays import put_like, variables_shardings
 
 Joints = Float[np.ndarray, "frames joints 3"]
@@ -60,7 +51,7 @@ class Engine:
       mesh: the devices that the arrays are split over; None for one.
       compiled: programs by what they do; share it between engines of one model.
       phases: seconds spent in each phase, added up where a dictionary is given; each phase then waits for its end.
-      flops: of each batch then, as its system counts them.
+      flops: of the phases of each batch then, as its system counts them.
     """
 
     system: System
@@ -71,7 +62,7 @@ class Engine:
     mesh: Mesh | None = None
     compiled: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False)
     phases: dict[str, float] | None = field(default=None, repr=False)
-    flops: list[float | None] = field(default_factory=list, repr=False)
+    flops: list[Mapping[str, float]] = field(default_factory=list, repr=False)
     _shares: dict[str, float] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -234,7 +225,7 @@ class Engine:
             results.append((order, {name: values.get(name) for name in ("joints", "frames", "tokens")}))
             if self.phases is not None:
                 arrays = {name: np.asarray(values[name])[: len(order)] for name in RESULTS if name in values}
-                self.flops.append(self.answers.flops(makes, group, arrays))
+                self.flops.append(self.answers.flops(makes, group, arrays, options))
         return results
 
     def _groups(self, examples: Sequence[Example], frames: Sequence[int]) -> list[tuple[list[int], int]]:

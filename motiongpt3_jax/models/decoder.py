@@ -7,6 +7,7 @@ cross-attend to a memory; an encoder, which makes one, is the same without causa
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -16,12 +17,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.attention_kernels import SlotOrder, cudnn_attention, slot_order, splash_attention
 from motiongpt3_jax.models.constrain import Constrain, unconstrained
 from motiongpt3_jax.models.decoder_config import DecoderConfig
 from motiongpt3_jax.models.dropout import Dropout
 from motiongpt3_jax.models.flavour import repeat_heads
 from motiongpt3_jax.models.relative_bias import RelativeBias
-from motiongpt3_jax.models.remat import remat
+from motiongpt3_jax.models.remat import recomputed_in_scan, remat
 from motiongpt3_jax.models.stream_block import INIT, Heads, KeyValues, StreamBlock
 from motiongpt3_jax.models.streams import KVCache, Stream, stop_untrained, update_slice, visible
 
@@ -35,6 +37,7 @@ class Masks(NamedTuple):
       memory: which slots of the memory it sees; None without one.
       bias: what is added to the scores; None for nothing.
       trained: for streams in which gradients pass some slots alone, which those are; None where there is no stream.
+      order: of the slots, for splash attention; None where it is not used.
     """
 
     seen: Bool[Array, "batch queries keys"]
@@ -42,6 +45,7 @@ class Masks(NamedTuple):
     memory: Bool[Array, "batch queries slots"] | None = None
     bias: Float[Array, "batch heads queries keys"] | None = None
     trained: dict[str, Bool[Array, "batch slots"]] | None = None
+    order: SlotOrder | None = None
 
 
 class Layer(nn.Module):
@@ -67,11 +71,12 @@ class Layer(nn.Module):
         A memory is what it holds, or the keys and values of this layer's cross-attention to it.
         """
         trained = masks.trained or {}
-        blocks = {
-            s.name: StreamBlock(s, replace(self.config, leading=s.name in trained), self.constrain, name=s.name)
-            for s in self.config.streams
-            if s.name in hidden
+        present = [s for s in self.config.streams if s.name in hidden]
+        owned = {
+            owner: StreamBlock(s, replace(self.config, leading=s.name in trained), self.constrain, name=owner)
+            for owner, s in {s.owner: s for s in present}.items()
         }
+        blocks = {s.name: owned[s.owner] for s in present}
         projected = {name: block.project(hidden[name], positions[name]) for name, block in blocks.items()}
         keys_values = {
             name: (_stop_untrained_heads(key, trained.get(name)), _stop_untrained_heads(value, trained.get(name)))
@@ -87,7 +92,10 @@ class Layer(nn.Module):
             }
             every = {**cache, **keys_values}
             sources = [every[s.name] for s in self.config.streams if s.name in every]
-        mixed = self._attend(queries, sources, masks.seen & (shared | masks.same), masks.bias)
+        if masks.order is None:
+            mixed = self._attend(queries, sources, masks.seen & (shared | masks.same), masks.bias)
+        else:
+            mixed = self._splash(queries, *sources[0], masks.order, shared)
         after, first = {}, 0
         for name, block in blocks.items():
             here = slice(first, first + hidden[name].shape[1])
@@ -106,7 +114,38 @@ class Layer(nn.Module):
         keys_values = memory if isinstance(memory, tuple) else block.cross.keys_values(memory)
         return lambda queries: self._attend(queries, [keys_values], seen)
 
+    def _splash(
+        self,
+        queries: Float[Array, "batch heads slots head_width"],
+        keys: Float[Array, "batch kv_heads slots head_width"],
+        values: Float[Array, "batch kv_heads slots head_width"],
+        order: SlotOrder,
+        shared: Bool[Array, ""],
+    ) -> Float[Array, "batch slots heads head_width"]:
+        """Attention of whole rows by a kernel, on each device that of its own rows and heads."""
+        keys, values = (repeat_heads(x, self.config.heads) for x in (keys, values))
+        segments = jax.tree.map(partial(jnp.where, shared), order.together, order.apart)
+        attend = partial(splash_attention, scale=self.config.score_scale)
+        names = ["attention"] * 3 + ["activation"] * 4
+        mixed = self.constrain.per_device(attend, names, "attention")(
+            queries, keys, values, order.slots, order.places, *segments
+        )
+        return jnp.swapaxes(mixed, 1, 2)
+
     def _attend(
+        self,
+        queries: Float[Array, "batch heads queries head_width"],
+        sources: Sequence[KeyValues],
+        seen: Bool[Array, "batch queries keys"],
+        bias: Float[Array, "batch heads queries keys"] | None = None,
+    ) -> Float[Array, "batch queries heads head_width"]:
+        """Attention to the keys of one or several sources, by a kernel where there is one."""
+        drops, one = not self.deterministic and self.config.attention_dropout, len(sources) == 1
+        if self.config.attention == "cudnn" and bias is None and one and not drops:
+            return cudnn_attention(queries, *sources[0], seen, self.config.score_scale)
+        return recomputed_in_scan(Layer._weigh, self.config.scan and one)(self, queries, sources, seen, bias)
+
+    def _weigh(
         self,
         queries: Float[Array, "batch heads queries head_width"],
         sources: Sequence[KeyValues],
@@ -117,13 +156,12 @@ class Layer(nn.Module):
         sources = [tuple(repeat_heads(x, self.config.heads) for x in pair) for pair in sources]
         scores = [jnp.einsum("bhqd,bhkd->bhqk", queries, k, preferred_element_type=jnp.float32) for k, _ in sources]
         scores = jnp.concatenate(scores, axis=-1)
-        if self.config.flavour.scaled:
-            scores = scores * self.config.head_width**-0.5
+        scores = scores * self.config.score_scale
         if bias is not None:
             scores = scores + bias
         scores = jnp.where(seen[:, None], scores, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(scores, axis=-1).astype(queries.dtype)
-        weights = Dropout(self.config.dropout)(weights, deterministic=self.deterministic)
+        weights = Dropout(self.config.attention_dropout)(weights, deterministic=self.deterministic)
         ends = np.cumsum([k.shape[2] for k, _ in sources])[:-1]
         parts = zip(jnp.split(weights, ends, axis=-1), sources)
         return sum(jnp.einsum("bhqk,bhkd->bqhd", part, v) for part, (_, v) in parts)
@@ -170,6 +208,14 @@ def joined_positions(config: DecoderConfig, streams: Mapping[str, Stream | KVCac
     return jnp.concatenate([streams[s.name].positions for s in config.streams if s.name in streams], axis=1)
 
 
+def ordered_slots(config: DecoderConfig, streams: Mapping[str, Stream]) -> SlotOrder:
+    """The slots of all streams in the order in which splash attention reads them."""
+    present = [streams[s.name] for s in config.streams if s.name in streams]
+    fields = ("segments", "positions", "attended")
+    joined = (jnp.concatenate([getattr(stream, field) for stream in present], axis=1) for field in fields)
+    return slot_order(*joined, np.repeat(np.arange(len(present)), [s.segments.shape[1] for s in present]))
+
+
 class FinalNorm(nn.Module):
     """The last norm of every stream."""
 
@@ -178,11 +224,11 @@ class FinalNorm(nn.Module):
     @nn.compact
     def __call__(self, hidden: dict[str, Array]) -> dict[str, Array]:
         """Normalised hidden states."""
-        return {
-            s.name: self.config.flavour.make_norm(self.config.eps, s.name)(hidden[s.name])
-            for s in self.config.streams
-            if s.name in hidden
+        present = [s for s in self.config.streams if s.name in hidden]
+        norms = {
+            owner: self.config.flavour.make_norm(self.config.eps, owner) for owner in {s.owner: s for s in present}
         }
+        return {s.name: norms[s.owner](hidden[s.name]) for s in present}
 
 
 class Decoder(nn.Module):
@@ -231,6 +277,8 @@ class Decoder(nn.Module):
         if config.flavour.positions == "relative":
             places = joined_positions(config, streams)
             masks = masks._replace(bias=relative_bias(config, "relative")(places, places))
+        elif config.attention == "splash" and (deterministic or not config.attention_dropout):
+            masks = masks._replace(order=ordered_slots(config, streams))
         trained = {name: s.trained for name, s in streams.items() if s.trained is not None}
         masks = masks._replace(trained=trained or None)
         hidden, keys_values = self._layers(hidden, masks, streams, memory, deterministic)

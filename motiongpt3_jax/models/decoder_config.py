@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Array
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.attention_kernels import KERNELS
 from motiongpt3_jax.models.dense import flat_product, kernel_first_product, leading_product
 from motiongpt3_jax.models.flavour import GPT2, BlockFlavour
 
@@ -18,11 +19,18 @@ class StreamConfig:
       name: as in the dictionaries of streams.
       width: of its hidden states.
       mlp_width: of its hidden layer.
+      weights: name of the stream whose weights it uses, of the same widths; its own where None.
     """
 
     name: str
     width: int
     mlp_width: int
+    weights: str | None = None
+
+    @property
+    def owner(self) -> str:
+        """Name of the stream whose weights it uses."""
+        return self.weights or self.name
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,10 @@ class DecoderConfig:
       layers, heads, head_width: the same for all streams.
       max_positions: rows of a position table.
       shared: per layer, whether streams see each other.
-      dropout: of embeddings, attention weights and residual branches.
+      dropout: of embeddings and residual branches.
+      attention_dropout: of attention weights; above 0, training takes the reference attention.
+      attention: of whole rows, one of `attention_kernels.KERNELS`; never changes parameters. Decode steps, and scores
+        with a bias, take the reference.
       scan: whether layers run in one compiled loop; never changes parameters.
       remat: what layers keep for the backward pass, see `models.remat.POLICIES`; never changes parameters.
       dtype: of the computation; parameters are float32, softmax and norms too.
@@ -53,6 +64,8 @@ class DecoderConfig:
     max_positions: int
     shared: tuple[bool, ...]
     dropout: float
+    attention_dropout: float
+    attention: str
     scan: bool
     remat: str
     dtype: str
@@ -71,11 +84,22 @@ class DecoderConfig:
         return kernel_first_product if self.kernel_first else flat_product
 
     @property
+    def score_scale(self) -> float:
+        """Factor of the attention scores."""
+        return self.head_width**-0.5 if self.flavour.scaled else 1.0
+
+    @property
     def kv_heads(self) -> int:
         """Heads of keys and values."""
         return self.heads if self.flavour.kv_heads is None else self.flavour.kv_heads
 
     def __post_init__(self) -> None:
+        if self.attention not in KERNELS:
+            raise UserError(f"attention of a decoder is {self.attention!r}: choose {' or '.join(KERNELS)}")
+        if self.attention == "cudnn" and self.dtype == "float32":
+            raise UserError('cuDNN\'s attention computes in half precision: take dtype "bfloat16", or attention "auto"')
+        if self.attention == "splash" and (self.cross or not self.causal or self.flavour.positions == "relative"):
+            raise UserError("splash attention is for causal decoders without memory and bias; take reference")
         if self.kv_heads < 1 or self.heads % self.kv_heads:
             raise UserError(f"{self.heads} heads do not share {self.kv_heads} heads of keys and values; take a divisor")
         if self.flavour.positions == "rotary" and self.head_width % 2:
@@ -87,3 +111,7 @@ class DecoderConfig:
         names = [stream.name for stream in self.streams]
         if len(set(names)) != len(names) or not names:
             raise UserError(f"the decoder's streams are named {names}; give at least one, each another name")
+        sizes = {stream.name: (stream.width, stream.mlp_width) for stream in self.streams if not stream.weights}
+        for stream in self.streams:
+            if sizes.get(stream.owner) != (stream.width, stream.mlp_width):
+                raise UserError(f"stream {stream.name!r} uses the weights of {stream.owner!r}: give it the same widths")

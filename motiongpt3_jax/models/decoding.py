@@ -87,7 +87,7 @@ def decode_step(
     Raises:
       UserError: a stream is not the decoder's, or has no cache.
     """
-    config = replace(decoder.config, kernel_first=kernels_transposed(params["layers"]))
+    config = replace(decoder.config, kernel_first=kernels_transposed(params["layers"]), attention="reference")
     check_streams(config, streams)
     if cache is not None and not streams.keys() <= cache.keys():
         raise UserError(f"there is a KV cache of {sorted(cache)} for the streams {sorted(streams)}; each needs its own")

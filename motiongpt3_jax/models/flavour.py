@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.remat import recomputed_in_scan
 
 NORMS: dict[str, type[nn.Module]] = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
 """Norms by their names."""
@@ -103,10 +104,10 @@ class BlockFlavour:
             if getattr(self, name) not in known:
                 raise UserError(f"{name} of a decoder block is {getattr(self, name)!r}: choose {' or '.join(known)}")
 
-    def make_norm(self, eps: float, name: str | None = None) -> nn.Module:
-        """The norm, computed in float32."""
+    def make_norm(self, eps: float, name: str | None = None, again: bool = False) -> nn.Module:
+        """The norm, computed in float32; `again` in the backward pass of a scan, which then keeps none of float32."""
         bias = {"use_bias": self.biases} if self.norm == "layer" else {}
-        return NORMS[self.norm](epsilon=eps, dtype=jnp.float32, name=name, **bias)
+        return recomputed_in_scan(NORMS[self.norm], again)(epsilon=eps, dtype=jnp.float32, name=name, **bias)
 
 
 GPT2 = BlockFlavour()

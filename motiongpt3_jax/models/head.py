@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.models.attention import PostNormLayer
 from motiongpt3_jax.models.constrain import Constrain, unconstrained
@@ -49,16 +49,27 @@ class ResidualBlock(nn.Module):
     constrain: Constrain = unconstrained
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*batch width"], y: Float[Array, "*batch width"]) -> tuple[Array, None]:
+    def __call__(
+        self,
+        x: Float[Array, "batch tokens width"],
+        y: Float[Array, "conditions 1 width"],
+        chosen: Int[Array, "batch"] | None = None,
+    ) -> tuple[Array, None]:
         width, dtype = self.config.width, self.config.dtype
 
         def layer(features: int, name: str) -> Dense:
             return linear(features, width, dtype, name, constrain=self.constrain)
 
-        shift, scale, gate = jnp.split(layer(3 * width, "modulation")(nn.silu(y)), 3, axis=-1)
+        modulation = of_rows(layer(3 * width, "modulation")(nn.silu(y)), chosen)
+        shift, scale, gate = jnp.split(modulation, 3, axis=-1)
         h = nn.LayerNorm(epsilon=EPS, dtype=jnp.float32, name="norm")(x).astype(dtype) * (1 + scale) + shift
         h = layer(width, "mlp_out")(nn.silu(layer(width, "mlp_in")(h)))
         return x + gate * h, None
+
+
+def of_rows(x: Float[Array, "conditions ..."], chosen: Int[Array, "batch"] | None) -> Float[Array, "batch ..."]:
+    """What belongs to each row: as it is, or the chosen one."""
+    return x if chosen is None else jnp.take(x, chosen, axis=0)
 
 
 class Pool(nn.Module):
@@ -106,7 +117,7 @@ class DiffusionHead(nn.Module):
             ResidualBlock,
             variable_axes={"params": 0, "intermediates": 0},
             split_rngs={"params": True},
-            in_axes=nn.broadcast,
+            in_axes=(nn.broadcast, nn.broadcast),
             length=config.depth,
         )
         self.blocks = blocks(config, constrain)
@@ -129,12 +140,15 @@ class DiffusionHead(nn.Module):
         return self.time_out(nn.silu(self.time_in(wave)))
 
     def denoise(
-        self, x: Float[Array, "batch tokens latent"], y: Float[Array, "batch width"]
+        self,
+        x: Float[Array, "batch tokens latent"],
+        y: Float[Array, "conditions width"],
+        chosen: Int[Array, "batch"] | None = None,
     ) -> Float[Array, "batch tokens latent"]:
-        """The noise in `x`, given the sum `y` of pooled condition and time."""
+        """The noise in `x`, given sums `y` of pooled condition and time: one of each row, or those that are chosen."""
         y = y[:, None]
-        x, _ = self.blocks(self.input(x), y)
-        shift, scale = jnp.split(self.final_modulation(nn.silu(y)), 2, axis=-1)
+        x, _ = self.blocks(self.input(x), y, chosen)
+        shift, scale = jnp.split(of_rows(self.final_modulation(nn.silu(y)), chosen), 2, axis=-1)
         return self.final(self.final_norm(x) * (1 + scale) + shift).astype(jnp.float32)
 
     def __call__(

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 
 Layer = TypeVar("Layer", bound=type[nn.Module])
+Target = TypeVar("Target", bound=Callable[..., Any])
 
 NONE = "none"
 """Keeps whatever the backward pass reads."""
@@ -32,6 +33,14 @@ def remat(layer: Layer, policy: str, looped: bool = True, static: Sequence[int] 
     if policy == NONE:
         return layer
     return nn.remat(layer, policy=POLICIES[policy], prevent_cse=not looped, static_argnums=tuple(static))
+
+
+def recomputed_in_scan(target: Target, scanned: bool, static: Sequence[int] = ()) -> Target:
+    """A Flax module's class or method whose elementwise work is done again in the backward pass of a scan over layers.
+
+    A scan writes what a layer keeps into stacks and reads it there; outside of one, XLA would join both computations.
+    """
+    return nn.remat(target, prevent_cse=False, static_argnums=tuple(static)) if scanned else target
 
 
 def policy_name(value: Any) -> Any:

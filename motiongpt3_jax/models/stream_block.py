@@ -12,6 +12,7 @@ from motiongpt3_jax.models.dense import Dense
 from motiongpt3_jax.models.dense_heads import DenseFromHeads, HeadWeights, dense_to_heads
 from motiongpt3_jax.models.dropout import Dropout
 from motiongpt3_jax.models.flavour import ACTIVATIONS, rotate
+from motiongpt3_jax.models.remat import recomputed_in_scan
 
 Heads = Float[Array, "batch heads slots head_width"]
 KeyValues = tuple[Heads, Heads]
@@ -87,14 +88,14 @@ class StreamBlock(nn.Module):
             "product": config.product,
             "constrain": self.constrain,
         }
-        self.attention_norm = flavour.make_norm(config.eps)
+        self.attention_norm = flavour.make_norm(config.eps, again=config.scan)
         self.q = HeadWeights(config.heads, config.head_width, init["q"], flavour.biases)
         self.k, self.v = (HeadWeights(config.kv_heads, config.head_width, init["k"], flavour.biases) for _ in range(2))
         self.o = DenseFromHeads(self.stream.width, kernel_init=init["o"], **dense)
         if config.cross:
-            self.cross_norm = flavour.make_norm(config.eps)
+            self.cross_norm = flavour.make_norm(config.eps, again=config.scan)
             self.cross = CrossAttention(self.stream, config, self.constrain)
-        self.mlp_norm = flavour.make_norm(config.eps)
+        self.mlp_norm = flavour.make_norm(config.eps, again=config.scan)
         if flavour.gated:
             self.gate = Dense(self.stream.mlp_width, kernel_init=init["up"], pin="mlp", **dense)
         self.up = Dense(self.stream.mlp_width, kernel_init=init["up"], pin="mlp", **dense)
@@ -134,10 +135,18 @@ class StreamBlock(nn.Module):
         if self.config.cross:
             mixed = read(self.cross.query(self.cross_norm(x)))
             x = x + self.dropout(self.cross.o(mixed), deterministic=deterministic)
-        flavour, normed = self.config.flavour, self.mlp_norm(x)
-        activate = ACTIVATIONS[flavour.activation]
-        hidden = activate(self.gate(normed)) * self.up(normed) if flavour.gated else activate(self.up(normed))
-        if flavour.inner_dropout:
-            hidden = self.dropout(hidden, deterministic=deterministic)
-        x = x + self.dropout(self.down(hidden), deterministic=deterministic)
+        normed = self.mlp_norm(x)
+        gate = self.gate(normed) if self.config.flavour.gated else None
+        down = recomputed_in_scan(StreamBlock._down, self.config.scan, static=(3,))
+        x = x + self.dropout(down(self, self.up(normed), gate, deterministic), deterministic=deterministic)
         return self.constrain("activation", x)
+
+    def _down(
+        self, up: Float[Array, "batch slots mlp"], gate: Float[Array, "batch slots mlp"] | None, deterministic: bool
+    ) -> Float[Array, "batch slots width"]:
+        """The second half of the MLP, from what comes out of its first products: all that is kept of it."""
+        activate = ACTIVATIONS[self.config.flavour.activation]
+        hidden = activate(up) if gate is None else activate(gate) * up
+        if self.config.flavour.inner_dropout:
+            hidden = self.dropout(hidden, deterministic=deterministic)
+        return self.down(hidden)

@@ -34,7 +34,8 @@ class T5Config:
       mlp_width: of the hidden layers.
       buckets, max_distance: of relative positions.
       eps: of the norms.
-      dropout: of embeddings, attention weights, residual branches, hidden layers and what leaves the final norms.
+      dropout: of embeddings, residual branches, hidden layers and what leaves the final norms.
+      attention_dropout: of attention weights.
       scan: whether layers run in one compiled loop; never changes parameters.
       remat: what layers keep for the backward pass, see `models.remat.POLICIES`; never changes parameters.
       dtype: of the computation; parameters are float32, softmax and norms too.
@@ -50,6 +51,7 @@ class T5Config:
     max_distance: int = 128
     eps: float = 1e-6
     dropout: float = 0.1
+    attention_dropout: float = 0.0
     scan: bool = True
     remat: str = "none"
     dtype: str = "float32"
@@ -78,6 +80,8 @@ class T5Config:
             max_positions=0,
             shared=(True,) * layers,
             dropout=self.dropout,
+            attention_dropout=self.attention_dropout,
+            attention="reference",
             scan=self.scan,
             remat=self.remat,
             dtype=self.dtype,

@@ -1,8 +1,8 @@
 """Sharding constraints inside of a model: weights are gathered where they are used, and activations stay."""
 
 import re
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ TENSOR_AXIS: Mapping[str, int] = {
     "heads/kernel": -1,
     "heads/bias": -1,
     "joined/kernel": 0,
+    "attention": 1,
 }
 """The axis of a named array that `tensor` splits where it divides it; nothing but rows splits any other."""
 
@@ -28,32 +29,57 @@ WITHOUT_ROWS = re.compile(r".*/(kernel|bias)|positions")
 """Names of arrays that have no rows."""
 
 
-def make_constrain(options: ShardingOptions) -> Callable[[str, Array], Array]:
-    """The hook by which models pin arrays to the mesh in use."""
-    return constrain if options.reduce_dtype == "compute" else partial(constrain, summed=options.reduce_dtype)
-
-
-def constrain(name: str, x: Float[Array, "..."], summed: str | None = None) -> Float[Array, "..."]:
-    """Pins an array to the mesh in use, so that weights move between devices and activations stay.
+@dataclass(frozen=True)
+class MeshConstrain:
+    """Pins arrays to the mesh in use, so that weights move between devices and activations stay.
 
     Without a mesh, or with one device, it changes nothing. Rows that do not divide over the devices are on each.
 
-    Args:
-      name: what the array is, as `models.constrain` lists it.
-      x: the array.
-      summed: the dtype in which devices sum gradients; that of the computation when not given.
+    Attributes:
+      summed: the dtype in which devices sum gradients; that of the computation when None.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or mesh.size == 1:
-        return x
-    if name == "summed":
-        return x if summed is None else x.astype(summed)
-    if name == "copies":
-        x = jnp.broadcast_to(x, (row_shards(mesh.shape), *x.shape[1:]))
-        return jax.lax.with_sharding_constraint(x, _spec(mesh, x.shape, 1, ROWS[0]))
-    everywhere = WITHOUT_ROWS.fullmatch(name) or len(x) % row_shards(mesh.shape)
-    spec = _spec(mesh, x.shape, TENSOR_AXIS.get(name), None if everywhere else ROWS[0])
-    return jax.lax.with_sharding_constraint(x, spec)
+
+    summed: str | None = None
+
+    def __call__(self, name: str, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The array, pinned as `models.constrain` says of its name."""
+        mesh = jax.sharding.get_abstract_mesh()
+        if mesh.empty or mesh.size == 1:
+            return x
+        if name == "summed":
+            return x if self.summed is None else x.astype(self.summed)
+        if name == "copies":
+            x = jnp.broadcast_to(x, (row_shards(mesh.shape), *x.shape[1:]))
+            return jax.lax.with_sharding_constraint(x, _spec(mesh, x.shape, 1, ROWS[0]))
+        return jax.lax.with_sharding_constraint(x, _spec_of(mesh, name, x.shape))
+
+    def per_device(self, function: Callable[..., Array], names: Sequence[str], result: str) -> Callable[..., Array]:
+        """The function under `jax.shard_map`."""
+
+        def mapped(*arrays: Array) -> Array:
+            mesh = jax.sharding.get_abstract_mesh()
+            if mesh.empty or mesh.size == 1:
+                return function(*arrays)
+            specs = tuple(_spec_of(mesh, name, x.shape) for name, x in zip(names, arrays, strict=True))
+            of_result = _spec_of(mesh, result, arrays[0].shape)
+            # Kernels do not say over which axes their results vary.
+            return jax.shard_map(function, in_specs=specs, out_specs=of_result, check_vma=False)(*arrays)
+
+        return mapped
+
+
+constrain = MeshConstrain()
+
+
+def make_constrain(options: ShardingOptions) -> MeshConstrain:
+    """The hook by which models pin arrays to the mesh in use."""
+    return constrain if options.reduce_dtype == "compute" else MeshConstrain(options.reduce_dtype)
+
+
+def _spec_of(mesh: AbstractMesh, name: str, shape: tuple[int, ...]) -> P:
+    """How an array of a name is split."""
+    everywhere = WITHOUT_ROWS.fullmatch(name) or shape[0] % row_shards(mesh.shape)
+    return _spec(mesh, shape, TENSOR_AXIS.get(name), None if everywhere else ROWS[0])
 
 
 def _spec(

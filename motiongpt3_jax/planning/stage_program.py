@@ -21,6 +21,7 @@ from motiongpt3_jax.parallel import make_constrain
 from motiongpt3_jax.parallel.sharding import path_name, row_shards
 from motiongpt3_jax.parallel.topology import FAST_COMPILE
 from motiongpt3_jax.planning.results import Memory
+from motiongpt3_jax.systems.attention import choose_attention
 from motiongpt3_jax.systems.interface import ModelSpec, System
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.text import load_tokenizer
@@ -98,10 +99,11 @@ def make_stage_program(config: RunConfig, name: str, spec: ModelSpec, mesh: Mesh
     """The train step of a stage; nothing is computed, and nothing compiled."""
     kind, section = find_system(config.system), config.values["stages"][name]
     constrain = make_constrain(config.mesh.sharding)
-    system = kind.make_system(spec, constrain if mesh.size > 1 else None)
+    chosen = choose_attention(spec, mesh.devices.flat[0].platform)
+    system = kind.make_system(chosen, constrain if mesh.size > 1 else None)
     stage, shape = make_stage(name, config), kind.row_shape(section)
-    if kind.clip_encoder(section, spec):
-        shape = replace(shape, clips=())
+    if encoder := kind.clip_encoder(section, spec):
+        shape = encoder.row_shape(shape)
     rows = stage_rows(config, name, mesh.shape)
     one = empty(1, shape, kind.layout(section, spec).schema, spec.features)
     batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), one)

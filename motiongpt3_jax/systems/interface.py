@@ -12,14 +12,12 @@ import jax
 import numpy as np
 from flax import struct
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
-from motiongpt3_jax.batch import Batch, ClipRange, Example, Schema
+from motiongpt3_jax.batch import Batch, ClipRange, Example, RowShape, Schema
 from motiongpt3_jax.text import Task, Tokenizer
 
 Tree = Any
-Constrain = Callable[[str, Array], Array]
-"""Where a mesh may pin the sharding of an array, by its name; see `models.constrain`."""
 
 
 class Variables(struct.PyTreeNode):
@@ -270,13 +268,16 @@ class Answers(Protocol):
     ) -> Float[Array, "clips frames features"]:
         """Normalised features through the encoder and back."""
 
-    def flops(self, makes: Makes, examples: Sequence[Example], values: Mapping[str, np.ndarray]) -> float | None:
-        """FLOPs of the matrix products that answers really need, padding left out; None where nobody counts them.
+    def flops(
+        self, makes: Makes, examples: Sequence[Example], values: Mapping[str, np.ndarray], options: Any
+    ) -> Mapping[str, float]:
+        """FLOPs of the matrix products that answers really need in each phase, by its name, padding left out.
 
         Args:
           makes: what was asked for.
           examples: the questions.
           values: those of the last phase, a row for each question.
+          options: of the answers.
         """
 
     def code_motions(self, variables: Variables) -> Mapping[str, Float[Array, "frames features"]]:
@@ -288,9 +289,14 @@ class ClipEncoder(Protocol):
 
     Attributes:
       patterns: path patterns of the parameters that the codes depend on; the stage does not train them.
+      dtype: of the codes: ids are "int32", numbers "float32".
     """
 
     patterns: Sequence[str]
+    dtype: str
+
+    def row_shape(self, shape: RowShape) -> RowShape:
+        """How much a row holds, where it would hold so much with clips that are not encoded yet."""
 
     def ranges(self, frames: int) -> Sequence[ClipRange]:
         """The parts of a clip of so many frames that samples of the stage may ask for, each once."""
@@ -300,7 +306,7 @@ class ClipEncoder(Protocol):
 
     def encode(
         self, variables: Variables, features: Float[Array, "clips frames features"], frames: Int[Array, "clips"]
-    ) -> Int[Array, "clips codes"]:
+    ) -> Shaped[Array, "clips codes"]:
         """Codes of normalised features; what is beyond a clip's own count means nothing."""
 
     def flops(self, frames: Sequence[int]) -> float:

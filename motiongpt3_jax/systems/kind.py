@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from motiongpt3_jax.batch import Layout, RowShape
-from motiongpt3_jax.systems.interface import Answers, ClipEncoder, Constrain, ModelSpec, Objective, System, Tree
+from motiongpt3_jax.models.constrain import Constrain
+from motiongpt3_jax.systems.interface import Answers, ClipEncoder, ModelSpec, Objective, System, Tree
 from motiongpt3_jax.systems.weights import Weights
 from motiongpt3_jax.text import Task, TokenSpec
 from motiongpt3_jax.values import Rule

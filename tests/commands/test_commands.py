@@ -264,7 +264,8 @@ def test_bench_prints_and_writes_medians(what, tmp_path):
     assert all(0 < share <= 1 for share in measured["shares"].values())
     assert "samples/s" in out
     phases = {"train": [], "generate": ["condition", "sample", "decode"], "caption": ["understand", "write"]}[what]
-    assert list(measured["phases"]) == phases
+    assert list(measured["phases"]) == list(measured["phase_mfu"]) == phases
+    assert all(share > 0 for share in measured["phase_mfu"].values())
 
 
 def test_bench_data_measures_each_number_of_readers(tmp_path):

@@ -36,6 +36,8 @@ def sizes(name: str, heads: int) -> MotionGPT3Config:
         max_positions=shapes[f"{LANGUAGE}transformer.wpe.weight"][0],
         shared=(True,) * layers,
         dropout=0.1,
+        attention_dropout=0.0,
+        attention="reference",
         scan=True,
         remat="none",
         dtype="float32",

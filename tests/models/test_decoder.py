@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import Decoder, Stream, StreamConfig
 from motiongpt3_jax.models.dense_heads import dense_to_heads
 from tests.models.tiny import CONFIG, NARROW, PLACES, parameters, sequence, stream
@@ -189,3 +190,28 @@ def test_what_does_not_fit_is_refused_in_one_sentence():
         replace(CONFIG, shared=(True,) * 3)
     with pytest.raises(ValueError, match="each another name"):
         replace(CONFIG, streams=CONFIG.streams[:1] * 2)
+
+
+def test_a_stream_with_the_weights_of_another_is_a_copy_of_its_branch():
+    first, second = CONFIG.streams
+    equal = replace(second, width=first.width, mlp_width=first.mlp_width)
+    two, one = (replace(CONFIG, streams=(first, replace(equal, weights=weights))) for weights in (None, first.name))
+    given = sequence()
+    given[second.name] = given[second.name].replace(
+        embeddings=given[first.name].embeddings[:, : given[second.name].positions.shape[1]]
+    )
+    params = Decoder(one).init(jax.random.key(0), given)["params"]
+    assert {*params["layers"], *params["final_norm"]} == {first.name}
+    copied = {
+        **params,
+        **{part: {name: params[part][first.name] for name in PLACES} for part in ("layers", "final_norm")},
+    }
+    found, expected = run(given, one, params), run(given, two, copied)
+    for name in PLACES:
+        np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=1e-6)
+
+
+def test_a_stream_cannot_use_weights_of_another_width():
+    first, second = NARROW.streams
+    with pytest.raises(UserError, match="give it the same widths"):
+        replace(NARROW, streams=(first, replace(second, weights=first.name)))

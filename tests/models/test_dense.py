@@ -56,7 +56,18 @@ def test_a_leading_product_has_the_gradients_of_a_whole_one_wherever_there_are_s
 
 def test_layers_for_decode_steps_keep_every_kernel_and_know_that_it_is_transposed():
     config = DecoderConfig(
-        (StreamConfig("tokens", 12, 20),), 2, 3, 4, 8, (True, True), 0.0, scan=True, remat="none", dtype="float32"
+        (StreamConfig("tokens", 12, 20),),
+        2,
+        3,
+        4,
+        8,
+        (True, True),
+        0.0,
+        0.0,
+        "reference",
+        scan=True,
+        remat="none",
+        dtype="float32",
     )
     zeros = jnp.zeros((1, 1), int)
     params = Decoder(config).init(

@@ -23,6 +23,7 @@ from motiongpt3_jax.parallel import make_constrain, make_mesh, sharding
 from motiongpt3_jax.parallel.collectives import read_collectives
 from motiongpt3_jax.parallel.sharding import path_name, whole_parts
 from motiongpt3_jax.parallel.topology import FAST_COMPILE, slice_devices
+from motiongpt3_jax.systems.attention import choose_attention
 from motiongpt3_jax.systems.interface import ModelSpec, Variables
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.text import Tokenizer
@@ -52,7 +53,7 @@ def make_step(
     small = small_spec(values)
     spec = ModelSpec(values, FEATURES, Words(small.tokenizer, words))
     mesh = make_mesh(*axes, devices=slice_devices(topology))
-    system = kind.make_system(spec, make_constrain(config.mesh.sharding))
+    system = kind.make_system(choose_attention(spec, "tpu"), make_constrain(config.mesh.sharding))
     stage, section = make_stage(stage_name, config), values["stages"][stage_name]
     layout = kind.layout(section, small)
     batch = empty(1, kind.row_shape(section), layout.schema, FEATURES)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,8 @@ from motiongpt3_jax.models import Codebook, advance_codebook, empty_codebook, qu
 from motiongpt3_jax.parallel import ShardingOptions, constrain, make_mesh, put_batch
 from motiongpt3_jax.training import restore_params, run
 from motiongpt3_jax.training.program import make_program
+from tests.models.packed_streams import CONFIG, packed_streams, parameters, run_kernels_stepwise
+from tests.models.packed_streams import gradients as attention_gradients
 from tests.training.toy import ToyData, ToySystem, adamw, stage
 
 ROWS = 16
@@ -88,7 +91,16 @@ def main() -> None:
     frozen = restore_params(sys.argv[1], "bias", ema=False)[2]["body"]
     with jax.set_mesh(eight):
         hidden = jax.jit(lambda x: constrain("mlp", x))(jnp.ones((8, 3, 4)))
+    run_kernels_stepwise(setattr)
+    streams = packed_streams(rows=4)
+    params, splash = parameters(CONFIG, streams), replace(CONFIG, attention="splash")
+    with jax.set_mesh(eight):
+        of_attention = attention_gradients(splash, params, streams, constrain)
     result = {
+        "attention": [
+            [np.asarray(x).tolist() for x in jax.tree.leaves(found)]
+            for found in (attention_gradients(CONFIG, params, streams), of_attention)
+        ],
         "one": losses(one)[0],
         "eight": found,
         "accumulated": losses(eight, accumulate=2)[0],

@@ -100,6 +100,8 @@ def test_eight_devices_give_the_losses_of_one(tmp_path):
     assert found["mlp"] == [2, 3, 2]
     assert found["restored_equal"]
     assert found["frozen_equal"]
+    for reference, kernel in zip(*found["attention"], strict=True):
+        np.testing.assert_allclose(kernel, reference, rtol=0, atol=1e-5 * max(1.0, np.abs(reference).max()))
     one, eight = ({name: np.asarray(x) for name, x in part.items()} for part in found["codebooks"])
     sure = one["margins"] > 1e-2
     assert sure.mean() > 0.9

@@ -15,8 +15,8 @@ def tokenizer():
     return train_tokenizer([CAPTION, "a woman runs"] * 4, 300, TOKEN_SPEC)
 
 
-def lay_out(tokenizer, subtask, templates="pretrain", frames=40, caption=CAPTION, **options):
-    layout = SequenceLayout(tokenizer, load_templates(templates), layout_options(**options))
+def lay_out(tokenizer, subtask, templates="pretrain", frames=40, caption=CAPTION, holders=4, **options):
+    layout = SequenceLayout(tokenizer, load_templates(templates), layout_options(**options), holders=holders)
     return layout([Sample(3, frames, caption, subtask)])[0]
 
 
@@ -140,3 +140,10 @@ def test_a_clip_alone_has_no_slots():
     example = ClipLayout()([Sample(5, 44, "", "clip")])[0]
     assert example.clips == ((0, 44, 0),)
     assert example.streams == {}
+
+
+def test_a_motion_has_as_many_holders_as_the_model_has(tokenizer):
+    made, given = (lay_out(tokenizer, task, holders=6) for task in ("t2m", "m2t"))
+    np.testing.assert_array_equal(made.streams["motion"].ids, [2] * 6)
+    assert made.extra["outputs"].shape == (1, 6)
+    np.testing.assert_array_equal(given.streams["motion"].sources, [(0, chunk) for chunk in range(6)])

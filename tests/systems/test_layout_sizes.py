@@ -24,6 +24,7 @@ CAPTIONS = (
 )
 CASES = {
     "motiongpt3:base": ("vae", "text", "generate", "tune"),
+    "motiongpt3:base model.holders=7": ("tune",),
     "motiongpt:base": ("tokenizer", "pretrain", "instruct"),
     "motiongpt:gpt2": ("pretrain", "instruct"),
     "motiongpt:base:official": ("instruct",),
@@ -40,7 +41,8 @@ def tokenizers():
 
 @pytest.mark.parametrize(("config", "stage"), [(config, stage) for config, stages in CASES.items() for stage in stages])
 def test_sizes_are_those_of_the_layout(config, stage, tokenizers):
-    values = plain(load_config(config, []).to_dict())
+    name, *overrides = config.split()
+    values = plain(load_config(name, overrides).to_dict())
     kind = find_system(values["system"])
     section, tokens = values["stages"][stage], kind.tokens(values)
     texts = [text for some in CAPTIONS for text in some] * 2

@@ -15,7 +15,7 @@ from motiongpt3_jax.systems.interface import Terms
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, from_language, streams, to_language
 from motiongpt3_jax.systems.motiongpt3.layout import SCHEMA
-from motiongpt3_jax.systems.motiongpt3.losses import MOMENT_DECAY, add_noise, text_terms
+from motiongpt3_jax.systems.motiongpt3.losses import MOMENT_DECAY, Draws, add_noise, text_terms
 from motiongpt3_jax.systems.motiongpt3.modules import Modules, latent_state
 from tests.systems.published import PUBLISHED, language_objective, vae_objective
 from tests.systems.tiny import CONFIG, EXAMPLES, example, features, rows, variables
@@ -221,3 +221,12 @@ def test_rectified_flow_predicts_the_way_from_noise_to_data():
     time = time[..., None, None]
     np.testing.assert_allclose(noisy + (1 - time) * way, jnp.broadcast_to(clean, noisy.shape), atol=1e-6)
     np.testing.assert_allclose(noisy - time * way, drawn.noise, atol=1e-6)
+
+
+def test_logit_normal_times_have_a_normal_logit():
+    uniform = (np.arange(1000) + 0.5) / 1000
+    drawn = Draws(None, jnp.asarray(uniform)[None, None], jnp.zeros((1, 1, 1000, 1, 1)), None)
+    modules = Modules(replace(CONFIG, flow=True, times="logit_normal"))
+    _, time, _ = add_noise(modules, jnp.ones((1, 1, 1, 1, 1)), drawn)
+    logits = np.sort(np.log(time / (1 - time)).ravel())
+    np.testing.assert_allclose([logits.mean(), logits.std(), logits[158], logits[841]], [0, 1, -1, 1], atol=0.02)

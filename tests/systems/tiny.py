@@ -24,6 +24,8 @@ CONFIG = MotionGPT3Config(
         head_width=4,
         max_positions=32,
         shared=(True, True),
+        attention_dropout=0.0,
+        attention="reference",
         scan=True,
         remat="none",
         **COMMON,
@@ -35,6 +37,8 @@ CONFIG = MotionGPT3Config(
     betas=(0.00085, 0.012),
     repeats=4,
     flow=False,
+    times="uniform",
+    holders=4,
     new_ids=2,
 )
 

@@ -194,8 +194,11 @@ class MotionGPTAnswers:
         """Clips to codes and back."""
         return generate.reconstruct(self.modules, variables, features, frames)
 
-    def flops(self, makes: Makes, examples: Sequence[Example], values: Mapping[str, np.ndarray]) -> float:
+    def flops(
+        self, makes: Makes, examples: Sequence[Example], values: Mapping[str, np.ndarray], options: Any
+    ) -> Mapping[str, float]:
         """Those of the clips and tokens that are read, and of the tokens that are written, their ends included."""
+        del options
         tokens, motion = np.asarray(values["tokens"]), makes == "motion"
         end = (self.tokens.end_of_motion - self.tokens.first_code) if motion else self.tokens.end
         ended = np.cumsum(tokens == end, axis=1) > 0

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from motiongpt3_jax.models import DecoderConfig, StreamConfig, T5Config, VqVaeConfig
+from motiongpt3_jax.models.attention_kernels import kernel_name
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.motiongpt.check import read_model
 from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
@@ -70,6 +71,7 @@ def decoder_config(model: ModelSection) -> DecoderConfig:
         head_width=section.head_width,
         max_positions=section.max_positions or 0,
         shared=(True,) * section.layers,
+        attention=kernel_name(model.attention),
         **_options(model),
     )
 
@@ -80,4 +82,10 @@ LANGUAGES = {"t5": t5_config, "gpt2": decoder_config}
 
 def _options(model: ModelSection) -> Mapping[str, Any]:
     section = model.language
-    return {"dropout": model.dropout, "dtype": model.dtype, "scan": section.scan, "remat": section.remat}
+    return {
+        "dropout": model.dropout,
+        "attention_dropout": model.attention_dropout,
+        "dtype": model.dtype,
+        "scan": section.scan,
+        "remat": section.remat,
+    }

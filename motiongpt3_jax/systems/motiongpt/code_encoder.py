@@ -1,11 +1,11 @@
 """Codes of a data set's clips before training, where the steps do not compute them (`config.data.codes = "cached"`)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxtyping import Array, Float, Int
 
-from motiongpt3_jax.batch import ClipRange
+from motiongpt3_jax.batch import ClipRange, RowShape
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt.codes import codes_of_clips
 from motiongpt3_jax.systems.motiongpt.drafts import encoded_ranges
@@ -29,6 +29,11 @@ class CodeEncoder:
     tasks: tuple[Task, ...]
     official: bool
     patterns = ("vqvae/.*",)
+    dtype = "int32"
+
+    def row_shape(self, shape: RowShape) -> RowShape:
+        """Codes are tokens: rows hold no clips."""
+        return replace(shape, clips=())
 
     def ranges(self, frames: int) -> Sequence[ClipRange]:
         """The whole clip, and every part of it that one of the tasks gives or makes."""

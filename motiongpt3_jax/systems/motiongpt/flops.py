@@ -97,15 +97,28 @@ def language_flops(config: MotionGPTConfig, batch: Batch) -> float:
     return decoder_flops(config.language, ids, lengths, lengths)
 
 
-def answer_flops(config: MotionGPTConfig, questions: Sequence[Example], written: Sequence[int], motion: bool) -> float:
-    """Answers of so many written tokens, of motions or of texts, to questions that are read."""
-    ids = config.new_ids if motion else config.words + config.new_ids
-    total = encode_flops(config.vqvae, [clip.frames for question in questions for clip in question.clips])
-    total += decode_flops(config.vqvae, written) if motion else 0.0
-    if isinstance(config.language, T5Config):
-        targets = [max(slots_of(question, "target"), 1) + count for question, count in zip(questions, written)]
+def answer_flops(
+    config: MotionGPTConfig, questions: Sequence[Example], written: Sequence[int], motion: bool
+) -> dict[str, float]:
+    """The phases of answers of so many written tokens, of motions or of texts, to questions that are read."""
+    ids, language = config.new_ids if motion else config.words + config.new_ids, config.language
+    if isinstance(language, T5Config):
+        prompts = [max(slots_of(question, "target"), 1) for question in questions]
         sources = [slots_of(question, "source") for question in questions]
-        return total + t5_flops(config.language, ids, sources, targets)
-    read = [slots_of(question, "tokens") for question in questions]
-    lengths = [prompt + count for prompt, count in zip(read, written, strict=True)]
-    return total + decoder_flops(config.language, ids, lengths, written)
+
+        def read(targets: Sequence[int]) -> float:
+            return t5_flops(language, ids, sources, targets)
+
+    else:
+        prompts = [slots_of(question, "tokens") for question in questions]
+
+        def read(targets: Sequence[int]) -> float:
+            return decoder_flops(language, ids, targets, [target - p for target, p in zip(targets, prompts)])
+
+    whole, prefill = read([prompt + count for prompt, count in zip(prompts, written, strict=True)]), read(prompts)
+    return {
+        "read": encode_flops(config.vqvae, [clip.frames for question in questions for clip in question.clips]),
+        "prefill": prefill,
+        "decode": whole - prefill,
+        "render": decode_flops(config.vqvae, written) if motion else 0.0,
+    }

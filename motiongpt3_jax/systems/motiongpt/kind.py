@@ -8,8 +8,10 @@ import numpy as np
 
 from motiongpt3_jax.batch import Layout, RowShape
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.attention_kernels import AUTO
+from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.models.remat import policy_name
-from motiongpt3_jax.systems.interface import Constrain, ModelSpec, Objective, Tree
+from motiongpt3_jax.systems.interface import ModelSpec, Objective, Tree
 from motiongpt3_jax.systems.motiongpt.answers import MotionGPTAnswers
 from motiongpt3_jax.systems.motiongpt.build import build_config
 from motiongpt3_jax.systems.motiongpt.check import check_positions, read_layout, read_model, read_objective
@@ -74,14 +76,17 @@ class MotionGPTKind:
         check_stage(name, config, path)
 
     def upgrade_config(self, config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
-        """The config of a model's folder from before policies of rematerialization had names."""
+        """The config of an older folder: policies of rematerialization had no names, and attention no dropout."""
         del version  # values tell
         model = config.get("model")
-        language = model.get("language") if isinstance(model, Mapping) else None
-        if not isinstance(language, Mapping) or "remat" not in language:
+        if not isinstance(model, Mapping):
             return config
-        language = {**language, "remat": policy_name(language["remat"])}
-        return {**config, "model": {**model, "language": language}}
+        if "dropout" in model:
+            model = {"attention_dropout": model["dropout"], "attention": AUTO, **model}
+        language = model.get("language")
+        if isinstance(language, Mapping) and "remat" in language:
+            model = {**model, "language": {**language, "remat": policy_name(language["remat"])}}
+        return {**config, "model": model}
 
     def make_system(self, spec: ModelSpec, constrain: Constrain | None = None) -> MotionGPT:
         """The model's functions."""

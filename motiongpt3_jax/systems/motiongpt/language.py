@@ -29,7 +29,8 @@ from motiongpt3_jax.models import (
     unstack_layers,
     unstack_t5,
 )
-from motiongpt3_jax.systems.interface import Constrain, Tree
+from motiongpt3_jax.models.constrain import Constrain
+from motiongpt3_jax.systems.interface import Tree
 
 Ids = Mapping[str, Int[Array, "rows slots"]]
 Rngs = Mapping[str, jax.Array] | None

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from motiongpt3_jax.models import VqVae, empty_codebook
-from motiongpt3_jax.systems.interface import Constrain, Variables
+from motiongpt3_jax.models.constrain import Constrain
+from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
 from motiongpt3_jax.systems.motiongpt.language import LanguageModel, make_language
 from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from motiongpt3_jax.models.attention_kernels import AUTO, KERNELS
 from motiongpt3_jax.models.remat import POLICIES
 from motiongpt3_jax.values import (
     FLAG,
@@ -78,7 +79,8 @@ class ModelSection:
       vqvae: the motion tokenizer.
       lm: "t5", or "gpt2" for a decoder alone.
       language: the language model.
-      dropout: of the language model.
+      dropout, attention_dropout: of the language model.
+      attention: one of `attention_kernels.KERNELS`, or `AUTO`; a T5 has the reference alone.
       dtype: of the computation.
     """
 
@@ -86,6 +88,8 @@ class ModelSection:
     lm: str = setting(one_of(*STREAMS))
     language: LanguageSection = section(LanguageSection)
     dropout: float = setting(real(0, 1, below=True))
+    attention_dropout: float = setting(real(0, 1, below=True))
+    attention: str = setting(one_of(AUTO, *KERNELS))
     dtype: str = setting(one_of("float32", "bfloat16", "float16"))
 
 

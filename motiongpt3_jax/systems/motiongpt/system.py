@@ -9,7 +9,8 @@ import jax
 
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.models import DECODER_RULES
-from motiongpt3_jax.systems.interface import Constrain, Loss, System, Tree, Variables
+from motiongpt3_jax.models.constrain import Constrain
+from motiongpt3_jax.systems.interface import Loss, System, Tree, Variables
 from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
 from motiongpt3_jax.systems.motiongpt.flops import train_flops
 from motiongpt3_jax.systems.motiongpt.losses import Draws, advance, draw, language_terms, tokenizer_terms

@@ -22,14 +22,15 @@ from motiongpt3_jax.systems.interface import (
     Text,
     Variables,
 )
+from motiongpt3_jax.systems.motiongpt3.flops import motion_flops, text_flops
 from motiongpt3_jax.systems.motiongpt3.generate_motion import MotionOptions
-from motiongpt3_jax.systems.motiongpt3.layout import SCHEMA
+from motiongpt3_jax.systems.motiongpt3.layout import schema
 from motiongpt3_jax.systems.motiongpt3.prompts import (
-    MOTION_OUTPUT,
     TokenIds,
     compose,
     fill_input,
     fill_output,
+    motion_output,
     text_prompt,
 )
 from motiongpt3_jax.systems.motiongpt3.sequences import sequence_example
@@ -55,9 +56,9 @@ class MotionGPT3Answers:
 
     def __init__(self, spec: ModelSpec, system: MotionGPT3):
         self.system, self.tokenizer = system, spec.tokenizer
-        self.tokens = TokenIds.of(spec.tokenizer)
+        self.tokens = TokenIds.of(spec.tokenizer, system.config.holders)
         self.interleave = spec.config["layout"]["interleave"]
-        self.schema: Schema = SCHEMA
+        self.schema: Schema = schema(system.config.holders)
         vae = system.config.vae
         self.capabilities = Capabilities(
             TASKS,
@@ -144,20 +145,19 @@ class MotionGPT3Answers:
 
     def _whole_text(self, question: Question, makes: Makes) -> str:
         def given(template: str) -> str:
-            return fill_input(template, "", 0, 1.0)
+            return fill_input(template, "", 0, 1.0, holders=self.tokens.holders)
 
-        end = self.tokenizer.end_token
+        end, made = self.tokenizer.end_token, motion_output(self.tokens.holders)
         turns = (compose(given(asked), given(answer), end) for asked, answer in question.turns)
         before = "".join((self.tokenizer.begin, *turns))
         if question.answer is None:
-            ending = (
-                compose(given(question.text), MOTION_OUTPUT, end)
-                if makes == "motion"
-                else text_prompt(given(question.text))
-            )
+            asked = given(question.text)
+            ending = compose(asked, made, end) if makes == "motion" else text_prompt(asked)
             return before + ending
-        begun = text_prompt(given(question.text)) + fill_output(question.answer, "", 0, 1.0)
-        return before + begun + (MOTION_OUTPUT if makes == "motion" else "")
+        begun = text_prompt(given(question.text)) + fill_output(
+            question.answer, "", 0, 1.0, holders=self.tokens.holders
+        )
+        return before + begun + (made if makes == "motion" else "")
 
     def _check_length(self, question: Question, length: int, room: int) -> None:
         positions = self.system.config.decoder.max_positions
@@ -206,8 +206,21 @@ class MotionGPT3Answers:
         """Clips through the VAE and back, at the mean of their posterior."""
         return self.system.reconstruct(variables, features, frames)
 
-    def flops(self, makes: Makes, examples: Sequence[Example], values: Mapping[str, np.ndarray]) -> None:
-        """Nobody counts them."""
+    def flops(
+        self,
+        makes: Makes,
+        examples: Sequence[Example],
+        values: Mapping[str, np.ndarray],
+        options: MotionOptions | TextOptions,
+    ) -> Mapping[str, float]:
+        """Those of clips and tokens that are read, of denoising steps and frames, or of the tokens that are written."""
+        config = self.system.config
+        if makes == "motion":
+            guided = options.guidance_scale != 1.0
+            return motion_flops(config, examples, values["frames"].tolist(), options.steps, guided)
+        ended = np.cumsum(values["tokens"] == options.end, axis=1) > 0
+        written = np.minimum((~ended).sum(axis=1) + 1, values["tokens"].shape[1])
+        return text_flops(config, examples, written.tolist())
 
     def code_motions(self, variables: Variables) -> Mapping[str, Float[Array, "frames features"]]:
         """Nothing: latents are continuous."""

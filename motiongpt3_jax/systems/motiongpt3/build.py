@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from motiongpt3_jax.models import DecoderConfig, HeadConfig, StreamConfig, VaeConfig
+from motiongpt3_jax.models.attention_kernels import kernel_name
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.motiongpt3.check import read_model
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
@@ -31,13 +32,18 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
     return MotionGPT3Config(
         vae=VaeConfig(features=features, **asdict(section.vae), **common),
         decoder=DecoderConfig(
-            streams=(StreamConfig("text", width, text_mlp), StreamConfig("motion", motion, motion_mlp)),
+            streams=(
+                StreamConfig("text", width, text_mlp),
+                StreamConfig("motion", motion, motion_mlp, weights="text" if decoder.branches == 1 else None),
+            ),
             layers=decoder.layers,
             heads=decoder.heads,
             head_width=width // decoder.heads,
             max_positions=decoder.max_positions,
             shared=tuple(shared(layer, decoder.layers) for layer in range(decoder.layers)),
             scan=decoder.scan,
+            attention_dropout=section.attention_dropout,
+            attention=kernel_name(section.attention),
             remat=decoder.remat,
             eps=decoder.norm_eps,
             flavour=decoder.flavour,
@@ -52,6 +58,8 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
         betas=section.betas,
         repeats=section.repeats,
         flow=section.flow,
+        times=section.times,
+        holders=section.holders,
         tied=decoder.tied,
     )
 

@@ -29,6 +29,8 @@ def read_model(values: Any, path: str = "model") -> ModelSection:
     _check_heads(f"{path}.decoder.width {decoder.width}", decoder.width, decoder.heads)
     _check_flavour(f"{path}.decoder", decoder)
     widths = f"{path}.decoder.width {decoder.width} times its motion_factor {decoder.motion_factor:g}"
+    if decoder.branches == 1 and decoder.motion_factor != 1:
+        raise UserError(f"{widths}; with {path}.decoder.branches 1 both streams have the same weights: set it to 1.0")
     if motion < 1:
         raise UserError(f"{widths} leaves no width for motion; take a larger factor")
     _check_heads(f"{widths} is {motion}, which", motion, head.heads, f"{path}.head's")

@@ -29,6 +29,8 @@ def check_stage(name: str, config: Mapping[str, Any], path: str) -> None:
         return
     if not stage["templates"]:
         raise UserError(f"{path}.templates is empty; the loss {stage['loss']} needs instruction templates")
+    if stage["objective"]["vae_dropout"] and config["data"]["latents"] == "cached":
+        raise UserError(f"{path}.objective.vae_dropout encodes anew in each step: set config.data.latents to online")
     check_room(path, stage, batch, load_templates(stage["templates"]))
     check_positions(path, config)
 

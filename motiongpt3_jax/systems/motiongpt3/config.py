@@ -24,6 +24,8 @@ class MotionGPT3Config:
       betas: first and last beta; the schedule is linear between them.
       repeats: draws of step and noise per generated clip in training (`diffusion_batch_mul`).
       flow: rectified flow instead of noise prediction.
+      times: how training draws noise levels: "uniform", or "logit_normal" (2403.03206, section 3.1).
+      holders: motion slots that stand for one clip.
       tied: whether one table reads and writes the text's ids; else logits are products with rows of their own.
       new_ids: text ids added to it (start and end of motion).
       motion_ids: rows of the motion table; with two rows that the official table has and never uses.
@@ -38,6 +40,8 @@ class MotionGPT3Config:
     betas: tuple[float, float]
     repeats: int
     flow: bool
+    times: str
+    holders: int
     tied: bool = True
     new_ids: int = 2
     motion_ids: int = 6

@@ -10,6 +10,7 @@ from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
 from motiongpt3_jax.systems.motiongpt3.latents import OFFICIAL_SCALE, constant_moments, fold_moments
 from motiongpt3_jax.systems.motiongpt3.migration import NEW_DECODER_VALUES
 from motiongpt3_jax.systems.motiongpt3.official import to_official
+from motiongpt3_jax.systems.motiongpt3.prompts import HOLDERS
 from motiongpt3_jax.tensors.checkpoint_files import write_checkpoint
 
 FOLDED = (
@@ -31,10 +32,12 @@ def export_pytorch(out: Path, spec: ModelSpec, variables: Variables) -> list[str
     """Writes a checkpoint of the official code; returns what there is to say of it.
 
     Raises:
-      UserError: the official code cannot express the model's latents, or its decoder.
+      UserError: the official code cannot express the model's latents, its decoder, or another number of holders.
     """
     _require_gpt2_blocks(spec.config["model"]["decoder"])
     config, params, notes = build_config(spec.config["model"], **sizes_of(spec)), variables.params, []
+    if config.holders != HOLDERS:
+        raise UserError(f"the official code writes a motion as {HOLDERS} slots, and this model as {config.holders}")
     if not constant_moments(variables.state):
         params = fold_moments(params, variables.state)
         notes.append(FOLDED)
@@ -47,10 +50,10 @@ def export_pytorch(out: Path, spec: ModelSpec, variables: Variables) -> list[str
 
 
 def _require_gpt2_blocks(decoder: Mapping[str, Any]) -> None:
-    for name in ("family", "kv_heads", "mlp_width", "norm_eps", "tied"):
+    for name in ("branches", "family", "kv_heads", "mlp_width", "norm_eps", "tied"):
         value, official = decoder[name], NEW_DECODER_VALUES[name]
         if value != official:
             raise UserError(
-                f"the official code has GPT-2's blocks alone, with model.decoder.{name} {official!r}, and this model's "
-                f"is {value!r}: export it as safetensors"
+                f"the official code has two branches of GPT-2's blocks, with model.decoder.{name} {official!r}, and "
+                f"this model's is {value!r}: export it as safetensors"
             )

@@ -5,12 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from motiongpt3_jax.batch import Batch
+from motiongpt3_jax.batch import Batch, Example
 from motiongpt3_jax.models import DecoderConfig, HeadConfig, VaeConfig
 from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, MotionGPT3Config
 from motiongpt3_jax.systems.motiongpt3.frozen_text import trained_slots
 from motiongpt3_jax.systems.motiongpt3.gpt2 import TEXT
-from motiongpt3_jax.systems.motiongpt3.modules import HOLDERS
 
 TRAINED = 3
 """A trained product is taken once forward, and twice backward."""
@@ -45,8 +44,8 @@ def train_flops(
       objective: of the language losses: a term without weight is not computed; None counts both.
       frozen: paths of parameters that do not train.
     """
-    frames = [int(count) for count in np.ravel(batch.clip_frames) if count] if batch.clips else []
-    encode = sum(encode_flops(config.vae, count) for count in frames)
+    frames = [int(count) for count in np.ravel(batch.clip_frames) if count]
+    encode = sum(encode_flops(config.vae, count) for count in frames) if batch.clips else 0.0
     if loss == "vae":
         return TRAINED * (encode + sum(decode_flops(config.vae, count) for count in frames))
     text_trains = not any(TEXT.fullmatch(path) for path in frozen)
@@ -58,12 +57,70 @@ def train_flops(
         # Of a frozen table, the new ids alone have gradients.
         total += scores * (TRAINED * ids if text_trains else 2 * ids + config.new_ids)
     if frames and "motion" in batch.streams:
-        inputs, outputs = config.vae.latents * config.vae.width, HOLDERS * config.decoder.streams[1].width
+        inputs, outputs = config.vae.latents * config.vae.width, config.holders * config.decoder.streams[1].width
         total += 2 * 2.0 * len(frames) * inputs * outputs  # no gradient enters the VAE
-    if batch.clips and (objective is None or objective.diffusion):
+    if frames and (objective is None or objective.diffusion):
         made = int(np.sum(batch.extra["output_clip"] >= 0))
-        total += TRAINED * made * head_flops(config.head, config.vae.latents, config.repeats)
+        total += TRAINED * made * head_flops(config.head, config.vae.latents, config.repeats, config.holders)
     return total
+
+
+def motion_flops(
+    config: MotionGPT3Config, questions: Sequence[Example], frames: Sequence[int], steps: int, guided: bool
+) -> dict[str, float]:
+    """The phases of motions of so many frames that are made from questions in some denoising steps.
+
+    What a step computes of the noise level and of the null condition serves all rows, and is left out.
+    """
+    head, latents = config.head, config.vae.latents
+    step = latents * (head.depth * 2 * head.width**2 + 2 * head.latent * head.width)
+    condition = head.depth * 3 * head.width**2 + 2 * head.width**2
+    of_step = step * (2 if guided else 1) + condition
+    return {
+        "understand": _understand_flops(config, questions),
+        "condition": sum(read_flops(config.decoder, *lengths) for lengths in _slots(questions)),
+        "sample": len(frames) * 2.0 * (_pool_products(head, config.holders) + steps * of_step),
+        "decode": sum(decode_flops(config.vae, count) for count in frames),
+    }
+
+
+def text_flops(config: MotionGPT3Config, questions: Sequence[Example], written: Sequence[int]) -> dict[str, float]:
+    """The phases of texts of so many tokens, their ends included, that answer questions."""
+    ids = config.vocabulary + config.new_ids
+    read = sum(
+        read_flops(config.decoder, text + count, motion)
+        for (text, motion), count in zip(_slots(questions), written, strict=True)
+    )
+    scores = 2.0 * sum(written) * config.decoder.streams[0].width * ids
+    return {"understand": _understand_flops(config, questions), "write": read + scores}
+
+
+def _understand_flops(config: MotionGPT3Config, questions: Sequence[Example]) -> float:
+    return sum(encode_flops(config.vae, clip.frames) for question in questions for clip in question.clips)
+
+
+def _slots(questions: Sequence[Example]) -> list[tuple[int, int]]:
+    """Text and motion slots of each question that has any."""
+    return [
+        tuple(len(question.streams[name].ids) for name in ("text", "motion"))
+        for question in questions
+        if question.streams
+    ]
+
+
+def kernel_sizes(config: DecoderConfig) -> list[int]:
+    """Values of the kernels of a layer that each stream is multiplied with."""
+    of_attention = 2 * (config.heads + config.kv_heads) * config.head_width
+    of_mlp = 3 if config.flavour.gated else 2
+    return [stream.width * (of_attention + of_mlp * stream.mlp_width) for stream in config.streams]
+
+
+def read_flops(config: DecoderConfig, text: int, motion: int) -> float:
+    """The decoder over one sequence, forward; a slot sees half of it."""
+    inner, (of_text, of_motion) = config.heads * config.head_width, kernel_sizes(config)
+    together = sum(config.shared)
+    pairs = together * (text + motion) ** 2 + (config.layers - together) * (text**2 + motion**2)
+    return 2.0 * (config.layers * (text * of_text + motion * of_motion) + inner * pairs)
 
 
 def lengths_of(config: MotionGPT3Config, batch: Batch, text_trains: bool) -> list[Lengths]:
@@ -82,9 +139,7 @@ def lengths_of(config: MotionGPT3Config, batch: Batch, text_trains: bool) -> lis
 
 def decoder_flops(config: DecoderConfig, samples: Sequence[Lengths], text_trains: bool) -> float:
     """The decoder over samples, forward and backward; a slot sees half of its sequence."""
-    inner, of_keys = config.heads * config.head_width, config.kv_heads * config.head_width
-    mlp = 3 if config.flavour.gated else 2
-    of_text, of_motion = (s.width * (2 * inner + 2 * of_keys + mlp * s.mlp_width) for s in config.streams)
+    inner, (of_text, of_motion) = config.heads * config.head_width, kernel_sizes(config)
     together = sum(config.shared)
     total = 0.0
     for text, motion, behind in samples:
@@ -124,12 +179,17 @@ def _transformer_flops(config: VaeConfig, slots: int) -> float:
     return 2.0 * (config.layers * layer + joins)
 
 
-def head_flops(config: HeadConfig, latents: int, repeats: int) -> float:
+def head_flops(config: HeadConfig, latents: int, repeats: int, holders: int) -> float:
     """The diffusion head for one motion to be made, at so many noise levels, forward."""
-    width, tokens = config.width, HOLDERS + 1
-    pool = tokens * (4 * config.condition**2 + 2 * config.condition * config.pool_mlp)
-    pool += 2 * tokens**2 * config.condition + config.condition * width
+    width = config.width
     time = config.time * width + width**2
     block = 3 * width**2 + latents * 2 * width**2
     ends = latents * 2 * config.latent * width + 2 * width**2
-    return 2.0 * (pool + repeats * (time + config.depth * block + ends))
+    return 2.0 * (_pool_products(config, holders) + repeats * (time + config.depth * block + ends))
+
+
+def _pool_products(config: HeadConfig, holders: int) -> float:
+    """Multiplications of the layer that pools the holders of one motion."""
+    tokens = holders + 1
+    products = tokens * (4 * config.condition**2 + 2 * config.condition * config.pool_mlp)
+    return products + 2 * tokens**2 * config.condition + config.condition * config.width

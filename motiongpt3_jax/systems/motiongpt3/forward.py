@@ -30,7 +30,11 @@ def latent_variance(state: Tree) -> Float[Array, "latents width"]:
 def encode_clips(
     modules: Modules, params: Tree, batch: Batch, rngs: dict[str, jax.Array] | None = None
 ) -> tuple[Float[Array, "rows clips latents width"], Float[Array, "rows clips latents width"]]:
-    """Mean and log-variance of every clip's posterior, buckets side by side."""
+    """Mean and log-variance of every clip's posterior, buckets side by side; as they are where they come encoded."""
+    if batch.encoded is not None:
+        vae = modules.config.vae
+        halves = batch.encoded.reshape(*batch.encoded.shape[:2], 2, vae.latents, vae.width)
+        return halves[:, :, 0], halves[:, :, 1]
     parts, first = [], 0
     for features in batch.clips:
         rows, clips, length, width = features.shape

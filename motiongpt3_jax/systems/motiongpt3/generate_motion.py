@@ -125,14 +125,14 @@ def _denoiser(modules: Modules, params: Tree, condition: Float[Array, "rows hold
     pooled = head(condition, method="pool")
     if scale == 1.0:
         return lambda x, t: head(x, pooled + head(t[:1], method="time"), method="denoise")
-    # One row, which every request shares: its modulations are computed once a step.
-    null = head(params["null_condition"][None], method="pool")
+    # Both guesses in one call, which reads the head's weights once; the null condition is one row, shared by all.
+    rows = jnp.arange(len(pooled))
+    pooled = jnp.concatenate([pooled, head(params["null_condition"][None], method="pool")])
+    chosen = jnp.concatenate([rows, jnp.full_like(rows, len(rows))])
 
     def eps(x: Array, t: Array) -> Array:
-        time = head(t[:1], method="time")
-        return classifier_free_guidance(
-            head(x, pooled + time, method="denoise"), head(x, null + time, method="denoise"), scale
-        )
+        both = head(jnp.concatenate([x, x]), pooled + head(t[:1], method="time"), chosen, method="denoise")
+        return classifier_free_guidance(*jnp.split(both, 2), scale)
 
     return eps
 

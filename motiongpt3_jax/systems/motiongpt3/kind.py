@@ -8,15 +8,18 @@ import numpy as np
 
 from motiongpt3_jax.batch import Layout, RowShape
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.interface import ClipEncoder, Constrain, ModelSpec, Objective, Tree
+from motiongpt3_jax.models.constrain import Constrain
+from motiongpt3_jax.systems.interface import ModelSpec, Objective, Tree
 from motiongpt3_jax.systems.motiongpt3.answers import MotionGPT3Answers
 from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
 from motiongpt3_jax.systems.motiongpt3.check import read_layout, read_model, read_objective
 from motiongpt3_jax.systems.motiongpt3.check_stage import check_stage
 from motiongpt3_jax.systems.motiongpt3.exporter import export_pytorch
 from motiongpt3_jax.systems.motiongpt3.importer import MotionGPT3Importer
+from motiongpt3_jax.systems.motiongpt3.latent_encoder import LatentEncoder
 from motiongpt3_jax.systems.motiongpt3.layout import ClipLayout, SequenceLayout
 from motiongpt3_jax.systems.motiongpt3.migration import upgrade_config
+from motiongpt3_jax.systems.motiongpt3.modules import Modules
 from motiongpt3_jax.systems.motiongpt3.official import from_official
 from motiongpt3_jax.systems.motiongpt3.parts import PART_SIZES, PARTS
 from motiongpt3_jax.systems.motiongpt3.pretrained import pretrained_files, pretrained_text
@@ -25,7 +28,7 @@ from motiongpt3_jax.systems.motiongpt3.sections import BatchSection
 from motiongpt3_jax.systems.motiongpt3.system import MotionGPT3
 from motiongpt3_jax.systems.weights import Weights
 from motiongpt3_jax.text import TASKS, TokenSpec, load_templates
-from motiongpt3_jax.values import SECTION, Rule, check_values, from_values
+from motiongpt3_jax.values import SECTION, Rule, check_values, from_values, one_of
 
 
 def read_official(tensors: Mapping[str, np.ndarray], spec: ModelSpec) -> Tree:
@@ -41,7 +44,7 @@ class MotionGPT3Kind:
     tasks = TASKS
     styles = OFFICIAL_QUESTIONS
     sections = ("layout",)
-    data_options: Mapping[str, Rule] = MappingProxyType({})
+    data_options: Mapping[str, Rule] = MappingProxyType({"latents": one_of("online", "cached")})
     weights = Weights(
         parts=PARTS,
         part_sizes=PART_SIZES,
@@ -101,8 +104,8 @@ class MotionGPT3Kind:
         """Sequences of text and motion where a stage has templates, else clips alone."""
         if not stage["templates"]:
             return ClipLayout()
-        options = read_layout(spec.config["layout"])
-        return SequenceLayout(spec.tokenizer, load_templates(stage["templates"]), options, spec.fps)
+        options, holders = read_layout(spec.config["layout"]), spec.config["model"]["holders"]
+        return SequenceLayout(spec.tokenizer, load_templates(stage["templates"]), options, spec.fps, holders)
 
     def row_shape(self, stage: Mapping[str, Any]) -> RowShape:
         """How much a row of a stage holds."""
@@ -111,9 +114,14 @@ class MotionGPT3Kind:
         outputs = (("outputs", batch.outputs),)
         return RowShape(tuple(slot for slot in slots if slot[1]), batch.clips, batch.samples, outputs)
 
-    def clip_encoder(self, stage: Mapping[str, Any], spec: ModelSpec) -> ClipEncoder | None:
-        """None: steps encode their clips."""
-        return None
+    def clip_encoder(self, stage: Mapping[str, Any], spec: ModelSpec) -> LatentEncoder | None:
+        """The VAE, where config.data.latents is "cached" and the stage reads texts with motions."""
+        if spec.config["data"]["latents"] == "online" or not stage["templates"]:
+            return None
+        tasks = dict.fromkeys(TASKS[subtask.task] for subtask in load_templates(stage["templates"]).values())
+        if not any(task.input_spans or task.output_spans for task in tasks):
+            return None
+        return LatentEncoder(Modules(build_config(spec.config["model"], **sizes_of(spec))), tuple(tasks))
 
     def preview(self, stage: Mapping[str, Any]) -> Literal["reconstruct", "generate"] | None:
         """The VAE's stage shows motions that went through it, a stage with the diffusion head motions of sentences."""

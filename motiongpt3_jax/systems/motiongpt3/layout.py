@@ -28,19 +28,28 @@ from motiongpt3_jax.text import TASKS, Subtask, Tokenizer
 from motiongpt3_jax.text.word_tokens import WordTokens
 from motiongpt3_jax.values import FLAG, setting, whole
 
-SCHEMA = Schema(
-    targets=("text",),
-    sources=("motion",),
-    fields=(
-        Field("outputs", "outputs", (HOLDERS,), counts="motion"),
-        Field("output_clip", "outputs", empty=-1, counts="clips"),
-        Field("output_seeds", "outputs", dtype="uint32"),
-        Field("unpredictable"),
-    ),
-)
-"""MotionGPT3's own arrays: for each clip to be generated the motion slots whose hidden states are its condition, the
-clip that is its target (-1: none) and the seed of its draws; and the number of targets behind a motion slot, which no
-text slot can predict."""
+
+def schema(holders: int = HOLDERS) -> Schema:
+    """MotionGPT3's own arrays.
+
+    For each clip to be generated the motion slots, so many, whose hidden states are its condition, the clip that is its
+    target (-1: none) and the seed of its draws; and the number of targets behind a motion slot, which no text slot can
+    predict.
+    """
+    return Schema(
+        targets=("text",),
+        sources=("motion",),
+        fields=(
+            Field("outputs", "outputs", (holders,), counts="motion"),
+            Field("output_clip", "outputs", empty=-1, counts="clips"),
+            Field("output_seeds", "outputs", dtype="uint32"),
+            Field("unpredictable"),
+        ),
+    )
+
+
+SCHEMA = schema()
+"""As published."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +84,19 @@ class SequenceLayout:
       subtasks: templates of every sub-task, by name.
       options: how sequences are laid out.
       fps: frames in a second of the clips.
+      holders: motion slots that stand for one clip.
     """
 
     tokenizer: Tokenizer
     subtasks: Mapping[str, Subtask]
     options: LayoutOptions
     fps: float = 20.0
+    holders: int = HOLDERS
 
     @property
     def schema(self) -> Schema:
         """The arrays that it fills."""
-        return SCHEMA
+        return schema(self.holders)
 
     @cached_property
     def words(self) -> WordTokens:
@@ -103,14 +114,14 @@ class SequenceLayout:
             for name in source.subtasks:
                 self._subtask(name)
             longest = 0 if self.options.pad_loss else self.options.max_length
-            self._sizes[source] = SequenceSizes(self.words, self.subtasks, source, self.fps, longest)
+            self._sizes[source] = SequenceSizes(self.words, self.subtasks, source, self.fps, longest, self.holders)
         return self._sizes[source].sizes(table)
 
     def __call__(self, samples: Sequence[Sample]) -> list[Example]:
         """One example per sample, each independent of the others."""
         return sequence_examples(
             [self._sequence(sample) for sample in samples],
-            TokenIds.of(self.tokenizer),
+            TokenIds.of(self.tokenizer, self.holders),
             interleave=self.options.interleave,
             unpredictable_targets=self.options.unpredictable_targets,
         )
@@ -126,14 +137,16 @@ class SequenceLayout:
             ids = np.pad(ids, (0, self.options.max_length - count), constant_values=self.tokenizer.end)
             answers = np.pad(answers, (0, self.options.max_length - count), constant_values=True)
         task = TASKS[subtask.task]
+        clips = tuple(ClipRange(*piece) for piece in task.ranges(sample.frames))
         return TokenSequence(
             number=sample.number,
             ids=ids,
             attended=np.arange(len(ids)) < count,
             answers=answers | self.options.prompt_loss,
-            clips=tuple(ClipRange(*piece) for piece in task.ranges(sample.frames)),
+            clips=clips,
             inputs=len(task.input_spans),
             start=int(sample.picks[0] * (self.options.max_position_offset + 1)) if subtask.task == "text" else 0,
+            encoded=tuple(sample.codes[clip] for clip in clips) if sample.codes else (),
         )
 
     def _subtask(self, name: str) -> Subtask:
@@ -146,8 +159,8 @@ class SequenceLayout:
         subtask = self._subtask(sample.subtask)
         question = subtask.inputs[int(sample.picks[0] * len(subtask.inputs))]
         answer = subtask.outputs[int(sample.picks[1] * len(subtask.outputs))]
-        question = fill_input(question, sample.caption, sample.frames, sample.coins[0], self.fps)
-        answer = fill_output(answer, sample.caption, sample.frames, sample.coins[1], self.fps)
+        question = fill_input(question, sample.caption, sample.frames, sample.coins[0], self.fps, self.holders)
+        answer = fill_output(answer, sample.caption, sample.frames, sample.coins[1], self.fps, self.holders)
         question = self.tokenizer.begin + question
         return compose(question, answer, self.tokenizer.end_token), len(compose(question, "", end="")) - 1
 

@@ -9,13 +9,12 @@ from jaxtyping import Int
 
 from motiongpt3_jax.batch import SampleSource, SampleTable, Sizes
 from motiongpt3_jax.systems.motiongpt3.prompts import (
-    HOLDERS,
-    MOTION_INPUT,
-    MOTION_OUTPUT,
     SEPARATOR,
     START,
     STOP,
     motion_fillings,
+    motion_input,
+    motion_output,
 )
 from motiongpt3_jax.text import TASKS, Subtask
 from motiongpt3_jax.text.prompt_lengths import CaptionLengths, TemplateLengths
@@ -60,29 +59,37 @@ class SequenceSizes:
     """Counts the slots of samples of one source."""
 
     def __init__(
-        self, words: WordTokens, subtasks: Mapping[str, Subtask], source: SampleSource, fps: float, max_length: int
+        self,
+        words: WordTokens,
+        subtasks: Mapping[str, Subtask],
+        source: SampleSource,
+        fps: float,
+        max_length: int,
+        holders: int,
     ) -> None:
-        self.words, self.max_length, self.fps = words, max_length, fps
+        self.words, self.max_length, self.fps, self.holders = words, max_length, fps, holders
         self.subtasks = [subtasks[name] for name in source.subtasks]
         self.captions = CaptionLengths(words, source.texts)
 
     @cached_property
     def answers(self) -> Side:
         """Answers with the space before their first word."""
-        lines = [[_fill(line, MOTION_OUTPUT) for line in subtask.outputs] for subtask in self.subtasks]
+        lines = [
+            [self._fill(line, motion_output(self.holders)) for line in subtask.outputs] for subtask in self.subtasks
+        ]
         return Side.of([[_lead(line) + line for line in some] for some in lines], self.words, self.fps)
 
     @cached_property
     def questions(self) -> tuple[Side, Side]:
         """Questions with the separator, without and with its last space: that is a word's, or stands alone."""
-        lines = [[_fill(line, MOTION_INPUT) for line in subtask.inputs] for subtask in self.subtasks]
+        lines = [[self._fill(line, motion_input(self.holders)) for line in subtask.inputs] for subtask in self.subtasks]
         ends = SEPARATOR.rstrip(" "), SEPARATOR
         return tuple(Side.of([[line + end for line in some] for some in lines], self.words, self.fps) for end in ends)
 
     @cached_property
     def _begins_with_motion(self) -> tuple[np.ndarray, np.ndarray]:
         """Of every answer: whether it begins with a token that is no word, and whether with a space."""
-        lines = [_fill(line, MOTION_OUTPUT) for subtask in self.subtasks for line in subtask.outputs]
+        lines = [self._fill(line, motion_output(self.holders)) for subtask in self.subtasks for line in subtask.outputs]
         return np.array([not _lead(line) for line in lines]), np.array([line.startswith((" ", "\n")) for line in lines])
 
     def sizes(self, table: SampleTable) -> Sizes:
@@ -98,15 +105,14 @@ class SequenceSizes:
         counts += 1 + bool(self.words.tokenizer.begin)  # and the end
         motion = self.questions[0].motion[questions[0]] + self.answers.motion[answers]
         clips = clip_frames([TASKS[subtask.task] for subtask in self.subtasks], table.subtasks, table.frames)
-        outputs = self.answers.motion[answers] // HOLDERS
+        outputs = self.answers.motion[answers] // self.holders
         known &= ~spaced & (counts <= self.max_length)
         return Sizes({"text": counts - motion, "motion": motion}, clips, {"outputs": outputs}, known)
 
-
-def _fill(template: str, motion: str) -> str:
-    """A template with its motions filled in."""
-    fillings = motion_fillings(motion)
-    return PLACEHOLDER.sub(lambda match: fillings.get(match[0], match[0]), template)
+    def _fill(self, template: str, motion: str) -> str:
+        """A template with its motions filled in."""
+        fillings = motion_fillings(motion, self.holders)
+        return PLACEHOLDER.sub(lambda match: fillings.get(match[0], match[0]), template)
 
 
 def _lead(answer: str) -> str:

@@ -141,7 +141,7 @@ def language_terms(
     if text_is_frozen(variables):
         batch, trained = trained_first(batch, modules.config.vocabulary)
     latents = None
-    if batch.clips:
+    if batch.clips or batch.encoded is not None:
         vae_rngs = _rngs(draws, objective.vae_dropout)
         mean, log_variance = encode_clips(modules, params, batch, vae_rngs)
         latents = to_language(variables.state, mean + jnp.exp(0.5 * log_variance) * draws.latent)
@@ -217,11 +217,14 @@ def diffusion_terms(
 
 def add_noise(modules: Modules, clean: Array, draws: Draws) -> tuple[Array, Array, Array]:
     """(noisy latents, the time that the head is told, what it is to predict): q_sample, or a rectified flow's point."""
+    drawn = draws.time
+    if modules.config.times == "logit_normal":
+        drawn = jax.nn.sigmoid(jax.scipy.special.ndtri(drawn))
     if modules.config.flow:
-        time = draws.time[..., None, None]
-        return (1 - time) * draws.noise + time * clean, draws.time, clean - draws.noise
+        time = drawn[..., None, None]
+        return (1 - time) * draws.noise + time * clean, drawn, clean - draws.noise
     steps = modules.config.diffusion_steps
-    time = jnp.minimum((draws.time * steps).astype(jnp.int32), steps - 1)
+    time = jnp.minimum((drawn * steps).astype(jnp.int32), steps - 1)
     return modules.schedule.q_sample(clean, time, draws.noise), time, draws.noise
 
 

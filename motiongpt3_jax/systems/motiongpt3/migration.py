@@ -13,6 +13,7 @@ and their biases. Whatever lies at the paths of parameters moves with them: Adam
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from motiongpt3_jax.models.attention_kernels import AUTO
 from motiongpt3_jax.models.remat import NONE, policy_name
 
 Tree = Any
@@ -95,6 +96,7 @@ NEW_OPTIMIZER_VALUES = {"eps": 1e-8}
 
 
 NEW_DECODER_VALUES = {
+    "branches": 2,
     "family": "gpt2",
     "kv_heads": None,
     "mlp_width": None,
@@ -103,14 +105,14 @@ NEW_DECODER_VALUES = {
     "rope_scaling": None,
     "tied": True,
 }
-"""Values of the config's section `model.decoder` that every decoder had while all were GPT-2's."""
+"""Values of the config's section `model.decoder` that every decoder had while all were GPT-2's, with two branches."""
 
 
 def upgrade_config(config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
     """The config of a model's folder of format 1, which has none written there, or of an earlier one of format 2."""
-    sections = {"model": _upgrade_model}
+    sections = {"model": _upgrade_model, "data": lambda data: {"latents": "online", **data}}
     if version < 2:
-        sections = {
+        sections |= {
             "layout": _rename_layout,
             "model": lambda model: {**NEW_MODEL_VALUES, **_upgrade_model(model)},
             "stages": _fill_stages,
@@ -120,7 +122,9 @@ def upgrade_config(config: Mapping[str, Any], version: int) -> Mapping[str, Any]
 
 
 def _upgrade_model(model: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Rematerialization was a truth value of the decoder, and the VAE had none; all decoders were GPT-2's."""
+    """What older configs leave out: all decoders were GPT-2's, and attention weights had the dropout of all parts."""
+    if "dropout" in model:
+        model = {"attention_dropout": model["dropout"], "attention": AUTO, "times": "uniform", "holders": 4, **model}
     decoder, vae = model.get("decoder"), model.get("vae")
     if isinstance(decoder, Mapping):
         policy = {"remat": policy_name(decoder["remat"])} if "remat" in decoder else {}

@@ -10,9 +10,9 @@ from jaxtyping import Array, Float
 
 from motiongpt3_jax.diffusion import NoiseSchedule, linear_beta
 from motiongpt3_jax.models import Decoder, DiffusionHead, MotionVae, Stream, Vocabulary
-from motiongpt3_jax.systems.interface import Constrain, Variables
+from motiongpt3_jax.models.constrain import Constrain
+from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
-from motiongpt3_jax.systems.motiongpt3.prompts import HOLDERS
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,15 @@ def init(modules: Modules, rng: jax.Array) -> Variables:
         },
         "motion_head": {"kernel": 0.01 * jax.random.normal(keys["motion_head"], (width, config.motion_ids))},
         "understand": {
-            name: jax.random.uniform(key, (*inputs, HOLDERS * width), minval=-bound, maxval=bound)
+            name: jax.random.uniform(key, (*inputs, config.holders * width), minval=-bound, maxval=bound)
             for (name, inputs), key in zip(
                 {"kernel": (latents * channels,), "bias": ()}.items(), jax.random.split(keys["understand"])
             )
         },
-        "null_condition": jnp.zeros((HOLDERS, width)),
-        "head": modules.head.init(keys["head"], jnp.zeros((1, latents, channels)), one, jnp.zeros((1, HOLDERS, width)))[
-            "params"
-        ],
+        "null_condition": jnp.zeros((config.holders, width)),
+        "head": modules.head.init(
+            keys["head"], jnp.zeros((1, latents, channels)), one, jnp.zeros((1, config.holders, width))
+        )["params"],
     }
     return Variables(params=params, state=latent_state(config))
 

@@ -5,7 +5,6 @@ Everything follows from a config's sizes.
 
 from typing import TYPE_CHECKING
 
-from motiongpt3_jax.systems.motiongpt3.prompts import HOLDERS
 from motiongpt3_jax.tensors.layer_entries import gpt2_block, layer_norm, linear
 from motiongpt3_jax.tensors.name_table import Entries, Entry, NameTable, at_layer
 
@@ -28,7 +27,7 @@ def name_table(config: "MotionGPT3Config") -> NameTable:
     rows, motion_rows = (config.vocabulary + config.new_ids, text.width), (config.motion_ids, motion.width)
     entries = [
         *_vae(config.vae),
-        Entry("lm.fake_latent", "null_condition", (HOLDERS, motion.width), optional=True),
+        Entry("lm.fake_latent", "null_condition", (config.holders, motion.width), optional=True),
         Entry(f"{language}.transformer.wte.weight", "vocabulary/text/table", rows, part=slice(0, config.vocabulary)),
         Entry(f"{language}.transformer.wte.weight", "vocabulary/text/new", rows, part=slice(config.vocabulary, None)),
         Entry(f"{language}.pre_processors.1.weight", "vocabulary/motion/table", motion_rows),
@@ -39,7 +38,7 @@ def name_table(config: "MotionGPT3Config") -> NameTable:
             "transposed",
         ),
         *_decoder(config.decoder),
-        *linear("lm.motion_und_head.layers", "understand", clip, HOLDERS * motion.width),
+        *linear("lm.motion_und_head.layers", "understand", clip, config.holders * motion.width),
         *_head(config.head),
     ]
     return NameTable(tuple(entry for entry in entries if config.new_ids or entry.path != "vocabulary/text/new"), TIED)

@@ -17,7 +17,7 @@ from motiongpt3_jax.text.subtasks import PLACEHOLDERS
 from motiongpt3_jax.text.tokenizer import BPE, END, Tokenizer, TokenSpec
 
 HOLDERS = 4
-"""Motion slots that stand for one clip."""
+"""Motion slots that stand for one clip, as published."""
 
 SEPARATOR = " \n "
 START, STOP, MASK, PAD, OUTPUT, INPUT = TOKENS = (
@@ -30,14 +30,19 @@ START, STOP, MASK, PAD, OUTPUT, INPUT = TOKENS = (
 )
 TOKEN_SPEC = TokenSpec(TOKENS, (BPE,))
 
-MOTION_INPUT = START + INPUT * HOLDERS + STOP
-"""A motion that the model reads."""
 
-MOTION_OUTPUT = START + OUTPUT * HOLDERS + STOP
-"""A motion that the model makes."""
+def motion_input(holders: int = HOLDERS) -> str:
+    """A motion that the model reads, as so many slots."""
+    return START + INPUT * holders + STOP
 
-MOTION_MASKED = MOTION_INPUT + MASK * HOLDERS + MOTION_INPUT
-"""A motion's beginning and end, with its middle left out."""
+
+def motion_output(holders: int = HOLDERS) -> str:
+    """A motion that the model makes, as so many slots."""
+    return START + OUTPUT * holders + STOP
+
+
+MOTION_INPUT, MOTION_OUTPUT = motion_input(), motion_output()
+"""Both as published."""
 
 OFFICIAL_QUESTIONS: Mapping[str, Mapping[str, str]] = {
     "official_eval": {
@@ -61,6 +66,7 @@ class TokenIds:
       start_of_motion, end_of_motion: stand in the text before and behind a motion.
       text_vocabulary: number of ids that are text; motion ids count on from here.
       output_holder, input_holder: stand for chunks of motions to be made, and of given ones.
+      holders: how many stand for one motion.
     """
 
     end: int
@@ -69,28 +75,35 @@ class TokenIds:
     text_vocabulary: int
     output_holder: int
     input_holder: int
+    holders: int = HOLDERS
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer) -> "TokenIds":
+    def of(cls, tokenizer: Tokenizer, holders: int = HOLDERS) -> "TokenIds":
         """Those of a tokenizer."""
         start, stop, mask, output, holder = map(tokenizer.id_of, (START, STOP, MASK, OUTPUT, INPUT))
-        return cls(tokenizer.end, start, stop, mask, output, holder)
+        return cls(tokenizer.end, start, stop, mask, output, holder, holders)
 
 
-def motion_fillings(motion: str) -> dict[str, str]:
-    """What stands for each placeholder of motions, where one motion is written so."""
+def motion_fillings(motion: str, holders: int = HOLDERS) -> dict[str, str]:
+    """What stands for each placeholder of motions, where one motion is written so.
+
+    Of a motion whose middle is missing, beginning and end are given, each as so many slots, and the middle is masked.
+    """
     single = {placeholder: motion for placeholder, motions in PLACEHOLDERS.items() if motions == 1}
-    return single | {"<Motion_Placeholder_Masked>": MOTION_MASKED}
+    given = motion_input(holders)
+    return single | {"<Motion_Placeholder_Masked>": given + MASK * holders + given}
 
 
-def fill_input(template: str, caption: str, frames: int, coin: float, fps: float = 20.0) -> str:
+def fill_input(template: str, caption: str, frames: int, coin: float, fps: float = 20.0, holders: int = HOLDERS) -> str:
     """A question, see `text.fill`: motions are the model's input."""
-    return fill(template, caption, frames, coin, motion_fillings(MOTION_INPUT), fps)
+    return fill(template, caption, frames, coin, motion_fillings(motion_input(holders), holders), fps)
 
 
-def fill_output(template: str, caption: str, frames: int, coin: float, fps: float = 20.0) -> str:
+def fill_output(
+    template: str, caption: str, frames: int, coin: float, fps: float = 20.0, holders: int = HOLDERS
+) -> str:
     """An answer: motions are the model's output; otherwise as `fill_input`."""
-    return fill(template, caption, frames, coin, motion_fillings(MOTION_OUTPUT), fps)
+    return fill(template, caption, frames, coin, motion_fillings(motion_output(holders), holders), fps)
 
 
 def compose(question: str, answer: str, end: str = END) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from motiongpt3_jax.models.attention_kernels import AUTO, KERNELS
 from motiongpt3_jax.models.flavour import GPT2, LLAMA, BlockFlavour, Rotary, RotaryScaling
 from motiongpt3_jax.models.remat import POLICIES
 from motiongpt3_jax.values import FLAG, Rule, none_or, one_of, pair_of, real, section, sequence_of, setting, whole
@@ -58,6 +59,7 @@ class DecoderSection:
       width: of the text stream.
       layers, heads, max_positions, scan, remat: see `models.DecoderConfig`.
       motion_factor: width of the motion stream as a factor of the text's.
+      branches: 2, or 1 for a motion stream with the weights of the text stream.
       attention_mode: which layers share attention between the streams, see `SHARING`.
       family: kind of the blocks, see `FAMILIES`.
       kv_heads: heads of keys and values; None for as many as there are queries.
@@ -72,6 +74,7 @@ class DecoderSection:
     layers: int = setting(LAYERS)
     heads: int = setting(WIDTH)
     motion_factor: float = setting(real(0, 64, above=True))
+    branches: int = setting(whole(1, 2))
     attention_mode: str = setting(one_of(*SHARING))
     max_positions: int = setting(FRAMES)
     scan: bool = setting(FLAG)
@@ -124,12 +127,16 @@ class ModelSection:
     decoder: DecoderSection = section(DecoderSection)
     head: HeadSection = section(HeadSection)
     dropout: float = setting(real(0, 1, below=True))
+    attention_dropout: float = setting(real(0, 1, below=True))
+    attention: str = setting(one_of(AUTO, *KERNELS))
     dtype: str = setting(one_of("float32", "bfloat16", "float16"))
     latent_scale: float | None = setting(none_or(real(0, 1e6, above=True)))
     diffusion_steps: int = setting(whole(1, 10**5))
     betas: tuple[float, float] = setting(pair_of(BETA, BETA))
     repeats: int = setting(whole(1, 1024))
     flow: bool = setting(FLAG)
+    times: str = setting(one_of("uniform", "logit_normal"))
+    holders: int = setting(whole(1, 64))
 
 
 @dataclass(frozen=True)

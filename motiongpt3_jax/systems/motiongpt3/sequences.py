@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from motiongpt3_jax.batch import ClipRange, Example, Slots, seeds_of
-from motiongpt3_jax.systems.motiongpt3.prompts import HOLDERS, TokenIds
+from motiongpt3_jax.systems.motiongpt3.prompts import TokenIds
 
 
 class TokenSequence(NamedTuple):
@@ -21,6 +21,7 @@ class TokenSequence(NamedTuple):
       clips: frames of the clips: the inputs first, then those to generate.
       inputs: how many of `clips` fill input holders.
       start: position of the first id.
+      encoded: of the clips, see `Example.encoded`.
     """
 
     number: int
@@ -30,6 +31,7 @@ class TokenSequence(NamedTuple):
     clips: tuple[ClipRange, ...]
     inputs: int
     start: int = 0
+    encoded: tuple[Float[np.ndarray, "numbers"], ...] = ()
 
 
 def sequence_examples(
@@ -72,17 +74,18 @@ def sequence_examples(
     sources[:, 0] = -1
     filled = np.flatnonzero(moves == tokens.input_holder - tokens.text_vocabulary)
     order, several = _rank(of[filled]), np.maximum(inputs, 1)[of[filled]]
-    chunks = (order % several, order // several) if interleave else (order // HOLDERS, order % HOLDERS)
+    count = tokens.holders
+    chunks = (order % several, order // several) if interleave else (order // count, order % count)
     sources[filled] = np.stack(chunks, axis=-1)
     motions = _split([moves, position[motion], attended[motion], sources], slots)
 
     holders = np.flatnonzero(moves == tokens.output_holder - tokens.text_vocabulary)
-    outputs = np.bincount(of[holders], minlength=len(sequences)) // HOLDERS
-    holders = holders[_rank(of[holders]) < (outputs * HOLDERS)[of[holders]]]
+    outputs = np.bincount(of[holders], minlength=len(sequences)) // count
+    holders = holders[_rank(of[holders]) < (outputs * count)[of[holders]]]
     of_output, output = _places(outputs)
     clips = inputs[of_output] + output
     clips = np.where(clips < np.array([len(each.clips) for each in sequences])[of_output], clips, -1)
-    groups = _split([place[holders].reshape(-1, HOLDERS).astype(np.int32), clips.astype(np.int32)], outputs)
+    groups = _split([place[holders].reshape(-1, count).astype(np.int32), clips.astype(np.int32)], outputs)
     lost = np.zeros(len(sequences), int)
     if unpredictable_targets:
         lost = np.add.reduceat(counts & motion, np.cumsum(lengths) - lengths, dtype=int)
@@ -97,6 +100,7 @@ def sequence_examples(
                 "output_seeds": seeds_of(each.number, len(group)),
                 "unpredictable": unpredictable,
             },
+            each.encoded,
         )
         for each, text, moved, (group, clip), unpredictable in zip(sequences, texts, motions, groups, lost.tolist())
     ]

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import Batch, Places
 from motiongpt3_jax.models import DECODER_RULES, TextOptions, unstack_layers
-from motiongpt3_jax.systems.interface import Constrain, Loss, System, Tree, Variables
+from motiongpt3_jax.models.constrain import Constrain
+from motiongpt3_jax.systems.interface import Loss, System, Tree, Variables
 from motiongpt3_jax.systems.motiongpt3 import generate_motion, generate_text
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
 from motiongpt3_jax.systems.motiongpt3.flops import train_flops

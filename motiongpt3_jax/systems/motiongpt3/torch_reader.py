@@ -443,10 +443,11 @@ class MotionGPT3(nn.Module):
         vae = {name: size for name, size in config["vae"].items() if name != "remat"}
         self.vae = Vae(len(statistics["mean"]), **vae)
         self.lm = nn.Module()
-        self.lm.fake_latent = nn.Parameter(torch.zeros(HOLDERS, motion))
+        self.holders = config.get("holders", HOLDERS)
+        self.lm.fake_latent = nn.Parameter(torch.zeros(self.holders, motion))
         self.lm.language_model = LanguageModel(self.text_ids, *sizes)
         self.lm.motion_und_head = nn.Module()
-        self.lm.motion_und_head.layers = nn.Linear(latents * channels, HOLDERS * motion)
+        self.lm.motion_und_head.layers = nn.Linear(latents * channels, self.holders * motion)
         self.lm.diffloss = nn.Module()
         self.lm.diffloss.net = Head(channels, motion, **config["head"])
         for name, tensor in statistics.items():
@@ -513,9 +514,9 @@ class MotionGPT3(nn.Module):
         if found := [token for token in specials if any(token in sentence for sentence in sentences)]:
             raise ValueError(f"a sentence holds {found[0]}, which has a meaning of its own; leave it out")
         asked = [self.questions["t2m"].replace(CAPTION, sentence) for sentence in sentences]
-        ids, hidden, _ = self.read([f"{question} \n {START}{OUTPUT * HOLDERS}" for question in asked])
+        ids, hidden, _ = self.read([f"{question} \n {START}{OUTPUT * self.holders}" for question in asked])
         head = self.lm.diffloss.net
-        led = head.pool(hidden[1][ids == self.tokenizer.token_to_id(OUTPUT)].unflatten(0, (len(ids), HOLDERS)))
+        led = head.pool(hidden[1][ids == self.tokenizer.token_to_id(OUTPUT)].unflatten(0, (len(ids), self.holders)))
         free = head.pool(self.lm.fake_latent[None])
 
         def eps(x: Tensor, t: float) -> Tensor:
@@ -554,7 +555,7 @@ class MotionGPT3(nn.Module):
     def write(self, latents: Tensor, max_new: int, penalty: float) -> list[list[int]]:
         """Ids of at most `max_new` tokens for each of the latents, greedily; ids written before get a `penalty`."""
         model, end = self.lm.language_model, self.tokenizer.token_to_id(END)
-        question = self.questions["m2t"].replace(MOTION, START + INPUT * HOLDERS + STOP)
+        question = self.questions["m2t"].replace(MOTION, START + INPUT * self.holders + STOP)
         ids, hidden, cache = self.read([question + " \n"] * len(latents), latents, room=max_new)
         written = ids[:, :0]
         while written.shape[1] < max_new and not (written == end).any(dim=1).all():
@@ -578,7 +579,7 @@ class MotionGPT3(nn.Module):
         ids = pad_sequence(rows, batch_first=True).to(self.mean.device)
         embeddings = model.embed(ids)
         if latents is not None:
-            chunks = self.lm.motion_und_head.layers(latents.flatten(1)).unflatten(1, (HOLDERS, -1))
+            chunks = self.lm.motion_und_head.layers(latents.flatten(1)).unflatten(1, (self.holders, -1))
             embeddings[1][ids == self.tokenizer.token_to_id(INPUT)] = chunks.flatten(0, 1)
         return ids, *model(embeddings, ids >= self.text_ids)
 

@@ -119,9 +119,11 @@ class CodeScriptAnswers:
         codes = quantise(codebook, features, frames, self.chunk)
         return dequantise(codebook, codes, self.chunk)[:, : features.shape[1]]
 
-    def flops(self, makes: Makes, examples: Sequence[Example], values: Mapping[str, np.ndarray]) -> float:
+    def flops(
+        self, makes: Makes, examples: Sequence[Example], values: Mapping[str, np.ndarray], options: Any
+    ) -> Mapping[str, float]:
         """Those of the scores of all written tokens."""
-        return 2.0 * self.system.sizes.width * self.alphabet.size * values["tokens"].size
+        return {"decode": 2.0 * self.system.sizes.width * self.alphabet.size * values["tokens"].size}
 
     def code_motions(self, variables: Variables) -> Mapping[str, Float[Array, "frames features"]]:
         """The first codes of the codebook."""

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from motiongpt3_jax.batch import Layout, RowShape
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.interface import Constrain, ModelSpec, Objective, Tree
+from motiongpt3_jax.models.constrain import Constrain
+from motiongpt3_jax.systems.interface import ModelSpec, Objective, Tree
 from motiongpt3_jax.systems.weights import Weights
 from motiongpt3_jax.text import Task, TokenSpec, load_templates
 from motiongpt3_jax.text.tasks import WHOLE, by_name

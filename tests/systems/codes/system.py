@@ -25,8 +25,9 @@ from motiongpt3_jax.models import (
     prefill,
     unstack_layers,
 )
+from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.models.generate_text import generate_text
-from motiongpt3_jax.systems.interface import Constrain, Loss, System, Terms, Tree, Variables
+from motiongpt3_jax.systems.interface import Loss, System, Terms, Tree, Variables
 from tests.systems.codes.alphabet import HALT, Alphabet
 from tests.systems.codes.quantiser import dequantise, fixed_codebook, quantise
 
@@ -89,6 +90,8 @@ class CodeScript(System):
             max_positions=sizes.max_positions,
             shared=(False,) * sizes.layers,
             dropout=0.0,
+            attention_dropout=0.0,
+            attention="reference",
             scan=True,
             remat="none",
             dtype="float32",

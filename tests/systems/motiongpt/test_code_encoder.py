@@ -1,6 +1,7 @@
 """Codes that are computed once, before a stage, against those that its steps compute."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,10 +80,16 @@ def test_parts_that_tasks_show_are_encoded_by_themselves_and_officially_the_whol
     assert CodeEncoder(modules, tasks, official=True).ranges(47) == [ClipRange(0, 44)]
 
 
+def test_clips_that_were_encoded_before_are_not_cut(cached_run):
+    config = check_config(plain(load_config("motiongpt:test", [CACHED, "data.crop=True"]).to_dict()))
+    run = replace(cached_run, config=config)
+    assert run.loader("tokenizer", "train").options.crop
+    assert not run.loader("instruct", "train").options.crop
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("data.crop=True", "they cannot be cut: set data.crop off"),
         (
             "stages.instruct.trainable=('.*',)",
             "config.stages.instruct trains vqvae/.*, and its clips are to be encoded",

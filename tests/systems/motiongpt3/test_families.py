@@ -68,5 +68,5 @@ def test_what_no_decoder_has_is_refused_in_a_sentence(override, message):
 
 def test_the_official_code_is_said_to_have_no_other_blocks(tmp_path):
     folder = model_folder(*LLAMA)
-    with pytest.raises(ValueError, match=r"GPT-2's blocks alone, with model\.decoder\.family 'gpt2'.*'llama'"):
+    with pytest.raises(ValueError, match=r"GPT-2's blocks, with model\.decoder\.family 'gpt2'.*'llama'"):
         export_pytorch(tmp_path / "model.ckpt", folder.spec, None)

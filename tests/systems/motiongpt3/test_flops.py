@@ -4,12 +4,23 @@ import jax
 import numpy as np
 import pytest
 
+from motiongpt3_jax.batch import ClipRange, Example, Slots
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.experiment.check_config import check_config
 from motiongpt3_jax.inference.folder import plain
 from motiongpt3_jax.parallel import make_mesh
 from motiongpt3_jax.planning.stage_program import make_stage_program, model_spec
 from motiongpt3_jax.planning.traced_flops import step_flops
+from motiongpt3_jax.systems.motiongpt3.flops import (
+    TRAINED,
+    Lengths,
+    decode_flops,
+    decoder_flops,
+    encode_flops,
+    head_flops,
+    motion_flops,
+    text_flops,
+)
 from motiongpt3_jax.systems.motiongpt3.gpt2 import TEXT
 from motiongpt3_jax.training.partition import paths_of
 
@@ -74,3 +85,24 @@ def test_padding_needs_nothing_and_what_is_frozen_less():
     assert counted(program, batch.replace(streams={**batch.streams, "text": half})) < 0.8 * whole
     frozen = counted(program, batch, [path for path in paths if TEXT.fullmatch(path)])
     assert frozen < 0.7 * whole
+
+
+def test_phases_of_an_answer_need_what_reading_and_denoising_it_in_training_does_forward():
+    config = stage_program("align_bare").plain.config
+    text, motion = 10, 4
+    slots = {name: Slots(*[np.zeros(count, int)] * 3) for name, count in (("text", text), ("motion", motion))}
+    question = Example(0, slots, (ClipRange(0, 40),))
+    found = motion_flops(config, [question], [48], 2, guided=False)
+    trained = decoder_flops(config.decoder, [Lengths(text, motion, text)], text_trains=True)
+    np.testing.assert_allclose(found["condition"], trained / TRAINED)
+    assert found["understand"] == encode_flops(config.vae, 40)
+    assert found["decode"] == decode_flops(config.vae, 48)
+    head = config.head
+    level = 2 * 2.0 * (head.time * head.width + head.width**2)
+    np.testing.assert_allclose(found["sample"] + level, head_flops(head, config.vae.latents, 2, config.holders))
+    guided = motion_flops(config, [question], [48], 2, guided=True)
+    assert 1 < guided["sample"] / found["sample"] < 2
+    written = text_flops(config, [question], [5])
+    scores = 2 * 5 * config.decoder.streams[0].width * (config.vocabulary + config.new_ids)
+    longer = decoder_flops(config.decoder, [Lengths(text + 5, motion, text)], text_trains=True)
+    np.testing.assert_allclose(written["write"], longer / TRAINED + scores)

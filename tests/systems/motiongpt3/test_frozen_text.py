@@ -78,7 +78,9 @@ def test_losses_and_gradients_beside_a_frozen_text_branch_are_those_of_the_whole
 @pytest.mark.parametrize("hook", [unconstrained, lambda name, x: x], ids=["free", "pinned"])
 def test_slots_that_are_not_trained_cost_no_products_backward(hook):
     slots, streams = 256, (StreamConfig("text", 16, 64), StreamConfig("motion", 16, 64))
-    config = DecoderConfig(streams, 2, 2, 8, 512, (True,) * 2, 0.0, scan=True, remat="none", dtype="float32")
+    config = DecoderConfig(
+        streams, 2, 2, 8, 512, (True,) * 2, 0.0, 0.0, "reference", scan=True, remat="none", dtype="float32"
+    )
     decoder = Decoder(config, hook)
 
     def stream(first, count, **options):

@@ -24,6 +24,8 @@ TINY = replace(
         head_width=4,
         max_positions=9,
         shared=(True, True),
+        attention_dropout=0.0,
+        attention="reference",
         scan=True,
         remat="none",
         **COMMON,
