@@ -42,7 +42,10 @@ DIGITS = 6
 """Of the scores of a unigram model's pieces."""
 
 STEP = 1e-4
-"""Between the scores of the characters that its trainer has not seen."""
+"""Between the scores of characters that the trainer of a unigram model puts in."""
+
+SIGNS = tuple(map(chr, range(ord("!"), ord("~") + 1)))
+"""Characters that a unigram model knows at least: those of ASCII that are seen."""
 
 UNIGRAM_SPECIALS = ("<pad>", "</s>", "<unk>")
 """The first ids of a unigram tokenizer: padding, end of text, unknown."""
@@ -243,31 +246,22 @@ def _train_unigram(captions: Iterable[str], size: int) -> tokenizers.Tokenizer:
         special_tokens=list(UNIGRAM_SPECIALS),
         unk_token="<unk>",
         # Questions have numbers, capitals and signs that captions may lack.
-        initial_alphabet=[chr(code) for code in range(ord("!"), ord("~") + 1)],
+        initial_alphabet=list(SIGNS),
         show_progress=False,
     )
     backend.train_from_iterator(captions, trainer)
     found = json.loads(backend.to_str())["model"]["vocab"]
-    pieces = [(piece, score) for piece, score in found if piece not in UNIGRAM_SPECIALS]
+    costs = {piece: round(-score, DIGITS) for piece, score in found if piece not in UNIGRAM_SPECIALS}
+    # The trainer adds scores up in another order each time, which their last digits show. Single characters that it
+    # would leave out go in from the lowest score on, each STEP above the one before, in an order of chance.
+    lowest, single = max(costs.values()), [piece for piece in costs if len(piece) == 1]
+    steps = {piece: (lowest - costs[piece]) / STEP for piece in single}
+    put_in = sorted(piece for piece in single if steps[piece] < len(single) and abs(steps[piece] % 1 - 0.5) > 0.48)
+    costs |= dict(zip(put_in, sorted(costs[piece] for piece in put_in)))
+    pieces = [(piece, -costs[piece]) for piece in sorted(costs, key=lambda piece: (costs[piece], piece))]
     specials = [(piece, 0.0) for piece in UNIGRAM_SPECIALS]
-    backend.model = models.Unigram([*specials, *_in_order(pieces)], UNIGRAM_SPECIALS.index("<unk>"), False)
+    backend.model = models.Unigram([*specials, *pieces], UNIGRAM_SPECIALS.index("<unk>"), False)
     return backend
-
-
-def _in_order(pieces: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """The pieces of a unigram model as they come out of every training on the same captions.
-
-    The trainer adds scores up in another order each time, so their last digits differ. Behind all others it puts the
-    characters that captions lack, each `STEP` below the one before, in any order: here by their codes.
-    """
-    rounded = sorted(((round(-score, DIGITS), piece) for piece, score in pieces))
-    alone = [(cost, piece) for cost, piece in rounded if len(piece) == 1]
-    first = len(alone) - 1
-    while first > 0 and abs(alone[first][0] - alone[first - 1][0] - STEP) < STEP / 10:
-        first -= 1
-    unseen = dict(zip(sorted(piece for _, piece in alone[first:]), (cost for cost, _ in alone[first:])))
-    costs = {piece: unseen.get(piece, cost) for cost, piece in rounded}
-    return [(piece, -cost) for piece, cost in sorted(costs.items(), key=lambda costly: (costly[1], costly[0]))]
 
 
 def check_size(size: int) -> None:

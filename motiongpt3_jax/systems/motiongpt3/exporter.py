@@ -55,5 +55,5 @@ def _require_gpt2_blocks(decoder: Mapping[str, Any]) -> None:
         if value != official:
             raise UserError(
                 f"the official code has two branches of GPT-2's blocks, with model.decoder.{name} {official!r}, and "
-                f"model's is {value!r}: export it as safetensors"
+                f"this model's is {value!r}: export it as safetensors"
             )

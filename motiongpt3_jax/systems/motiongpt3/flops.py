@@ -108,10 +108,16 @@ def _slots(questions: Sequence[Example]) -> list[tuple[int, int]]:
     ]
 
 
+def kernel_sizes(config: DecoderConfig) -> list[int]:
+    """Values of the kernels of a layer that each stream is multiplied with."""
+    of_attention = 2 * (config.heads + config.kv_heads) * config.head_width
+    of_mlp = 3 if config.flavour.gated else 2
+    return [stream.width * (of_attention + of_mlp * stream.mlp_width) for stream in config.streams]
+
+
 def read_flops(config: DecoderConfig, text: int, motion: int) -> float:
     """The decoder over one sequence, forward; a slot sees half of it."""
-    inner = config.heads * config.head_width
-    of_text, of_motion = (4 * s.width * inner + 2 * s.width * s.mlp_width for s in config.streams)
+    inner, (of_text, of_motion) = config.heads * config.head_width, kernel_sizes(config)
     together = sum(config.shared)
     pairs = together * (text + motion) ** 2 + (config.layers - together) * (text**2 + motion**2)
     return 2.0 * (config.layers * (text * of_text + motion * of_motion) + inner * pairs)
@@ -133,9 +139,7 @@ def lengths_of(config: MotionGPT3Config, batch: Batch, text_trains: bool) -> lis
 
 def decoder_flops(config: DecoderConfig, samples: Sequence[Lengths], text_trains: bool) -> float:
     """The decoder over samples, forward and backward; a slot sees half of its sequence."""
-    inner, of_keys = config.heads * config.head_width, config.kv_heads * config.head_width
-    mlp = 3 if config.flavour.gated else 2
-    of_text, of_motion = (s.width * (2 * inner + 2 * of_keys + mlp * s.mlp_width) for s in config.streams)
+    inner, (of_text, of_motion) = config.heads * config.head_width, kernel_sizes(config)
     together = sum(config.shared)
     total = 0.0
     for text, motion, behind in samples:
