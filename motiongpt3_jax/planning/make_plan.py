@@ -118,7 +118,8 @@ def plan(
             if compiled is None:
                 compiled = compile_lowered(lowered.lowered, platform == "tpu", effort == "full")
                 seen[lowered.same] = each, compiled
-            taken = measured(program, compiled, chips, chips.chip.hbm if platform == "tpu" else None)
+            capacity = chips.chip.hbm if platform == "tpu" else None
+            taken = measured(program, compiled, chips, capacity, lowered.kernel_flops)
         seconds = time.monotonic() - start
         result = stage_plan(program, taken, chips, fillings[each], price)
         stages[each] = replace(
@@ -144,14 +145,17 @@ def estimated(estimate: Estimate) -> Taken:
     return Taken(estimate.memory, estimate.cost, estimate.collectives, time, 0)
 
 
-def measured(program: StageProgram, compiled: Compiled, chips: Slice, capacity: float | None) -> Taken:
-    """What a compiled stage takes; without a capacity nothing is said of time."""
+def measured(
+    program: StageProgram, compiled: Compiled, chips: Slice, capacity: float | None, kernel_flops: float
+) -> Taken:
+    """What a compiled stage takes, whose kernels take so many FLOPs; without a capacity nothing is said of time."""
     memory = memory_of(program, compiled, capacity)
     if compiled.text is None:
         return Taken(memory, None, [], None, 0)
     reader, collectives = CostReader(HloProgram.of(compiled.text)), read_collectives(compiled.text)
-    taken = step_time(reader, collectives, chips) if capacity and memory.fits else None
-    return Taken(memory, reader.total(), collectives, taken, reader.kernels)
+    taken = step_time(reader, collectives, chips, kernel_flops) if capacity and memory.fits else None
+    cost = reader.total()
+    return Taken(memory, replace(cost, flops=cost.flops + kernel_flops), collectives, taken, reader.kernels)
 
 
 def stage_plan(program: StageProgram, taken: Taken, chips: Slice, filling: Filling, price: float | None) -> StagePlan:

@@ -22,6 +22,7 @@ from motiongpt3_jax.parallel import make_constrain
 from motiongpt3_jax.parallel.sharding import path_name, row_shards
 from motiongpt3_jax.parallel.topology import FAST_COMPILE
 from motiongpt3_jax.planning.results import Memory
+from motiongpt3_jax.planning.traced_flops import jaxpr_flops
 from motiongpt3_jax.systems.attention import choose_attention
 from motiongpt3_jax.systems.interface import ModelSpec, System
 from motiongpt3_jax.systems.registry import find_system
@@ -128,7 +129,9 @@ def without_remat(spec: ModelSpec) -> ModelSpec:
     def off(values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
-        return {name: NONE if name == "remat" else off(value) for name, value in values.items()}
+        # What a scan over layers would compute again, too.
+        changed = {"remat": NONE, "scan": False}
+        return {name: changed.get(name, off(value)) for name, value in values.items()}
 
     return replace(spec, config={**spec.config, "model": off(spec.config["model"])})
 
@@ -141,11 +144,13 @@ class Lowered:
       lowered: what compiles.
       same: equal for programs that differ in constants alone, such as learning rates.
       seconds: that tracing took.
+      kernel_flops: of the products of its Pallas kernels, on a chip.
     """
 
     lowered: jax.stages.Lowered
     same: int
     seconds: float
+    kernel_flops: float
 
 
 def lower(stage: StageProgram, mesh: Mesh) -> Lowered:
@@ -153,9 +158,10 @@ def lower(stage: StageProgram, mesh: Mesh) -> Lowered:
     start, program = time.monotonic(), stage.program
     with jax.set_mesh(mesh):
         frozen = jax.eval_shape(program.cast_frozen, program.frozen)
-        lowered = program.step.lower(program.state, frozen, stage.batch)
+        traced = program.step.trace(program.state, frozen, stage.batch)
+        lowered = traced.lower()
     same = hash(CONSTANT.sub("", lowered.as_text()))
-    return Lowered(lowered, same, time.monotonic() - start)
+    return Lowered(lowered, same, time.monotonic() - start, jaxpr_flops(traced.jaxpr.jaxpr, kernels=True))
 
 
 @dataclass(frozen=True)

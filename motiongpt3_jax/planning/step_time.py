@@ -25,13 +25,14 @@ def compute_seconds(cost: Cost, chip: Chip) -> float:
     return max(cost.flops / (PRODUCTS * chip.flops), cost.bytes / chip.hbm_rate)
 
 
-def step_time(reader: CostReader, collectives: list[Collective], chips: Slice) -> StepTime:
+def step_time(reader: CostReader, collectives: list[Collective], chips: Slice, kernel_flops: float = 0.0) -> StepTime:
     """Time of a run of a program.
 
     Args:
       reader: of the program's costs.
       collectives: of the same program, as `read_collectives` gives them.
       chips: that run it.
+      kernel_flops: of its kernels on a chip, which the program does not say.
     """
     total, chip = reader.total(), chips.chip
     seconds = {one.channel: collective_seconds(one, chips) for one in collectives if one.channel is not None}
@@ -40,7 +41,8 @@ def step_time(reader: CostReader, collectives: list[Collective], chips: Slice) -
     for times, schedule in reader.schedules():
         bare += times * exposed_seconds(reader.program, schedule, seconds, chip)
     bare = min(bare, every)
-    return StepTime(total.flops / (PRODUCTS * chip.flops), total.bytes / chip.hbm_rate, bare, every - bare)
+    products = (total.flops + kernel_flops) / (PRODUCTS * chip.flops)
+    return StepTime(products, total.bytes / chip.hbm_rate, bare, every - bare)
 
 
 def exposed_seconds(

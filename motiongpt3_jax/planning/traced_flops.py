@@ -46,13 +46,18 @@ def function_flops(function: Callable[..., Any], *arguments: Any) -> float:
     return jaxpr_flops(partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))[0])
 
 
-def jaxpr_flops(jaxpr: core.Jaxpr) -> float:
-    """FLOPs of a jaxpr's products; of the branches of a condition, those of the longest."""
-    return sum(_equation_flops(equation) for equation in jaxpr.eqns)
+def jaxpr_flops(jaxpr: core.Jaxpr, kernels: bool = False) -> float:
+    """FLOPs of a jaxpr's products, or of those of Pallas kernels alone; of a condition's branches, the longest's."""
+    return sum(_equation_flops(equation, kernels) for equation in jaxpr.eqns)
 
 
-def _equation_flops(equation: Any) -> float:
+def _equation_flops(equation: Any, kernels: bool) -> float:
     name, parameters = equation.primitive.name, equation.params
+    if name == "pallas_call":  # blocks that its mask leaves out count too
+        inside = sum(map(jaxpr_flops, core.jaxprs_in_params(parameters)))
+        return inside * math.prod(parameters["grid_mapping"].grid)
+    if name in ("dot_general", "conv_general_dilated") and kernels:
+        return 0.0
     if name == "dot_general":
         (contracted, _), _ = parameters["dimension_numbers"]
         first = equation.invars[0].aval.shape
@@ -64,10 +69,8 @@ def _equation_flops(equation: Any) -> float:
         spread = math.prod(parameters["lhs_dilation"])
         return 2.0 * math.prod(equation.outvars[0].aval.shape) * places / spread
     if name == "cond":
-        return max(jaxpr_flops(branch.jaxpr) for branch in parameters["branches"])
-    inside = sum(map(jaxpr_flops, core.jaxprs_in_params(parameters)))
-    if name == "pallas_call":  # blocks that its mask leaves out count too
-        return inside * math.prod(parameters["grid_mapping"].grid)
+        return max(jaxpr_flops(branch.jaxpr, kernels) for branch in parameters["branches"])
+    inside = sum(jaxpr_flops(inner, kernels) for inner in core.jaxprs_in_params(parameters))
     if name == "scan":
         return inside * parameters["length"]
     if name == "while":

@@ -1,7 +1,8 @@
 import jax
 import jax.numpy as jnp
+from jax.experimental import pallas as pl
 
-from motiongpt3_jax.planning.traced_flops import function_flops
+from motiongpt3_jax.planning.traced_flops import function_flops, jaxpr_flops
 
 X, W = jax.ShapeDtypeStruct((8, 16), jnp.float32), jax.ShapeDtypeStruct((3, 16, 16), jnp.float32)
 PRODUCT = 2 * 8 * 16 * 16
@@ -48,3 +49,18 @@ def test_a_convolution_that_spreads_its_input_does_not_count_the_zeros():
         return convolve(x, k, window_strides=(1,), lhs_dilation=(2,))
 
     assert function_flops(spread, clip, kernel) == 2 * 19 * 5 * 3 * 4 / 2
+
+
+def test_products_of_a_kernel_count_once_for_each_of_its_blocks_and_can_be_told_from_others():
+    def kernel(x, w, y):
+        y[...] = x[...] @ w[...]
+
+    def both(w, x):
+        blocks = [pl.BlockSpec((4, 16), lambda i: (i, 0)), pl.BlockSpec((16, 16), lambda i: (0, 0))]
+        tiled = pl.pallas_call(
+            kernel, jax.ShapeDtypeStruct((8, 16), x.dtype), grid=(2,), in_specs=blocks, out_specs=blocks[0]
+        )
+        return tiled(x, w[0]) @ w[1]
+
+    assert function_flops(both, W, X) == 2 * PRODUCT
+    assert jaxpr_flops(jax.make_jaxpr(both)(W, X).jaxpr, kernels=True) == PRODUCT
