@@ -43,7 +43,7 @@ def products(jaxpr: core.Jaxpr, batched: bool | None = None) -> int:
 
 
 def decoder(policy: str) -> core.Jaxpr:
-    model = Decoder(replace(CONFIG, remat=policy))
+    model = Decoder(replace(CONFIG, remat=policy, scan=False))
 
     def loss(params):
         return sum(jnp.sum(hidden**3) for hidden in model.apply({"params": params}, sequence()).values())
@@ -52,7 +52,7 @@ def decoder(policy: str) -> core.Jaxpr:
 
 
 def t5(policy: str) -> core.Jaxpr:
-    model, pair = T5(replace(TINY, remat=policy)), (t5_stream(0, 3), t5_stream(1, 4))
+    model, pair = T5(replace(TINY, remat=policy, scan=False)), (t5_stream(0, 3), t5_stream(1, 4))
     return jax.make_jaxpr(jax.grad(lambda p: jnp.sum(model.apply({"params": p}, *pair) ** 3)))(T5_PARAMS).jaxpr
 
 
@@ -70,6 +70,20 @@ def test_a_policy_decides_which_products_are_computed_again(model: Callable[[str
     of_kernels = {policy: products(model(policy), batched=False) for policy in POLICIES}
     assert all_products["none"] <= all_products["dots"] < all_products["dots_no_batch"] < all_products["full"]
     assert of_kernels["none"] <= of_kernels["dots_no_batch"] < of_kernels["full"]
+
+
+def test_a_scan_over_layers_computes_attention_scores_again():
+    found = {}
+    for scan in (True, False):
+        model = Decoder(replace(CONFIG, scan=scan))
+
+        def loss(params, model=model):
+            hidden = model.apply({"params": params}, sequence())
+            return sum(jnp.sum(x**3) for x in hidden.values())
+
+        found[scan] = products(jax.make_jaxpr(jax.grad(loss))(parameters()).jaxpr, batched=True)
+    # Layers stand once in a loop, whether it is unrolled or not.
+    assert found[True] == found[False] + 1
 
 
 def test_truth_values_of_older_configs_are_policies():
