@@ -332,9 +332,10 @@ def demo() -> ConfigDict:
     """Single actions of 2.4 seconds: minutes on two cores.
 
     Left and right are a small part of every gradient: Muon moves along rare directions as far as along common ones.
+
+    Without dropout the T5 names every training clip right, and held-out ones as well as its seed has it.
     """
     config = _shrunk(tiny(), width=128, layers=2, vq_width=96, codes=256)
-    config.model.dropout = 0.0
     # Unrolled, two layers compile soon enough, and a step takes two thirds of the time.
     config.model.language.scan = False
     config.data.update({"min_frames": 47, "max_frames": 47, "sequences": 0.0, "clips": 12_000, "crop": False})
@@ -354,7 +355,7 @@ def demo() -> ConfigDict:
                 3400,
                 rate=2e-3,
                 templates="pretrain",
-                subtasks=(("t2m", 1.0), ("m2t", 1.0)),
+                subtasks=(("t2m", 0.7), ("m2t", 1.0)),
                 muon=KERNELS,
                 **rows,
             ),
@@ -373,6 +374,7 @@ def test() -> ConfigDict:
     """The smallest that runs: a few steps of every stage in seconds."""
     config = _shrunk(demo(), width=32, layers=1, vq_width=32, codes=16)
     config.model.vqvae.depth = 2
+    config.model.dropout = 0.0
     config.data.update({"clips": 64, "codes": "online"})
     config.tokenizer = "train:300"
     config.run = ("tokenizer", "pretrain", "instruct", "t2m")
@@ -383,5 +385,6 @@ def test() -> ConfigDict:
         part.sample_every = 2 if part.loss == "tokenizer" else 0
         part.optimizer.warmup_steps = 0
     config.stages.t2m.sample_every = 2
+    config.stages.pretrain.subtasks = (("t2m", 1.0), ("m2t", 1.0))
     config.stages.pretrain.objective.update(MIXED)
     return config

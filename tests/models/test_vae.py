@@ -54,6 +54,7 @@ def test_a_decoded_clip_is_the_same_in_any_length_and_zero_beyond_its_frames():
     np.testing.assert_allclose(apply(latent, FRAMES, method="decode", length=5), long[:, :5], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_remat_changes_neither_parameters_nor_results():
     def loss(params, config, dropout):
         rngs = {"dropout": dropout}

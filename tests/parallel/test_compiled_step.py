@@ -89,6 +89,7 @@ def test_decoder_head_and_vocabulary_gather_their_weights():
     assert reductions_of_tables(found) == 1
 
 
+@pytest.mark.slow
 def test_vqvae_and_t5_gather_their_weights():
     overrides = [*SPLIT, "stages.t2m.optimizer.muon=()", "model.language.layers=2", "model.language.scan=True"]
     found = exchanged(**TOY, config="motiongpt:test", stage="t2m", overrides=overrides)

@@ -34,7 +34,10 @@ def check_near(found):
     assert not far
 
 
-@pytest.mark.parametrize(("system", "stages"), [("motiongpt3", ("text",)), ("motiongpt", ("tokenizer", "t2m"))])
+@pytest.mark.parametrize(
+    ("system", "stages"),
+    [("motiongpt3", ("text",)), pytest.param("motiongpt", ("tokenizer", "t2m"), marks=pytest.mark.slow)],
+)
 def test_eight_devices_give_the_gradients_of_one(system, stages, tmp_path):
     check_near(distances(system, tmp_path / "run", stages, MESHES[2:]))
 
