@@ -177,14 +177,14 @@ def find_samples(names: Sequence[str], ids: Sequence[str], subtasks: Sequence[st
       UserError: there is no such clip.
     """
     places = {name: place for place, name in enumerate(ids)}
-    found: set[int] = set()
+    numbers: set[int] = set()
     for name in names:
         sample = SAMPLE.fullmatch(name)
         clip, tasks = (sample[1], [sample[2]]) if sample and name not in places else (name, subtasks)
         if clip not in places:
             raise UserError(f"data.leave_out names {name!r}; no training clip has this name")
-        found |= {places[clip] * len(subtasks) + i for i, task in enumerate(subtasks) if task in tasks}
-    return frozenset(found)
+        numbers |= {places[clip] * len(subtasks) + i for i, task in enumerate(subtasks) if task in tasks}
+    return frozenset(numbers)
 
 
 @dataclass(frozen=True)

@@ -125,16 +125,16 @@ _PUSHED: dict[Path, tuple[int, int]] = {}
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def _alike(path: Path, there: epath.Path) -> bool:
     """Whether a file of a mirror has the time and size of that on the store."""
     if not path.is_file():
         return False
-    here, found = path.stat(), there.stat()
-    return (int(here.st_mtime), here.st_size) == (found.mtime, found.length) and found.mtime > 0
+    local, remote = path.stat(), there.stat()
+    return (int(local.st_mtime), local.st_size) == (remote.mtime, remote.length) and remote.mtime > 0
 
 
 def _take_time(path: Path, there: epath.Path) -> None:

@@ -38,7 +38,7 @@ def no_room_as_sentence(what: str, folder: Path) -> Iterator[None]:
 
 def sentence_of(error: Exception, what: str, folder: Path) -> str | None:
     """What has no room, and what to do; None where the error is another."""
-    said = str(error)
+    message = str(error)
     if _is_full_disk(error):
         name = getattr(error, "filename", None)
         place = Path(os.fsdecode(name)) if isinstance(name, str | bytes) else folder
@@ -46,13 +46,13 @@ def sentence_of(error: Exception, what: str, folder: Path) -> str | None:
             f"the disk of {place} is full{_free(place)}, so {what} stopped. Make room, or move the folder to another "
             f"disk. {CONTINUE}"
         )
-    first = next(iter(said.splitlines()), "")
+    first = next(iter(message.splitlines()), "")
     if isinstance(error, MemoryError):
         return (
             f"this machine has no memory left for {what}{f' ({first})' if first else ''}. Give batches fewer rows or "
             f"data fewer workers, or take a machine with more. {CONTINUE}"
         )
-    if isinstance(error, RuntimeError) and ("RESOURCE_EXHAUSTED" in said or "CUDA_ERROR_OUT_OF_MEMORY" in said):
+    if isinstance(error, RuntimeError) and ("RESOURCE_EXHAUSTED" in message or "CUDA_ERROR_OUT_OF_MEMORY" in message):
         return (
             f"the devices have no memory left for {what} ({first}). Give batches fewer rows, compute them in more "
             "micro-batches (optimizer.accumulate), keep less for the backward pass (remat) or split parameters over "

@@ -107,9 +107,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError("--search and --scaling are two questions; ask one at a time")
     if not arguments.topology and not arguments.scaling:
         raise UserError("--topology is missing; give a slice, for example v5e:4x4")
-    said = planner(arguments)(arguments)
+    values = planner(arguments)(arguments)
     if file:
-        write_json(file, said)
+        write_json(file, values)
 
 
 def planner(arguments: argparse.Namespace) -> Callable[[argparse.Namespace], Mapping[str, Any]]:

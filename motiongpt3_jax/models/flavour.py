@@ -104,10 +104,10 @@ class BlockFlavour:
             if getattr(self, name) not in known:
                 raise UserError(f"{name} of a decoder block is {getattr(self, name)!r}: choose {' or '.join(known)}")
 
-    def make_norm(self, eps: float, name: str | None = None, again: bool = False) -> nn.Module:
-        """The norm, computed in float32; `again` in the backward pass of a scan, which then keeps none of float32."""
+    def make_norm(self, eps: float, name: str | None = None, recompute: bool = False) -> nn.Module:
+        """The norm, in float32; recomputed in the backward pass of a scan, which then keeps none of float32."""
         bias = {"use_bias": self.biases} if self.norm == "layer" else {}
-        return recomputed_in_scan(NORMS[self.norm], again)(epsilon=eps, dtype=jnp.float32, name=name, **bias)
+        return recomputed_in_scan(NORMS[self.norm], recompute)(epsilon=eps, dtype=jnp.float32, name=name, **bias)
 
 
 GPT2 = BlockFlavour()

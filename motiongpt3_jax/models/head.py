@@ -53,23 +53,23 @@ class ResidualBlock(nn.Module):
         self,
         x: Float[Array, "batch tokens width"],
         y: Float[Array, "conditions 1 width"],
-        chosen: Int[Array, "batch"] | None = None,
+        condition_index: Int[Array, "batch"] | None = None,
     ) -> tuple[Array, None]:
         width, dtype = self.config.width, self.config.dtype
 
         def layer(features: int, name: str) -> Dense:
             return linear(features, width, dtype, name, constrain=self.constrain)
 
-        modulation = of_rows(layer(3 * width, "modulation")(nn.silu(y)), chosen)
+        modulation = of_rows(layer(3 * width, "modulation")(nn.silu(y)), condition_index)
         shift, scale, gate = jnp.split(modulation, 3, axis=-1)
         h = nn.LayerNorm(epsilon=EPS, dtype=jnp.float32, name="norm")(x).astype(dtype) * (1 + scale) + shift
         h = layer(width, "mlp_out")(nn.silu(layer(width, "mlp_in")(h)))
         return x + gate * h, None
 
 
-def of_rows(x: Float[Array, "conditions ..."], chosen: Int[Array, "batch"] | None) -> Float[Array, "batch ..."]:
-    """What belongs to each row: as it is, or the chosen one."""
-    return x if chosen is None else jnp.take(x, chosen, axis=0)
+def of_rows(x: Float[Array, "conditions ..."], index: Int[Array, "batch"] | None) -> Float[Array, "batch ..."]:
+    """Rows of a table by index; the table itself where each row has its own."""
+    return x if index is None else jnp.take(x, index, axis=0)
 
 
 class Pool(nn.Module):
@@ -143,12 +143,12 @@ class DiffusionHead(nn.Module):
         self,
         x: Float[Array, "batch tokens latent"],
         y: Float[Array, "conditions width"],
-        chosen: Int[Array, "batch"] | None = None,
+        condition_index: Int[Array, "batch"] | None = None,
     ) -> Float[Array, "batch tokens latent"]:
-        """The noise in `x`, given sums `y` of pooled condition and time: one of each row, or those that are chosen."""
+        """The noise in `x`, given sums `y` of pooled condition and time: one for each row, or by index."""
         y = y[:, None]
-        x, _ = self.blocks(self.input(x), y, chosen)
-        shift, scale = jnp.split(of_rows(self.final_modulation(nn.silu(y)), chosen), 2, axis=-1)
+        x, _ = self.blocks(self.input(x), y, condition_index)
+        shift, scale = jnp.split(of_rows(self.final_modulation(nn.silu(y)), condition_index), 2, axis=-1)
         return self.final(self.final_norm(x) * (1 + scale) + shift).astype(jnp.float32)
 
     def __call__(

@@ -88,14 +88,14 @@ class StreamBlock(nn.Module):
             "product": config.product,
             "constrain": self.constrain,
         }
-        self.attention_norm = flavour.make_norm(config.eps, again=config.scan)
+        self.attention_norm = flavour.make_norm(config.eps, recompute=config.scan)
         self.q = HeadWeights(config.heads, config.head_width, init["q"], flavour.biases)
         self.k, self.v = (HeadWeights(config.kv_heads, config.head_width, init["k"], flavour.biases) for _ in range(2))
         self.o = DenseFromHeads(self.stream.width, kernel_init=init["o"], **dense)
         if config.cross:
-            self.cross_norm = flavour.make_norm(config.eps, again=config.scan)
+            self.cross_norm = flavour.make_norm(config.eps, recompute=config.scan)
             self.cross = CrossAttention(self.stream, config, self.constrain)
-        self.mlp_norm = flavour.make_norm(config.eps, again=config.scan)
+        self.mlp_norm = flavour.make_norm(config.eps, recompute=config.scan)
         if flavour.gated:
             self.gate = Dense(self.stream.mlp_width, kernel_init=init["up"], pin="mlp", **dense)
         self.up = Dense(self.stream.mlp_width, kernel_init=init["up"], pin="mlp", **dense)

@@ -253,11 +253,11 @@ def record_programs(config: RunConfig, requests: Requests, words: int | None = N
     prompts, count, frames = Prompts.of(folder, "generate"), requests.count, requests.frames
     if requests.task == "generate":
         _check_frames(engine, frames)
-        asked = frames if engine.answers.capabilities.takes_length else 0
+        length = frames if engine.answers.capabilities.takes_length else 0
         sentences = [captions[i % len(captions)] for i in range(count)]
-        questions = [Question(prompts.motion_question(text, "train", 0, asked)) for text in sentences]
+        questions = [Question(prompts.motion_question(text, "train", 0, length)) for text in sentences]
         options = engine.answers.motion_options(**requests.sampling)
-        engine.generate_motions(questions, [asked] * count, range(count), options)
+        engine.generate_motions(questions, [length] * count, range(count), options)
     else:
         longest = engine.answers.capabilities.longest_read
         if frames > longest:

@@ -79,12 +79,14 @@ def short(number: float) -> str:
 
 def describe_answers(plan: AnswerPlan) -> str:
     """A plan of inference."""
-    asked, said = plan.requests, plan.to_json()
+    requests, values = plan.requests, plan.to_json()
     what = (
-        f"{asked.frames} frames each" if asked.task == "generate" else f"{asked.frames} frames, {asked.tokens} tokens"
+        f"{requests.frames} frames each"
+        if requests.task == "generate"
+        else (f"{requests.frames} frames, {requests.tokens} tokens")
     )
     generation = plan.topology.split(":")[0]
-    lines = [f"{plan.config} on one {generation} chip: {asked.task}, {asked.count} requests at once, {what}"]
+    lines = [f"{plan.config} on one {generation} chip: {requests.task}, {requests.count} requests at once, {what}"]
     for phase in plan.phases:
         lines.append(f"  {phase.name:<15} {_memory(phase.memory)}")
         if phase.time is not None:
@@ -92,30 +94,34 @@ def describe_answers(plan: AnswerPlan) -> str:
                 f"  {'':<15} {1e3 * phase.time.total:.2f} ms: {_parts(phase.time)}; bound by {phase.time.bound}"
             )
     if plan.seconds is not None:
-        money = "" if said["dollars_per_million"] is None else f"; {said['dollars_per_million']:,.2f} USD a million"
+        money = "" if values["dollars_per_million"] is None else f"; {values['dollars_per_million']:,.2f} USD a million"
         lines.append(
-            f"  a batch         {1e3 * plan.seconds:.2f} ms, {said['samples_per_second']:,.0f} requests/s; bound by "
-            f"{plan.bound}; MFU {said['mfu']:.1%}{money}"
+            f"  a batch         {1e3 * plan.seconds:.2f} ms, {values['samples_per_second']:,.0f} requests/s; bound by "
+            f"{plan.bound}; MFU {values['mfu']:.1%}{money}"
         )
     return "\n".join([*lines, "", *(f"note: {note}" for note in plan.notes)])
 
 
-def describe_search(search: Search, given: Sequence[str] = ()) -> str:
-    """The best settings as a table, and the command of the best one, with what was `given` for the config."""
+def describe_search(search: Search, flags: Sequence[str] = ()) -> str:
+    """The best settings as a table, and the command of the best one, with the flags that the config came with."""
     best = search.candidates[0]
     lines = [f"{search.config}, stage {search.stage}: {search.fitting} of {search.tried} settings fit, as estimated"]
     priced = best.price is not None
     lines += [_row("slice", "data", "fsdp", "tensor", "remat", "rows", "memory", "samples/s", "a dollar" * priced, "")]
     for one in search.candidates:
-        axes, made = one.setting.mesh, one.compiled
-        peak = one.peak_bytes_per_chip if made is None else made.memory.peak
+        axes, compiled = one.setting.mesh, one.compiled
+        peak = one.peak_bytes_per_chip if compiled is None else compiled.memory.peak
         value = "" if one.samples_per_dollar is None else f"{one.samples_per_dollar:,.0f}"
-        says = "estimated" if made is None else f"bound by {made.bound}" if made.memory.fits else "DOES NOT FIT"
+        says = "estimated"
+        if compiled is not None:
+            says = f"bound by {compiled.bound}" if compiled.memory.fits else "DOES NOT FIT"
         memory = "?" if peak is None else f"{short(peak)}B"
         rate = f"{one.rate:,.0f}"
         sizes = (axes["data"], axes["fsdp"], axes["tensor"], one.setting.remat, one.setting.rows)
         lines.append(_row(one.setting.topology, *sizes, memory, rate, value, says))
-    command = ["motiongpt3 train --config", search.config, *given, *best.arguments]
+    chosen = {argument.partition("=")[0] for argument in best.arguments}
+    others = [flag for flag in flags if flag.partition("=")[0] not in chosen]
+    command = ["motiongpt3 train --config", search.config, *others, *best.arguments]
     return "\n".join([*lines, "", f"best: {' '.join(command)}"])
 
 

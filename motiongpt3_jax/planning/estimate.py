@@ -157,13 +157,13 @@ class _Parameter:
 
 
 def _parameters(tree: Any, trains: bool) -> list[_Parameter]:
-    found = []
+    parameters = []
     for path, x in jax.tree.leaves_with_path(tree):
         part = math.prod(x.sharding.shard_shape(x.shape)) / max(math.prod(x.shape), 1)
         stacked = "layers" in path_name(path).split("/") and len(x.shape) > 1
         fsdp = x.sharding.mesh.shape["fsdp"] > 1 and any("fsdp" in (axis or ()) for axis in _axes(x.sharding.spec))
-        found.append(_Parameter(tuple(x.shape), part, fsdp, x.shape[0] if stacked else 1, trains))
-    return found
+        parameters.append(_Parameter(tuple(x.shape), part, fsdp, x.shape[0] if stacked else 1, trains))
+    return parameters
 
 
 def _axes(spec: Any) -> list[tuple[str, ...]]:
@@ -181,9 +181,9 @@ def _memory(
         return tiled_bytes(shape, dtype) * parts.get(tuple(shape), 1.0)
 
     traced = jaxpr_memory(trace.jaxpr, size)
-    held = [(x.sharding.shard_shape(x.shape), x.dtype) for x in jax.tree.leaves((state, frozen))]
-    held += [(x.shape, x.dtype) for x in jax.tree.leaves(trace.batch)]
-    arguments = sum(tiled_bytes(shape, dtype) for shape, dtype in held)
+    shards = [(x.sharding.shard_shape(x.shape), x.dtype) for x in jax.tree.leaves((state, frozen))]
+    shards += [(x.shape, x.dtype) for x in jax.tree.leaves(trace.batch)]
+    arguments = sum(tiled_bytes(shape, dtype) for shape, dtype in shards)
     # A layer's weights are there whole while it is computed, and those of the next one on their way.
     width, split = jnp.dtype(trace.dtype).itemsize, [one for one in params if one.fsdp]
     whole = sum(math.prod(one.shape) / one.layers * (2 if one.layers > 1 else 1) for one in split)

@@ -101,7 +101,7 @@ def plan_scaling(
     planned = {chips: _part(chips, slices) for chips in slices}
 
     @cache
-    def made(chips: Slice, rows: int) -> Plan:
+    def plan_rows(chips: Slice, rows: int) -> Plan:
         """The plan of a slice with so many rows of each data shard."""
         changed = ConfigDict(loaded.to_dict())
         changed.update_from_flattened_dict({"mesh.rows": "per_shard", f"stages.{stage}.batch.rows": rows})
@@ -116,9 +116,9 @@ def plan_scaling(
         for chips in slices:
             share = each if kind == "weak" else each * _shards(smallest, checked) / _shards(chips, checked)
             if share == int(share):  # less than a row is no batch
-                found = made(planned[chips], int(share)).stages[stage]
-                points.append(_point(kind, chips, int(share) * _shards(chips, checked), found, planned[chips]))
-    first = made(planned[smallest], each)
+                stage_plan = plan_rows(planned[chips], int(share)).stages[stage]
+                points.append(_point(kind, chips, int(share) * _shards(chips, checked), stage_plan, planned[chips]))
+    first = plan_rows(planned[smallest], each)
     return Scaling(first, [replace(one, efficiency=_efficiency(one, points[0])) for one in points])
 
 

@@ -166,7 +166,7 @@ def search_settings(
     stage = _one_stage(checked, stage)
     samples = _samples_per_row(checked, stage, words)
     traces = {remat: [_trace(loaded, stage, remat, rows, words) for rows in TRACED] for remat in policies(loaded)}
-    found: list[Candidate] = []
+    candidates: list[Candidate] = []
     tried = 0
     for setting, estimate in estimates(slices, find_system(checked.system).heads(checked.model), traces):
         tried += 1
@@ -175,14 +175,14 @@ def search_settings(
             hour = hourly[setting.topology]
             price = None if hour is None else hour * Slice.of(setting.topology).chips
             arguments = arguments_of(setting, stage, loaded)
-            found.append(Candidate(setting, arguments, estimate.memory.peak, rate, None, price))
-    if not found:
+            candidates.append(Candidate(setting, arguments, estimate.memory.peak, rate, None, price))
+    if not candidates:
         raise UserError(f"--search: nothing that was tried for stage '{stage}' fits; take a larger slice")
-    kept = best_of_each(found)[:keep]
+    best = best_of_each(candidates)[:keep]
     if platform != "estimate":
         options = {"name": named, "stage": stage, "platform": platform, "effort": effort, "words": words}
-        kept = [_compiled(one, loaded, options) for one in kept]
-    return Search(named, stage, sorted(kept, key=lambda one: -one.worth), tried, len(found))
+        best = [_compiled(one, loaded, options) for one in best]
+    return Search(named, stage, sorted(best, key=lambda one: -one.worth), tried, len(candidates))
 
 
 def has_room(estimate: Estimate) -> bool:
@@ -221,8 +221,8 @@ def _trace(config: ConfigDict, stage: str, remat: str, rows: int, words: int | N
 
 def _compiled(one: Candidate, config: ConfigDict, options: Mapping[str, Any]) -> Candidate:
     changed = varied(config, options["stage"], one.setting.remat, one.setting.rows)
-    made = plan(changed, one.setting.topology, mesh=one.setting.mesh, **options)
-    return replace(one, compiled=made.stages[options["stage"]])
+    planned = plan(changed, one.setting.topology, mesh=one.setting.mesh, **options)
+    return replace(one, compiled=planned.stages[options["stage"]])
 
 
 def _one_stage(config: RunConfig, stage: str | None) -> str:

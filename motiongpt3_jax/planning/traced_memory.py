@@ -2,6 +2,7 @@
 
 Nothing is compiled. Products, reductions, loops, gathers and scatters write their results to HBM; an elementwise
 operation is part of whatever reads it, or of the product before it, unless it is dear (an exponential) and read twice.
+A reduction is part of the elementwise operation whose result it reads, and reductions of the same arrays are one.
 An array lies there from the operation that writes it to the last that reads it.
 """
 
@@ -33,6 +34,9 @@ DEAR = frozenset(("exp", "exp2", "log", "log1p", "expm1", "tanh", "logistic", "e
 
 PARTS = frozenset(("slice", "dynamic_slice", "gather"))
 """Operations that read as much of their first operand as they return."""
+
+REDUCTIONS = frozenset(("reduce_sum", "reduce_max", "reduce_min", "reduce_and", "reduce_or", "reduce_prod"))
+"""Operations that read beside what makes their operand, or beside each other (multi-output fusion)."""
 
 IN_PLACE = frozenset(("dynamic_update_slice", "scatter", "scatter-add", "scatter_add"))
 """Operations that write into their first operand."""
@@ -247,7 +251,7 @@ class _Body:
     def _lifetimes(self) -> tuple[dict[int, int], float]:
         """(the last operation that reads each stored array, bytes moved)."""
         ends: dict[int, int] = {}
-        moved = 0.0
+        moved, reduced = 0.0, set()
         for number, array in enumerate(self.arrays):
             if array.writer < 0:
                 array.reads = {number: array.bytes}
@@ -256,15 +260,29 @@ class _Body:
             writes = operation.name in WRITERS or any(self.arrays[each].stored for each in operation.outputs)
             fused = operation.name in PRODUCTS and not self.arrays[operation.outputs[0]].stored
             if writes and not fused:
+                free = operation.name in ("scan", "while", "cond") or self._reads_beside(operation, reads, reduced)
                 for each, amount in reads.items():
                     ends[each] = place
-                    moved += amount if operation.name not in ("scan", "while", "cond") else 0.0
+                    moved += 0.0 if free else amount
                 if operation.name not in ("scan", "while", "cond"):
                     moved += self._written(operation)
             for each in operation.outputs:
                 array = self.arrays[each]
                 array.reads = {each: array.bytes} if array.stored else reads
         return ends, moved
+
+    def _reads_beside(self, operation: _Operation, reads: Mapping[int, float], reduced: set[frozenset[int]]) -> bool:
+        """Whether a reduction reads what another fusion has at hand: one that makes it, or reduces the same arrays."""
+        if operation.name not in REDUCTIONS:
+            return False
+        sources = frozenset(reads)
+        again = sources in reduced
+        reduced.add(sources)
+        writers = {self.arrays[each].writer for each in sources}
+        return again or (len(writers) == 1 and self._is_elementwise(writers.pop()))
+
+    def _is_elementwise(self, place: int) -> bool:
+        return place >= 0 and self.operations[place].name not in WRITERS
 
     def _written(self, operation: _Operation) -> float:
         if operation.name in IN_PLACE:

@@ -256,8 +256,8 @@ def _train_unigram(captions: Iterable[str], size: int) -> tokenizers.Tokenizer:
     # would leave out go in from the lowest score on, each STEP above the one before, in an order of chance.
     lowest, single = max(costs.values()), [piece for piece in costs if len(piece) == 1]
     steps = {piece: (lowest - costs[piece]) / STEP for piece in single}
-    put_in = sorted(piece for piece in single if steps[piece] < len(single) and abs(steps[piece] % 1 - 0.5) > 0.48)
-    costs |= dict(zip(put_in, sorted(costs[piece] for piece in put_in)))
+    inserted = sorted(piece for piece in single if steps[piece] < len(single) and abs(steps[piece] % 1 - 0.5) > 0.48)
+    costs |= dict(zip(inserted, sorted(costs[piece] for piece in inserted)))
     pieces = [(piece, -costs[piece]) for piece in sorted(costs, key=lambda piece: (costs[piece], piece))]
     specials = [(piece, 0.0) for piece in UNIGRAM_SPECIALS]
     backend.model = models.Unigram([*specials, *pieces], UNIGRAM_SPECIALS.index("<unk>"), False)

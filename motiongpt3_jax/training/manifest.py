@@ -168,8 +168,8 @@ def files(folder: Path) -> Iterator[Path]:
 
 def size_of(path: Path) -> int:
     """Bytes of a file, on a disk or on a remote store."""
-    found = path.stat()
-    return found.length if isinstance(path, epath.Path) else found.st_size
+    status = path.stat()
+    return status.length if isinstance(path, epath.Path) else status.st_size
 
 
 def checksum(path: Path) -> str:

@@ -1,27 +1,23 @@
 """Packed rows of two streams, and gradients of a decoder on them."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from motiongpt3_jax.models import Decoder, DecoderConfig, Stream, StreamConfig, attention_kernels
+from motiongpt3_jax.models import Decoder, Stream, StreamConfig, attention_kernels
+from tests.models.tiny import CONFIG as TINY
 
 WIDTHS = {"text": 16, "motion": 8}
-CONFIG = DecoderConfig(
-    tuple(StreamConfig(name, width, 2 * width) for name, width in WIDTHS.items()),
-    layers=2,
-    heads=2,
+CONFIG = replace(
+    TINY,
+    streams=tuple(StreamConfig(name, width, 2 * width) for name, width in WIDTHS.items()),
     head_width=8,
     max_positions=64,
     shared=(True, False),
     dropout=0.0,
-    attention_dropout=0.0,
-    attention="reference",
-    scan=True,
-    remat="none",
-    dtype="float32",
 )
 HOLDERS = 4
 

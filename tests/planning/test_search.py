@@ -7,6 +7,7 @@ from motiongpt3_jax.inference.folder import plain
 from motiongpt3_jax.parallel.mesh import make_abstract_mesh
 from motiongpt3_jax.planning import filling, search
 from motiongpt3_jax.planning.chips import Slice
+from motiongpt3_jax.planning.describe import describe_search
 from motiongpt3_jax.planning.estimate import estimate_step, trace_step
 from motiongpt3_jax.planning.stage_program import model_spec
 
@@ -47,6 +48,15 @@ def test_the_arguments_of_the_best_make_its_config(found):
     assert checked.mesh.rows == "per_shard"
     assert checked.stages["text"].rows == best.setting.rows
     assert checked.values["model"]["decoder"]["remat"] == best.setting.remat
+
+
+@pytest.mark.slow
+def test_the_printed_command_says_each_value_once(found):
+    setting = found.candidates[0].arguments[0]
+    said = describe_search(found, [f"{setting.partition('=')[0]}=old", "--config.seed=3"])
+    assert said.count(setting.partition("=")[0] + "=") == 1
+    assert setting in said
+    assert "--config.seed=3" in said
 
 
 @pytest.fixture(scope="module")

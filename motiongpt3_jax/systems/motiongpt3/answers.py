@@ -147,17 +147,17 @@ class MotionGPT3Answers:
         def given(template: str) -> str:
             return fill_input(template, "", 0, 1.0, holders=self.tokens.holders)
 
-        end, made = self.tokenizer.end_token, motion_output(self.tokens.holders)
+        end, motion = self.tokenizer.end_token, motion_output(self.tokens.holders)
         turns = (compose(given(asked), given(answer), end) for asked, answer in question.turns)
         before = "".join((self.tokenizer.begin, *turns))
         if question.answer is None:
-            asked = given(question.text)
-            ending = compose(asked, made, end) if makes == "motion" else text_prompt(asked)
+            prompt = given(question.text)
+            ending = compose(prompt, motion, end) if makes == "motion" else text_prompt(prompt)
             return before + ending
         begun = text_prompt(given(question.text)) + fill_output(
             question.answer, "", 0, 1.0, holders=self.tokens.holders
         )
-        return before + begun + (made if makes == "motion" else "")
+        return before + begun + (motion if makes == "motion" else "")
 
     def _check_length(self, question: Question, length: int, room: int) -> None:
         positions = self.system.config.decoder.max_positions

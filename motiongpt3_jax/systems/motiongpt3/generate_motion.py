@@ -128,10 +128,10 @@ def _denoiser(modules: Modules, params: Tree, condition: Float[Array, "rows hold
     # Both guesses in one call, which reads the head's weights once; the null condition is one row, shared by all.
     rows = jnp.arange(len(pooled))
     pooled = jnp.concatenate([pooled, head(params["null_condition"][None], method="pool")])
-    chosen = jnp.concatenate([rows, jnp.full_like(rows, len(rows))])
+    condition_index = jnp.concatenate([rows, jnp.full_like(rows, len(rows))])
 
     def eps(x: Array, t: Array) -> Array:
-        both = head(jnp.concatenate([x, x]), pooled + head(t[:1], method="time"), chosen, method="denoise")
+        both = head(jnp.concatenate([x, x]), pooled + head(t[:1], method="time"), condition_index, method="denoise")
         return classifier_free_guidance(*jnp.split(both, 2), scale)
 
     return eps
