@@ -6,6 +6,8 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.13 python3.11 python;
 WORKERS ?= 2
 # What the tests against PyTorch are run with: any requirement that pip understands, as torch==2.13.0.
 TORCH ?= torch
+# What the tests of LoRA adapters compare with: PEFT and what it imports beside PyTorch and transformers.
+PEFT ?= peft accelerate psutil
 # Extras of setup.py in the environment; with `dev,tpu` the train step is also compiled for TPU slices.
 EXTRAS ?= dev
 VENV := .venv
@@ -67,6 +69,7 @@ $(TORCH_INSTALLED): $(INSTALLED)
 	$(VENV)/bin/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
 		> "$$($(TORCH_VENV)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/borrowed.pth"
 	$(TORCH_RUN) pip install --quiet --disable-pip-version-check '$(TORCH)'
+	$(TORCH_RUN) pip install --quiet --disable-pip-version-check --no-deps $(PEFT)
 	$(TORCH_VENV)/bin/python -c "import torch"
 	@touch $@
 

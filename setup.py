@@ -63,6 +63,7 @@ setup(
             "pyyaml>=6.0",
         ],
         "torch": ["torch>=2.4"],
+        "peft": ["peft>=0.18", "torch>=2.4"],
         "tpu": ["jax[tpu]>=0.10"],
         "gpu": ["jax[cuda12]>=0.10"],
     },

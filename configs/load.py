@@ -144,7 +144,13 @@ def _override(config: ConfigDict, override: str) -> None:
     except NOT_LITERALS:
         value = text
     old = node[last]
-    if isinstance(old, ConfigDict):
+    # A section without values, as `model.lora`, has none to set one of.
+    empty = isinstance(old, ConfigDict) and not len(old)
+    if empty and isinstance(value, dict):
+        value = ConfigDict(value)
+    elif empty:
+        raise UserError(f"config.{key} is a section, not {type(value).__name__} ({text[:60]}): give a dictionary")
+    elif isinstance(old, ConfigDict):
         raise UserError(
             f"config.{key} is a section; set one of its values: {', '.join(f'{key}.{name}' for name in old)}"
         )

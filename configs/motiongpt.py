@@ -72,6 +72,8 @@ OBJECTIVES = {
         "hidden": 0.15,
         # Mean length of a hidden span.
         "span": 3.0,
+        # The adapter of `model.lora` that is used; empty for none.
+        "adapter": "",
     },
 }
 """What each loss weighs."""
@@ -191,6 +193,8 @@ def model(*, width: int, layers: int, heads: int, mlp_width: int, max_positions:
         "attention": "auto",
         # Of the computation: "float32", "bfloat16" or "float16"; parameters are float32.
         "dtype": "float32",
+        # LoRA adapters of the language model by name, each as `sections.adapter` makes one; none here.
+        "lora": {},
     }
 
 

@@ -93,6 +93,8 @@ LANGUAGE_OBJECTIVE = {
     "vae_dropout": False,
     # Whether the decoder's and the head's dropout is active.
     "dropout": True,
+    # The adapter of `model.lora` that is used; empty for none.
+    "adapter": "",
 }
 """What the loss `language` weighs."""
 
@@ -278,6 +280,8 @@ def model() -> dict[str, Any]:
         "times": "uniform",
         # Motion slots that stand for one clip; a row needs room for so many for each of its clips (`motion_slots`).
         "holders": 4,
+        # LoRA adapters of the decoder by name, each as `sections.adapter` makes one; none here.
+        "lora": {},
     }
 
 

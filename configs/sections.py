@@ -107,6 +107,25 @@ def optimizer(rate: float, **options: Any) -> dict[str, Any]:
     }
 
 
+def adapter(rank: int, targets: tuple[str, ...], **options: Any) -> dict[str, Any]:
+    """One LoRA adapter of `model.lora`; a stage trains it whose `trainable` has ".*/lora/NAME/.*"."""
+    return {
+        # Of the product that it adds to each kernel; (inputs + outputs) times so many parameters for each.
+        "rank": rank,
+        # `alpha / rank` is the factor of that product.
+        "alpha": float(rank),
+        # Chance of a zero in its input in training.
+        "dropout": 0.1,
+        # Patterns of the projections that it adapts, each of the whole STREAM/PROJECTION: streams are `text` and
+        # `motion`, of a T5 `source` and `target`, of a GPT-2 alone `tokens`; projections are `q`, `k`, `v`, `o`,
+        # `gate`, `up`, `down`, in a T5's target also `cross/q` and so on.
+        "targets": targets,
+        # What a loaded model uses it for: making "motion", "text", or both.
+        "makes": ("motion", "text"),
+        **options,
+    }
+
+
 def stage(
     loss: str,
     objective: Mapping[str, Any],

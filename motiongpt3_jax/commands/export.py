@@ -13,13 +13,21 @@ def parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "export",
         "A model as a folder to share (safetensors: weights, config, tokenizer, statistics and a card), or as a "
-        "checkpoint that the official code loads (pytorch), with the statistics that it reads from its data folder.",
+        "checkpoint that the official code loads (pytorch), with the statistics that it reads from its data folder; or "
+        "one of its LoRA adapters for the library PEFT (peft).",
         "motiongpt3 export --model runs/demo --format safetensors --out exported && hf upload USER/NAME exported",
     )
     add_model(parser)
-    parser.add_argument("--format", required=True, help="safetensors, or pytorch for the official code")
+    parser.add_argument("--format", required=True, help="safetensors, pytorch for the official code, or peft")
     parser.add_argument(
         "--out", type=user_path, required=True, metavar="PLACE", help="a folder, or for pytorch a file such as my.ckpt"
+    )
+    parser.add_argument(
+        "--adapter",
+        default="",
+        metavar="NAME",
+        help="a LoRA adapter of the model: the one for peft; for the others one to merge into the weights, which then "
+        "have none",
     )
     return parser
 
@@ -27,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Writes the model, and says what was written."""
     which = "best" if arguments.best else "last"
-    result = export_model(arguments.model, arguments.out, arguments.format, which)
+    result = export_model(arguments.model, arguments.out, arguments.format, which, arguments.adapter)
     for note in result.notes:
         print(note, file=sys.stderr if note.startswith("note:") else sys.stdout)
     print_files(result.files)

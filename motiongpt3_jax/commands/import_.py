@@ -1,9 +1,10 @@
-"""Weights of the official MotionGPT3, of MLD's VAE or of a GPT-2 as a model's folder."""
+"""Weights of the official MotionGPT3, of MLD's VAE or of a GPT-2, or a LoRA adapter, as a model's folder."""
 
 import argparse
 
 from motiongpt3_jax.commands.arguments import command_parser, user_path
 from motiongpt3_jax.commands.export import print_files
+from motiongpt3_jax.interop.import_adapter import import_adapter
 from motiongpt3_jax.interop.import_model import import_model, next_step
 
 
@@ -12,7 +13,8 @@ def parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "import",
         "A checkpoint of the official MotionGPT3, of MLD's motion VAE or of a GPT-2 of any size as a model's folder. "
-        "Sizes are read from the tensors. A VAE or a GPT-2 alone is a beginning for training: the rest is fresh.",
+        "Sizes are read from the tensors. A VAE or a GPT-2 alone is a beginning for training: the rest is fresh. With "
+        "--base a LoRA adapter that PEFT wrote becomes part of one of our models.",
         "motiongpt3 import --from motiongpt3.ckpt --statistics ~/HumanML3D --out models/official",
         overrides=True,
     )
@@ -40,11 +42,20 @@ def parser() -> argparse.ArgumentParser:
         metavar="PLACE",
         help="folder with Mean.npy and Std.npy, such as HumanML3D's; or a model's",
     )
+    parser.add_argument(
+        "--base", type=user_path, default="", metavar="MODEL", help="one of our models, which the LoRA adapter adapts"
+    )
+    parser.add_argument("--adapter", default="default", metavar="NAME", help="the adapter's name there")
     return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes the model, and says what was written and what comes next."""
+    if arguments.base:
+        folder = import_adapter(arguments.source, arguments.base, arguments.out, arguments.adapter)
+        print_files(sorted(path for path in folder.path.rglob("*") if path.is_file()))
+        print(next_step(folder, ""))
+        return
     result = import_model(
         arguments.source,
         arguments.out,

@@ -1,18 +1,20 @@
 """What a run starts from, where its parameters are not all fresh: another model's folder, a published model."""
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import jax
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.check_config import trained_size
 from motiongpt3_jax.experiment.config import RunConfig
-from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, read_folder, resolve_model
+from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, plain, read_folder, resolve_model
 from motiongpt3_jax.inference.weights import WEIGHTS, read_variables
 from motiongpt3_jax.mirror import store_of
 from motiongpt3_jax.systems.interface import ModelSpec, Variables
-from motiongpt3_jax.systems.parts import differences, of_parts, part_patterns
+from motiongpt3_jax.systems.parts import base_patterns, differences, of_parts, part_patterns
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.text import Tokenizer, load_tokenizer
 from motiongpt3_jax.training.partition import merge
@@ -34,7 +36,19 @@ def open_start(config: RunConfig) -> ModelFolder | None:
     wrong = differences(folder.config["model"], config.model, trained_parts(folder), folder.kind.weights)
     if wrong:
         raise UserError(f"--config.start={config.start}: it has other sizes than the config; add {shlex.join(wrong)}")
+    ours = config.model.get("lora", {})
+    for name, adapter in adapters_of(folder).items():
+        if any(adapter[key] != ours.get(name, {}).get(key) for key in ("rank", "alpha", "targets")):
+            raise UserError(
+                f"--config.start={config.start}: it has an adapter {name!r}, which config.model.lora has not, or with "
+                f"another rank, alpha or targets: give it the same, or merge it (`motiongpt3 export --adapter {name}`)"
+            )
     return folder
+
+
+def adapters_of(folder: ModelFolder) -> Mapping[str, Any]:
+    """The LoRA adapters of a model, as its config says them."""
+    return plain(folder.config["model"].get("lora", {}))
 
 
 def open_beginnings(config: RunConfig) -> tuple[ModelFolder | None, Tokenizer | None]:
@@ -115,10 +129,12 @@ def outside_weights(config: RunConfig) -> tuple[Outside, ...]:
     places, weights = [], find_system(config.system).weights
     if config.pretrained:
         files = weights.pretrained_files(config.pretrained)
-        patterns, names = part_patterns(weights, (weights.pretrained_part,)), tuple(file.name for file in files)
+        patterns = base_patterns(part_patterns(weights, (weights.pretrained_part,)))
+        names = tuple(file.name for file in files)
         places.append(Outside(patterns, files[0].parent, names, config.pretrained))
     start = open_start(config)
     # What a mirror of a store holds is copied as well: another machine has none.
     if start and not store_of(start.path) and not (start.path / "checkpoints").is_dir():
-        places.append(Outside(part_patterns(weights, trained_parts(start)), start.path, (WEIGHTS,), config.start))
+        patterns = base_patterns(part_patterns(weights, trained_parts(start)), adapters_of(start))
+        places.append(Outside(patterns, start.path, (WEIGHTS,), config.start))
     return tuple(places)

@@ -9,6 +9,7 @@ from motiongpt3_jax.data_pipelines.procedural import Options, possible_moves
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.config import DataConfig, RunConfig, StageConfig, read_config
 from motiongpt3_jax.mirror import is_remote, local_folder
+from motiongpt3_jax.models.lora import ADAPTER
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.systems.shapes import STATE, array_shapes
@@ -49,9 +50,35 @@ def check_config(values: Mapping[str, Any]) -> RunConfig:
         )
     check_run(config)
     parameters = parameter_shapes(values)
+    check_adapters(config, parameters)
     for name in config.run:
         check_stage(name, config, parameters)
     return config
+
+
+def check_adapters(config: RunConfig, parameters: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises UserError when a LoRA adapter adapts nothing, or a stage is to train one that its loss does not use.
+
+    Args:
+      config: the config.
+      parameters: paths and shapes of all.
+    """
+    adapters = {path: match["name"] for path in parameters if (match := ADAPTER.fullmatch(path))}
+    for name in config.model.get("lora", {}):
+        if name not in adapters.values():
+            raise UserError(
+                f"config.model.lora.{name}.targets matches no projection; write them as `sections.adapter` says, such "
+                "as text/(q|v)"
+            )
+    for stage in config.run:
+        used = config.stages[stage].objective.get("adapter", "")
+        for pattern in config.values["stages"][stage]["trainable"]:
+            named = {adapters.get(path) for path in parameters if partition.matches(path, (pattern,))}
+            if named and not named & {None, used}:
+                raise UserError(
+                    f"config.stages.{stage}.trainable names {pattern!r}, an adapter that has no gradient, as the "
+                    f"stage's objective.adapter is {used!r}: set that to {sorted(named)[0]!r}"
+                )
 
 
 def small_spec(values: Mapping[str, Any]) -> ModelSpec:

@@ -11,6 +11,7 @@ from motiongpt3_jax.data_pipelines.sources import SOURCES, SourceOptions
 from motiongpt3_jax.inference.check_folder import LONGEST
 from motiongpt3_jax.parallel import ShardingOptions
 from motiongpt3_jax.systems.kind import SystemKind
+from motiongpt3_jax.systems.parts import base_patterns
 from motiongpt3_jax.systems.registry import find_system, system_names
 from motiongpt3_jax.training import OptimizerConfig
 from motiongpt3_jax.values import (
@@ -101,7 +102,7 @@ class StageConfig:
     Attributes:
       loss: which of the system's losses.
       objective, batch: the system's own sections, plain values; `rows` of `batch` is every system's, see `MeshConfig`.
-      trainable: path patterns of the parameters that train.
+      trainable: path patterns of the parameters that train; LoRA adapters that the loss does not use are none of them.
       steps: updates in all.
       optimizer: the update rule.
       templates: instruction templates, a name or a JSON file; empty for a loss that reads no text.
@@ -187,4 +188,11 @@ def read_config(values: Any) -> RunConfig:
     shared = {**{key: values[key] for key in common}, "data": data}
     config = from_values(RunConfig, shared, "config", values=values, **others)
     stages = {name: from_values(StageConfig, stage, f"config.stages.{name}") for name, stage in config.stages.items()}
+    if config.model.get("lora"):
+        stages = {name: _train_used_adapter(stage) for name, stage in stages.items()}
     return replace(config, stages=stages)
+
+
+def _train_used_adapter(stage: StageConfig) -> StageConfig:
+    used = stage.objective.get("adapter", "")
+    return replace(stage, trainable=base_patterns(stage.trainable, (used,) if used else ()))

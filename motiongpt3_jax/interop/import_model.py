@@ -14,6 +14,7 @@ from motiongpt3_jax.inference.exported import require_free, write_exported
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, plain, read_folder
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.interop.identify_system import choose_config
+from motiongpt3_jax.interop.peft_adapter import is_peft
 from motiongpt3_jax.interop.sources import find_source
 from motiongpt3_jax.interop.statistics import NEEDED, read_statistics
 from motiongpt3_jax.motion import HUMANML3D
@@ -69,6 +70,8 @@ def import_model(
     """
     out = require_free(out)
     require_room("--out", out, "a folder")
+    if is_peft(Path(source)):
+        raise UserError(f"--from {source} is a LoRA adapter: name the model that it adapts with --base")
     values = _load_values(config, overrides) if config else None
     place = find_source(str(source))
     if place.is_dir():

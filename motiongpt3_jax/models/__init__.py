@@ -20,6 +20,7 @@ from motiongpt3_jax.models.decoder_config import DecoderConfig, StreamConfig
 from motiongpt3_jax.models.decoding import cross_cache, decode_step, prefill, unstack_layers
 from motiongpt3_jax.models.flavour import BlockFlavour
 from motiongpt3_jax.models.head import DiffusionHead, HeadConfig
+from motiongpt3_jax.models.lora import Adapter, Adapters, merge_adapter, unmerge_adapter
 from motiongpt3_jax.models.sharding_rules import DECODER_RULES
 from motiongpt3_jax.models.streams import KVCache, Stream, grow, unpack_cache, unpack_slots, visible
 from motiongpt3_jax.models.t5 import FLAN_T5, T5, T5Config, decode_step_t5, prefill_t5, unstack_t5
@@ -35,6 +36,8 @@ __all__ = [
     "FLAN_T5",
     "HUMANML3D_COLUMNS",
     "T5",
+    "Adapter",
+    "Adapters",
     "BlockFlavour",
     "Codebook",
     "CodebookSums",
@@ -64,6 +67,7 @@ __all__ = [
     "effective_rank",
     "empty_codebook",
     "grow",
+    "merge_adapter",
     "nearest_codes",
     "perplexity",
     "prefill",
@@ -72,6 +76,7 @@ __all__ = [
     "repeat_last_frame",
     "reseed_slots",
     "straight_through",
+    "unmerge_adapter",
     "unpack_cache",
     "unpack_slots",
     "unstack_layers",

@@ -77,7 +77,9 @@ class Layer(nn.Module):
             for owner, s in {s.owner: s for s in present}.items()
         }
         blocks = {s.name: owned[s.owner] for s in present}
-        projected = {name: block.project(hidden[name], positions[name]) for name, block in blocks.items()}
+        projected = {
+            name: block.project(hidden[name], positions[name], self.deterministic) for name, block in blocks.items()
+        }
         keys_values = {
             name: (_stop_untrained_heads(key, trained.get(name)), _stop_untrained_heads(value, trained.get(name)))
             for name, (_, key, value) in projected.items()
@@ -111,7 +113,7 @@ class Layer(nn.Module):
         seen: Bool[Array, "batch queries slots"],
     ) -> Callable[[Heads], Float[Array, "batch queries heads head_width"]]:
         """Queries to what they read from the memory."""
-        keys_values = memory if isinstance(memory, tuple) else block.cross.keys_values(memory)
+        keys_values = memory if isinstance(memory, tuple) else block.cross.keys_values(memory, self.deterministic)
         return lambda queries: self._attend(queries, [keys_values], seen)
 
     def _splash(

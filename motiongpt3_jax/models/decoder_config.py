@@ -9,6 +9,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.attention_kernels import KERNELS
 from motiongpt3_jax.models.dense import flat_product, kernel_first_product, leading_product
 from motiongpt3_jax.models.flavour import GPT2, BlockFlavour
+from motiongpt3_jax.models.lora import NO_ADAPTERS, Adapters
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class DecoderConfig:
       cross: whether layers cross-attend to a memory, between attention and MLP.
       kernel_first: whether kernels lie transposed in memory, as decode steps read them; never changes parameters.
       leading: whether most slots have no gradient, and those that do come first; never changes results.
+      adapters: LoRA adapters of the projections, and which is used.
     """
 
     streams: tuple[StreamConfig, ...]
@@ -75,6 +77,7 @@ class DecoderConfig:
     cross: bool = False
     kernel_first: bool = False
     leading: bool = False
+    adapters: Adapters = NO_ADAPTERS
 
     @property
     def product(self) -> Callable[[Array, Array], Array]:

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from motiongpt3_jax.models.constrain import Constrain, unconstrained
+from motiongpt3_jax.models.dropout import dropout
+from motiongpt3_jax.models.lora import NO_ADAPTERS, Adapters, LowRank, low_rank
 
 Params = Mapping[str, Array]
 Apply = Callable[[Array, Params], Array]
@@ -128,6 +130,7 @@ class Dense(nn.Module):
       product: multiplies inputs with the kernel.
       constrain: where a mesh may pin the result.
       pin: its name for that.
+      adapters: beside the kernel.
     """
 
     features: int
@@ -138,13 +141,46 @@ class Dense(nn.Module):
     product: Product = flat_product
     constrain: Constrain = unconstrained
     pin: str = "activation"
+    adapters: Adapters = NO_ADAPTERS
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*rows inputs"]) -> Float[Array, "*rows features"]:
+    def __call__(self, x: Float[Array, "*rows inputs"], deterministic: bool = True) -> Float[Array, "*rows features"]:
+        """The projection; `deterministic` has no dropout of an adapter's input."""
         params = {"kernel": self.param("kernel", self.kernel_init, (x.shape[-1], self.features))}
         if self.use_bias:
             params["bias"] = self.param("bias", self.bias_init, (self.features,))
-        return apply_params(partial(dense, product=self.product), x, params, self.dtype, self.constrain, self.pin)
+        y = apply_params(partial(dense, product=self.product), x, params, self.dtype, self.constrain, self.pin)
+        low = low_rank(self.adapters, (x.shape[-1],), (self.features,), deterministic)
+        return add_low_rank(y, x, low, self.dtype, self.constrain, self.pin)
+
+
+def add_low_rank(
+    y: Float[Array, "*rows outputs"],
+    x: Float[Array, "*rows inputs"] | Float[Array, "*rows heads head_width"],
+    low: LowRank | None,
+    dtype: str,
+    constrain: Constrain = unconstrained,
+    pin: str = "activation",
+) -> Float[Array, "*rows outputs"]:
+    """Adds what an adapter makes of a projection's input to the projection's result.
+
+    Args:
+      y: the result, its features one axis.
+      x: the input.
+      low: the adapter; None adds nothing.
+      dtype: of the computation.
+      constrain: where a mesh may pin what is computed.
+      pin: the name of the result for that.
+    """
+    if low is None:
+        return y
+    rank, axes = low.b.shape[0], low.a.ndim - 1
+    x = dropout(x.astype(dtype), low.seed, low.dropout)
+    x = x.reshape(*x.shape[: x.ndim - axes], -1)
+    # Where a mesh splits the inputs it splits A alike; where it splits the results, B.
+    inner, outer = ("joined", "low_rank") if pin == "joined" else ("low_rank", pin)
+    inside = apply_params(dense, x, {"kernel": low.a.reshape(-1, rank)}, dtype, constrain, inner)
+    return y + apply_params(dense, low.scale * inside, {"kernel": low.b.reshape(rank, -1)}, dtype, constrain, outer)
 
 
 def dense(

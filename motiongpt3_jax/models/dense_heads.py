@@ -2,16 +2,28 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from motiongpt3_jax.models.constrain import Constrain, unconstrained
-from motiongpt3_jax.models.dense import Params, Product, apply_params, dense, flat_product
+from motiongpt3_jax.models.dense import Params, Product, add_low_rank, apply_params, dense, flat_product
+from motiongpt3_jax.models.lora import NO_ADAPTERS, Adapters, LowRank, low_rank
 
-Kernel = Float[Array, "width heads head_width"]
-Bias = Float[Array, "heads head_width"] | None
+
+class HeadParams(NamedTuple):
+    """What a query, key or value projection multiplies with.
+
+    Attributes:
+      kernel, bias: of the projection.
+      low: what an adapter adds.
+    """
+
+    kernel: Float[Array, "width heads head_width"]
+    bias: Float[Array, "heads head_width"] | None
+    low: LowRank | None = None
 
 
 class HeadWeights(nn.Module):
@@ -21,24 +33,27 @@ class HeadWeights(nn.Module):
       heads, head_width: of the projection's result.
       kernel_init: how the kernel starts; the bias starts with zeros.
       use_bias: whether there is one.
+      adapters: beside the kernel.
     """
 
     heads: int
     head_width: int
     kernel_init: nn.initializers.Initializer
     use_bias: bool = True
+    adapters: Adapters = NO_ADAPTERS
 
     @nn.compact
-    def __call__(self, width: int) -> tuple[Kernel, Bias]:
-        """(kernel, bias) for inputs of a width."""
+    def __call__(self, width: int, deterministic: bool = True) -> HeadParams:
+        """The parameters for inputs of a width; `deterministic` has no dropout of an adapter's input."""
         heads = (self.heads, self.head_width)
         kernel = self.param("kernel", self.kernel_init, (width, *heads))
-        return kernel, self.param("bias", nn.initializers.zeros, heads) if self.use_bias else None
+        bias = self.param("bias", nn.initializers.zeros, heads) if self.use_bias else None
+        return HeadParams(kernel, bias, low_rank(self.adapters, (width,), heads, deterministic))
 
 
 def dense_to_heads(
     x: Float[Array, "batch slots width"],
-    weights: Sequence[tuple[Kernel, Bias]],
+    weights: Sequence[HeadParams],
     dtype: str,
     joined: bool,
     product: Product = flat_product,
@@ -57,21 +72,30 @@ def dense_to_heads(
       constrain: where a mesh may pin the results.
     """
     batch, slots, width = x.shape
-    heads = weights[0][0].shape[1:]
-    kernels = [kernel.reshape(width, -1) for kernel, _ in weights]
-    biases = [None if bias is None else bias.reshape(-1) for _, bias in weights]
+    heads = weights[0].kernel.shape[1:]
+    kernels = [params.kernel.reshape(width, -1) for params in weights]
+    biases = [None if params.bias is None else params.bias.reshape(-1) for params in weights]
+    adapted = any(params.low is not None for params in weights)
     if not joined or batch * slots < width:
-        apart = (_dense(x, kernel, bias, dtype, product, constrain) for kernel, bias in zip(kernels, biases))
-        return [y.reshape(batch, slots, *heads).swapaxes(1, 2) for y in apart]
-    bias = None if biases[0] is None else jnp.concatenate(biases)
-    y = _dense(x, jnp.concatenate(kernels, axis=1), bias, dtype, product, constrain)
-    return jnp.transpose(y.reshape(batch, slots, len(weights), *heads), (2, 0, 3, 1, 4))
+        results = [_dense(x, *params, dtype, product, constrain) for params in zip(kernels, biases)]
+    else:
+        bias = None if biases[0] is None else jnp.concatenate(biases)
+        y = _dense(x, jnp.concatenate(kernels, axis=1), bias, dtype, product, constrain)
+        if not adapted:
+            return jnp.transpose(y.reshape(batch, slots, len(weights), *heads), (2, 0, 3, 1, 4))
+        results = jnp.split(y, len(weights), axis=-1)
+    if adapted:
+        results = [
+            add_low_rank(y, x, params.low, dtype, constrain, "heads")
+            for y, params in zip(results, weights, strict=True)
+        ]
+    return [y.reshape(batch, slots, *heads).swapaxes(1, 2) for y in results]
 
 
 def _dense(
     x: Array,
     kernel: Float[Array, "width features"],
-    bias: Array | None,
+    bias: Float[Array, "features"] | None,
     dtype: str,
     product: Product,
     constrain: Constrain,
@@ -90,6 +114,7 @@ class DenseFromHeads(nn.Module):
       use_bias: whether there is one.
       product: multiplies inputs with the kernel.
       constrain: where a mesh may pin the result.
+      adapters: beside the kernel.
     """
 
     width: int
@@ -98,13 +123,19 @@ class DenseFromHeads(nn.Module):
     use_bias: bool = True
     product: Product = flat_product
     constrain: Constrain = unconstrained
+    adapters: Adapters = NO_ADAPTERS
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch slots heads head_width"]) -> Float[Array, "batch slots width"]:
+    def __call__(
+        self, x: Float[Array, "batch slots heads head_width"], deterministic: bool = True
+    ) -> Float[Array, "batch slots width"]:
+        """The projection; `deterministic` has no dropout of an adapter's input."""
         params = {"kernel": self.param("kernel", self.kernel_init, (*x.shape[2:], self.width))}
         if self.use_bias:
             params["bias"] = self.param("bias", nn.initializers.zeros, (self.width,))
-        return apply_params(partial(_from_heads, self.product), x, params, self.dtype, self.constrain, "joined")
+        y = apply_params(partial(_from_heads, self.product), x, params, self.dtype, self.constrain, "joined")
+        low = low_rank(self.adapters, x.shape[2:], (self.width,), deterministic)
+        return add_low_rank(y, x, low, self.dtype, self.constrain, "joined")
 
 
 def _from_heads(

@@ -10,6 +10,13 @@ DECODER_RULES: Sequence[tuple[str, P]] = (
     (r"layers/.*/o/kernel", P(None, "tensor", None, "fsdp")),
     (r"layers/.*/(gate|up)/kernel", P(None, "fsdp", "tensor")),
     (r"layers/.*/down/kernel", P(None, "tensor", "fsdp")),
+    # Factors of LoRA adapters lie as their kernels do; nothing splits a rank.
+    (r"layers/.*/[qkv]/lora/[^/]+/b", P(None, None, "tensor", None)),
+    (r"layers/.*/o/lora/[^/]+/a", P(None, "tensor", None, None)),
+    (r"layers/.*/down/lora/[^/]+/a", P(None, "tensor", None)),
+    (r"layers/.*/(gate|up)/lora/[^/]+/b", P(None, None, "tensor")),
+    (r"layers/.*/lora/[^/]+/a", P(None, "fsdp", None)),
+    (r"layers/.*/lora/[^/]+/b", P(None, None, "fsdp")),
     (r"vocabulary/(.*/)?(table|head)", P("tensor", "fsdp")),
 )
 """Sharding of `models.Decoder`, `models.T5` and `models.Vocabulary`: heads and hidden units over `tensor`, widths over

@@ -12,10 +12,14 @@ from motiongpt3_jax.models.dense import Dense
 from motiongpt3_jax.models.dense_heads import DenseFromHeads, HeadWeights, dense_to_heads
 from motiongpt3_jax.models.dropout import Dropout
 from motiongpt3_jax.models.flavour import ACTIVATIONS, rotate
+from motiongpt3_jax.models.lora import Adapters
 from motiongpt3_jax.models.remat import recomputed_in_scan
 
 Heads = Float[Array, "batch heads slots head_width"]
 KeyValues = tuple[Heads, Heads]
+
+PROJECTIONS = ("q", "k", "v", "o", "gate", "up", "down")
+"""Projections of a stream's part of a layer, cross-attention's left out."""
 
 INIT = 0.02
 """Deviation of fresh kernels and position tables, as GPT-2 has it."""
@@ -39,14 +43,20 @@ def kernel_inits(stream: StreamConfig, config: DecoderConfig) -> dict[str, nn.in
     return {name: normal(number**-0.5) for name, number in inputs.items()}
 
 
+def adapters_of(config: DecoderConfig, stream: StreamConfig, projection: str) -> Adapters:
+    """The adapters of one projection of a stream."""
+    return config.adapters.of(f"{stream.owner}/{projection}")
+
+
 def project_to_heads(
     x: Float[Array, "batch slots width"],
     projections: Sequence[HeadWeights],
     config: DecoderConfig,
     constrain: Constrain,
+    deterministic: bool,
 ) -> Sequence[Heads]:
     """Query, key and value projections of one input that have as many heads."""
-    weights = [projection(x.shape[-1]) for projection in projections]
+    weights = [projection(x.shape[-1], deterministic) for projection in projections]
     return dense_to_heads(x, weights, config.dtype, one_device(), config.product, constrain)
 
 
@@ -59,17 +69,22 @@ class CrossAttention(nn.Module):
 
     def setup(self) -> None:
         config, biases, init = self.config, self.config.flavour.biases, kernel_inits(self.stream, self.config)
-        self.q = HeadWeights(config.heads, config.head_width, init["q"], biases)
-        self.k, self.v = (HeadWeights(config.kv_heads, config.head_width, init["k"], biases) for _ in range(2))
-        self.o = DenseFromHeads(self.stream.width, config.dtype, init["o"], biases, config.product, self.constrain)
+        adapters = {name: adapters_of(config, self.stream, f"cross/{name}") for name in "qkvo"}
+        self.q = HeadWeights(config.heads, config.head_width, init["q"], biases, adapters["q"])
+        self.k, self.v = (
+            HeadWeights(config.kv_heads, config.head_width, init["k"], biases, adapters[name]) for name in "kv"
+        )
+        self.o = DenseFromHeads(
+            self.stream.width, config.dtype, init["o"], biases, config.product, self.constrain, adapters["o"]
+        )
 
-    def query(self, x: Float[Array, "batch slots width"]) -> Heads:
+    def query(self, x: Float[Array, "batch slots width"], deterministic: bool = True) -> Heads:
         """Queries of normalised hidden states."""
-        return project_to_heads(x, [self.q], self.config, self.constrain)[0]
+        return project_to_heads(x, [self.q], self.config, self.constrain, deterministic)[0]
 
-    def keys_values(self, memory: Float[Array, "batch slots width"]) -> KeyValues:
+    def keys_values(self, memory: Float[Array, "batch slots width"], deterministic: bool = True) -> KeyValues:
         """Keys and values of a memory."""
-        key, value = project_to_heads(memory, [self.k, self.v], self.config, self.constrain)
+        key, value = project_to_heads(memory, [self.k, self.v], self.config, self.constrain, deterministic)
         return key, value
 
 
@@ -89,29 +104,35 @@ class StreamBlock(nn.Module):
             "constrain": self.constrain,
         }
         self.attention_norm = flavour.make_norm(config.eps, recompute=config.scan)
-        self.q = HeadWeights(config.heads, config.head_width, init["q"], flavour.biases)
-        self.k, self.v = (HeadWeights(config.kv_heads, config.head_width, init["k"], flavour.biases) for _ in range(2))
-        self.o = DenseFromHeads(self.stream.width, kernel_init=init["o"], **dense)
+        adapters = {name: adapters_of(config, self.stream, name) for name in PROJECTIONS}
+        self.q = HeadWeights(config.heads, config.head_width, init["q"], flavour.biases, adapters["q"])
+        self.k, self.v = (
+            HeadWeights(config.kv_heads, config.head_width, init["k"], flavour.biases, adapters[name]) for name in "kv"
+        )
+        self.o = DenseFromHeads(self.stream.width, kernel_init=init["o"], adapters=adapters["o"], **dense)
         if config.cross:
             self.cross_norm = flavour.make_norm(config.eps, recompute=config.scan)
             self.cross = CrossAttention(self.stream, config, self.constrain)
         self.mlp_norm = flavour.make_norm(config.eps, recompute=config.scan)
         if flavour.gated:
-            self.gate = Dense(self.stream.mlp_width, kernel_init=init["up"], pin="mlp", **dense)
-        self.up = Dense(self.stream.mlp_width, kernel_init=init["up"], pin="mlp", **dense)
-        self.down = Dense(self.stream.width, kernel_init=init["down"], pin="joined", **dense)
+            self.gate = Dense(
+                self.stream.mlp_width, kernel_init=init["up"], pin="mlp", adapters=adapters["gate"], **dense
+            )
+        self.up = Dense(self.stream.mlp_width, kernel_init=init["up"], pin="mlp", adapters=adapters["up"], **dense)
+        self.down = Dense(self.stream.width, kernel_init=init["down"], pin="joined", adapters=adapters["down"], **dense)
         self.dropout = Dropout(config.dropout)
 
     def project(
-        self, x: Float[Array, "batch slots width"], positions: Int[Array, "batch slots"]
+        self, x: Float[Array, "batch slots width"], positions: Int[Array, "batch slots"], deterministic: bool = True
     ) -> tuple[Heads, Heads, Heads]:
         """Queries, keys and values."""
-        config, constrain, normed = self.config, self.constrain, self.attention_norm(x)
+        config, options = self.config, (self.config, self.constrain, deterministic)
+        normed = self.attention_norm(x)
         if config.kv_heads == config.heads:
-            query, key, value = project_to_heads(normed, [self.q, self.k, self.v], config, constrain)
+            query, key, value = project_to_heads(normed, [self.q, self.k, self.v], *options)
         else:
-            (query,) = project_to_heads(normed, [self.q], config, constrain)
-            key, value = project_to_heads(normed, [self.k, self.v], config, constrain)
+            (query,) = project_to_heads(normed, [self.q], *options)
+            key, value = project_to_heads(normed, [self.k, self.v], *options)
         if config.flavour.positions == "rotary":
             query, key = (rotate(x, positions, config.flavour.rotary) for x in (query, key))
         return query, key, value
@@ -131,14 +152,16 @@ class StreamBlock(nn.Module):
           deterministic: no dropout.
           read: what the memory holds for some queries; needed where layers cross-attend.
         """
-        x = x + self.dropout(self.o(mixed), deterministic=deterministic)
+        x = x + self.dropout(self.o(mixed, deterministic), deterministic=deterministic)
         if self.config.cross:
-            mixed = read(self.cross.query(self.cross_norm(x)))
-            x = x + self.dropout(self.cross.o(mixed), deterministic=deterministic)
+            mixed = read(self.cross.query(self.cross_norm(x), deterministic))
+            x = x + self.dropout(self.cross.o(mixed, deterministic), deterministic=deterministic)
         normed = self.mlp_norm(x)
-        gate = self.gate(normed) if self.config.flavour.gated else None
+        gate = self.gate(normed, deterministic) if self.config.flavour.gated else None
         down = recomputed_in_scan(StreamBlock._down, self.config.scan, static=(3,))
-        x = x + self.dropout(down(self, self.up(normed), gate, deterministic), deterministic=deterministic)
+        x = x + self.dropout(
+            down(self, self.up(normed, deterministic), gate, deterministic), deterministic=deterministic
+        )
         return self.constrain("activation", x)
 
     def _down(
@@ -149,4 +172,4 @@ class StreamBlock(nn.Module):
         hidden = activate(up) if gate is None else activate(gate) * up
         if self.config.flavour.inner_dropout:
             hidden = self.dropout(hidden, deterministic=deterministic)
-        return self.down(hidden)
+        return self.down(hidden, deterministic)

@@ -17,6 +17,7 @@ from motiongpt3_jax.models.decoder_config import DecoderConfig, StreamConfig
 from motiongpt3_jax.models.decoding import cross_cache, decode_step, unstack_layers
 from motiongpt3_jax.models.flavour import T5 as FLAVOUR
 from motiongpt3_jax.models.flavour import BlockFlavour
+from motiongpt3_jax.models.lora import NO_ADAPTERS, Adapters
 from motiongpt3_jax.models.streams import KVCache, Stream
 
 SOURCE, TARGET = "source", "target"
@@ -39,6 +40,7 @@ class T5Config:
       scan: whether layers run in one compiled loop; never changes parameters.
       remat: what layers keep for the backward pass, see `models.remat.POLICIES`; never changes parameters.
       dtype: of the computation; parameters are float32, softmax and norms too.
+      adapters: LoRA adapters of both halves, and which is used.
     """
 
     width: int
@@ -55,6 +57,7 @@ class T5Config:
     scan: bool = True
     remat: str = "none"
     dtype: str = "float32"
+    adapters: Adapters = NO_ADAPTERS
 
     @property
     def flavour(self) -> BlockFlavour:
@@ -87,6 +90,7 @@ class T5Config:
             dtype=self.dtype,
             eps=self.eps,
             flavour=self.flavour,
+            adapters=self.adapters,
             **options,
         )
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from motiongpt3_jax.models.lora import LORA
 from motiongpt3_jax.systems.weights import Weights
 
 
@@ -29,6 +30,13 @@ def part_patterns(weights: Weights, parts: Collection[str]) -> tuple[str, ...]:
             patterns.append(f"(?!(?:{others})$)(?:{pattern})" if others else pattern)
         before.append(pattern)
     return tuple(patterns)
+
+
+def base_patterns(patterns: Collection[str], adapters: Collection[str] = ()) -> tuple[str, ...]:
+    """The same patterns of paths without LoRA adapters, but for those of some names."""
+    names = "|".join(map(re.escape, adapters))
+    others = rf"(?!.*/{LORA}/(?!(?:{names})/))" if names else rf"(?!.*/{LORA}/)"
+    return tuple(f"{others}(?:{pattern})" for pattern in patterns)
 
 
 def differences(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from motiongpt3_jax.systems.interface import ModelSpec, Tree, Variables
+from motiongpt3_jax.tensors.name_table import NameTable
 
 
 class Identified(NamedTuple):
@@ -98,6 +99,8 @@ class Weights:
         are no official names.
       importer: makes a model of the tensors of other code; None where none is read.
       exporters: by the name of a format, what writes a model as a file of other code.
+      published_names: names of the language model's tensors as Hugging Face's models have them, by which LoRA adapters
+        go to PEFT and come from it; None where there are none.
     """
 
     parts: Mapping[str, str] = field(default_factory=lambda: {"model": ".*"})
@@ -112,3 +115,4 @@ class Weights:
     from_official: Callable[[Mapping[str, np.ndarray], ModelSpec], Tree] | None = None
     importer: Importer | None = None
     exporters: Mapping[str, Exporter] = field(default_factory=dict)
+    published_names: Callable[[ModelSpec], NameTable] | None = None

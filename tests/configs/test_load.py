@@ -128,6 +128,13 @@ def test_a_section_is_set_by_its_values_alone(text):
         load_config("motiongpt3:test", [f"model={text}"])
 
 
+def test_a_section_without_values_is_set_by_a_dictionary():
+    config = load_config("motiongpt3:test", ["model.lora={'a': {'rank': 4}}"])
+    assert config.model.lora.to_dict() == {"a": {"rank": 4}}
+    with pytest.raises(ValueError, match=r"config\.model\.lora is a section, not int \(4\): give a dictionary"):
+        load_config("motiongpt3:test", ["model.lora=4"])
+
+
 @pytest.mark.parametrize("text", ["(" * 300, "-" * 20_000 + "1", "{[]: 1}"])
 def test_what_python_cannot_read_as_a_value_is_text(text):
     assert load_config("motiongpt3:test", [f"tokenizer={text}"]).tokenizer == text

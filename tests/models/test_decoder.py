@@ -10,7 +10,7 @@ import pytest
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import Decoder, Stream, StreamConfig
-from motiongpt3_jax.models.dense_heads import dense_to_heads
+from motiongpt3_jax.models.dense_heads import HeadParams, dense_to_heads
 from tests.models.tiny import CONFIG, NARROW, PLACES, parameters, sequence, stream
 
 PARAMS = parameters()
@@ -148,9 +148,9 @@ def test_streams_of_one_width_share_positions_and_another_width_has_its_own():
 def test_projections_as_one_product_are_those_apart(biases):
     rng = np.random.default_rng(0)
     x, kernels = rng.normal(size=(2, 3, 6)), rng.normal(size=(3, 6, 2, 4))
-    weights = [(kernel, rng.normal(size=(2, 4)) if biases else None) for kernel in kernels]
+    weights = [HeadParams(kernel, rng.normal(size=(2, 4)) if biases else None) for kernel in kernels]
     for joined in (True, False):
-        for found, (kernel, bias) in zip(dense_to_heads(x, weights, "float32", joined), weights):
+        for found, (kernel, bias, _) in zip(dense_to_heads(x, weights, "float32", joined), weights):
             wanted = np.einsum("bsw,whd->bshd", x, kernel) + (bias if biases else 0)
             np.testing.assert_allclose(found, wanted.swapaxes(1, 2), atol=1e-5)
 

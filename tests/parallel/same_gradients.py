@@ -15,6 +15,7 @@ from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.experiment.run import Run, make_run
 from motiongpt3_jax.inference.engine import make_system
+from motiongpt3_jax.models.lora import ADAPTER
 from motiongpt3_jax.parallel import (
     ShardingOptions,
     constrain,
@@ -80,7 +81,7 @@ def main() -> None:
     for stage in (stage for stage in run.stages() if stage.name in stages):
         stage = replace(stage, objective=without_dropout(stage.objective))
         batch = run.data(stage).batch(0)
-        variables = jax.jit(make_system(run.folder).init)(jax.random.key(1))
+        variables = with_filled_adapters(jax.jit(make_system(run.folder).init)(jax.random.key(1)))
         loss, gradients = loss_and_gradients(run, stage, batch, variables, (1, 1, 1))
         least = NOTHING * np.sqrt(sum(np.sum(x**2) for x in gradients.values()))
         for mesh in meshes:
@@ -98,6 +99,16 @@ def main() -> None:
                 "of": worst,
             }
     print(json.dumps(result))
+
+
+def with_filled_adapters(variables: Variables) -> Variables:
+    """Fresh LoRA adapters with other factors B than zeros, which would leave their factors A without gradients."""
+
+    def fill(path: tuple[object, ...], x: jax.Array) -> jax.Array:
+        match = ADAPTER.fullmatch(path_name(path))
+        return 0.1 * jax.random.normal(jax.random.key(3), x.shape) if match and match["factor"] == "b" else x
+
+    return variables.replace(params=jax.tree.map_with_path(fill, variables.params))
 
 
 def split_words(words: list[str]) -> list[list[str]]:

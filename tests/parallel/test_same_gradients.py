@@ -29,17 +29,30 @@ def distances(system, folder, stages, meshes, overrides=()):
     return found
 
 
+def adapted(stage, *trainable):
+    """Overrides that give a stage a LoRA adapter of all projections, which it trains with what it trains, or alone."""
+    adapter = {"rank": 4, "alpha": 8.0, "dropout": 0.0, "targets": (".*",), "makes": ("motion", "text")}
+    alone = (f"stages.{stage}.trainable={trainable!r}",) if trainable else ()
+    return (f"model.lora={ {'a': adapter} }", f"stages.{stage}.objective.adapter=a", *alone)
+
+
 def check_near(found):
     far = {case: numbers for case, numbers in found.items() if max(numbers["loss"], numbers["gradient"]) > NEAR}
     assert not far
 
 
 @pytest.mark.parametrize(
-    ("system", "stages"),
-    [("motiongpt3", ("text",)), pytest.param("motiongpt", ("tokenizer", "t2m"), marks=pytest.mark.slow)],
+    ("system", "stages", "overrides"),
+    [
+        ("motiongpt3", ("text",), adapted("text")),
+        pytest.param("motiongpt", ("tokenizer", "t2m"), (), marks=pytest.mark.slow),
+        pytest.param("motiongpt", ("t2m",), adapted("t2m", ".*/lora/a/.*"), marks=pytest.mark.slow),
+        pytest.param("motiongpt3", ("text",), (*LLAMA, *adapted("text", ".*/lora/a/.*")), marks=pytest.mark.slow),
+    ],
+    ids=["text and adapter", "motiongpt", "adapter of a T5", "adapter of a Llama"],
 )
-def test_eight_devices_give_the_gradients_of_one(system, stages, tmp_path):
-    check_near(distances(system, tmp_path / "run", stages, MESHES[2:]))
+def test_eight_devices_give_the_gradients_of_one(system, stages, overrides, tmp_path):
+    check_near(distances(system, tmp_path / "run", stages, MESHES[2:], overrides))
 
 
 @pytest.mark.slow

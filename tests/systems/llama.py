@@ -94,9 +94,9 @@ def spec_of(*overrides):
     return ModelSpec(config, 263, blank_tokenizer(TOKEN_SPEC, IDS))
 
 
-def logits_of(spec, params, ids):
+def logits_of(spec, params, ids, adapter=None):
     """Our logits of texts, from the parameters of the text branch alone."""
-    modules = Modules(build_config(spec.config["model"], **sizes_of(spec)))
+    modules = Modules(build_config(spec.config["model"], **sizes_of(spec))).using(adapter)
     positions = jnp.broadcast_to(jnp.arange(ids.shape[1]), ids.shape)
     new = {name: jnp.zeros((2, 32)) for name in ("new", "new_head")}
     vocabulary = {"params": {**params["vocabulary"]["text"], **new}}

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from motiongpt3_jax.batch import Example, Schema
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import TextOptions
+from motiongpt3_jax.systems.adapters import MAKES, adapter_for
 from motiongpt3_jax.systems.interface import (
     Capabilities,
     Features,
@@ -55,6 +56,7 @@ class MotionGPTAnswers:
     def __init__(self, spec: ModelSpec, system: MotionGPT):
         model, options = read_model(spec.config["model"]), read_layout(spec.config["layout"])
         self.modules, self.tokenizer = system.modules, spec.tokenizer
+        self.adapters = {makes: adapter_for(model.lora, makes) for makes in MAKES}
         self.tokens = MotionTokens.of(spec.tokenizer, model.vqvae.codes)
         self.questions = Questions(spec.tokenizer, self.tokens, options.official)
         self.paired = model.lm == "t5"
@@ -165,13 +167,15 @@ class MotionGPTAnswers:
 
     def phases(self, example: Example, makes: Makes, options: Any, longest: int) -> Sequence[Phase]:
         """Read the clips, prefill, decode until the end; of a motion also render its codes."""
-        modules, motion = self.modules, makes == "motion"
+        adapter, motion = self.adapters[makes], makes == "motion"
+        modules = self.modules.using(adapter)
         if motion:
             most = codes_of(longest or self.capabilities.longest_made)
             options = code_options(self.tokens, options, most)
         phases = [Phase("read", partial(generate.read, modules), ("batch",))] if example.clips else []
         room = options.cache_slots
-        phases.append(Phase("prefill", partial(generate.prefill, modules, room), ("batch", "codes", "places"), room))
+        prefill = partial(generate.prefill, modules, room)
+        phases.append(Phase("prefill", prefill, ("batch", "codes", "places"), (room, adapter)))
         taken = ("prefix", "seeds" if options.temperature else "", "frames" if longest else "")
         phases.append(
             Phase("decode", partial(generate.decode, modules, options, motion), taken, (options, motion, longest))

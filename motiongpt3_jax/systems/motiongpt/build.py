@@ -5,6 +5,7 @@ from typing import Any
 
 from motiongpt3_jax.models import DecoderConfig, StreamConfig, T5Config, VqVaeConfig
 from motiongpt3_jax.models.attention_kernels import kernel_name
+from motiongpt3_jax.systems.adapters import read_adapters
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.motiongpt.check import read_model
 from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
@@ -88,4 +89,5 @@ def _options(model: ModelSection) -> Mapping[str, Any]:
         "dtype": model.dtype,
         "scan": section.scan,
         "remat": section.remat,
+        "adapters": read_adapters(model.lora),
     }

@@ -3,6 +3,7 @@
 from typing import Any
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.systems.adapters import read_adapters
 from motiongpt3_jax.systems.motiongpt.config import LanguageObjective, TokenizerObjective
 from motiongpt3_jax.systems.motiongpt.drafts import LayoutOptions
 from motiongpt3_jax.systems.motiongpt.sections import ModelSection
@@ -23,6 +24,7 @@ def read_model(values: Any, path: str = "model") -> ModelSection:
       UserError: a size is none, or does not go with another; says which.
     """
     model = from_values(ModelSection, values, path)
+    read_adapters(model.lora, f"{path}.lora")
     positions = model.language.max_positions
     if model.lm == "t5" and positions is not None:
         raise UserError(f"{path}.language.max_positions is {positions}; a T5's positions are relative: set it to None")

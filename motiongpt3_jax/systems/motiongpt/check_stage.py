@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.systems.adapters import check_used_adapter
 from motiongpt3_jax.systems.motiongpt.check import OBJECTIVES, read_objective
 from motiongpt3_jax.systems.motiongpt.config import LanguageObjective
 from motiongpt3_jax.systems.motiongpt.prompts import load_subtasks
@@ -54,7 +55,8 @@ def check_clips(path: str, batch: BatchSection, config: Mapping[str, Any]) -> No
 def check_language(
     path: str, config: Mapping[str, Any], stage: Mapping[str, Any], objective: LanguageObjective, batch: BatchSection
 ) -> None:
-    """Raises UserError when a stage of the language model has no templates or no room for a sample."""
+    """Raises UserError when a stage of the language model has no templates, no such adapter or no room for a sample."""
+    check_used_adapter(objective.adapter, config["model"]["lora"], f"{path}.objective.adapter")
     if not stage["templates"]:
         raise UserError(f"{path}.templates is empty; the loss language needs instruction templates")
     if batch.window:

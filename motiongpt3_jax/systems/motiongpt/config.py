@@ -1,10 +1,10 @@
 """The sizes of a MotionGPT, and the switches of its losses, as plain dataclasses."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from motiongpt3_jax.models import DecoderConfig, T5Config, VqVaeConfig
-from motiongpt3_jax.values import FLAG, real, setting
+from motiongpt3_jax.values import FLAG, TEXT, real, setting
 
 WEIGHT = real(0, 1e9)
 
@@ -27,6 +27,15 @@ class MotionGPTConfig:
     language: T5Config | DecoderConfig
     words: int
     new_ids: int
+
+    def using(self, adapter: str | None) -> "MotionGPTConfig":
+        """The same with a LoRA adapter of the language model in use; none where None or empty.
+
+        Raises:
+          UserError: there is none of that name.
+        """
+        language = replace(self.language, adapters=self.language.adapters.using(adapter or None))
+        return replace(self, language=language)
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,7 @@ class LanguageObjective:
       words_alone, motion_alone: shares of the samples that are words alone, and motion alone.
       hidden: share of their ids that span corruption hides; a decoder alone predicts all of them instead.
       span: mean length of a hidden span.
+      adapter: name of the LoRA adapter that is used; empty for none.
     """
 
     text: float = setting(WEIGHT)
@@ -67,6 +77,7 @@ class LanguageObjective:
     motion_alone: float = setting(real(0, 1))
     hidden: float = setting(real(0, 1, above=True, below=True))
     span: float = setting(real(1, 1000))
+    adapter: str = setting(TEXT)
 
     @property
     def term_weights(self) -> Mapping[str, float]:

@@ -11,6 +11,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.attention_kernels import AUTO
 from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.models.remat import policy_name
+from motiongpt3_jax.systems.adapters import fill_adapters
 from motiongpt3_jax.systems.interface import ModelSpec, Objective, Tree
 from motiongpt3_jax.systems.motiongpt.answers import MotionGPTAnswers
 from motiongpt3_jax.systems.motiongpt.build import build_config
@@ -24,7 +25,7 @@ from motiongpt3_jax.systems.motiongpt.importer import MotionGPTImporter
 from motiongpt3_jax.systems.motiongpt.layout import PairLayout, TextLayout, TokenizerLayout
 from motiongpt3_jax.systems.motiongpt.modules import Modules
 from motiongpt3_jax.systems.motiongpt.parts import PART_SIZES, PARTS
-from motiongpt3_jax.systems.motiongpt.pretrained import pretrained_t5
+from motiongpt3_jax.systems.motiongpt.pretrained import pretrained_t5, published_names
 from motiongpt3_jax.systems.motiongpt.prompts import OFFICIAL_QUESTIONS, load_subtasks
 from motiongpt3_jax.systems.motiongpt.sections import BatchSection
 from motiongpt3_jax.systems.motiongpt.system import MotionGPT
@@ -59,6 +60,7 @@ class MotionGPTKind:
         pretrained_files=t5_files,
         importer=MotionGPTImporter(),
         exporters={"pytorch": export_pytorch},
+        published_names=published_names,
     )
 
     def tokens(self, config: Mapping[str, Any]) -> TokenSpec:
@@ -78,11 +80,13 @@ class MotionGPTKind:
     def upgrade_config(self, config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
         """The config of an older folder: policies of rematerialization had no names, and attention no dropout."""
         del version  # values tell
+        if isinstance(config.get("stages"), Mapping):
+            config = {**config, "stages": fill_adapters(config["stages"])}
         model = config.get("model")
         if not isinstance(model, Mapping):
             return config
         if "dropout" in model:
-            model = {"attention_dropout": model["dropout"], "attention": AUTO, **model}
+            model = {"attention_dropout": model["dropout"], "attention": AUTO, "lora": {}, **model}
         language = model.get("language")
         if isinstance(language, Mapping) and "remat" in language:
             model = {**model, "language": {**language, "remat": policy_name(language["remat"])}}

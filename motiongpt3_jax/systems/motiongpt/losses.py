@@ -96,6 +96,7 @@ def language_terms(
     modules: Modules, variables: Variables, batch: Batch, draws: Draws, objective: LanguageObjective
 ) -> Terms:
     """Cross-entropy of the next token, words and codes alike."""
+    modules = modules.using(objective.adapter)
     language, params, streams = modules.language, variables.params, batch.streams
     codes = codes_of_batch(modules, variables, batch)
     ids = filled(streams, codes, modules.config.words)

@@ -1,6 +1,6 @@
 """The parts of a MotionGPT, made from its sizes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import jax
@@ -25,6 +25,10 @@ class Modules:
 
     config: MotionGPTConfig
     constrain: Constrain | None = None
+
+    def using(self, adapter: str | None) -> "Modules":
+        """The same with a LoRA adapter in use, see `MotionGPTConfig.using`."""
+        return replace(self, config=self.config.using(adapter))
 
     @cached_property
     def vqvae(self) -> VqVae:

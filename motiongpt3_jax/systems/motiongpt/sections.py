@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from motiongpt3_jax.models.attention_kernels import AUTO, KERNELS
 from motiongpt3_jax.models.remat import POLICIES
 from motiongpt3_jax.values import (
     FLAG,
     NAME,
+    SECTION,
     Rule,
     none_or,
     one_of,
@@ -82,6 +84,7 @@ class ModelSection:
       dropout, attention_dropout: of the language model.
       attention: one of `attention_kernels.KERNELS`, or `AUTO`; a T5 has the reference alone.
       dtype: of the computation.
+      lora: LoRA adapters of the language model by name, see `systems.adapters`.
     """
 
     vqvae: VqVaeSection = section(VqVaeSection)
@@ -91,6 +94,7 @@ class ModelSection:
     attention_dropout: float = setting(real(0, 1, below=True))
     attention: str = setting(one_of(AUTO, *KERNELS))
     dtype: str = setting(one_of("float32", "bfloat16", "float16"))
+    lora: Mapping[str, Any] = setting(SECTION)
 
 
 @dataclass(frozen=True)

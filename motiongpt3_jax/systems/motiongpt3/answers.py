@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from motiongpt3_jax.batch import Batch, ClipRange, Example, Places, Schema
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.token_sampling import TextOptions
+from motiongpt3_jax.systems.adapters import MAKES, adapter_for
 from motiongpt3_jax.systems.interface import (
     Capabilities,
     Features,
@@ -56,6 +57,8 @@ class MotionGPT3Answers:
 
     def __init__(self, spec: ModelSpec, system: MotionGPT3):
         self.system, self.tokenizer = system, spec.tokenizer
+        adapters = spec.config["model"]["lora"]
+        self.system_for = {makes: system.using(adapter_for(adapters, makes)) for makes in MAKES}
         self.tokens = TokenIds.of(spec.tokenizer, system.config.holders)
         self.interleave = spec.config["layout"]["interleave"]
         self.schema: Schema = schema(system.config.holders)
@@ -173,7 +176,7 @@ class MotionGPT3Answers:
 
     def phases(self, example: Example, makes: Makes, options: Any, longest: int) -> Sequence[Phase]:
         """Understand the given motions, then write; or find the condition, sample the latents and decode them."""
-        system, phases = self.system, []
+        system, phases = self.system_for[makes], []
         if example.clips:
             draws = makes == "motion" and options.sample_clips
             taken = ("batch", "seeds") if draws else ("batch", "")

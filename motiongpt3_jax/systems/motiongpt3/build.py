@@ -6,6 +6,7 @@ from typing import Any
 
 from motiongpt3_jax.models import DecoderConfig, HeadConfig, StreamConfig, VaeConfig
 from motiongpt3_jax.models.attention_kernels import kernel_name
+from motiongpt3_jax.systems.adapters import read_adapters
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.motiongpt3.check import read_model
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
@@ -47,6 +48,7 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
             remat=decoder.remat,
             eps=decoder.norm_eps,
             flavour=decoder.flavour,
+            adapters=read_adapters(section.lora),
             **common,
         ),
         head=HeadConfig(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.systems.adapters import read_adapters
 from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, VaeObjective
 from motiongpt3_jax.systems.motiongpt3.layout import LayoutOptions
 from motiongpt3_jax.systems.motiongpt3.sections import DecoderSection, ModelSection
@@ -23,6 +24,7 @@ def read_model(values: Any, path: str = "model") -> ModelSection:
       UserError: a size is none, or does not go with another; says which.
     """
     model = from_values(ModelSection, values, path)
+    read_adapters(model.lora, f"{path}.lora")
     vae, decoder, head = model.vae, model.decoder, model.head
     motion = decoder.motion_width
     _check_heads(f"{path}.vae.width {vae.width}", vae.width, vae.heads)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.systems.adapters import check_used_adapter
 from motiongpt3_jax.systems.motiongpt3.check import OBJECTIVES, read_objective
 from motiongpt3_jax.systems.motiongpt3.sections import BatchSection
 from motiongpt3_jax.text import TASKS, Subtask, load_templates
@@ -20,13 +21,14 @@ def check_stage(name: str, config: Mapping[str, Any], path: str) -> None:
     """
     stage = config["stages"][name]
     check_value(f"{path}.loss", stage["loss"], one_of(*OBJECTIVES))
-    read_objective(stage["loss"], stage["objective"], f"{path}.objective")
+    objective = read_objective(stage["loss"], stage["objective"], f"{path}.objective")
     batch = from_values(BatchSection, stage["batch"], f"{path}.batch")
     check_clips(path, batch, config)
     if stage["loss"] == "vae":
         if stage["templates"]:
             raise UserError(f"{path}.templates is {stage['templates']!r}; the loss vae reads no text: leave it empty")
         return
+    check_used_adapter(objective.adapter, config["model"]["lora"], f"{path}.objective.adapter")
     if not stage["templates"]:
         raise UserError(f"{path}.templates is empty; the loss {stage['loss']} needs instruction templates")
     if stage["objective"]["vae_dropout"] and config["data"]["latents"] == "cached":

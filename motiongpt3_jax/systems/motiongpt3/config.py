@@ -1,10 +1,10 @@
 """The sizes of a MotionGPT3, and the switches of its losses, as plain dataclasses."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from motiongpt3_jax.models import DecoderConfig, HeadConfig, VaeConfig
-from motiongpt3_jax.values import FLAG, real, setting
+from motiongpt3_jax.values import FLAG, TEXT, real, setting
 
 WEIGHT = real(0, 1e9)
 
@@ -45,6 +45,15 @@ class MotionGPT3Config:
     tied: bool = True
     new_ids: int = 2
     motion_ids: int = 6
+
+    def using(self, adapter: str | None) -> "MotionGPT3Config":
+        """The same with a LoRA adapter of the decoder in use; none where None or empty.
+
+        Raises:
+          UserError: there is none of that name.
+        """
+        decoder = replace(self.decoder, adapters=self.decoder.adapters.using(adapter or None))
+        return replace(self, decoder=decoder)
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,7 @@ class LanguageObjective:
         stage, then 0).
       vae_dropout: whether the frozen VAE encodes with dropout (official: True, by accident of its train mode).
       dropout: whether the decoder's and the head's dropout is active.
+      adapter: name of the LoRA adapter that is used; empty for none.
     """
 
     text: float = setting(WEIGHT)
@@ -94,6 +104,7 @@ class LanguageObjective:
     condition_dropout: float = setting(real(0, 1))
     vae_dropout: bool = setting(FLAG)
     dropout: bool = setting(FLAG)
+    adapter: str = setting(TEXT)
 
     @property
     def term_weights(self) -> Mapping[str, float]:

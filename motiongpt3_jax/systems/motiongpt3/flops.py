@@ -7,6 +7,8 @@ import numpy as np
 
 from motiongpt3_jax.batch import Batch, Example
 from motiongpt3_jax.models import DecoderConfig, HeadConfig, VaeConfig
+from motiongpt3_jax.models.lora import ADAPTER
+from motiongpt3_jax.models.stream_block import PROJECTIONS
 from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, MotionGPT3Config
 from motiongpt3_jax.systems.motiongpt3.frozen_text import trained_slots
 from motiongpt3_jax.systems.motiongpt3.gpt2 import TEXT
@@ -35,7 +37,7 @@ def train_flops(
     objective: LanguageObjective | None = None,
     frozen: Collection[str] = (),
 ) -> float:
-    """A training step on a batch.
+    """A training step on a batch; the few products of adapters are left out.
 
     Args:
       config: the sizes.
@@ -48,8 +50,9 @@ def train_flops(
     encode = sum(encode_flops(config.vae, count) for count in frames) if batch.clips else 0.0
     if loss == "vae":
         return TRAINED * (encode + sum(decode_flops(config.vae, count) for count in frames))
-    text_trains = not any(TEXT.fullmatch(path) for path in frozen)
-    samples = lengths_of(config, batch, text_trains)
+    text_trains = not any(TEXT.fullmatch(path) and not ADAPTER.fullmatch(path) for path in frozen)
+    # An adapter of the text branch has gradients in all of its slots.
+    samples = lengths_of(config, batch, text_trains or _adapter_trains(config, objective, frozen))
     total = encode + decoder_flops(config.decoder, samples, text_trains)
     if objective is None or objective.text:
         scores = 2.0 * int(np.sum(batch.streams["text"].weights > 0)) * config.decoder.streams[0].width
@@ -63,6 +66,16 @@ def train_flops(
         made = int(np.sum(batch.extra["output_clip"] >= 0))
         total += TRAINED * made * head_flops(config.head, config.vae.latents, config.repeats, config.holders)
     return total
+
+
+def _adapter_trains(config: MotionGPT3Config, objective: LanguageObjective | None, frozen: Collection[str]) -> bool:
+    """Whether an adapter of the text branch trains."""
+    if objective is None or not objective.adapter:
+        return False
+    of_text = config.decoder.adapters.named(objective.adapter)
+    projections = [name for name in PROJECTIONS if of_text.adapts(f"text/{name}")]
+    path = "decoder/layers/text/{}/lora/{}/a"
+    return any(path.format(name, objective.adapter) not in frozen for name in projections)
 
 
 def motion_flops(

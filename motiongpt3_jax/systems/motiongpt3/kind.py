@@ -22,7 +22,7 @@ from motiongpt3_jax.systems.motiongpt3.migration import upgrade_config
 from motiongpt3_jax.systems.motiongpt3.modules import Modules
 from motiongpt3_jax.systems.motiongpt3.official import from_official
 from motiongpt3_jax.systems.motiongpt3.parts import PART_SIZES, PARTS
-from motiongpt3_jax.systems.motiongpt3.pretrained import pretrained_files, pretrained_text
+from motiongpt3_jax.systems.motiongpt3.pretrained import pretrained_files, pretrained_text, published_names
 from motiongpt3_jax.systems.motiongpt3.prompts import OFFICIAL_QUESTIONS, TOKEN_SPEC
 from motiongpt3_jax.systems.motiongpt3.sections import BatchSection
 from motiongpt3_jax.systems.motiongpt3.system import MotionGPT3
@@ -58,6 +58,7 @@ class MotionGPT3Kind:
         from_official=read_official,
         importer=MotionGPT3Importer(),
         exporters={"pytorch": export_pytorch},
+        published_names=published_names,
     )
 
     def tokens(self, config: Mapping[str, Any]) -> TokenSpec:

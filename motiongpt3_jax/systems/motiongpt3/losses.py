@@ -136,6 +136,7 @@ def language_terms(
     modules: Modules, variables: Variables, batch: Batch, draws: Draws, objective: LanguageObjective
 ) -> Terms:
     """Next-token cross-entropy of the text and noise prediction of the motion, whichever has a weight."""
+    modules = modules.using(objective.adapter)
     params, rngs = variables.params, _rngs(draws, objective.dropout)
     trained = None
     if text_is_frozen(variables):

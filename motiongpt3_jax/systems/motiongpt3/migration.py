@@ -15,6 +15,7 @@ from typing import Any
 
 from motiongpt3_jax.models.attention_kernels import AUTO
 from motiongpt3_jax.models.remat import NONE, policy_name
+from motiongpt3_jax.systems.adapters import fill_adapters
 
 Tree = Any
 Leaf = Any
@@ -110,12 +111,12 @@ NEW_DECODER_VALUES = {
 
 def upgrade_config(config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
     """The config of a model's folder of format 1, which has none written there, or of an earlier one of format 2."""
-    sections = {"model": _upgrade_model, "data": lambda data: {"latents": "online", **data}}
+    sections = {"model": _upgrade_model, "data": lambda data: {"latents": "online", **data}, "stages": fill_adapters}
     if version < 2:
         sections |= {
             "layout": _rename_layout,
             "model": lambda model: {**NEW_MODEL_VALUES, **_upgrade_model(model)},
-            "stages": _fill_stages,
+            "stages": lambda stages: fill_adapters(_fill_stages(stages)),
         }
     upgraded = {key: upgrade(config[key]) for key, upgrade in sections.items() if isinstance(config.get(key), Mapping)}
     return {**config, **upgraded}
@@ -124,7 +125,8 @@ def upgrade_config(config: Mapping[str, Any], version: int) -> Mapping[str, Any]
 def _upgrade_model(model: Mapping[str, Any]) -> Mapping[str, Any]:
     """What older configs leave out: all decoders were GPT-2's, and attention weights had the dropout of all parts."""
     if "dropout" in model:
-        model = {"attention_dropout": model["dropout"], "attention": AUTO, "times": "uniform", "holders": 4, **model}
+        new = {"attention": AUTO, "times": "uniform", "holders": 4, "lora": {}}
+        model = {"attention_dropout": model["dropout"], **new, **model}
     decoder, vae = model.get("decoder"), model.get("vae")
     if isinstance(decoder, Mapping):
         policy = {"remat": policy_name(decoder["remat"])} if "remat" in decoder else {}

@@ -1,6 +1,6 @@
 """The parts of a MotionGPT3, made from its sizes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +26,10 @@ class Modules:
 
     config: MotionGPT3Config
     constrain: Constrain | None = None
+
+    def using(self, adapter: str | None) -> "Modules":
+        """The same with a LoRA adapter in use, see `MotionGPT3Config.using`."""
+        return replace(self, config=self.config.using(adapter))
 
     @property
     def pinned(self) -> dict[str, Constrain]:

@@ -11,6 +11,7 @@ from motiongpt3_jax.systems.motiongpt3.check import read_model
 from motiongpt3_jax.systems.motiongpt3.gpt2 import gpt2_sizes, gpt2_table, gpt2_tensors
 from motiongpt3_jax.systems.motiongpt3.llama import llama_sizes, llama_table
 from motiongpt3_jax.systems.motiongpt3.sections import DecoderSection
+from motiongpt3_jax.tensors.name_table import NameTable
 from motiongpt3_jax.tensors.stored_tensors import (
     CONFIG,
     checkpoint_folder,
@@ -55,6 +56,14 @@ def pretrained_text(place: str, spec: ModelSpec) -> Tree:
             f"{place!r} has {rows} ids, and its tokenizer {config.vocabulary}: set the one that it came with"
         )
     return stored_params(tensors, llama_table(config, rows))
+
+
+def published_names(spec: ModelSpec) -> NameTable:
+    """Names of the text branch's tensors in a `GPT2LMHeadModel` or a `LlamaForCausalLM`."""
+    config = build_config(spec.config["model"], **sizes_of(spec))
+    if spec.config["model"]["decoder"]["family"] == "gpt2":
+        return gpt2_table(config).with_prefix("transformer.")
+    return llama_table(config, config.vocabulary)
 
 
 def pretrained_files(place: str) -> Sequence[Path]:

@@ -2,11 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from motiongpt3_jax.models.attention_kernels import AUTO, KERNELS
 from motiongpt3_jax.models.flavour import GPT2, LLAMA, BlockFlavour, Rotary, RotaryScaling
 from motiongpt3_jax.models.remat import POLICIES
-from motiongpt3_jax.values import FLAG, Rule, none_or, one_of, pair_of, real, section, sequence_of, setting, whole
+from motiongpt3_jax.values import (
+    FLAG,
+    SECTION,
+    Rule,
+    none_or,
+    one_of,
+    pair_of,
+    real,
+    section,
+    sequence_of,
+    setting,
+    whole,
+)
 
 SHARING = {
     "all": lambda layer, layers: True,
@@ -121,7 +134,10 @@ class HeadSection:
 
 @dataclass(frozen=True)
 class ModelSection:
-    """Section `model`: all that a config says of the model's shapes and constants, see `MotionGPT3Config`."""
+    """Section `model`: all that a config says of the model's shapes and constants, see `MotionGPT3Config`.
+
+    Its `lora` are LoRA adapters of the decoder by name, see `systems.adapters`.
+    """
 
     vae: VaeSection = section(VaeSection)
     decoder: DecoderSection = section(DecoderSection)
@@ -137,6 +153,7 @@ class ModelSection:
     flow: bool = setting(FLAG)
     times: str = setting(one_of("uniform", "logit_normal"))
     holders: int = setting(whole(1, 64))
+    lora: Mapping[str, Any] = setting(SECTION)
 
 
 @dataclass(frozen=True)

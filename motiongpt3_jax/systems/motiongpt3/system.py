@@ -38,6 +38,10 @@ class MotionGPT3(System):
         self.config = config
         self.modules = Modules(config, constrain)
 
+    def using(self, adapter: str | None) -> "MotionGPT3":
+        """The same with a LoRA adapter in use, see `MotionGPT3Config.using`; losses use their objective's."""
+        return MotionGPT3(self.config.using(adapter), self.modules.constrain)
+
     @cached_property
     def losses(self) -> Mapping[str, Loss]:
         """`vae` trains the autoencoder; `language` text and motion; `text` is the same without any clip."""
