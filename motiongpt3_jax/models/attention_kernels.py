@@ -6,13 +6,16 @@ finds once a batch. cuDNN takes the mask as it is.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental.pallas.ops.tpu import splash_attention as splash
 from jaxtyping import Array, Bool, Float, Int
+
+if TYPE_CHECKING:
+    from motiongpt3_jax.models.decoder_config import DecoderConfig
 
 KERNELS = ("reference", "splash", "cudnn")
 """Attention of a decoder's layers by name: products and a softmax of XLA's, or a kernel."""
@@ -99,6 +102,8 @@ def splash_attention(
     query_segments: Int[Array, "batch places"],
     key_segments: Int[Array, "batch places"],
     scale: float = 1.0,
+    cap: float | None = None,
+    window: int | None = None,
 ) -> Heads:
     """Causal attention within segments, by JAX's splash attention for TPUs.
 
@@ -107,20 +112,28 @@ def splash_attention(
       slots, places: see `SlotOrder`.
       query_segments, key_segments: see `Segments`.
       scale: factor of the scores.
+      cap: their soft cap; None for none.
+      window: places that a query sees, its own and those before; None for all. Places are counted, so the positions of
+        a sequence must follow one another, and one of its window must be attended.
     """
-    kernel = _kernel(queries.shape[1], slots.shape[1])
+    kernel = _kernel(queries.shape[1], slots.shape[1], cap, window)
     moved = [move_slots(x, slots, places) for x in (queries * scale, keys, values)]
     mixed = jax.vmap(kernel)(*moved, segment_ids=splash.SegmentIds(query_segments, key_segments))
     return move_slots(mixed, places, slots)
 
 
-def _kernel(heads: int, places: int) -> Callable[..., Float[Array, "heads places head_width"]]:
+def _kernel(
+    heads: int, places: int, cap: float | None, window: int | None
+) -> Callable[..., Float[Array, "heads places head_width"]]:
     """The kernel for causal attention of so many places."""
     block = max(size for size in range(LANES, min(places, LARGEST_BLOCK) + 1, LANES) if places % size == 0)
     names = ("q", "kv", "kv_compute", "q_dkv", "kv_dkv", "kv_dkv_compute", "q_dq", "kv_dq")
     sizes = splash.BlockSizes(**{f"block_{name}": block for name in names})
-    causal = splash.MultiHeadMask([splash.CausalMask((places, places))] * heads)
-    return splash.make_splash_mha_single_device(causal, block_sizes=sizes)
+    shape = (places, places)
+    whole = window is None or window >= places
+    mask = splash.CausalMask(shape) if whole else splash.LocalMask(shape, (window - 1, 0), 0)
+    masks = splash.MultiHeadMask([mask] * heads)
+    return splash.make_splash_mha_single_device(masks, block_sizes=sizes, attn_logits_soft_cap=cap)
 
 
 @jax.custom_vjp
@@ -150,6 +163,15 @@ def _move_backward(kept: tuple[Array, Array], gradient: Array) -> tuple[Array, n
 
 
 move_slots.defvjp(_move_forward, _move_backward)
+
+
+CUDNN_WIDTH = 128
+"""Width of the widest heads that cuDNN's kernels take on every GPU."""
+
+
+def cudnn_takes(config: "DecoderConfig") -> bool:
+    """Whether cuDNN's kernels compute a decoder's attention: they cap no scores, and wide heads on some GPUs alone."""
+    return config.flavour.attention_cap is None and config.head_width <= CUDNN_WIDTH
 
 
 def cudnn_attention(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.models.constrain import Constrain, unconstrained
-from motiongpt3_jax.models.vocabulary import Table, Tables, Vocabulary, deal
+from motiongpt3_jax.models.vocabulary import Table, Tables, Vocabulary, deal, soft_cap
 
 CHUNK = 512
 """Targets whose logits are held at a time, in each group of rows: enough for the matrix units to be busy."""
@@ -59,7 +59,7 @@ def cross_entropy(
     grouped = [x.reshape(len(x), -1, *x.shape[3:]) for _, x in parts]
     # Rows that do not divide over the copies are all read from one.
     constrain = vocabulary.constrain if len(table.rows) == len(tables.logits.rows) else unconstrained
-    options = _Options(vocabulary.size + vocabulary.new, min(chunk, grouped[1].shape[1]), constrain)
+    options = _Options(vocabulary.size + vocabulary.new, min(chunk, grouped[1].shape[1]), vocabulary.cap, constrain)
     loss, right = _weighted_sum(options, table, *grouped)
     return CrossEntropy(loss, right.reshape(targets.shape))
 
@@ -70,11 +70,13 @@ class _Options(NamedTuple):
     Attributes:
       ids: of the vocabulary; further rows of its table are padding.
       chunk: see `cross_entropy`.
+      cap: soft cap of the logits, see `Vocabulary`.
       constrain: where a mesh may pin arrays.
     """
 
     ids: int
     chunk: int
+    cap: float | None
     constrain: Constrain
 
 
@@ -145,7 +147,7 @@ def _sum_chunks(
         start = index * chunk
         here, target, weight = (jax.lax.dynamic_slice_in_dim(x, start, chunk, axis=1) for x in (places, *first))
         x = jnp.take_along_axis(hidden, here[..., None], axis=1).astype(rows.dtype)
-        logits = jnp.einsum("gcw,gvw->gcv", x, rows, preferred_element_type=jnp.float32)
+        logits = soft_cap(jnp.einsum("gcw,gvw->gcv", x, rows, preferred_element_type=jnp.float32), options.cap)
         ids = jnp.arange(logits.shape[-1])
         logits = constrain("logits", jnp.where(ids < options.ids, logits, -jnp.inf))
         most = logits.max(axis=-1)
@@ -159,6 +161,9 @@ def _sum_chunks(
             return sums
         share = jnp.where(weight > 0, weight / total, 0.0)[..., None]
         errors = exponentials * share - jnp.where(ids == target[..., None], weight[..., None], 0.0)
+        if options.cap is not None:
+            # The slope of the cap; errors of padding, whose logits are -inf, are zero.
+            errors = errors * (1 - jnp.square(jnp.where(ids < options.ids, logits, 0.0) / options.cap))
         errors = constrain("logits", errors.astype(rows.dtype))
         if gradients_of.hidden:
             back = jnp.einsum("gcv,gvw->gcw", errors, rows, preferred_element_type=jnp.float32)

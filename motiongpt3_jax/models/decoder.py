@@ -8,7 +8,7 @@ cross-attend to a memory; an encoder, which makes one, is the same without causa
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -17,35 +17,17 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.models.attention_kernels import SlotOrder, cudnn_attention, slot_order, splash_attention
+from motiongpt3_jax.models.attention_kernels import SlotOrder, cudnn_attention, cudnn_takes, splash_attention
+from motiongpt3_jax.models.attention_masks import Masks, joined_positions, layer_mask, ordered_slots, visibility
 from motiongpt3_jax.models.constrain import Constrain, unconstrained
-from motiongpt3_jax.models.decoder_config import DecoderConfig
+from motiongpt3_jax.models.decoder_config import DecoderConfig, LayerValues
 from motiongpt3_jax.models.dropout import Dropout
 from motiongpt3_jax.models.flavour import repeat_heads
 from motiongpt3_jax.models.relative_bias import RelativeBias
 from motiongpt3_jax.models.remat import recomputed_in_scan, remat
 from motiongpt3_jax.models.stream_block import INIT, Heads, KeyValues, StreamBlock
-from motiongpt3_jax.models.streams import KVCache, Stream, stop_untrained, update_slice, visible
-
-
-class Masks(NamedTuple):
-    """What each query attends to.
-
-    Attributes:
-      seen: which keys it sees.
-      same: which of them are of its own stream.
-      memory: which slots of the memory it sees; None without one.
-      bias: what is added to the scores; None for nothing.
-      trained: for streams in which gradients pass some slots alone, which those are; None where there is no stream.
-      order: of the slots, for splash attention; None where it is not used.
-    """
-
-    seen: Bool[Array, "batch queries keys"]
-    same: Bool[Array, "queries keys"]
-    memory: Bool[Array, "batch queries slots"] | None = None
-    bias: Float[Array, "batch heads queries keys"] | None = None
-    trained: dict[str, Bool[Array, "batch slots"]] | None = None
-    order: SlotOrder | None = None
+from motiongpt3_jax.models.streams import KVCache, Stream, stop_untrained, update_slice
+from motiongpt3_jax.models.vocabulary import soft_cap
 
 
 class Layer(nn.Module):
@@ -59,7 +41,7 @@ class Layer(nn.Module):
     def __call__(
         self,
         hidden: dict[str, Array],
-        shared: Bool[Array, ""],
+        values: LayerValues,
         masks: Masks,
         positions: Mapping[str, Int[Array, "batch slots"]],
         memory: Float[Array, "batch slots width"] | KeyValues | None = None,
@@ -78,7 +60,8 @@ class Layer(nn.Module):
         }
         blocks = {s.name: owned[s.owner] for s in present}
         projected = {
-            name: block.project(hidden[name], positions[name], self.deterministic) for name, block in blocks.items()
+            name: block.project(hidden[name], positions[name], values.frequencies, self.deterministic)
+            for name, block in blocks.items()
         }
         keys_values = {
             name: (_stop_untrained_heads(key, trained.get(name)), _stop_untrained_heads(value, trained.get(name)))
@@ -95,13 +78,13 @@ class Layer(nn.Module):
             every = {**cache, **keys_values}
             sources = [every[s.name] for s in self.config.streams if s.name in every]
         if masks.order is None:
-            mixed = self._attend(queries, sources, masks.seen & (shared | masks.same), masks.bias)
+            mixed = self._attend(queries, sources, masks, values)
         else:
-            mixed = self._splash(queries, *sources[0], masks.order, shared)
+            mixed = self._splash(queries, *sources[0], masks.order, values)
         after, first = {}, 0
         for name, block in blocks.items():
             here = slice(first, first + hidden[name].shape[1])
-            read = None if memory is None else self._reader(block, memory, masks.memory[:, here])
+            read = None if memory is None else self._reader(block, memory, Masks(masks.memory[:, here], None))
             after[name] = block.finish(hidden[name], mixed[:, here], self.deterministic, read)
             first = here.stop
         return after, keys_values
@@ -110,11 +93,11 @@ class Layer(nn.Module):
         self,
         block: StreamBlock,
         memory: Float[Array, "batch slots width"] | KeyValues,
-        seen: Bool[Array, "batch queries slots"],
+        masks: Masks,
     ) -> Callable[[Heads], Float[Array, "batch queries heads head_width"]]:
         """Queries to what they read from the memory."""
         keys_values = memory if isinstance(memory, tuple) else block.cross.keys_values(memory, self.deterministic)
-        return lambda queries: self._attend(queries, [keys_values], seen)
+        return lambda queries: self._attend(queries, [keys_values], masks)
 
     def _splash(
         self,
@@ -122,45 +105,67 @@ class Layer(nn.Module):
         keys: Float[Array, "batch kv_heads slots head_width"],
         values: Float[Array, "batch kv_heads slots head_width"],
         order: SlotOrder,
-        shared: Bool[Array, ""],
+        layer: LayerValues,
     ) -> Float[Array, "batch slots heads head_width"]:
         """Attention of whole rows by a kernel, on each device that of its own rows and heads."""
-        keys, values = (repeat_heads(x, self.config.heads) for x in (keys, values))
-        segments = jax.tree.map(partial(jnp.where, shared), order.together, order.apart)
-        attend = partial(splash_attention, scale=self.config.score_scale)
+        config, places = self.config, order.slots.shape[1]
+        keys, values = (repeat_heads(x, config.heads) for x in (keys, values))
+        segments = jax.tree.map(partial(jnp.where, layer.shared), order.together, order.apart)
         names = ["attention"] * 3 + ["activation"] * 4
-        mixed = self.constrain.per_device(attend, names, "attention")(
-            queries, keys, values, order.slots, order.places, *segments
-        )
-        return jnp.swapaxes(mixed, 1, 2)
+        # A kernel's window is fixed when it is compiled, and that of a layer in a scan is data: it chooses the kernel.
+        windows = sorted({min(window or places, places) for window in config.windows or (None,)})
+        kernels = [
+            self.constrain.per_device(
+                partial(splash_attention, scale=config.score_scale, cap=config.flavour.attention_cap, window=window),
+                names,
+                "attention",
+            )
+            for window in windows
+        ]
+        arrays = queries, keys, values, order.slots, order.places, *segments
+        if len(kernels) == 1:
+            return jnp.swapaxes(kernels[0](*arrays), 1, 2)
+        chosen = jnp.searchsorted(jnp.array(windows), jnp.minimum(layer.window, places))
+        return jnp.swapaxes(jax.lax.switch(chosen, kernels, *arrays), 1, 2)
 
     def _attend(
         self,
         queries: Float[Array, "batch heads queries head_width"],
         sources: Sequence[KeyValues],
-        seen: Bool[Array, "batch queries keys"],
-        bias: Float[Array, "batch heads queries keys"] | None = None,
+        masks: Masks,
+        values: LayerValues | None = None,
     ) -> Float[Array, "batch queries heads head_width"]:
-        """Attention to the keys of one or several sources, by a kernel where there is one."""
+        """Attention to the keys of one or several sources, by a kernel where there is one.
+
+        Args:
+          queries: of all streams.
+          sources: keys and values.
+          masks: which keys are seen.
+          values: those of the layer; None for what masks say, as of a memory.
+        """
         drops, one = not self.deterministic and self.config.attention_dropout, len(sources) == 1
-        if self.config.attention == "cudnn" and bias is None and one and not drops:
+        plain = masks.bias is None and one and not drops
+        if self.config.attention == "cudnn" and plain and cudnn_takes(self.config):
+            seen = masks.seen if values is None else layer_mask(masks, values)
             return cudnn_attention(queries, *sources[0], seen, self.config.score_scale)
-        return recomputed_in_scan(Layer._weigh, self.config.scan and one)(self, queries, sources, seen, bias)
+        return recomputed_in_scan(Layer._weigh, self.config.scan and one)(self, queries, sources, masks, values)
 
     def _weigh(
         self,
         queries: Float[Array, "batch heads queries head_width"],
         sources: Sequence[KeyValues],
-        seen: Bool[Array, "batch queries keys"],
-        bias: Float[Array, "batch heads queries keys"] | None = None,
+        masks: Masks,
+        values: LayerValues | None,
     ) -> Float[Array, "batch queries heads head_width"]:
         """One softmax over the keys of all sources; they are not joined, which would copy a KV cache in every step."""
+        # Here, so that a scan computes a layer's mask again instead of stacking them for the backward pass.
+        seen = masks.seen if values is None else layer_mask(masks, values)
         sources = [tuple(repeat_heads(x, self.config.heads) for x in pair) for pair in sources]
         scores = [jnp.einsum("bhqd,bhkd->bhqk", queries, k, preferred_element_type=jnp.float32) for k, _ in sources]
         scores = jnp.concatenate(scores, axis=-1)
-        scores = scores * self.config.score_scale
-        if bias is not None:
-            scores = scores + bias
+        scores = soft_cap(scores * self.config.score_scale, self.config.flavour.attention_cap)
+        if masks.bias is not None:
+            scores = scores + masks.bias
         scores = jnp.where(seen[:, None], scores, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(scores, axis=-1).astype(queries.dtype)
         weights = Dropout(self.config.attention_dropout)(weights, deterministic=self.deterministic)
@@ -203,19 +208,6 @@ def relative_bias(config: DecoderConfig, name: str | None = None) -> RelativeBia
     """The module of the bias that every layer adds to its attention scores where positions are relative."""
     flavour = config.flavour
     return RelativeBias(config.heads, flavour.buckets, flavour.max_distance, not config.causal, name=name)
-
-
-def joined_positions(config: DecoderConfig, streams: Mapping[str, Stream | KVCache]) -> Int[Array, "batch slots"]:
-    """Positions of the slots of all streams, in the config's order."""
-    return jnp.concatenate([streams[s.name].positions for s in config.streams if s.name in streams], axis=1)
-
-
-def ordered_slots(config: DecoderConfig, streams: Mapping[str, Stream]) -> SlotOrder:
-    """The slots of all streams in the order in which splash attention reads them."""
-    present = [streams[s.name] for s in config.streams if s.name in streams]
-    fields = ("segments", "positions", "attended")
-    joined = (jnp.concatenate([getattr(stream, field) for stream in present], axis=1) for field in fields)
-    return slot_order(*joined, np.repeat(np.arange(len(present)), [s.segments.shape[1] for s in present]))
 
 
 class FinalNorm(nn.Module):
@@ -315,7 +307,7 @@ class Decoder(nn.Module):
         stack = scanned(config, deterministic, self.constrain, name="layers")
         positions = {name: stream.positions for name, stream in streams.items()}
         read = None if memory is None else memory.embeddings.astype(config.dtype)
-        return stack(hidden, jnp.array(config.shared), masks, positions, read)
+        return stack(hidden, jax.tree.map(jnp.asarray, config.layer_values), masks, positions, read)
 
 
 def check_streams(config: DecoderConfig, streams: Mapping[str, Stream]) -> None:
@@ -332,36 +324,3 @@ def check_streams(config: DecoderConfig, streams: Mapping[str, Stream]) -> None:
             raise UserError(
                 f"stream {name!r} is {stream.embeddings.shape[-1]} wide; the decoder's is {known[name]} wide"
             )
-
-
-def visibility(
-    config: DecoderConfig,
-    queries: Mapping[str, Stream],
-    keys: Mapping[str, Stream | KVCache],
-    only: Mapping[str, Bool[Array, "batch queries slots"]] | None = None,
-    memory: Stream | KVCache | None = None,
-) -> Masks:
-    """Attention masks of queries and keys in the config's order.
-
-    Args:
-      config: the decoder's.
-      queries, keys: the streams of both.
-      only: slots of a stream of keys that each query may see at most.
-      memory: what layers cross-attend to.
-
-    Raises:
-      UserError: there is a memory and no layer reads it, or none where all do.
-    """
-    if config.cross != (memory is not None):
-        wants, has = ("a memory", "none") if config.cross else ("no memory", "one")
-        raise UserError(f"the decoder cross-attends to {wants}, and was given {has}")
-    rows, columns = ([s.name for s in config.streams if s.name in side] for side in (queries, keys))
-    seen = {
-        c: jnp.concatenate([visible(queries[row], keys[c], config.causal) for row in rows], axis=1) for c in columns
-    }
-    for name, allowed in (only or {}).items():
-        seen[name] &= allowed
-    slots = {c: keys[c].positions.shape[1] for c in columns}
-    same = [[np.full((queries[row].positions.shape[1], slots[c]), row == c) for c in columns] for row in rows]
-    read = None if memory is None else jnp.concatenate([visible(queries[row], memory, False) for row in rows], axis=1)
-    return Masks(jnp.concatenate([seen[c] for c in columns], axis=2), jnp.asarray(np.block(same)), read)

@@ -8,16 +8,8 @@ import jax
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.models.decoder import (
-    Decoder,
-    FinalNorm,
-    Layer,
-    Positions,
-    check_streams,
-    joined_positions,
-    relative_bias,
-    visibility,
-)
+from motiongpt3_jax.models.attention_masks import joined_positions, visibility
+from motiongpt3_jax.models.decoder import Decoder, FinalNorm, Layer, Positions, check_streams, relative_bias
 from motiongpt3_jax.models.dense import kernels_transposed, plain_kernels, transpose_kernels
 from motiongpt3_jax.models.stream_block import CrossAttention
 from motiongpt3_jax.models.streams import KVCache, Stream, update_slots
@@ -105,11 +97,19 @@ def decode_step(
         for name, stream in streams.items()
     }
     keys, values = {name: [] for name in streams}, {name: [] for name in streams}
-    for number, (layer_params, shared) in enumerate(zip(params["layers"], config.shared)):
+    values_of = config.layer_values
+    for number, layer_params in enumerate(params["layers"]):
         layer_cache = cache and {name: (c.keys[number], c.values[number]) for name, c in cache.items()}
         layer_memory = memory and (memory.keys[number], memory.values[number])
         hidden, written = layer.apply(
-            {"params": plain_kernels(layer_params)}, hidden, shared, masks, places, layer_memory, layer_cache, index
+            {"params": plain_kernels(layer_params)},
+            hidden,
+            values_of.layer(number),
+            masks,
+            places,
+            layer_memory,
+            layer_cache,
+            index,
         )
         for name, (key, value) in written.items():
             keys[name].append(key)

@@ -1,10 +1,12 @@
 """What families of Transformer blocks differ in: norm, MLP, biases, positions, attention scores and how they start."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -12,7 +14,29 @@ from jaxtyping import Array, Float, Int
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.remat import recomputed_in_scan
 
-NORMS: dict[str, type[nn.Module]] = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
+
+class ZeroCentredRMSNorm(nn.Module):
+    """RMS norm whose parameter is the distance of the scale from 1, as Gemma stores it.
+
+    Attributes:
+      epsilon: smallest divisor.
+      dtype: of the computation and of the result.
+    """
+
+    epsilon: float
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
+        scale, x = self.param("scale", nn.initializers.zeros, x.shape[-1:]), x.astype(self.dtype)
+        return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + self.epsilon) * (1 + scale)
+
+
+NORMS: dict[str, type[nn.Module]] = {
+    "layer": nn.LayerNorm,
+    "rms": nn.RMSNorm,
+    "zero_centred_rms": ZeroCentredRMSNorm,
+}
 """Norms by their names."""
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"gelu_tanh": partial(nn.gelu, approximate=True), "silu": nn.silu}
@@ -50,15 +74,17 @@ class Rotary:
     Attributes:
       theta: the base; the slowest pair of channels turns once in about 2 pi times as many positions.
       scaling: of frequencies, for sequences longer than those that the theta is for; None leaves them.
+      factor: by which all frequencies are divided: linear position interpolation (arXiv 2306.15595).
     """
 
     theta: float = 10_000.0
     scaling: RotaryScaling | None = None
+    factor: float = 1.0
 
     def frequencies(self, head_width: int) -> Float[np.ndarray, "half"]:
         """Radians that each pair of channels turns by from one position to the next."""
         half = head_width // 2
-        rates = self.theta ** (-np.arange(half) / half)
+        rates = self.theta ** (-np.arange(half) / half) / self.factor
         if self.scaling is None:
             return rates.astype(np.float32)
         turns, low, high = rates * self.scaling.original / (2 * np.pi), self.scaling.low, self.scaling.high
@@ -75,10 +101,18 @@ class BlockFlavour:
       activation: of the MLP, one of `ACTIVATIONS`.
       gated: whether the MLP multiplies `up` with the activated `gate`, instead of activating `up`.
       biases: whether projections, MLP and layer norms have biases.
+      qkv_biases: whether queries, keys and values have biases, whatever others have.
+      qk_norms: whether each head's queries and keys are normalised (QK-norm, arXiv 2010.04245), before they rotate.
+      post_norms: whether what attention and MLP give is normalised too, before it is added (sandwich norm).
       positions: one of `POSITIONS`.
       kv_heads: heads of keys and values, which groups of query heads share; None for as many as there are queries.
       rotary: the frequencies, where positions are rotary.
+      local_rotary: those of layers with a sliding window; None for the same.
       scaled: whether attention scores are divided by the root of the head width.
+      query_pre_attn_scalar: by whose root they are divided instead of the head width's; None for that.
+      attention_cap: soft cap of the scores, cap * tanh(score / cap); None for none.
+      scale_embeddings: whether vectors of ids are multiplied by the root of their width where they are read; the
+        caller's `Vocabulary` does it.
       inner_dropout: whether the MLP's hidden layer and what leaves the final norm have dropout too.
       init: how kernels start, one of `INITS`.
       buckets: of distances, where positions are relative.
@@ -89,10 +123,17 @@ class BlockFlavour:
     activation: str = "gelu_tanh"
     gated: bool = False
     biases: bool = True
+    qkv_biases: bool = False
+    qk_norms: bool = False
+    post_norms: bool = False
     positions: str = "learned"
     kv_heads: int | None = None
     rotary: Rotary = Rotary()
+    local_rotary: Rotary | None = None
     scaled: bool = True
+    query_pre_attn_scalar: float | None = None
+    attention_cap: float | None = None
+    scale_embeddings: bool = False
     inner_dropout: bool = False
     init: str = "normal"
     buckets: int = 32
@@ -121,13 +162,37 @@ T5 = BlockFlavour(
 LLAMA = BlockFlavour("rms", "silu", gated=True, biases=False, positions="rotary")
 """Pre-norm blocks of Llama; heads of keys and values, and frequencies, are values of each model."""
 
+QWEN2 = replace(LLAMA, qkv_biases=True)
+"""Blocks of Qwen 2 and 2.5 (arXiv 2412.15115)."""
+
+QWEN3 = replace(LLAMA, qk_norms=True)
+"""Blocks of Qwen 3 (arXiv 2505.09388)."""
+
+GEMMA2 = replace(LLAMA, norm="zero_centred_rms", activation="gelu_tanh", post_norms=True, scale_embeddings=True)
+"""Blocks of Gemma 2 (arXiv 2408.00118); soft caps, the scale of queries and windows are values of each model."""
+
+GEMMA3 = replace(GEMMA2, qk_norms=True)
+"""Blocks of Gemma 3 (arXiv 2503.19786)."""
+
+FAMILIES: Mapping[str, BlockFlavour] = {
+    "gpt2": GPT2,
+    "llama": LLAMA,
+    "qwen2": QWEN2,
+    "qwen3": QWEN3,
+    "gemma2": GEMMA2,
+    "gemma3": GEMMA3,
+}
+"""Blocks of decoder language models by the names of their families."""
+
 
 def rotate(
-    x: Float[Array, "batch heads slots head_width"], positions: Int[Array, "batch slots"], rotary: Rotary = Rotary()
+    x: Float[Array, "batch heads slots head_width"],
+    positions: Int[Array, "batch slots"],
+    frequencies: Float[Array | np.ndarray, "half"],
 ) -> Float[Array, "batch heads slots head_width"]:
     """Rotary position embedding (RoPE, arXiv 2104.09864): rotates pairs of channels, half a head apart, by position."""
     half = x.shape[-1] // 2
-    angles = positions[:, None, :, None] * rotary.frequencies(x.shape[-1])
+    angles = positions[:, None, :, None] * frequencies
     sine, cosine = jnp.sin(angles).astype(x.dtype), jnp.cos(angles).astype(x.dtype)
     first, second = x[..., :half], x[..., half:]
     return jnp.concatenate([first * cosine - second * sine, second * cosine + first * sine], axis=-1)

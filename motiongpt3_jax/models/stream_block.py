@@ -1,6 +1,7 @@
 """One stream's part of a Transformer layer: norms, projections to heads, cross-attention's projections, MLP."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -103,17 +104,21 @@ class StreamBlock(nn.Module):
             "product": config.product,
             "constrain": self.constrain,
         }
-        self.attention_norm = flavour.make_norm(config.eps, recompute=config.scan)
+        biases, norm = flavour.biases or flavour.qkv_biases, partial(flavour.make_norm, config.eps, None, config.scan)
+        self.attention_norm, self.mlp_norm = norm(), norm()
+        if flavour.post_norms:
+            self.post_attention_norm, self.post_mlp_norm = norm(), norm()
+        if flavour.qk_norms:
+            self.q_norm, self.k_norm = norm(), norm()
         adapters = {name: adapters_of(config, self.stream, name) for name in PROJECTIONS}
-        self.q = HeadWeights(config.heads, config.head_width, init["q"], flavour.biases, adapters["q"])
+        self.q = HeadWeights(config.heads, config.head_width, init["q"], biases, adapters["q"])
         self.k, self.v = (
-            HeadWeights(config.kv_heads, config.head_width, init["k"], flavour.biases, adapters[name]) for name in "kv"
+            HeadWeights(config.kv_heads, config.head_width, init["k"], biases, adapters[name]) for name in "kv"
         )
         self.o = DenseFromHeads(self.stream.width, kernel_init=init["o"], adapters=adapters["o"], **dense)
         if config.cross:
-            self.cross_norm = flavour.make_norm(config.eps, recompute=config.scan)
+            self.cross_norm = norm()
             self.cross = CrossAttention(self.stream, config, self.constrain)
-        self.mlp_norm = flavour.make_norm(config.eps, recompute=config.scan)
         if flavour.gated:
             self.gate = Dense(
                 self.stream.mlp_width, kernel_init=init["up"], pin="mlp", adapters=adapters["gate"], **dense
@@ -123,9 +128,13 @@ class StreamBlock(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def project(
-        self, x: Float[Array, "batch slots width"], positions: Int[Array, "batch slots"], deterministic: bool = True
+        self,
+        x: Float[Array, "batch slots width"],
+        positions: Int[Array, "batch slots"],
+        frequencies: Float[Array, "half"] | None = None,
+        deterministic: bool = True,
     ) -> tuple[Heads, Heads, Heads]:
-        """Queries, keys and values."""
+        """Queries, keys and values; rotary positions have the layer's frequencies, or those of all layers."""
         config, options = self.config, (self.config, self.constrain, deterministic)
         normed = self.attention_norm(x)
         if config.kv_heads == config.heads:
@@ -133,8 +142,12 @@ class StreamBlock(nn.Module):
         else:
             (query,) = project_to_heads(normed, [self.q], *options)
             key, value = project_to_heads(normed, [self.k, self.v], *options)
+        if config.flavour.qk_norms:
+            query, key = (norm(x).astype(x.dtype) for norm, x in ((self.q_norm, query), (self.k_norm, key)))
         if config.flavour.positions == "rotary":
-            query, key = (rotate(x, positions, config.flavour.rotary) for x in (query, key))
+            if frequencies is None:
+                frequencies = config.flavour.rotary.frequencies(config.head_width)
+            query, key = (rotate(x, positions, frequencies) for x in (query, key))
         return query, key, value
 
     def finish(
@@ -152,16 +165,21 @@ class StreamBlock(nn.Module):
           deterministic: no dropout.
           read: what the memory holds for some queries; needed where layers cross-attend.
         """
-        x = x + self.dropout(self.o(mixed, deterministic), deterministic=deterministic)
+        post_norms = self.config.flavour.post_norms
+        branch = self.o(mixed, deterministic)
+        if post_norms:
+            branch = self.post_attention_norm(branch).astype(x.dtype)
+        x = x + self.dropout(branch, deterministic=deterministic)
         if self.config.cross:
             mixed = read(self.cross.query(self.cross_norm(x), deterministic))
             x = x + self.dropout(self.cross.o(mixed, deterministic), deterministic=deterministic)
         normed = self.mlp_norm(x)
         gate = self.gate(normed, deterministic) if self.config.flavour.gated else None
         down = recomputed_in_scan(StreamBlock._down, self.config.scan, static=(3,))
-        x = x + self.dropout(
-            down(self, self.up(normed, deterministic), gate, deterministic), deterministic=deterministic
-        )
+        branch = down(self, self.up(normed, deterministic), gate, deterministic)
+        if post_norms:
+            branch = self.post_mlp_norm(branch).astype(x.dtype)
+        x = x + self.dropout(branch, deterministic=deterministic)
         return self.constrain("activation", x)
 
     def _down(

@@ -49,6 +49,8 @@ class Vocabulary(nn.Module):
       dtype: of the computation.
       tied: whether logits are products with the vectors of the ids, as GPT-2's; else with rows of their own, as T5's.
       std: standard deviation of fresh vectors; rows of their own start by their width.
+      scale: factor of the vectors where they are read; logits are products with the table as it is.
+      cap: soft cap of the logits, cap * tanh(logit / cap); None for none.
       constrain: where a mesh may copy tables to its devices.
     """
 
@@ -58,6 +60,8 @@ class Vocabulary(nn.Module):
     dtype: str = "float32"
     tied: bool = True
     std: float = 0.02
+    scale: float = 1.0
+    cap: float | None = None
     constrain: Constrain = unconstrained
 
     def setup(self) -> None:
@@ -92,12 +96,16 @@ class Vocabulary(nn.Module):
         if tables is not None:
             table, dealt = deal(tables.embed, ids)
             vectors = _read(dealt, table).reshape(*ids.shape, self.width)
-            return jnp.where((ids < self.size + self.new)[..., None], vectors, jnp.nan)
+            return self._scaled(jnp.where((ids < self.size + self.new)[..., None], vectors, jnp.nan))
         if not self.new:
-            return jnp.take(self.table, ids, axis=0).astype(self.dtype)
+            return self._scaled(jnp.take(self.table, ids, axis=0).astype(self.dtype))
         base = jnp.take(self.table, jnp.minimum(ids, self.size - 1), axis=0)
         new = jnp.take(self.new_table, jnp.maximum(ids - self.size, 0), axis=0)
-        return jnp.where((ids < self.size)[..., None], base, new).astype(self.dtype)
+        return self._scaled(jnp.where((ids < self.size)[..., None], base, new).astype(self.dtype))
+
+    def _scaled(self, vectors: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
+        # The factor is rounded to the dtype of the computation, as Gemma's is.
+        return vectors if self.scale == 1 else vectors * jnp.asarray(self.scale, vectors.dtype)
 
     def logits(self, hidden: Float[Array, "*batch width"]) -> Float[Array, "*batch padded"]:
         """A score for each id in float32, -inf beyond the last; in bfloat16 the best ones would often tie.
@@ -124,11 +132,16 @@ class Vocabulary(nn.Module):
         return tables
 
     def _scores(self, hidden: Float[Array, "*batch width"], rows: Float[Array, "ids width"]) -> Array:
-        return jnp.matmul(hidden, rows.T.astype(self.dtype), preferred_element_type=jnp.float32)
+        return soft_cap(jnp.matmul(hidden, rows.T.astype(self.dtype), preferred_element_type=jnp.float32), self.cap)
 
     def __call__(self, ids: Int[Array, "*batch"]) -> Float[Array, "*batch width"]:
         """Same as `embed`."""
         return self.embed(ids)
+
+
+def soft_cap(x: Float[Array, "*shape"], cap: float | None) -> Float[Array, "*shape"]:
+    """cap * tanh(x / cap), which is near x where x is small and never beyond the cap (arXiv 2408.00118); None for x."""
+    return x if cap is None else cap * jnp.tanh(x / cap)
 
 
 def deal(table: Table, x: Array) -> tuple[Table, Array]:

@@ -10,6 +10,7 @@ import pytest
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import Decoder
+from motiongpt3_jax.models.attention_kernels import cudnn_takes
 from motiongpt3_jax.models.flavour import BlockFlavour
 from tests.models.packed_streams import CONFIG, gradients, packed_streams, parameters, run_kernels_stepwise
 
@@ -30,11 +31,20 @@ def test_splash_attention_of_packed_streams_is_the_references_in_layers_that_sha
     assert_alike(gradients(replace(CONFIG, attention="splash"), params, streams), gradients(CONFIG, params, streams))
 
 
-def test_heads_that_share_keys_and_values_and_rotary_positions_go_through_splash_attention():
-    flavour = BlockFlavour("rms", "silu", gated=True, biases=False, positions="rotary", kv_heads=1)
-    config, streams = replace(CONFIG, flavour=flavour, shared=(True, True)), packed_streams(1)
+def test_grouped_heads_rotary_positions_windows_of_some_layers_and_a_cap_go_through_splash_attention():
+    flavour = BlockFlavour("rms", "silu", gated=True, biases=False, positions="rotary", kv_heads=1, attention_cap=1.5)
+    config, streams = replace(CONFIG, flavour=flavour, windows=(3, None), shared=(True, True)), packed_streams(1)
+    # A slot that is never asked may leave a window empty.
+    streams["text"] = streams["text"].replace(attended=streams["text"].segments > 0)
     params = parameters(config, streams)
     assert_alike(gradients(replace(config, attention="splash"), params, streams), gradients(config, params, streams))
+
+
+def test_what_cudnn_cannot_compute_takes_the_reference():
+    config = replace(CONFIG, attention="cudnn", dtype="bfloat16")
+    assert cudnn_takes(config)
+    assert not cudnn_takes(replace(config, flavour=BlockFlavour(attention_cap=50.0)))
+    assert not cudnn_takes(replace(config, head_width=256))
 
 
 def test_dropout_of_attention_weights_takes_the_reference():

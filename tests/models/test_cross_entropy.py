@@ -59,9 +59,9 @@ def assert_near(found, wanted, tolerance):
         assert np.linalg.norm(np.asarray(a - b, np.float64)) <= tolerance * max(np.linalg.norm(b), 1)
 
 
-@pytest.mark.parametrize(("tied", "groups"), [(True, 1), (False, 2), (True, 3)])
-def test_sums_and_gradients_are_those_of_the_whole_logits(tied, groups):
-    vocabulary, params = made(tied=tied)
+@pytest.mark.parametrize(("tied", "groups", "cap"), [(True, 1, None), (False, 2, None), (True, 3, 4.0)])
+def test_sums_and_gradients_are_those_of_the_whole_logits(tied, groups, cap):
+    vocabulary, params = made(tied=tied, cap=cap)
     best = vocabulary.apply({"params": params}, HIDDEN, method="logits").argmax(-1)
     targets = TARGETS.at[:, ::2].set(best[:, ::2])
     (found, right), gradients = over_all_weights(ours, vocabulary, params, HIDDEN, targets=targets, groups=groups)

@@ -79,6 +79,7 @@ def test_scaled_frequencies_are_those_of_llama_3():
     plain = Rotary().frequencies(8)
     np.testing.assert_allclose(plain, [1, 0.1, 0.01, 0.001], rtol=1e-6)
     scaled = Rotary(scaling=RotaryScaling(8.0, 1.0, 4.0, 64)).frequencies(8)
+    np.testing.assert_allclose(Rotary(factor=4.0).frequencies(8), plain / 4, rtol=1e-6)
     turns = 0.1 * 64 / (2 * np.pi)
     share = (turns - 1) / 3
     np.testing.assert_allclose(scaled, [1, 0.1 * (share + (1 - share) / 8), 0.01 / 8, 0.001 / 8], rtol=1e-6)
@@ -87,12 +88,15 @@ def test_scaled_frequencies_are_those_of_llama_3():
 def test_rotary_products_depend_on_the_distance_alone():
     q, k = (jax.random.normal(jax.random.key(seed), (1, 1, 1, 6)) for seed in (0, 1))
 
+    def turned(x, at):
+        return rotate(x, jnp.array([[at]]), Rotary().frequencies(6))
+
     def product(at, key_at):
-        return float((rotate(q, jnp.array([[at]])) * rotate(k, jnp.array([[key_at]]))).sum())
+        return float((turned(q, at) * turned(k, key_at)).sum())
 
     assert product(7, 4) == pytest.approx(product(3, 0), abs=1e-5)
     assert abs(product(7, 4) - product(7, 5)) > 1e-3
-    np.testing.assert_array_equal(rotate(q, jnp.array([[0]])), q)
+    np.testing.assert_array_equal(turned(q, 0), q)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,10 @@ def test_grouped_heads_are_heads_of_equal_keys_and_values():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: BlockFlavour(norm="batch"), "norm of a decoder block is 'batch': choose layer or rms"),
+        (
+            lambda: BlockFlavour(norm="batch"),
+            "norm of a decoder block is 'batch': choose layer or rms or zero_centred_rms",
+        ),
         (lambda: BlockFlavour(activation="relu"), "choose gelu_tanh or silu"),
         (lambda: BlockFlavour(positions="sine"), "choose learned or rotary"),
         (lambda: replace(CONFIG, flavour=BlockFlavour(kv_heads=3)), "2 heads do not share 3 heads"),

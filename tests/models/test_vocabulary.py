@@ -38,6 +38,17 @@ def test_scores_are_products_with_the_rows_and_minus_infinity_up_to_a_multiple_o
     assert (scores[..., SIZE + NEW :] == -jnp.inf).all()
 
 
+def test_vectors_are_scaled_where_they_are_read_and_scores_are_capped():
+    options, ids = {"params": PARAMS}, jnp.arange(SIZE + NEW)
+    scaled, capped = VOCABULARY.clone(scale=3.0), VOCABULARY.clone(cap=0.01)
+    tables = scaled.apply(options, method="tables")
+    for given in (None, tables):
+        np.testing.assert_allclose(scaled.apply(options, ids, given, method="embed"), 3 * ROWS, rtol=1e-6)
+    np.testing.assert_array_equal(scaled.apply(options, HIDDEN, method="logits"), apply("logits", HIDDEN))
+    found = capped.apply(options, HIDDEN, method="logits")[..., : SIZE + NEW]
+    np.testing.assert_allclose(found, 0.01 * np.tanh(HIDDEN @ ROWS.T / 0.01), atol=1e-6)
+
+
 def test_few_scores_are_those_of_many():
     one = apply("logits", HIDDEN[:1, :2])
     np.testing.assert_allclose(one, apply("logits", HIDDEN)[:1, :2], atol=1e-6)
