@@ -1,9 +1,9 @@
 """Golden numbers of the official implementations: reading them, filling weights by their rule, comparing with them.
 
 The fixtures of MotionGPT3 lie in the folder that the environment variable MOTION_GOLDEN_DIR names, by default
-`../shared/golden` beside the project, those of MotionGPT in the folder of that name and `_motiongpt`; without them the
-tests that need them are skipped, unless MOTION_GOLDEN_REQUIRED=1 makes such a skip a failure. Every comparison's
-largest difference is listed at the end of a pytest run.
+`../shared/golden` beside the project, those of MotionGPT and of MotionLLM in the folders of that name and `_motiongpt`
+or `_motionllm`; without them the tests that need them are skipped, unless MOTION_GOLDEN_REQUIRED=1 makes such a skip a
+failure. Every comparison's largest difference is listed at the end of a pytest run.
 """
 
 import json
@@ -11,7 +11,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,12 @@ PROPERTY = "golden_difference"
 
 Gains = tuple[tuple[str, float, int | None], ...]
 """(pattern, gain, axis that holds the fan-in): the first pattern found in the key wins."""
+
+Scales = tuple[tuple[str, float, float], ...]
+"""(pattern, middle, gain) of tensors that lie around another value than others of their kind."""
+
+Rows = Mapping[str, tuple[tuple[int, ...], float]]
+"""Rows of a tensor that are multiplied last, by how much."""
 
 GAINS: Gains = (
     (r"(^|\.)(wte|wpe|wpe_mot)\.weight$", 0.1, None),
@@ -48,6 +54,28 @@ MOTIONGPT_GAINS: Gains = (
     (r"quantizer\.codebook$", 0.6, None),
 )
 
+MOTIONLLM_GAINS: Gains = (
+    (r"lora_A\.[^.]+\.weight$", 1.0, 1),
+    (r"lora_B\.[^.]+\.weight$", 0.5, 1),
+    (r"^gemma\d\..*embed_tokens\.weight$", 0.6, 1),
+    (r"^(llama|qwen2|qwen3)\..*embed_tokens\.weight$", 3.0, 1),
+    (r"^(gemma2|gemma3|llama|qwen2|qwen3)\.lm_head\.weight$", 2.0, 1),
+    (r"self_attn\.[qk]_proj\.weight$", 1.5, 1),
+    (r"quantizer\.codebook$", 0.6, None),
+    (r"^interclip\.(token_embedding\.weight$|positional_embedding$|.*query_token$)", 0.5, None),
+    (r"in_proj_weight$", 2.0, 1),
+    (r"self_attn\.out_proj\.weight$", 0.4, 1),
+)
+
+MOTIONLLM_SCALES: Scales = (
+    (r"^gemma\d\.model\.norm\.weight$", 4.0, 0.2),
+    (r"^gemma\d\..*norm\.weight$", 0.0, 0.2),
+    (r"^interclip\.latent_scale$", 1.0, 0.1),
+)
+
+MOTIONLLM_ROWS: Rows = {"gemma2.model.embed_tokens.weight": ((1, 561), 1.75)}
+"""The ends of texts and of motions, so that decoding ends now and then."""
+
 _running: pytest.Item | None = None
 
 
@@ -57,11 +85,13 @@ class GoldenSet:
 
     Attributes:
       folder: where they lie.
-      gains: how its weights are filled, beside the general rules.
+      gains, scales, rows: how its weights are filled, beside the general rules.
     """
 
     folder: Path
     gains: Gains
+    scales: Scales = ()
+    rows: Rows = field(default_factory=dict)
 
     def arrays(self, name: str) -> Mapping[str, np.ndarray]:
         """The arrays of `<name>.npz`; skips the test when the fixtures are not there."""
@@ -83,12 +113,20 @@ class GoldenSet:
         shape = tuple(shape)
         seed = zlib.crc32(key.encode()) & 0x7FFFFFFF
         x = np.random.RandomState(seed).standard_normal(shape).astype(np.float32)
+        for pattern, middle, gain in self.scales:
+            if re.search(pattern, key):
+                return np.float32(middle) + np.float32(gain) * x
         for pattern, gain, axis in self.gains:
             if re.search(pattern, key):
-                return x * np.float32(gain if axis is None else gain / np.sqrt(shape[axis]))
+                return self._rows(key, x * np.float32(gain if axis is None else gain / np.sqrt(shape[axis])))
         if len(shape) == 1:
             return np.float32(1) + np.float32(0.1) * x if key.endswith(".weight") else np.float32(0.02) * x
         return x * np.float32(1 / np.sqrt(np.prod(shape[1:])))
+
+    def _rows(self, key: str, x: np.ndarray) -> np.ndarray:
+        rows, factor = self.rows.get(key, ((), 1.0))
+        x[list(rows)] *= np.float32(factor)
+        return x
 
     def filled(self, name: str, prefix: str = "") -> dict[str, np.ndarray]:
         """The filled state dict that `<name>.manifest.json` lists, tied tensors shared.
@@ -110,6 +148,9 @@ fill, filled = MOTIONGPT3.fill, MOTIONGPT3.filled
 
 MOTIONGPT = GoldenSet(FOLDER.with_name(f"{FOLDER.name}_motiongpt"), MOTIONGPT_GAINS)
 golden_motiongpt = MOTIONGPT.arrays
+
+MOTIONLLM = GoldenSet(FOLDER.with_name(f"{FOLDER.name}_motionllm"), MOTIONLLM_GAINS, MOTIONLLM_SCALES, MOTIONLLM_ROWS)
+golden_motionllm = MOTIONLLM.arrays
 
 
 def compare(

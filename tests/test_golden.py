@@ -1,7 +1,9 @@
+import json
+
 import numpy as np
 import pytest
 
-from tests.golden import MOTIONGPT, MOTIONGPT3, compare, filled, golden, golden_motiongpt
+from tests.golden import MOTIONGPT, MOTIONGPT3, MOTIONLLM, compare, filled, golden, golden_motiongpt
 
 SMALL = 300_000
 
@@ -9,6 +11,13 @@ SMALL = 300_000
 def recorded(fixtures):
     """(key, shape, recorded sums) of every filled tensor."""
     check = fixtures.json("fill_check")
+    if fixtures is MOTIONLLM:
+        lists = [json.loads(path.read_text(encoding="utf-8")) for path in fixtures.folder.glob("*.manifest.json")]
+        shapes = {key: entry["shape"] for manifest in lists for key, entry in manifest.items()}
+        return [
+            (key, shapes[key], {"sum": entry["sum"], "abs": entry["abs_sum"], "head": entry["first"]})
+            for key, entry in check.items()
+        ]
     if fixtures is MOTIONGPT:
         return [
             (key, fixtures.json(f"{name}.manifest")[key]["shape"], entry)
@@ -20,7 +29,7 @@ def recorded(fixtures):
 
 
 @pytest.mark.golden
-@pytest.mark.parametrize("fixtures", [MOTIONGPT3, MOTIONGPT], ids=["motiongpt3", "motiongpt"])
+@pytest.mark.parametrize("fixtures", [MOTIONGPT3, MOTIONGPT, MOTIONLLM], ids=["motiongpt3", "motiongpt", "motionllm"])
 def test_fill_follows_the_recorded_sums(fixtures):
     small = [entry for entry in recorded(fixtures) if np.prod(entry[1]) <= SMALL]
     assert small

@@ -29,6 +29,10 @@ VIOLATIONS = {
     "a command imports a system": ("commands/planted.py", "import motiongpt3_jax.systems.motiongpt3.layout"),
     "import and export import a system": ("interop/planted.py", "from motiongpt3_jax.systems import motiongpt3"),
     "the interface imports a system": ("systems/interface.py", "import motiongpt3_jax.systems.motiongpt3"),
+    "language models import a system": (
+        "systems/language_models/planted.py",
+        "import motiongpt3_jax.systems.motiongpt3",
+    ),
     "inference imports import and export": ("inference/planted.py", "from motiongpt3_jax import interop"),
     "training imports inference": ("training/planted.py", "from motiongpt3_jax import inference"),
     "an experiment imports a command": ("experiment/planted.py", "from motiongpt3_jax.commands import train"),

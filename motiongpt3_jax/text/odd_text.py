@@ -5,7 +5,7 @@ import unicodedata
 
 from motiongpt3_jax.text.subtasks import PLACEHOLDER
 
-TOKEN = re.compile(r"<\|[^<>|]*\|>|</?\w*_\w*>|</?s>|<pad>|<unk>")
+TOKEN = re.compile(r"<\|[^<>|]*\|>|</?\w*_\w*>|</?s>|<(pad|unk|bos|eos)>")
 """How tokens look that systems and tokenizers add: `<|endoftext|>`, `<start_of_motion>`, `</s>`."""
 
 _UNPRINTED = {"Cc": "the control character", "Cs": "the half character", "Co": "the private character"}

@@ -1,12 +1,13 @@
-"""Tokenizers: byte-level BPE as GPT-2 has it, or SentencePiece's unigram model, with the tokens that a system adds.
+"""Tokenizers: BPE of bytes as GPT-2 has it or of characters as Gemma, or SentencePiece's unigram model; added tokens.
 
-Ids of the two kinds:
+Ids of the kinds:
 
     BPE       0 .. base - 2 pieces of words, base - 1 <|endoftext|>, which begins, ends and pads texts; those of others
               than GPT-2, as Llama 3's, say which of their ids ends texts, and which begins them
     UNIGRAM   0 <pad>, 1 </s>, which ends texts, 2 <unk>, then pieces of words, up to base - 1; T5's own end with its
               sentinels, <extra_id_99> .. <extra_id_0>
-    both      from base on the added tokens, in their order
+    BPE of characters with tokens of bytes for those that it does not know: as those of others than GPT-2
+    all       from base on the added tokens, in their order
 """
 
 import json
@@ -31,6 +32,12 @@ END = "<|endoftext|>"
 
 BPE = "byte-level BPE"
 """The kind of tokenizer that GPT-2 has."""
+
+CHARACTER_BPE = "SentencePiece BPE"
+"""The kind of tokenizer that Gemma has: spaces are characters, and unknown characters are bytes."""
+
+SPACE = "▁"
+"""How SentencePiece's tokens write a space."""
 
 UNIGRAM = "SentencePiece unigram"
 """The kind of tokenizer that T5 has."""
@@ -86,7 +93,7 @@ class Tokenizer:
       backend: the model with all tokens added.
       base_vocabulary: number of ids before the added ones.
       added: the added tokens; their ids follow the base vocabulary.
-      kind: BPE or UNIGRAM.
+      kind: BPE, CHARACTER_BPE or UNIGRAM.
       end_token: ends texts.
       end_id: its id, where it is not that of the kind.
       begin: the token that begins texts; empty for none.
@@ -286,12 +293,12 @@ def _ends(backend: tokenizers.Tokenizer, name: str, base: int, named: Mapping[st
     """The tokens that end and begin the texts of a BPE, as values of a `Tokenizer`.
 
     Raises:
-      UserError: it is no byte-level BPE, or has no token that ends texts.
+      UserError: it puts a space before texts, or has no token that ends them.
     """
-    if getattr(backend.model, "byte_fallback", False):
+    if "".join(backend.encode("a", add_special_tokens=False).tokens).startswith(SPACE):
         raise UserError(
-            f"the tokenizer {name!r} has tokens of bytes beside those of words, which is not read; a byte-level BPE "
-            "is, as GPT-2's and Llama 3's"
+            f"the tokenizer {name!r} puts a space before every text, as Llama 2's, which is not read; those of GPT-2, "
+            "Llama 3, Qwen and Gemma are"
         )
     if backend.token_to_id(END) == base - 1:
         return {}
@@ -310,12 +317,14 @@ def _complete(
     backend: tokenizers.Tokenizer, name: str, spec: TokenSpec, named: Mapping[str, Any] = MappingProxyType({})
 ) -> Tokenizer:
     """Adds the system's tokens where they are missing; checks that all ids lie where they must."""
-    kind = UNIGRAM if isinstance(backend.model, models.Unigram) else BPE
+    kind = UNIGRAM
+    if not isinstance(backend.model, models.Unigram):
+        kind = CHARACTER_BPE if getattr(backend.model, "byte_fallback", False) else BPE
     if kind not in spec.kinds:
         raise UserError(f"the tokenizer {name!r} is a {kind}; this system takes a {' or a '.join(spec.kinds)}")
     first_added = backend.token_to_id(spec.added[0]) if spec.added else None
     base = backend.get_vocab_size() if first_added is None else first_added
-    ends = _ends(backend, name, base, named) if kind == BPE else {}
+    ends = {} if kind == UNIGRAM else _ends(backend, name, base, named)
     if kind == UNIGRAM and backend.token_to_id(ENDS[kind]) != UNIGRAM_SPECIALS.index(ENDS[kind]):
         raise UserError(f"the tokenizer {name!r} is not of T5's kind: its ids must begin with {UNIGRAM_SPECIALS}")
     backend.add_special_tokens(
@@ -324,7 +333,7 @@ def _complete(
     wanted = [base + i for i in range(len(spec.added))]
     if [backend.token_to_id(token) for token in spec.added] != wanted or backend.get_vocab_size() != base + len(wanted):
         raise UserError(f"the tokenizer {name!r} has other tokens where {', '.join(spec.added)} must be: {wanted}")
-    if kind == BPE:
+    if kind != UNIGRAM:
         # Without trimming, a piece's span includes its leading space: then spans leave no gaps.
         backend.post_processor = processors.ByteLevel(trim_offsets=False)
     backend.no_padding()

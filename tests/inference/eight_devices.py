@@ -18,9 +18,9 @@ from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.notes import Note
 from motiongpt3_jax.parallel import ShardingOptions, constrain, make_mesh, sharding
 from motiongpt3_jax.systems.interface import Variables
+from motiongpt3_jax.systems.language_models import language_model_table
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
 from motiongpt3_jax.systems.motiongpt3.build import build_config, sizes_of
-from motiongpt3_jax.systems.motiongpt3.llama import llama_table
 from motiongpt3_jax.tensors.stored_tensors import stored_params
 from motiongpt3_jax.training.partition import merge
 from motiongpt3_jax.training.starts import RunStart
@@ -88,7 +88,8 @@ def start(folder: Path) -> dict:
     """A run's start from a Llama on 2 x 2 x 2 devices: what is read of each tensor, and whether it is what one has."""
     spec, tensors = spec_of(), {name: Counted(x) for name, x in random_tensors().items()}
     config = build_config(spec.config["model"], **sizes_of(spec))
-    stored, mesh = stored_params(tensors, llama_table(config, IDS)), make_mesh(2, 2, 2)
+    table = language_model_table(config.decoder, IDS, IDS, config.tied, "vocabulary/text")
+    stored, mesh = stored_params(tensors, table), make_mesh(2, 2, 2)
     system = MotionGPT3(config, constrain)
     begin = RunStart(system, mesh, folder, 0, lambda key: Variables(stored, {}), (), SPLIT)
     with jax.set_mesh(mesh):

@@ -4,7 +4,6 @@ import pickle
 
 import numpy as np
 import pytest
-import tokenizers
 
 from motiongpt3_jax import hub
 from motiongpt3_jax.batch import Sample
@@ -12,7 +11,8 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.motiongpt3.layout import LayoutOptions, SequenceLayout
 from motiongpt3_jax.systems.motiongpt3.prompts import INPUT, MASK, OUTPUT, PAD, TOKEN_SPEC
 from motiongpt3_jax.text import TokenSpec, load_templates, load_tokenizer, train_tokenizer
-from motiongpt3_jax.text.tokenizer import BPE, UNIGRAM
+from motiongpt3_jax.text.tokenizer import BPE, CHARACTER_BPE, UNIGRAM
+from tests.text.gemma_tokenizer import gemma_folder
 from tests.text.llama_tokenizer import llama_folder
 
 CAPTIONS = ["a person walks forward.", "a person walks back and waves", "the person runs forward"] * 3
@@ -223,8 +223,23 @@ def test_sequences_begin_and_end_with_the_tokenizers_own_tokens(tmp_path):
     assert not example.streams["text"].weights[0]
 
 
-def test_a_tokenizer_with_tokens_of_bytes_is_refused(tmp_path):
-    backend = tokenizers.Tokenizer(tokenizers.models.BPE(byte_fallback=True))
-    backend.save(str(tmp_path / "tokenizer.json"))
-    with pytest.raises(ValueError, match="has tokens of bytes beside those of words"):
-        load_tokenizer(tmp_path, TOKEN_SPEC)
+def test_a_tokenizer_of_characters_begins_and_ends_texts_and_gives_any_text_back(tmp_path):
+    loaded = load_tokenizer(gemma_folder(tmp_path / "gemma"), TOKEN_SPEC)
+    assert (loaded.kind, loaded.begin, loaded.end) == (CHARACTER_BPE, "<bos>", 1)
+    base = loaded.base_vocabulary
+    ids = loaded.encode("<bos>a person walks.<eos><start_of_motion>")
+    assert (ids[0], ids[-2:]) == (2, [1, base])
+    text = 'Löwe "walks"  獅子 \n a person'
+    assert loaded.decode(loaded.encode(text)) == text
+    ids, ends = loaded.encode_spans(["a person walks"])[0]
+    assert loaded.decode(ids[:2]) == "a person"[: ends[1]]
+    assert ends[-1] == len("a person walks")
+    loaded.save(tmp_path / "saved")
+    again = load_tokenizer(tmp_path / "saved", TOKEN_SPEC)
+    assert again.encode(f"<bos>{text}<eos>") == loaded.encode(f"<bos>{text}<eos>")
+    assert (again.begin, again.end_token, again.end) == (loaded.begin, loaded.end_token, loaded.end)
+
+
+def test_a_tokenizer_that_puts_a_space_before_texts_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"puts a space before every text, as Llama 2's, which is not read"):
+        load_tokenizer(gemma_folder(tmp_path, prefix=True), TOKEN_SPEC)

@@ -37,18 +37,11 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
                 StreamConfig("text", width, text_mlp),
                 StreamConfig("motion", motion, motion_mlp, weights="text" if decoder.branches == 1 else None),
             ),
-            layers=decoder.layers,
-            heads=decoder.heads,
-            head_width=width // decoder.heads,
-            max_positions=decoder.max_positions,
             shared=tuple(shared(layer, decoder.layers) for layer in range(decoder.layers)),
-            scan=decoder.scan,
             attention_dropout=section.attention_dropout,
             attention=kernel_name(section.attention),
-            remat=decoder.remat,
-            eps=decoder.norm_eps,
-            flavour=decoder.flavour,
             adapters=read_adapters(section.lora),
+            **decoder.decoder_options,
             **common,
         ),
         head=HeadConfig(
@@ -63,6 +56,7 @@ def build_config(model: Mapping[str, Any], *, features: int, vocabulary: int) ->
         times=section.times,
         holders=section.holders,
         tied=decoder.tied,
+        logit_cap=decoder.logit_cap,
     )
 
 

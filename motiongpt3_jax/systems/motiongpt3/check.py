@@ -4,9 +4,10 @@ from typing import Any
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.adapters import read_adapters
+from motiongpt3_jax.systems.language_models import check_blocks
 from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, VaeObjective
 from motiongpt3_jax.systems.motiongpt3.layout import LayoutOptions
-from motiongpt3_jax.systems.motiongpt3.sections import DecoderSection, ModelSection
+from motiongpt3_jax.systems.motiongpt3.sections import ModelSection
 from motiongpt3_jax.values import from_values
 
 OBJECTIVES = {"vae": VaeObjective, "text": LanguageObjective, "language": LanguageObjective}
@@ -28,8 +29,11 @@ def read_model(values: Any, path: str = "model") -> ModelSection:
     vae, decoder, head = model.vae, model.decoder, model.head
     motion = decoder.motion_width
     _check_heads(f"{path}.vae.width {vae.width}", vae.width, vae.heads)
-    _check_heads(f"{path}.decoder.width {decoder.width}", decoder.width, decoder.heads)
-    _check_flavour(f"{path}.decoder", decoder)
+    check_blocks(f"{path}.decoder", decoder)
+    if min(decoder.mlp_widths) < 1:
+        raise UserError(
+            f"{path}.decoder.mlp_width {decoder.mlp_width} times its motion_factor leaves no width: take more"
+        )
     widths = f"{path}.decoder.width {decoder.width} times its motion_factor {decoder.motion_factor:g}"
     if decoder.branches == 1 and decoder.motion_factor != 1:
         raise UserError(f"{widths}; with {path}.decoder.branches 1 both streams have the same weights: set it to 1.0")
@@ -43,20 +47,6 @@ def read_model(values: Any, path: str = "model") -> ModelSection:
     if model.betas[0] > model.betas[1]:
         raise UserError(f"{path}.betas is {model.betas}; the noise rises, so the second is not below the first")
     return model
-
-
-def _check_flavour(path: str, decoder: DecoderSection) -> None:
-    if decoder.heads % (decoder.kv_heads or 1):
-        raise UserError(
-            f"{path}.kv_heads is {decoder.kv_heads}, which does not divide its {decoder.heads} heads: take a divisor"
-        )
-    if decoder.flavour.positions == "rotary" and decoder.width // decoder.heads % 2:
-        raise UserError(
-            f"{path}.width {decoder.width} gives each of its {decoder.heads} heads an odd width, and rotary positions "
-            "rotate pairs: take another"
-        )
-    if min(decoder.mlp_widths) < 1:
-        raise UserError(f"{path}.mlp_width {decoder.mlp_width} times its motion_factor leaves no width: take more")
 
 
 def _check_heads(what: str, width: int, heads: int, whose: str = "its") -> None:

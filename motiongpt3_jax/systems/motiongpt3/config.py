@@ -27,6 +27,7 @@ class MotionGPT3Config:
       times: how training draws noise levels: "uniform", or "logit_normal" (2403.03206, section 3.1).
       holders: motion slots that stand for one clip.
       tied: whether one table reads and writes the text's ids; else logits are products with rows of their own.
+      logit_cap: soft cap of the text's logits; None for none.
       new_ids: text ids added to it (start and end of motion).
       motion_ids: rows of the motion table; with two rows that the official table has and never uses.
     """
@@ -43,6 +44,7 @@ class MotionGPT3Config:
     times: str
     holders: int
     tied: bool = True
+    logit_cap: float | None = None
     new_ids: int = 2
     motion_ids: int = 6
 

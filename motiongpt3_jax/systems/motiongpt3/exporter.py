@@ -50,9 +50,9 @@ def export_pytorch(out: Path, spec: ModelSpec, variables: Variables) -> list[str
 
 
 def _require_gpt2_blocks(decoder: Mapping[str, Any]) -> None:
-    for name in ("branches", "family", "kv_heads", "mlp_width", "norm_eps", "tied"):
-        value, official = decoder[name], NEW_DECODER_VALUES[name]
-        if value != official:
+    for name, official in NEW_DECODER_VALUES.items():
+        value = decoder[name]
+        if value != official and not name.startswith("rope"):
             raise UserError(
                 f"the official code has two branches of GPT-2's blocks, with model.decoder.{name} {official!r}, and "
                 f"this model's is {value!r}: export it as safetensors"

@@ -1,5 +1,6 @@
 """FLOPs of MotionGPT3's matrix products: what real tokens and frames need, padding left out."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -131,9 +132,21 @@ def kernel_sizes(config: DecoderConfig) -> list[int]:
 def read_flops(config: DecoderConfig, text: int, motion: int) -> float:
     """The decoder over one sequence, forward; a slot sees half of it."""
     inner, (of_text, of_motion) = config.heads * config.head_width, kernel_sizes(config)
-    together = sum(config.shared)
-    pairs = together * (text + motion) ** 2 + (config.layers - together) * (text**2 + motion**2)
+    pairs = sum(
+        count * sum(_pairs(size, window) for size in ([text + motion] if shared else [text, motion]))
+        for (shared, window), count in _kinds_of_layers(config).items()
+    )
     return 2.0 * (config.layers * (text * of_text + motion * of_motion) + inner * pairs)
+
+
+def _kinds_of_layers(config: DecoderConfig) -> Counter[tuple[bool, int | None]]:
+    """How many layers there are of each (whether streams see each other, window)."""
+    return Counter(zip(config.shared, config.windows or [None] * config.layers, strict=True))
+
+
+def _pairs(slots: int, window: int | None) -> int:
+    """Twice the queries and keys of a sequence that see each other: all before, or as many as a window holds."""
+    return slots**2 - max(slots - (window or slots), 0) ** 2
 
 
 def lengths_of(config: MotionGPT3Config, batch: Batch, text_trains: bool) -> list[Lengths]:
@@ -153,19 +166,16 @@ def lengths_of(config: MotionGPT3Config, batch: Batch, text_trains: bool) -> lis
 def decoder_flops(config: DecoderConfig, samples: Sequence[Lengths], text_trains: bool) -> float:
     """The decoder over samples, forward and backward; a slot sees half of its sequence."""
     inner, (of_text, of_motion) = config.heads * config.head_width, kernel_sizes(config)
-    together = sum(config.shared)
-    total = 0.0
+    total, kinds = 0.0, _kinds_of_layers(config)
     for text, motion, behind in samples:
         # Frozen kernels have no gradients themselves, and slots that nothing trainable reaches have none at all.
         text_products = TRAINED * text if text_trains else text + behind
         total += config.layers * (text_products * of_text + TRAINED * motion * of_motion)
         alone = 0 if text_trains else text - behind
-        for layers, sizes, without in (
-            (together, [text + motion], [alone]),
-            (config.layers - together, [text, motion], [alone, 0]),
-        ):
-            pairs = sum(size**2 for size in sizes)
-            total += layers * inner * (TRAINED * pairs - 2 * sum(size**2 for size in without))
+        for (shared, window), layers in kinds.items():
+            sizes = [text + motion] if shared else [text, motion]
+            pairs = sum(_pairs(size, window) for size in sizes)
+            total += layers * inner * (TRAINED * pairs - 2 * _pairs(alone, window))
     return 2 * total
 
 

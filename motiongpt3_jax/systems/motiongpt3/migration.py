@@ -100,13 +100,20 @@ NEW_DECODER_VALUES = {
     "branches": 2,
     "family": "gpt2",
     "kv_heads": None,
+    "head_width": None,
     "mlp_width": None,
     "norm_eps": 1e-5,
     "rope_theta": 10_000.0,
     "rope_scaling": None,
+    "rope_local_theta": None,
+    "sliding_window": None,
+    "sliding_window_pattern": None,
+    "query_pre_attn_scalar": None,
+    "attention_cap": None,
+    "logit_cap": None,
     "tied": True,
 }
-"""Values of the config's section `model.decoder` that every decoder had while all were GPT-2's, with two branches."""
+"""Values of the config's section `model.decoder` that every decoder had while no config said them."""
 
 
 def upgrade_config(config: Mapping[str, Any], version: int) -> Mapping[str, Any]:

@@ -49,9 +49,10 @@ class Modules:
     @cached_property
     def text(self) -> Vocabulary:
         """Text embeddings and text logits, of one table where they are tied."""
-        config = self.config
-        width, dtype = config.decoder.streams[0].width, config.decoder.dtype
-        return Vocabulary(config.vocabulary, config.new_ids, width, dtype, config.tied, **self.pinned)
+        config, decoder = self.config, self.config.decoder
+        options = {"scale": decoder.embedding_scale, "cap": config.logit_cap, **self.pinned}
+        width = decoder.streams[0].width
+        return Vocabulary(config.vocabulary, config.new_ids, width, decoder.dtype, config.tied, **options)
 
     @cached_property
     def motion(self) -> Vocabulary:

@@ -7,7 +7,9 @@ PARTS = {"vae": "vae/.*", "text": TEXT.pattern, "motion": ".*"}
 
 TEXT_SIZES = (
     *("width", "layers", "heads", "max_positions"),
-    *("family", "kv_heads", "mlp_width", "norm_eps", "rope_theta", "rope_scaling", "tied"),
+    *("family", "kv_heads", "head_width", "mlp_width", "norm_eps", "tied"),
+    *("rope_theta", "rope_scaling", "rope_local_theta", "sliding_window", "sliding_window_pattern"),
+    *("query_pre_attn_scalar", "attention_cap", "logit_cap"),
 )
 PART_SIZES = {
     "vae": {"vae": ("width", "layers", "heads", "mlp_width", "latents", "max_frames")},

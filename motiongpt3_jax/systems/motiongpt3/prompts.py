@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from motiongpt3_jax.text.prompts import fill
 from motiongpt3_jax.text.subtasks import PLACEHOLDERS
-from motiongpt3_jax.text.tokenizer import BPE, END, Tokenizer, TokenSpec
+from motiongpt3_jax.text.tokenizer import BPE, CHARACTER_BPE, END, Tokenizer, TokenSpec
 
 HOLDERS = 4
 """Motion slots that stand for one clip, as published."""
@@ -28,7 +28,7 @@ START, STOP, MASK, PAD, OUTPUT, INPUT = TOKENS = (
     "<motion_latent_holder_output>",
     "<motion_latent_holder>",
 )
-TOKEN_SPEC = TokenSpec(TOKENS, (BPE,))
+TOKEN_SPEC = TokenSpec(TOKENS, (BPE, CHARACTER_BPE))
 
 
 def motion_input(holders: int = HOLDERS) -> str:

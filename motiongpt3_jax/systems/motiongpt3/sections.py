@@ -1,12 +1,12 @@
 """The sections of a config that are MotionGPT3's own, as dataclasses whose fields say what each value must be."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from motiongpt3_jax.models.attention_kernels import AUTO, KERNELS
-from motiongpt3_jax.models.flavour import GPT2, LLAMA, BlockFlavour, Rotary, RotaryScaling
 from motiongpt3_jax.models.remat import POLICIES
+from motiongpt3_jax.systems.language_models.sections import LanguageModelSection
 from motiongpt3_jax.values import (
     FLAG,
     SECTION,
@@ -29,26 +29,11 @@ SHARING = {
 }
 """Which layers share attention between the streams (`attention_mode`); "odd" counts layers from 1."""
 
-FAMILIES: Mapping[str, BlockFlavour] = {"gpt2": GPT2, "llama": LLAMA}
-"""Kinds of the decoder's blocks."""
-
 WIDTH, LAYERS, FRAMES = whole(1, 2**16), whole(1, 1024), whole(1, 10**6)
 SLOTS = whole(0, 10**6)
 ODD = Rule("an odd number from 3 on", lambda value: whole(3, 1023).holds(value) and value % 2 == 1)
 EVEN = Rule("an even number from 2 on", lambda value: whole(2, 2**16).holds(value) and value % 2 == 0)
 BETA = real(0, 1, above=True, below=True)
-FACTOR = real(0, 1e6, above=True)
-SCALING = Rule(
-    "(factor, low, high, positions), three numbers above 0 of which high is above low, and a whole number",
-    lambda value: (
-        isinstance(value, tuple | list)
-        and len(value) == 4
-        and all(map(FACTOR.holds, value[:3]))
-        and value[1] < value[2]
-        and FRAMES.holds(value[3])
-    ),
-)
-"""How frequencies of rotary positions are scaled."""
 
 
 @dataclass(frozen=True)
@@ -65,40 +50,18 @@ class VaeSection:
 
 
 @dataclass(frozen=True)
-class DecoderSection:
-    """Section `model.decoder`: sizes of the two-stream decoder.
+class DecoderSection(LanguageModelSection):
+    """Section `model.decoder`: sizes of the two-stream decoder; those of a language model are the text stream's.
 
     Attributes:
-      width: of the text stream.
-      layers, heads, max_positions, scan, remat: see `models.DecoderConfig`.
-      motion_factor: width of the motion stream as a factor of the text's.
+      motion_factor: widths of the motion stream as a factor of the text's; heads are as wide.
       branches: 2, or 1 for a motion stream with the weights of the text stream.
       attention_mode: which layers share attention between the streams, see `SHARING`.
-      family: kind of the blocks, see `FAMILIES`.
-      kv_heads: heads of keys and values; None for as many as there are queries.
-      mlp_width: hidden width of the text stream's MLP; None for four times its width. The motion stream's is
-        `motion_factor` of it.
-      norm_eps: smallest divisor of the norms.
-      rope_theta, rope_scaling: of rotary positions, see `models.flavour.Rotary` and `RotaryScaling`.
-      tied: whether one table reads and writes the text's ids.
     """
 
-    width: int = setting(WIDTH)
-    layers: int = setting(LAYERS)
-    heads: int = setting(WIDTH)
     motion_factor: float = setting(real(0, 64, above=True))
     branches: int = setting(whole(1, 2))
     attention_mode: str = setting(one_of(*SHARING))
-    max_positions: int = setting(FRAMES)
-    scan: bool = setting(FLAG)
-    remat: str = setting(one_of(*POLICIES))
-    family: str = setting(one_of(*FAMILIES))
-    kv_heads: int | None = setting(none_or(WIDTH))
-    mlp_width: int | None = setting(none_or(whole(1, 2**20)))
-    norm_eps: float = setting(real(0, 1, above=True, below=True))
-    rope_theta: float = setting(real(1, 1e12))
-    rope_scaling: tuple[float, float, float, int] | None = setting(none_or(SCALING))
-    tied: bool = setting(FLAG)
 
     @property
     def motion_width(self) -> int:
@@ -111,15 +74,6 @@ class DecoderSection:
         if self.mlp_width is None:
             return 4 * self.width, 4 * self.motion_width
         return self.mlp_width, round(self.mlp_width * self.motion_factor)
-
-    @property
-    def flavour(self) -> BlockFlavour:
-        """Of the blocks."""
-        family = FAMILIES[self.family]
-        if family.positions == "rotary":
-            scaling = None if self.rope_scaling is None else RotaryScaling(*self.rope_scaling)
-            family = replace(family, rotary=Rotary(self.rope_theta, scaling))
-        return replace(family, kv_heads=self.kv_heads)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,9 @@ WTE = "lm.language_model.transformer.wte.weight"
 TIED = tuple(f"lm.language_model.{name}.weight" for name in ("lm_head", "pre_processors.0", "post_processors.0"))
 """Other names of the tensor `WTE`, which a file may leave out."""
 
-BLOCKS = {"family": "gpt2", "kv_heads": None, "mlp_width": None, "norm_eps": 1e-5, "tied": True}
+BLOCKS = {"family": "gpt2", "norm_eps": 1e-5, "tied": True} | dict.fromkeys(
+    ("kv_heads", "head_width", "mlp_width", "sliding_window", "query_pre_attn_scalar", "attention_cap", "logit_cap")
+)
 """What a config says of GPT-2's blocks, where it says anything of them."""
 
 STATE = {"1": "state.", "2": "state/"}

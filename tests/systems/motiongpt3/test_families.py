@@ -4,11 +4,14 @@ import jax
 import pytest
 
 from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.models import Decoder
 from motiongpt3_jax.models.flavour import GPT2, RotaryScaling
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
 from motiongpt3_jax.systems.motiongpt3.build import build_config
 from motiongpt3_jax.systems.motiongpt3.exporter import export_pytorch
 from tests.inference.models import model_folder
+from tests.models.tiny import sequence
+from tests.systems.gemma import GEMMA
 from tests.systems.llama import LLAMA, paths_of
 
 
@@ -51,13 +54,32 @@ def test_a_llama_has_grouped_heads_rotary_positions_and_a_head_of_its_own():
     assert (rotary.theta, rotary.scaling) == (500.0, RotaryScaling(8.0, 1.0, 4.0, 64))
 
 
+def test_a_gemma_has_windows_caps_and_norms_on_both_branches():
+    config = config_of(*GEMMA)
+    assert config.decoder.windows == (6, None)
+    assert (config.decoder.flavour.attention_cap, config.logit_cap) == (5.0, 10.0)
+    assert config.decoder.embedding_scale == 32**0.5
+    streams = sequence(config=config.decoder)
+    shapes = paths_of(jax.eval_shape(Decoder(config.decoder).init, jax.random.key(0), streams)["params"]["layers"])
+    norms = {path: shape for path, shape in shapes.items() if "norm" in path}
+    for stream, width in (("text", 32), ("motion", 16)):
+        for name in ("attention_norm", "post_attention_norm", "mlp_norm", "post_mlp_norm"):
+            assert norms.pop(f"{stream}/{name}/scale") == (2, width)
+        for name in ("q_norm", "k_norm"):
+            assert norms.pop(f"{stream}/{name}/scale") == (2, 10)
+    assert not norms
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         ("model.decoder.kv_heads=3", "kv_heads is 3, which does not divide its 4 heads"),
-        ("model.decoder.family=bert", "family is 'bert'; it must be one of gpt2, llama"),
+        ("model.decoder.family=bert", "family is 'bert'; it must be one of gpt2, llama, qwen2, qwen3, gemma2, gemma3"),
+        ("model.decoder.head_width=7", "head_width is 7, and rotary positions rotate pairs: take an even one"),
+        ("model.decoder.sliding_window=0", "sliding_window is 0; it must be a whole number from 1"),
+        ("model.decoder.width=30", "width 30 is not a multiple of its 4 heads; take another, or set head_width"),
         ("model.decoder.heads=32", "gives each of its 32 heads an odd width"),
-        ("model.decoder.rope_scaling=(8.0, 4.0, 1.0, 64)", r"rope_scaling is .*; it must be \(factor, low, high"),
+        ("model.decoder.rope_scaling=(8.0, 4.0, 1.0, 64)", r"rope_scaling is .*; it must be a number above 0, or"),
         ("model.decoder.mlp_width=1", "mlp_width 1 times its motion_factor leaves no width"),
     ],
 )
