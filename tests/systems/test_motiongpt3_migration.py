@@ -106,7 +106,7 @@ def test_a_config_from_before_policies_of_rematerialization_had_names_reads_as_i
 def test_a_config_from_before_attention_had_a_dropout_of_its_own_keeps_that_of_all_parts():
     old = {"model": {"dropout": 0.1}, "data": {"source": "procedural"}}
     new = upgrade_config(old, 2)
-    added = {"attention_dropout": 0.1, "attention": "auto", "times": "uniform", "holders": 4}
+    added = {"attention_dropout": 0.1, "attention": "auto", "times": "uniform", "holders": 4, "lora": {}}
     assert new == {"model": {"dropout": 0.1, **added}, "data": {"source": "procedural", "latents": "online"}}
     kept = {"model": {"dropout": 0.1, **added, "attention_dropout": 0.0}, "data": {"latents": "cached"}}
     assert upgrade_config(kept, 2) == kept

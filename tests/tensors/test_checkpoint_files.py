@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from motiongpt3_jax.tensors.checkpoint_files import as_float32, read_state_dict, write_checkpoint
+from tests.golden import MOTIONLLM
 
 
 @pytest.fixture
@@ -178,3 +179,15 @@ def test_a_file_without_tensors_is_said(torch, tmp_path):
         read_state_dict(tmp_path / "a.pt")
     with pytest.raises(FileNotFoundError, match="there is no file"):
         read_state_dict(tmp_path / "none.pt")
+
+
+@pytest.mark.golden
+def test_slices_of_whole_tables_are_read_from_where_they_begin():
+    """The official MotionLLM saves the last rows of a table, and in the file lies the whole table that they are of."""
+    filled, state = MOTIONLLM.filled("lora"), read_state_dict(MOTIONLLM.path("motionllm_tiny.pth"))
+    rows = filled["gemma2.model.embed_tokens.weight"][-len(state["embeddings"]) :]
+    assert rows.shape == (514, 64)
+    expected = {name: x for name, x in filled.items() if "lora_" in name} | {"embeddings": rows, "lm_head": rows}
+    assert state.keys() == expected.keys()
+    for name, x in expected.items():
+        np.testing.assert_array_equal(state[name], x, err_msg=name)

@@ -1,0 +1,253 @@
+"""LoRA against PEFT, as the official MotionLLM uses it: two adapters on a tiny Gemma 2, with and without a cap."""
+
+import json
+from dataclasses import replace
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from motiongpt3_jax.interop.peft_adapter import factor_table
+from motiongpt3_jax.models import (
+    Adapter,
+    Adapters,
+    Decoder,
+    DecoderConfig,
+    Stream,
+    StreamConfig,
+    Vocabulary,
+    merge_adapter,
+)
+from motiongpt3_jax.models.flavour import GEMMA2, Rotary
+from motiongpt3_jax.models.lora import ADAPTER
+from motiongpt3_jax.systems.language_models.name_table import language_model_table
+from motiongpt3_jax.tensors.name_table import from_state_dict, to_state_dict
+from tests.golden import MOTIONLLM, compare, golden_motionllm
+
+pytestmark = pytest.mark.golden
+TASKS = ("t2m", "m2t")
+EACH_TASK = pytest.mark.parametrize("task", ["t2m", pytest.param("m2t", marks=pytest.mark.slow)])
+NEW = 514
+"""Rows of motions, the last ones of the table."""
+
+
+@cache
+def sizes():
+    """(the decoder with both adapters, base ids, soft cap of the logits)."""
+    values = json.loads(str(golden_motionllm("lora")["config"]))
+    adapters = tuple(
+        Adapter(name, values[f"lora_r_{name}"], values[f"lora_alpha_{name}"], 0.0, (".*",)) for name in TASKS
+    )
+    flavour = replace(
+        GEMMA2,
+        kv_heads=values["num_key_value_heads"],
+        rotary=Rotary(values["rope_theta"]),
+        query_pre_attn_scalar=values["query_pre_attn_scalar"],
+        attention_cap=values["attn_logit_softcapping"],
+    )
+    layers = values["num_hidden_layers"]
+    decoder = DecoderConfig(
+        streams=(StreamConfig("tokens", values["hidden_size"], values["intermediate_size"]),),
+        layers=layers,
+        heads=values["num_attention_heads"],
+        head_width=values["head_dim"],
+        max_positions=0,
+        shared=(True,) * layers,
+        windows=tuple(None if layer % 2 else values["sliding_window"] for layer in range(layers)),
+        dropout=0.0,
+        attention_dropout=0.0,
+        attention="reference",
+        scan=True,
+        remat="none",
+        dtype="float32",
+        eps=values["rms_norm_eps"],
+        flavour=flavour,
+        adapters=Adapters(adapters),
+    )
+    return decoder, values["vocab_base"], values["final_logit_softcapping"]
+
+
+@cache
+def tables():
+    """Name tables of the base, and of each adapter."""
+    decoder, base, _ = sizes()
+    (stream,) = decoder.streams
+    probe = Stream(jnp.zeros((1, 1, stream.width)), *[jnp.zeros((1, 1), int)] * 2, jnp.ones((1, 1), bool))
+    made = jax.eval_shape(partial(Decoder(decoder).init, jax.random.key(0)), {"tokens": probe})["params"]
+    shapes = {path: x.shape for path, x in flatten_dict({"decoder": made}, sep="/").items()}
+    of_base = language_model_table(decoder, base + NEW, base + NEW, tied=True)
+    kernels = {}
+    for entry in of_base.entries:
+        if entry.path.endswith("/kernel"):
+            kernels.setdefault(entry.path.removesuffix("/kernel"), []).append(entry)
+    return of_base, {name: factor_table(kernels, shapes, kernels, name) for name in TASKS}
+
+
+@cache
+def weights():
+    """All parameters; the rows of motions are apart from the others, as those that train are."""
+    of_base, adapters = tables()
+    _, base, _ = sizes()
+    filled = MOTIONLLM.filled("lora")
+    theirs = {key.removeprefix("gemma2."): x for key, x in filled.items() if key.startswith("gemma2.")}
+    flat = flatten_dict(from_state_dict(theirs, of_base), sep="/")
+    for name, table in adapters.items():
+        factors = {
+            key.replace(f".{name}.weight", ".weight"): x for key, x in filled.items() if f".{name}.weight" in key
+        }
+        flat |= flatten_dict(from_state_dict(factors, table), sep="/")
+    rows = flat.pop("vocabulary/table")
+    return flat | {"vocabulary/table": rows[:base], "vocabulary/new": rows[base:]}
+
+
+def logits(params, ids, mask, used, capped=True):
+    """Logits of all ids in their order."""
+    decoder, base, cap = sizes()
+    flavour = decoder.flavour if capped else replace(decoder.flavour, attention_cap=None)
+    decoder = replace(decoder, flavour=flavour, adapters=decoder.adapters.using(used))
+    params = unflatten_dict(params, sep="/")
+    vocabulary = Vocabulary(base, NEW, decoder.streams[0].width, scale=decoder.embedding_scale, cap=cap)
+    vectors = vocabulary.apply({"params": params["vocabulary"]}, ids, method="embed")
+    positions = jnp.broadcast_to(jnp.arange(ids.shape[1]), ids.shape)
+    stream = Stream(vectors, positions, jnp.asarray(mask, jnp.int32), mask > 0)
+    hidden = Decoder(decoder).apply({"params": params["decoder"]}, {"tokens": stream})["tokens"]
+    return vocabulary.apply({"params": params["vocabulary"]}, hidden, method="logits")[..., : base + NEW]
+
+
+def loss(trained, frozen, ids, mask, labels, used, capped=True):
+    """Mean cross-entropy of the labels that count, each by the slot before it."""
+    scores = logits({**frozen, **trained}, ids, mask, used, capped)[:, :-1]
+    targets = labels[:, 1:]
+    each = optax.softmax_cross_entropy_with_integer_labels(scores, jnp.maximum(targets, 0))
+    counts = targets >= 0
+    return jnp.sum(each * counts) / jnp.sum(counts)
+
+
+def split(task):
+    """(factors of the task's adapter, all other parameters)."""
+    own = {path for path in weights() if (match := ADAPTER.fullmatch(path)) and match["name"] == task}
+    return tuple({path: x for path, x in weights().items() if (path in own) == side} for side in (True, False))
+
+
+def batch(data, task):
+    return [jnp.asarray(data[f"{task}_{name}"]) for name in ("ids", "mask", "labels")]
+
+
+def named(factors, task):
+    """Factors by PEFT's names without prefix and ending, as the fixtures call them."""
+    tensors = to_state_dict(unflatten_dict(dict(factors), sep="/"), tables()[1][task])
+    return {key.removeprefix("base_model.model.").removesuffix(".weight"): x for key, x in tensors.items()}
+
+
+@EACH_TASK
+def test_logits_with_an_adapter_without_and_merged(task):
+    data = golden_motionllm("lora")
+    ids, mask, _ = batch(data, task)
+    run = jax.jit(logits, static_argnums=(3, 4))
+    params, adapters = weights(), sizes()[0].adapters
+    merged, _ = merge_adapter(unflatten_dict(params, sep="/"), adapters, task)
+    merged = flatten_dict(merged, sep="/")
+    cases = {
+        f"{task}_logits": (params, task, True),
+        f"{task}_logits_base": (params, None, True),
+        f"{task}_logits_merged": (merged, None, True),
+        f"sdpa_{task}_logits": (params, task, False),
+    }
+    for name, (arrays, used, capped) in cases.items():
+        found = run(arrays, ids, mask, used, capped)[..., data["cols"]] * mask[..., None]
+        compare(f"lora/{name}", found, data[name], atol=5e-4)
+    theirs = to_state_dict(
+        unflatten_dict(merged | {"vocabulary/table": np.zeros((0, 64))}, sep="/"), tables()[0].select("model.layers")
+    )
+    compare(
+        f"lora/{task}_merged_q0", theirs["model.layers.0.self_attn.q_proj.weight"], data[f"{task}_merged_q0"], atol=1e-6
+    )
+    compare(
+        f"lora/{task}_merged_down1",
+        theirs["model.layers.1.mlp.down_proj.weight"],
+        data[f"{task}_merged_down1"],
+        atol=1e-6,
+    )
+
+
+@EACH_TASK
+def test_gradients_of_the_adapter_and_of_the_new_rows(task):
+    data = golden_motionllm("lora")
+    (own, others), values = split(task), batch(data, task)
+    rows = {name: others[f"vocabulary/{name}"] for name in ("new", "table")}
+    trained = {**own, **{f"vocabulary/{name}": x for name, x in rows.items()}}
+    gradient = jax.jit(jax.value_and_grad(loss), static_argnums=(5, 6))
+    found, gradients = gradient(trained, others, *values, task, True)
+    compare(f"lora/{task}_loss", found, data[f"{task}_loss"], atol=1e-5)
+    tensors = named({path: gradients[path] for path in own}, task)
+    names = [
+        name.removeprefix("base_model.model.").removesuffix(f".{task}.weight") for name in data[f"{task}_grad_names"]
+    ]
+    assert sorted(names) == sorted(tensors)
+    compare(
+        f"lora/{task}_grad_norms",
+        [np.linalg.norm(tensors[name]) for name in names],
+        data[f"{task}_grad_norms"],
+        atol=1e-5,
+    )
+    for key in data:
+        if key.startswith(f"{task}_grad:"):
+            compare(f"lora/{key}", tensors[key.partition(":")[2]], data[key], atol=1e-5)
+    new, old = gradients["vocabulary/new"], gradients["vocabulary/table"]
+    compare(f"lora/{task}_rows_grad_norms", jnp.linalg.norm(new, axis=1), data[f"{task}_rows_grad_norms"])
+    compare(f"lora/{task}_rows_grad_first4", new[:4], data[f"{task}_rows_grad_first4"])
+    compare(f"lora/{task}_text_rows_grad_norm", jnp.linalg.norm(old), data[f"{task}_text_rows_grad_norm"], atol=3e-4)
+    found, gradients = gradient(own, others, *values, task, False)
+    tensors = named(gradients, task)
+    compare(f"lora/sdpa_{task}_loss", found, data[f"sdpa_{task}_loss"], atol=1e-5)
+    norms = [np.linalg.norm(tensors[name]) for name in names]
+    compare(f"lora/sdpa_{task}_grad_norms", norms, data[f"sdpa_{task}_grad_norms"], atol=1e-4)
+
+
+@EACH_TASK
+def test_three_steps_of_adam_train_the_adapter_alone(task):
+    data = golden_motionllm("lora")
+    (own, others), values = split(task), batch(data, task)
+    names = [
+        name.removeprefix("base_model.model.").removesuffix(f".{task}.weight") for name in data[f"{task}_grad_names"]
+    ]
+    # In use, an adapter trains whole and by itself.
+    assert sorted(data[f"{task}_trainable"]) == sorted(f"llm.base_model.model.{name}.{task}.weight" for name in names)
+    optimizer = optax.adam(1e-3)
+
+    @partial(jax.jit, static_argnums=2)
+    def step(own, state, capped):
+        now, gradients = jax.value_and_grad(loss)(own, others, *values, task, capped)
+        updates, state = optimizer.update(gradients, state)
+        return optax.apply_updates(own, updates), state, now
+
+    def losses_of(capped):
+        trained, state, losses = [own], optimizer.init(own), []
+        for _ in range(4):
+            after, state, now = step(trained[-1], state, capped)
+            trained.append(after)
+            losses.append(now)
+        return trained[3], losses
+
+    for prefix, capped in (("", True), ("sdpa_", False)):
+        trained, losses = losses_of(capped)
+        compare(f"lora/{prefix}{task}_adam_losses", losses, data[f"{prefix}{task}_adam_losses"], atol=1e-5)
+        if prefix:
+            continue
+        tensors = named(trained, task)
+        compare(f"lora/{task}_adam_sums", [tensors[name].sum() for name in names], data[f"{task}_adam_sums"], atol=5e-3)
+        compare(
+            f"lora/{task}_adam_abs_sums",
+            [np.abs(tensors[name]).sum() for name in names],
+            data[f"{task}_adam_abs_sums"],
+            atol=5e-3,
+        )
+        for key in data:
+            if key.startswith(f"{task}_adam:"):
+                far = np.abs(tensors[key.partition(":")[2]] - data[key]) > 1e-5
+                # A gradient that is rounding noise may move an entry the other way.
+                assert far.sum() <= 3, key
