@@ -10,7 +10,7 @@ DECODER_RULES: Sequence[tuple[str, P]] = (
     (r"layers/.*/o/kernel", P(None, "tensor", None, "fsdp")),
     (r"layers/.*/(gate|up)/kernel", P(None, "fsdp", "tensor")),
     (r"layers/.*/down/kernel", P(None, "tensor", "fsdp")),
-    # Factors of LoRA adapters lie as their kernels do; nothing splits a rank.
+    # Factors of LoRA adapters lie as the axes do that they share with their kernels.
     (r"layers/.*/[qkv]/lora/[^/]+/b", P(None, None, "tensor", None)),
     (r"layers/.*/o/lora/[^/]+/a", P(None, "tensor", None, None)),
     (r"layers/.*/down/lora/[^/]+/a", P(None, "tensor", None)),
