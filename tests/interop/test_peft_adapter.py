@@ -164,22 +164,54 @@ def test_logits_are_those_of_peft(tmp_path):
     )
 
 
-@pytest.mark.torch
-def test_a_t5_merges_as_peft_merges_it(tmp_path):
+def check_merged(folder, variables, model, place, names, changed):
+    """PEFT adds an adapter to the kernels of a published model as we do, and to so many."""
     import peft
     import torch
+
+    write_peft(place, folder, variables, "t2m")
+    tensors = to_state_dict(variables.params, names)
+    model.load_state_dict({name: torch.from_numpy(np.array(x)) for name, x in tensors.items()}, strict=False)
+    merged = peft.PeftModel.from_pretrained(model, place).merge_and_unload().state_dict()
+    ours, _ = merge_adapter(variables.params, read_adapters(folder.config["model"]["lora"]), "t2m")
+    found = 0
+    for name, x in to_state_dict(ours, names).items():
+        if not name.startswith(("shared", "encoder.embed", "decoder.embed", "lm_head")):  # here T5's tables are one
+            np.testing.assert_allclose(merged[name].numpy(), x, atol=1e-6, err_msg=name)
+        found += not np.array_equal(x, tensors[name])
+    assert found == changed
+
+
+@pytest.mark.torch
+def test_a_gpt2_merges_as_peft_merges_it(tmp_path):
+    import transformers
+
+    folder = model_folder()
+    folder = replace(folder, config=with_lora(folder.config, t2m=adapter(4, ("text/(o|up|down)",))))
+    decoder, variables = folder.config["model"]["decoder"], random_variables(folder)[1]
+    config = transformers.GPT2Config(
+        vocab_size=variables.params["vocabulary"]["text"]["table"].shape[0],
+        n_positions=decoder["max_positions"],
+        n_embd=decoder["width"],
+        n_layer=decoder["layers"],
+        n_head=decoder["heads"],
+    )
+    names = published_names(folder.spec)
+    check_merged(folder, variables, transformers.GPT2LMHeadModel(config), tmp_path, names, 3 * decoder["layers"])
+
+
+@pytest.mark.torch
+def test_a_t5_merges_as_peft_merges_it(tmp_path):
     import transformers
 
     spec = small.spec_of()
     config = with_lora(spec.config, t2m=adapter(4, ("source/(q|down)", "target/cross/(k|o)", "target/gate")))
     folder = ModelFolder(Path("nowhere"), config, spec.tokenizer, random_body())
     variables = small.variables_of(MOTIONGPT.make_system(folder.spec))
-    write_peft(tmp_path, folder, variables, "t2m")
     language = config["model"]["language"]
-    tensors = to_state_dict(variables.params, t5_names(folder.spec))
     model = transformers.T5ForConditionalGeneration(
         transformers.T5Config(
-            vocab_size=len(tensors["shared.weight"]),
+            vocab_size=sum(len(variables.params["vocabulary"][name]) for name in ("table", "new")),
             d_model=language["width"],
             d_kv=language["head_width"],
             d_ff=language["mlp_width"],
@@ -189,13 +221,4 @@ def test_a_t5_merges_as_peft_merges_it(tmp_path):
             tie_word_embeddings=False,
         )
     )
-    model.load_state_dict({name: torch.from_numpy(np.array(x)) for name, x in tensors.items()}, strict=False)
-    merged = peft.PeftModel.from_pretrained(model, tmp_path).merge_and_unload().state_dict()
-    ours, _ = merge_adapter(variables.params, read_adapters(config["model"]["lora"]), "t2m")
-    changed = 0
-    for name, x in to_state_dict(ours, t5_names(folder.spec)).items():
-        if ".block." not in name:  # tables of fresh models of transformers 5 are one
-            continue
-        np.testing.assert_allclose(merged[name].numpy(), x, atol=1e-6, err_msg=name)
-        changed += not np.array_equal(x, tensors[name])
-    assert changed == 5 * language["layers"]
+    check_merged(folder, variables, model, tmp_path, t5_names(folder.spec), 5 * language["layers"])

@@ -1,6 +1,6 @@
 """FLOPs of MotionGPT's matrix products: what real tokens and frames need, padding left out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -11,6 +11,10 @@ from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, codes_of
 
 TRAINED = 3
 """A trained product is taken once forward, and twice backward."""
+
+
+ADAPTED = 2
+"""A product with a frozen kernel, beside an adapter that trains: once forward, and once back to its input."""
 
 
 def lengths_of(slots: StreamSlots) -> list[int]:
@@ -79,13 +83,21 @@ def decoder_flops(config: DecoderConfig, ids: int, lengths: Sequence[int], writt
     return 2 * (layers + sum(written) * stream.width * ids)
 
 
-def train_flops(config: MotionGPTConfig, loss: str, batch: Batch) -> float:
-    """A training step on a batch."""
+def train_flops(config: MotionGPTConfig, loss: str, batch: Batch, frozen: Collection[str] = ()) -> float:
+    """A training step on a batch; the few products of adapters are left out.
+
+    Args:
+      config: the sizes.
+      loss: "tokenizer" or "language".
+      batch: in numpy.
+      frozen: paths of parameters that do not train.
+    """
     frames = [int(count) for count in np.ravel(batch.clip_frames) if count]
     encode = encode_flops(config.vqvae, frames) if batch.clips else 0.0
     if loss == "tokenizer":
         return TRAINED * (encode + decode_flops(config.vqvae, [codes_of(count) for count in frames]))
-    return encode + TRAINED * language_flops(config, batch)
+    adapted = any(path.startswith(("t5/", "decoder/")) and path.endswith("/kernel") for path in frozen)
+    return encode + (ADAPTED if adapted else TRAINED) * language_flops(config, batch)
 
 
 def language_flops(config: MotionGPTConfig, batch: Batch) -> float:
