@@ -1,5 +1,7 @@
 """FLOPs of real tokens, against the products of the traced step on rows without padding."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from motiongpt3_jax.inference.folder import plain
 from motiongpt3_jax.parallel import make_mesh
 from motiongpt3_jax.planning.stage_program import make_stage_program, model_spec
 from motiongpt3_jax.planning.traced_flops import step_flops
+from motiongpt3_jax.systems.motiongpt3.build import build_config
 from motiongpt3_jax.systems.motiongpt3.flops import (
     TRAINED,
     Lengths,
@@ -106,3 +109,12 @@ def test_phases_of_an_answer_need_what_reading_and_denoising_it_in_training_does
     scores = 2 * 5 * config.decoder.streams[0].width * (config.vocabulary + config.new_ids)
     longer = decoder_flops(config.decoder, [Lengths(text + 5, motion, text)], text_trains=True)
     np.testing.assert_allclose(written["write"], longer / TRAINED + scores)
+
+
+def test_a_window_leaves_out_the_pairs_that_it_does_not_reach():
+    config = check_config(plain(load_config("motiongpt3:test").to_dict()))
+    whole = build_config(config.values["model"], features=263, vocabulary=300).decoder
+    near = replace(whole, windows=(4, *[None] * (whole.layers - 1)))
+    counts = [decoder_flops(decoder, [Lengths(10, 0, 10)], text_trains=True) for decoder in (whole, near)]
+    # Of ten slots the last six do not see the first, the last five not the second: 6 * 7 / 2 pairs, nearly 6**2 / 2.
+    assert counts[0] - counts[1] == 2 * TRAINED * whole.heads * whole.head_width * 6**2
