@@ -85,7 +85,7 @@ def trace_step(config: RunConfig, name: str, spec: ModelSpec, rows: int) -> Step
     """Traces the train step of a stage for so many rows on one chip; nothing is computed, and nothing compiled."""
     system = find_system(config.system).make_system(choose_attention(spec, "tpu"))
     stage, batch = make_stage(name, config), batch_shapes(config, name, spec, rows)
-    variables = jax.eval_shape(system.init, jax.random.key(0))
+    variables = system.shapes
     names = report_names(system, stage, variables, batch)
     trainable, stored = split(variables.params, stage.trainable)
     state = jax.eval_shape(
