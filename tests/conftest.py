@@ -21,6 +21,7 @@ from tests.golden import (  # noqa: E402, F401
     pytest_runtest_protocol,
     pytest_terminal_summary,
 )
+from tests.quick import shared_programs, small_products  # noqa: E402, F401
 from tests.trained import pytest_collection_modifyitems, trained  # noqa: E402, F401
 
 

@@ -3,14 +3,20 @@
 import argparse
 import os
 import re
+import sys
+from pathlib import Path
+
+from ml_collections import ConfigDict
 
 from motiongpt3_jax.commands.arguments import command_parser, keep_compiled_programs, store_path, user_path
 from motiongpt3_jax.commands.training import exit_as_training_ends
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.train import train
+from motiongpt3_jax.inference.digests import CONFIG
 from motiongpt3_jax.parallel import initialize_distributed
 from motiongpt3_jax.parallel.processes import node_gpus
+from motiongpt3_jax.planning.memory_check import check_memory
 from motiongpt3_jax.statuses import status_lines
 
 PROCESS = re.compile(r"(?P<host>\S+:[0-9]{1,5}) (?P<count>[0-9]{1,6}) (?P<index>[0-9]{1,6})")
@@ -53,8 +59,21 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.distributed is not None:
             join_processes(arguments.distributed)
         keep_compiled_programs()
+        check_stages_fit(config, arguments.workdir)
         train(config, arguments.workdir, profile=arguments.profile)
     print(f'trained; next: motiongpt3 generate --model {arguments.workdir} --text "a person walks" --out motions')
+
+
+def check_stages_fit(config: ConfigDict, workdir: str) -> None:
+    """Says before a run begins which of its stages may not fit into the devices' memory.
+
+    Raises:
+      UserError: one cannot.
+    """
+    if (Path(workdir) / CONFIG).exists():
+        return  # it was said when the run began
+    for sentence in check_memory(config):
+        print(f"note: {sentence}", file=sys.stderr, flush=True)
 
 
 def join_processes(words: list[str]) -> None:

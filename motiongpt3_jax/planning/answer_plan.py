@@ -248,7 +248,7 @@ def record_programs(config: RunConfig, requests: Requests, words: int | None = N
     # Questions are cut by a small tokenizer; the arrays are those of the vocabulary that the config names.
     system = folder.kind.make_system(spec)
     answers = folder.kind.make_answers(folder.spec, system)
-    variables = jax.eval_shape(answers.prepare, jax.eval_shape(system.init, jax.random.key(0)))
+    variables = jax.eval_shape(answers.prepare, system.shapes)
     engine = RecordingEngine(system, answers, variables, folder, ("none", 0))
     prompts, count, frames = Prompts.of(folder, "generate"), requests.count, requests.frames
     if requests.task == "generate":

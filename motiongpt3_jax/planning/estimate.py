@@ -85,7 +85,7 @@ def trace_step(config: RunConfig, name: str, spec: ModelSpec, rows: int) -> Step
     """Traces the train step of a stage for so many rows on one chip; nothing is computed, and nothing compiled."""
     system = find_system(config.system).make_system(choose_attention(spec, "tpu"))
     stage, batch = make_stage(name, config), batch_shapes(config, name, spec, rows)
-    variables = jax.eval_shape(system.init, jax.random.key(0))
+    variables = system.shapes
     names = report_names(system, stage, variables, batch)
     trainable, stored = split(variables.params, stage.trainable)
     state = jax.eval_shape(
@@ -126,14 +126,9 @@ def _recomputes(values: Any) -> bool:
 
 def estimate_step(trace: StepTrace, mesh: Mesh | AbstractMesh, chips: Slice) -> Estimate:
     """What a traced step takes on each chip of a mesh."""
-    state, frozen, stored = (
-        with_shardings(mesh, tree, trace.rules) for tree in (trace.state, trace.frozen, trace.stored)
-    )
-    params = [*_parameters(state.params, True), *_parameters(stored, False)]
-    memory, moved = _memory(trace, state, frozen, stored, params, chips)
-    tensor = mesh.shape["tensor"]
-    cost = Cost(trace.flops / tensor, moved)
-    collectives = _collectives(trace, params, mesh.shape)
+    memory, moved = estimate_memory(trace, mesh, chips.chip.hbm)
+    cost = Cost(trace.flops / mesh.shape["tensor"], moved)
+    collectives = _collectives(trace, _parameters(trace, mesh), mesh.shape)
     return Estimate(memory, cost, collectives, estimate_time(cost, collectives, chips))
 
 
@@ -156,24 +151,31 @@ class _Parameter:
     trains: bool
 
 
-def _parameters(tree: Any, trains: bool) -> list[_Parameter]:
-    parameters = []
-    for path, x in jax.tree.leaves_with_path(tree):
-        part = math.prod(x.sharding.shard_shape(x.shape)) / max(math.prod(x.shape), 1)
-        stacked = "layers" in path_name(path).split("/") and len(x.shape) > 1
-        fsdp = x.sharding.mesh.shape["fsdp"] > 1 and any("fsdp" in (axis or ()) for axis in _axes(x.sharding.spec))
-        parameters.append(_Parameter(tuple(x.shape), part, fsdp, x.shape[0] if stacked else 1, trains))
-    return parameters
+def _parameters(trace: StepTrace, mesh: Mesh | AbstractMesh) -> list[_Parameter]:
+    return [
+        _parameter(path, x, trains)
+        for trains, tree in ((True, trace.state.params), (False, trace.stored))
+        for path, x in jax.tree.leaves_with_path(with_shardings(mesh, tree, trace.rules))
+    ]
+
+
+def _parameter(path: Any, x: Any, trains: bool) -> _Parameter:
+    part = math.prod(x.sharding.shard_shape(x.shape)) / max(math.prod(x.shape), 1)
+    stacked = "layers" in path_name(path).split("/") and len(x.shape) > 1
+    fsdp = x.sharding.mesh.shape["fsdp"] > 1 and any("fsdp" in (axis or ()) for axis in _axes(x.sharding.spec))
+    return _Parameter(tuple(x.shape), part, fsdp, x.shape[0] if stacked else 1, trains)
 
 
 def _axes(spec: Any) -> list[tuple[str, ...]]:
     return [axis if isinstance(axis, tuple) else (axis,) if axis else () for axis in spec]
 
 
-def _memory(
-    trace: StepTrace, state: Any, frozen: Any, stored: Any, params: Sequence[_Parameter], chips: Slice
-) -> tuple[Memory, float]:
-    """(memory, bytes moved)."""
+def estimate_memory(trace: StepTrace, mesh: Mesh | AbstractMesh, capacity: float) -> tuple[Memory, float]:
+    """(memory of each chip, of which there are so many bytes; bytes that a step moves)."""
+    state, frozen, stored = (
+        with_shardings(mesh, tree, trace.rules) for tree in (trace.state, trace.frozen, trace.stored)
+    )
+    params = _parameters(trace, mesh)
     parts = {one.shape: one.part for one in params if one.part < 1 and math.prod(one.shape) >= SMALL}
 
     def size(shape: Sequence[int], dtype: Any) -> float:
@@ -192,7 +194,7 @@ def _memory(
     gathered = 2 * trace.gathers * width * sum(math.prod(one.shape) for one in split)
     return (
         Memory(
-            chips.chip.hbm,
+            capacity,
             arguments + temporaries,
             arguments,
             temporaries,

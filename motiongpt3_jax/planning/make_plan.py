@@ -122,9 +122,8 @@ def plan(
             taken = measured(program, compiled, chips, capacity, lowered.kernel_flops)
         seconds = time.monotonic() - start
         result = stage_plan(program, taken, chips, fillings[each], price)
-        stages[each] = replace(
-            result, same_as=first, compile_seconds=seconds, advice=advice(result, checked, grid.shape)
-        )
+        change = advice(taken.memory, each, program.rows, checked, grid.shape)
+        stages[each] = replace(result, same_as=first, compile_seconds=seconds, advice=change)
     return Plan(named, topology, platform, dict(grid.shape), stages, effort, (ROWS_NOTE, *NOTES[platform]))
 
 

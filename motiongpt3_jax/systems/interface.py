@@ -6,6 +6,7 @@ knows a whole system by, its config, data layout, tokens and weights, is `System
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
@@ -80,6 +81,11 @@ class System(Protocol):
 
     def init(self, rng: jax.Array) -> Variables:
         """Fresh variables."""
+
+    @cached_property
+    def shapes(self) -> Variables:
+        """Shapes and dtypes of the variables: of `init`, which is traced once."""
+        return jax.eval_shape(self.init, jax.random.key(0))
 
     def draw(self, key: jax.Array, batch: Batch, train: bool) -> Tree:
         """Every random number of a loss, keyed by sample: batch mates change nothing but dropout."""

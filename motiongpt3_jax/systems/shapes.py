@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 from flax.traverse_util import flatten_dict
 
 from motiongpt3_jax.systems.interface import ModelSpec, Variables
@@ -31,6 +30,6 @@ def array_shapes(kind: SystemKind, spec: ModelSpec) -> dict[str, tuple[int, ...]
     if model not in _shapes:
         if len(_shapes) >= MOST_MODELS:
             _shapes.clear()
-        variables = jax.eval_shape(kind.make_system(spec).init, jax.random.key(0))
+        variables = kind.make_system(spec).shapes
         _shapes[model] = {name: array.shape for name, array in flat_arrays(variables).items()}
     return dict(_shapes[model])

@@ -248,8 +248,8 @@ class _Run:
         """The stage's program, the state that it goes on with, and the frozen parameters."""
         latest = self.checkpoints.latest()
         example = self.put(self.data.batch(latest or 0))
-        shapes = jax.eval_shape(self.system.init, jax.random.key(0))
-        program = make_program(self.system, self.stage, self.mesh, self.seed, shapes, example, self.sharding)
+        system = self.system
+        program = make_program(system, self.stage, self.mesh, self.seed, system.shapes, example, self.sharding)
         if latest is None:
             variables = begin.variables()
             stored = split(variables.params, self.stage.trainable)[1]

@@ -68,8 +68,7 @@ class RunStart:
     def variables(self) -> Variables:
         """Sharded initialization: each device makes its part of fresh variables, and gets its part of initial ones."""
         key = jax.random.key(self.seed)
-        shapes = jax.eval_shape(self.system.init, key)
-        like = variables_shardings(self.mesh, self.system, shapes, self.sharding)
+        like = variables_shardings(self.mesh, self.system, self.system.shapes, self.sharding)
         if not self.initial:
             return self._fresh(key, like)
         initial = self.initial(key)
@@ -147,8 +146,7 @@ class StageEnd:
         """
         last = last_folder(self.run_dir, self.stage)
         first_does(f"look at the end of '{self.stage}'", lambda: _check_end(last, self.stage))
-        shapes = jax.eval_shape(self.system.init, jax.random.key(0))
-        like = variables_shardings(self.mesh, self.system, shapes, self.sharding)
+        like = variables_shardings(self.mesh, self.system, self.system.shapes, self.sharding)
         referred = {path for reference in references_of(last) for path in reference.paths}
         held = select(like.params, paths_of(like.params) - referred)
         params = merge(

@@ -41,8 +41,8 @@ def config(*overrides):
 
 
 def test_what_does_not_fit_is_told_how_to():
-    said = advice(stage(), config(), AXES)
-    assert "--mesh fsdp=16" in said
+    said = advice(stage().memory, "tune", 64, config(), AXES)
+    assert "--config.mesh.fsdp=16" in said
     assert "--config.model.dtype=bfloat16" in said
     assert "--config.model.decoder.remat=full" in said
     assert "--config.stages.tune.optimizer.accumulate=4" in said
@@ -50,9 +50,9 @@ def test_what_does_not_fit_is_told_how_to():
 
 def test_what_is_done_already_is_not_advised():
     done = config("model.dtype=bfloat16", "model.decoder.remat=full", "model.vae.remat=full")
-    said = advice(stage(rows=16, kept=1.0), done, AXES)
+    said = advice(stage(kept=1.0).memory, "tune", 16, done, AXES)
     assert said == "take a larger slice, or shorter rows"
-    assert advice(stage(peak=10.0), config(), AXES) is None
+    assert advice(stage(peak=10.0).memory, "tune", 64, config(), AXES) is None
 
 
 def test_time_is_the_longer_of_products_and_memory_and_bare_collectives():
