@@ -10,7 +10,7 @@ from motiongpt3_jax.commands.motions import add_motions, read_usable
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import read_folder, resolve_model
 from motiongpt3_jax.motion import mirror, mirror_caption
-from motiongpt3_jax.motion.write_kind import WRITERS, place_of, write_kind
+from motiongpt3_jax.motion.write_kind import WRITERS, name_of, place_of, write_kind
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,12 +18,12 @@ def parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "convert",
         "A motion file as joints (.npy, .npz), a body that turns (.bvh, .glb, amass), a clip (.gif, .mp4), a strip of "
-        "key poses (.png) or a page (.html).",
+        "key poses (.png), a page (.html), or the features of InterHuman (interhuman).",
         "motiongpt3 convert --motion motions/motion_000.npy --to mp4",
     )
     add_motions(parser)
     parser.add_argument(
-        "--to", required=True, choices=tuple(WRITERS), help="kind of file; bvh and amass hold one person"
+        "--to", required=True, choices=tuple(WRITERS), help="kind of file; bvh, amass and interhuman hold one person"
     )
     parser.add_argument("--fps", type=number, help="resample to this frame rate")
     parser.add_argument("--file-fps", type=number, help="frame rate of files that do not say")
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.clean_feet:
         motions = [(path, clean(motion, str(path))) for path, motion in motions]
     folder = None if arguments.out is None else output_folder(arguments.out)
-    places = [(path.parent if folder is None else folder) / path.stem.removesuffix(".amass") for path, _ in motions]
+    places = [(path.parent if folder is None else folder) / name_of(path) for path, _ in motions]
     for i, place in enumerate(places):
         if place in places[:i]:
             raise UserError(f"two files would be written as {place}.*; convert them into different folders with --out")

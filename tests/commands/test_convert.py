@@ -13,6 +13,12 @@ from tests.motion.samples import dance
         ("bvh", ["walk.bvh"], ["walk_1.bvh", "walk_2.bvh"]),
         ("glb", ["walk.glb"], ["walk.glb"]),
         ("amass", ["walk.amass.npz"], ["walk_1.amass.npz", "walk_2.amass.npz"]),
+        ("interhuman", ["walk.interhuman.npy"], ["walk_1.interhuman.npy", "walk_2.interhuman.npy"]),
+        ("npz", ["walk.npz"], ["walk.npz"]),
+        ("gif", ["walk.gif"], ["walk.gif"]),
+        ("mp4", ["walk.mp4"], ["walk.mp4"]),
+        ("png", ["walk.png"], ["walk.png"]),
+        ("html", ["walk.html"], ["walk.html"]),
     ],
 )
 def test_bodies_are_written_and_named(tmp_path, kind, one, two):
