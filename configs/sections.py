@@ -17,18 +17,18 @@ SOURCE = SourceOptions()
 def data(source: str, **options: Any) -> dict[str, Any]:
     """Where the clips come from, and how they are read."""
     return {
-        # What is built where no built clips are named: "procedural" (made here), or "humanml3d" or "kit_ml" (read from
-        # `path`).
+        # What is built where no built clips are named: "procedural" or "procedural_pairs" (made here, of one person and
+        # of two), or "humanml3d", "kit_ml" or "interhuman" (read from `path`).
         "source": source,
-        # A folder of HumanML3D or KIT-ML, or one that `motiongpt3 data build` wrote; empty for `procedural`.
+        # A folder of one of these, or one that `motiongpt3 data build` wrote; empty where they are made.
         "path": SOURCE.path,
         # Frames of the shortest clip, as features; another source that is set later brings its own.
         "min_frames": LEAST_FRAMES[source],
         # Frames of the longest clip, included.
         "max_frames": SOURCE.max_frames,
-        # At a broken file of `humanml3d` or `kit_ml`: "stop", or "skip" it and record that.
+        # At a broken file of such a folder: "stop", or "skip" it and record that.
         "on_bad": SOURCE.on_bad,
-        # Clips that `procedural` makes, all splits together.
+        # Clips that are made, all splits together.
         "clips": SOURCE.clips,
         # Share of the `procedural` clips in which one action follows another.
         "sequences": SOURCE.sequences,

@@ -1,10 +1,13 @@
 """Validate a folder of captioned motions: one as users have it, or a built one."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from motiongpt3_jax.data_pipelines.clip import Clip
+import numpy as np
+
+from motiongpt3_jax.data_pipelines import interhuman
+from motiongpt3_jax.data_pipelines.clip import PLACE, Clip
 from motiongpt3_jax.data_pipelines.humanml3d import HUMANML3D_DATA, Dataset, Limits, open_folder, survey
 from motiongpt3_jax.data_pipelines.problem import Problem, without_option
 from motiongpt3_jax.data_pipelines.record_files import METADATA
@@ -38,12 +41,33 @@ def check(
     Raises:
       UserError: no length lies between the limits.
     """
+    limits = Limits(dataset.min_frames if min_frames is None else min_frames, max_frames)
+    return _check(folder, lambda path: survey(open_folder(path, dataset), limits).problems)
+
+
+def check_interhuman(
+    folder: str | os.PathLike[str], min_frames: int | None = None, max_frames: int = 199
+) -> list[Problem]:
+    """Validate a folder of InterHuman, or one that was built: everything that is wrong with it.
+
+    Args:
+      folder: either of them.
+      min_frames: least frames of a clip, at 20 a second; what is shorter is noted.
+      max_frames: most frames, included; longer recordings become several clips.
+
+    Raises:
+      UserError: no length lies between the limits.
+    """
+    limits = Limits(interhuman.MIN_FRAMES if min_frames is None else min_frames, max_frames)
+    return _check(folder, lambda path: interhuman.survey(interhuman.open_folder(path), limits).problems)
+
+
+def _check(folder: str | os.PathLike[str], problems: Callable[[Path], list[Problem]]) -> list[Problem]:
     folder = Path(os.path.expanduser(folder))
     if (folder / METADATA).is_file():
         return _check_built(folder)
-    limits = Limits(dataset.min_frames if min_frames is None else min_frames, max_frames)
     try:
-        return survey(open_folder(folder, dataset), limits).problems
+        return problems(folder)
     except (FileNotFoundError, UserError) as error:
         return [Problem(".", None, str(error).rstrip("."), "a built folder can be checked as well")]
 
@@ -70,16 +94,21 @@ def _check_built(folder: Path) -> list[Problem]:
 
 
 def _clip_faults(clip: Clip, where: str) -> Iterator[Problem]:
-    try:
-        content = interpret_array(clip.features)
-    except UnreadableArrayError as error:
-        yield Problem(where, None, f"clip '{clip.id}' {error.what}", ANEW)
-    else:
+    for person, features in enumerate(clip.persons, 1):
+        what = f"clip '{clip.id}'" if len(clip.persons) == 1 else f"clip '{clip.id}', person {person},"
+        try:
+            content = interpret_array(features)
+        except UnreadableArrayError as error:
+            yield Problem(where, None, f"{what} {error.what}", ANEW)
+            continue
         if content.left_out:
-            yield Problem(where, None, f"clip '{clip.id}' has no body in {content.left_out}", ANEW)
+            yield Problem(where, None, f"{what} has no body in {content.left_out}", ANEW)
         for note in oddities(Motion(content.joints, content.skeleton.fps, content.skeleton)):
-            what = f"clip '{clip.id}': {without_option(note)}"
-            yield Problem(where, None, what, "it is used as it is: correct it where it comes from", "odd")
+            advice = "it is used as it is: correct it where it comes from"
+            yield Problem(where, None, f"{what.rstrip(',')}: {without_option(note)}", advice, "odd")
+    place = clip.numbers.get(PLACE, (0.0, 0.0, 0.0))
+    if len(place) < 3 or len(place) % 3 or not np.isfinite(place).all():
+        yield Problem(where, None, f"clip '{clip.id}' has a place that is not made of (yaw, x, z)", ANEW)
     for caption in clip.captions:
         odd = odd_text(caption)
         if odd:

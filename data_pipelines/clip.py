@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+PLACE = "place"
+"""Key of the numbers that say where a second person is."""
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -18,8 +21,9 @@ class Clip:
       captions: sentences that describe the motion.
       labels: what a measurement can check, e.g. {"actions": [{"action": "walk", "direction": "forward"}]}.
       others: features of the further persons, each as long as those of the first, in its own frame of reference.
-      numbers: named numbers that the features do not hold, such as where a further person begins in the frame of the
-        first: {"place": (yaw in radians, x and z in metres)}.
+      numbers: named numbers that the features do not hold, such as where a second person is in the frame of the first,
+        in the first frame and then once a second: {"place": (yaw in radians, x and z in metres, yaw, x, z, ...)}; see
+        `motion.pairs`.
     """
 
     id: str

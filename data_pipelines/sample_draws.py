@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from motiongpt3_jax.batch import ClipRange, SampleSource, SampleTable
 
@@ -28,7 +28,8 @@ class Visits:
       seed: decides order and draws.
       subtasks: (name, chance that a clip is visited with it in an epoch).
       shuffle: whether each epoch has an order of its own.
-      crop: whether a third of the samples see the clip cut to a multiple of four frames.
+      crop: whether a third of the samples see the clip cut to a multiple of four frames; clips of several people are
+        cut at their end alone.
       lengths: frames of every clip.
       captions: captions of every clip.
       extras, codes: see `SampleSource`.
@@ -59,6 +60,10 @@ class Visits:
         return np.asarray(self.lengths, np.int64)
 
     @cached_property
+    def _alone(self) -> Bool[np.ndarray, "clips"]:
+        return np.array([persons == 1 for persons, _ in self.extras])
+
+    @cached_property
     def _texts(self) -> tuple[Int[np.ndarray, "clips"], Int[np.ndarray, "clips"]]:
         """(place of its first caption, how many it has) of every clip."""
         counts = np.array([len(texts) for texts in self.captions], np.int64)
@@ -81,6 +86,8 @@ class Visits:
         """Samples with their captions, crops and the draws of their prompts."""
         clips, subtasks = np.divmod(numbers, len(self.subtasks))
         starts, frames = crops(self._lengths[clips], draws[:, 1], draws[:, 2], self.crop)
+        if self.extras is not None:
+            starts = np.where(self._alone[clips], starts, 0)  # where several people are counts from the first frame
         first, counts = (column[clips] for column in self._texts)
         texts = np.where(counts > 0, first + (draws[:, 0] * counts).astype(np.int64), len(self.source.texts) - 1)
         picks, coins, others = draws[:, 3:5], draws[:, 5:7], draws[:, 7]

@@ -1,28 +1,34 @@
 """The sources of captioned motions by name: what they hold, and how to build them."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
-from motiongpt3_jax.data_pipelines import humanml3d, procedural, records
+from motiongpt3_jax.data_pipelines import humanml3d, interhuman, procedural, procedural_pairs, records
 from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import HUMANML3D, Skeleton
 
 MOST_CLIPS, MOST_SHOWN = 1_000_000, 50_000
-"""Most clips of `procedural` that are built, which takes hours, and that are made to be looked at."""
+"""Most clips of a source that makes them that are built, which takes hours, and that are made to be looked at."""
 
 LARGEST_SEED = (1 << 63) - 1
 SHORTEST_CLIP, LONGEST_CLIP = 23, 10_000
-"""Frames of features that a clip of `procedural` may have."""
+"""Frames of features that a clip of a source that makes them may have."""
 
 BUILT = "built"
 """What a folder is called that `build_source` wrote."""
 
-LEAST_FRAMES = {"procedural": 40} | {name: dataset.min_frames for name, dataset in humanml3d.DATASETS.items()}
+LEAST_FRAMES = (
+    {"procedural": 40, "procedural_pairs": 40}
+    | {name: dataset.min_frames for name, dataset in humanml3d.DATASETS.items()}
+    | {interhuman.SOURCE: interhuman.MIN_FRAMES}
+)
 """Frames of the shortest clips of a source, where nobody says otherwise."""
 
 
@@ -31,13 +37,12 @@ class SourceOptions:
     """What a source is asked for; each takes what concerns it.
 
     Attributes:
-      path: folder that `humanml3d` and `kit_ml` read.
+      path: folder that a source reads which makes none itself.
       min_frames: least frames of a clip, as features; by default those of `LEAST_FRAMES`.
       max_frames: most frames, included.
-      on_bad: whether `humanml3d` and `kit_ml` stop at what is broken ("stop"), or leave it out and record that
-        ("skip").
-      clips: how many `procedural` makes, all splits together.
-      seed: another seed gives another `procedural` data set.
+      on_bad: whether such a source stops at what is broken ("stop"), or leaves it out and records that ("skip").
+      clips: how many `procedural` and `procedural_pairs` make, all splits together.
+      seed: another seed gives another data set of theirs.
       sequences: share of `procedural` clips in which one action follows another.
     """
 
@@ -103,13 +108,34 @@ def _of(source: str, table: dict[str, Callable]) -> Callable:
     return table[source]
 
 
-def _build_procedural(out: str | os.PathLike[str], options: SourceOptions) -> records.Records:
-    kinds, counts = _procedural(options, MOST_CLIPS)
+def possible_actions(source: str, min_frames: int, max_frames: int, sequences: float) -> list[Any]:
+    """What clips of so many frames may show, of a source that makes them.
+
+    Raises:
+      UserError: options that leave nothing to choose.
+    """
+    kinds = _kinds(source, SourceOptions(min_frames=min_frames, max_frames=max_frames, sequences=sequences))
+    return _POSSIBLE[source](kinds)
+
+
+def open_source(source: str, path: str | os.PathLike[str]) -> Any:
+    """Opens the folder of a source that reads one.
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+      UserError: it is none of the source's.
+    """
+    return _of(source, _OPEN)(path)
+
+
+def _build_made(source: str, out: str | os.PathLike[str], options: SourceOptions) -> records.Records:
+    kinds, counts = _made(source, options, MOST_CLIPS)
+    joints = MADE[source].generate(0, options.seed, kinds).joints  # all made bodies are one
     return records.build(
         out,
-        {split: procedural.clips(split, count, options.seed, kinds) for split, count in counts.items()},
-        source="procedural",
-        offsets=HUMANML3D.offsets(procedural.generate(0, options.seed, kinds).joints[0]),
+        {split: MADE[source].clips(split, count, options.seed, kinds) for split, count in counts.items()},
+        source=source,
+        offsets=HUMANML3D.offsets(joints.reshape(-1, *joints.shape[-2:])[0]),
         options={**asdict(kinds), "clips": options.clips, "seed": options.seed},
     )
 
@@ -119,17 +145,34 @@ def _build_folder(dataset: humanml3d.Dataset, out: str | os.PathLike[str], optio
     return humanml3d.build(_path(dataset.source, options), out, dataset=dataset, on_bad=options.on_bad, **limits)
 
 
-def _show_procedural(options: SourceOptions, examples: int) -> Iterator[Overview]:
-    kinds, counts = _procedural(options, MOST_SHOWN)
+def _build_interhuman(out: str | os.PathLike[str], options: SourceOptions) -> records.Records:
+    limits = {"min_frames": options.min_frames, "max_frames": options.max_frames}
+    return interhuman.build(_path(interhuman.SOURCE, options), out, on_bad=options.on_bad, **limits)
+
+
+def _show_made(source: str, options: SourceOptions, examples: int) -> Iterator[Overview]:
+    kinds, counts = _made(source, options, MOST_SHOWN)
     for split, count in counts.items():
-        overview = Overview(split, [], [], [])
-        chosen = _spread(count, examples)
-        for number, clip in enumerate(procedural.clips(split, count, options.seed, kinds)):
-            overview.lengths.append(len(clip.features))
-            overview.captions.append(len(clip.captions))
-            if number in chosen:
-                overview.examples.append(clip)
-        yield overview
+        yield _overview(split, MADE[source].clips(split, count, options.seed, kinds), count, examples)
+
+
+def _show_interhuman(options: SourceOptions, examples: int) -> Iterator[Overview]:
+    folder = interhuman.open_folder(_path(interhuman.SOURCE, options))
+    limits = {"min_frames": options.min_frames, "max_frames": options.max_frames}
+    found = interhuman.survey(folder, humanml3d.Limits(**limits))
+    for split, windows in found.windows.items():
+        count = interhuman.clip_count(split, windows)
+        yield _overview(split, interhuman.clips(folder.root, split, offsets=found.offsets, **limits), count, examples)
+
+
+def _overview(split: str, clips: Iterable[Clip], count: int, examples: int) -> Overview:
+    overview, chosen = Overview(split, [], [], []), _spread(count, examples)
+    for number, clip in enumerate(clips):
+        overview.lengths.append(len(clip.features))
+        overview.captions.append(len(clip.captions))
+        if number in chosen:
+            overview.examples.append(clip)
+    return overview
 
 
 def _show_folder(dataset: humanml3d.Dataset, options: SourceOptions, examples: int) -> Iterator[Overview]:
@@ -155,29 +198,49 @@ def _show_built(options: SourceOptions, examples: int) -> Iterator[Overview]:
         yield Overview(name, split.lengths, counts, shown, built.skeleton)
 
 
-_BUILD = {"procedural": _build_procedural} | {
-    name: partial(_build_folder, dataset) for name, dataset in humanml3d.DATASETS.items()
+MADE: dict[str, ModuleType] = {"procedural": procedural, "procedural_pairs": procedural_pairs}
+"""Sources that make their clips, and read no folder."""
+
+_POSSIBLE: dict[str, Callable[[Any], list[Any]]] = {
+    "procedural": procedural.possible_moves,
+    "procedural_pairs": procedural_pairs.possible_interactions,
 }
-_SHOW = {"procedural": _show_procedural, BUILT: _show_built} | {
-    name: partial(_show_folder, dataset) for name, dataset in humanml3d.DATASETS.items()
-}
+_BUILD = (
+    {name: partial(_build_made, name) for name in MADE}
+    | {name: partial(_build_folder, dataset) for name, dataset in humanml3d.DATASETS.items()}
+    | {interhuman.SOURCE: _build_interhuman}
+)
+_SHOW = (
+    {name: partial(_show_made, name) for name in MADE}
+    | {name: partial(_show_folder, dataset) for name, dataset in humanml3d.DATASETS.items()}
+    | {interhuman.SOURCE: _show_interhuman, BUILT: _show_built}
+)
+_OPEN: dict[str, Callable[[str | os.PathLike[str]], Any]] = {
+    name: partial(humanml3d.open_folder, dataset=dataset) for name, dataset in humanml3d.DATASETS.items()
+} | {interhuman.SOURCE: interhuman.open_folder}
 SOURCES = tuple(_BUILD)
 
 
-def _procedural(options: SourceOptions, most: int) -> tuple[procedural.Options, dict[str, int]]:
-    if not 1 <= options.clips <= most:
-        raise UserError(f"{options.clips} clips of source 'procedural': ask for 1 to {most:,} here.")
-    if not 0 <= options.seed <= LARGEST_SEED:
-        raise UserError(f"seed {options.seed} of source 'procedural': give one from 0 to {LARGEST_SEED}.")
+def _kinds(source: str, options: SourceOptions) -> Any:
     # Its frames are those of joints, of which features lose one.
+    lengths = {"min_frames": options.min_frames + 1, "max_frames": options.max_frames + 1}
+    if source == "procedural":
+        return procedural.Options(**lengths, sequences=options.sequences)
+    return procedural_pairs.Options(**lengths)
+
+
+def _made(source: str, options: SourceOptions, most: int) -> tuple[Any, dict[str, int]]:
+    if not 1 <= options.clips <= most:
+        raise UserError(f"{options.clips} clips of source '{source}': ask for 1 to {most:,} here.")
+    if not 0 <= options.seed <= LARGEST_SEED:
+        raise UserError(f"seed {options.seed} of source '{source}': give one from 0 to {LARGEST_SEED}.")
     if not SHORTEST_CLIP <= options.min_frames <= options.max_frames <= LONGEST_CLIP:
         raise UserError(
-            f"clips of {options.min_frames} to {options.max_frames} frames of source 'procedural': expected "
+            f"clips of {options.min_frames} to {options.max_frames} frames of source '{source}': expected "
             f"{SHORTEST_CLIP} <= min_frames <= max_frames <= {LONGEST_CLIP:,}."
         )
-    kinds = procedural.Options(options.min_frames + 1, options.max_frames + 1, options.sequences)
     splits = [procedural.split_of(index) for index in range(options.clips)]
-    return kinds, {split: splits.count(split) for split in procedural.SPLITS if split in splits}
+    return _kinds(source, options), {split: splits.count(split) for split in procedural.SPLITS if split in splits}
 
 
 def _path(source: str, options: SourceOptions) -> str:

@@ -110,14 +110,19 @@ def pose(controls: Controls) -> Float[np.ndarray, "frames 22 3"]:
     return joints.astype(np.float32)
 
 
+def trunk_frames(controls: Controls) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Angles (frames, 4, 3), yaws (frames, 4) and rotation matrices (frames, 4, 3, 3) from the pelvis to the chest."""
+    angles = controls.hips[:, None] + _SHARE[:, None] * controls.trunk[:, None]
+    yaw = angles[..., 1] + controls.heading[:, None]
+    return angles, yaw, rotation(angles[..., 0], yaw, angles[..., 2])
+
+
 _SHARE = np.array([0.0, 0.4, 0.75, 1.0])
 """How much of the chest's angles the pelvis, and the bones above the three joints of the spine, have taken."""
 
 
 def _trunk(controls: Controls, joints: np.ndarray) -> None:
-    angles = controls.hips[:, None] + _SHARE[:, None] * controls.trunk[:, None]
-    yaw = angles[..., 1] + controls.heading[:, None]
-    frames = rotation(angles[..., 0], yaw, angles[..., 2])
+    angles, yaw, frames = trunk_frames(controls)
     joints[:, 0] = np.stack([controls.ground[:, 0], controls.height, controls.ground[:, 1]], axis=-1)
     for side, sign in enumerate(SIDES):
         joints[:, 1 + side] = joints[:, 0] + frames[:, 0] @ (HIP * [sign, 1, 1])

@@ -74,7 +74,7 @@ def split_of(index: int) -> str:
 
 def split_of_sentence(text: str) -> str:
     """The split in which a sentence may be used."""
-    return _SENTENCES_OF_TEN[_hash(text) % 10]
+    return _SENTENCES_OF_TEN[hash_text(text) % 10]
 
 
 def generate(index: int, seed: int = 0, options: Options | None = None) -> Performance:
@@ -90,9 +90,7 @@ def generate(index: int, seed: int = 0, options: Options | None = None) -> Perfo
     sequence = _sequence(table, split, options, rng) if rng.random() < options.sequences else None
     chosen = sequence or [table.draw(split, rng)]
     frames = _frames(chosen, options, rng)
-    size, arms, lean = np.clip(rng.normal(size=3), -2, 2) * [0.05, 0.04, 0.02] + [1.0, 0.0, 0.0]
-    style = Style(size, arms, lean)
-    joints = perform(chosen, frames, style, rest=max(0, options.min_frames - sum(frames)))
+    joints = perform(chosen, frames, random_style(rng), rest=max(0, options.min_frames - sum(frames)))
     labels = {"actions": [move.label() for move in chosen]}
     return Performance(joints, _captions(chosen, split, rng), labels)
 
@@ -157,9 +155,9 @@ class _Table:
 
     def draw(self, split: str, rng: np.random.Generator) -> Move:
         """A move for a split: every action equally often, then every direction and side."""
-        group = _pick(self.groups[_pick(list(self.groups), rng)], rng)
+        group = pick(self.groups[pick(list(self.groups), rng)], rng)
         wanted = [move for move in group if (move in self.testing) == (split == "test")]
-        return _pick(wanted or group, rng)
+        return pick(wanted or group, rng)
 
 
 @lru_cache(maxsize=16)
@@ -174,7 +172,7 @@ def _choices(options: Options) -> _Table:
     for (action, *_), group in kinds.items():
         groups[action].append(group)
         if len(group) >= 3:
-            testing.update(sorted(group, key=lambda move: _hash(repr(move)))[: max(1, len(group) // 5)])
+            testing.update(sorted(group, key=lambda move: hash_text(repr(move)))[: max(1, len(group) // 5)])
     if not groups:
         raise UserError(f"no action of {options.actions} fits into {options.max_frames} frames; allow longer clips.")
     return _Table(dict(groups), frozenset(testing))
@@ -193,7 +191,7 @@ def _sequence(table: _Table, split: str, options: Options, rng: np.random.Genera
 
 
 def _pair_is_for_testing(pair: list[Move]) -> bool:
-    return _hash(repr([move.kind for move in pair])) % 6 == 0
+    return hash_text(repr([move.kind for move in pair])) % 6 == 0
 
 
 def _frames(chosen: list[Move], options: Options, rng: np.random.Generator) -> list[int]:
@@ -215,10 +213,18 @@ def _captions(chosen: list[Move], split: str, rng: np.random.Generator) -> tuple
     return tuple(captions)
 
 
-def _hash(text: str) -> int:
+def random_style(rng: np.random.Generator) -> Style:
+    """How somebody moves."""
+    size, arms, lean = np.clip(rng.normal(size=3), -2, 2) * [0.05, 0.04, 0.02] + [1.0, 0.0, 0.0]
+    return Style(size, arms, lean)
+
+
+def hash_text(text: str) -> int:
+    """A hash that is the same in every process."""
     # crc32 alone is linear: similar sentences would fall into related places.
     return zlib.crc32(f"{text}#{zlib.adler32(text.encode())}".encode()) >> 8
 
 
-def _pick(choices: list, rng: np.random.Generator):
+def pick(choices: list, rng: np.random.Generator):
+    """One of some, each as likely."""
     return choices[int(rng.integers(len(choices)))]

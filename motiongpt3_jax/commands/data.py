@@ -2,17 +2,20 @@
 
 import argparse
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from motiongpt3_jax.commands.arguments import command_parser, integer, output_folder, user_path
-from motiongpt3_jax.data_pipelines.check import check
-from motiongpt3_jax.data_pipelines.clip import Clip
-from motiongpt3_jax.data_pipelines.humanml3d import DATASETS, HUMANML3D_DATA
+from motiongpt3_jax.data_pipelines import interhuman
+from motiongpt3_jax.data_pipelines.check import check, check_interhuman
+from motiongpt3_jax.data_pipelines.humanml3d import DATASETS
+from motiongpt3_jax.data_pipelines.pairs import clip_motion
 from motiongpt3_jax.data_pipelines.sources import (
     BUILT,
     LEAST_FRAMES,
+    MADE,
     SOURCES,
     Overview,
     SourceOptions,
@@ -20,7 +23,6 @@ from motiongpt3_jax.data_pipelines.sources import (
     overviews,
 )
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.motion import Motion, Skeleton, features_to_joints
 from motiongpt3_jax.motion.pictures import Entry, write_page, write_strip
 
 EXAMPLES = """motiongpt3 data check humanml3d --path ~/HumanML3D
@@ -29,8 +31,8 @@ EXAMPLES = """motiongpt3 data check humanml3d --path ~/HumanML3D
 MOST_EXAMPLES = 10_000
 BOTH = ("min_frames", "max_frames")
 OPTIONS = {
-    "procedural": (*BOTH, "clips", "seed"),
-    **dict.fromkeys(DATASETS, ("path", *BOTH, "on_bad")),
+    **dict.fromkeys(MADE, (*BOTH, "clips", "seed")),
+    **dict.fromkeys((*DATASETS, interhuman.SOURCE), ("path", *BOTH, "on_bad")),
     BUILT: ("path",),
 }
 """Which options concern which source."""
@@ -41,8 +43,9 @@ def parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "data",
         "Captioned motions: build a source into a folder to train on, show what it holds, or check it.\n"
-        "Sources: procedural (made here), humanml3d (a folder laid out like HumanML3D), kit_ml (one of KIT-ML, as\n"
-        "HumanML3D's authors prepared it), built (what build wrote).",
+        "Sources: procedural and procedural_pairs (made here, of one person and of two), humanml3d (a folder laid out\n"
+        "like HumanML3D), kit_ml (one of KIT-ML, as HumanML3D's authors prepared it), interhuman (one laid out like\n"
+        "InterHuman, two people), built (what build wrote).",
         EXAMPLES,
     )
     default = SourceOptions()
@@ -56,8 +59,10 @@ def parser() -> argparse.ArgumentParser:
     least = ", ".join(f"{frames} of {source}" for source, frames in LEAST_FRAMES.items())
     parser.add_argument("--min-frames", type=integer, help=f"least frames of a clip (default: {least})")
     parser.add_argument("--max-frames", type=integer, help=f"most frames of a clip (default: {default.max_frames})")
-    parser.add_argument("--clips", type=integer, help=f"how many to make, of procedural (default: {default.clips})")
-    parser.add_argument("--seed", type=integer, help=f"of procedural (default: {default.seed})")
+    parser.add_argument(
+        "--clips", type=integer, help=f"how many to make, where they are made (default: {default.clips})"
+    )
+    parser.add_argument("--seed", type=integer, help=f"of what is made (default: {default.seed})")
     parser.add_argument("--examples", type=integer, default=3, help="clips of each split to show (default: 3)")
     return parser
 
@@ -90,8 +95,7 @@ def _build(arguments: argparse.Namespace, options: SourceOptions) -> int:
 def _check(arguments: argparse.Namespace, options: SourceOptions) -> int:
     if "path" not in OPTIONS[arguments.source]:
         raise UserError(f"the source '{arguments.source}' is made and not read; there is nothing to check")
-    dataset = DATASETS.get(arguments.source, HUMANML3D_DATA)
-    problems = check(options.path, options.min_frames, options.max_frames, dataset)
+    problems = CHECKS[arguments.source](options.path, options.min_frames, options.max_frames)
     for problem in problems:
         print(f"{problem.severity:<5}{problem}")
     bad = sum(problem.bad for problem in problems)
@@ -121,7 +125,7 @@ def _draw(folder: Path, summaries: list[Overview]) -> None:
     entries = []
     for overview in summaries:
         for clip in overview.examples:
-            motion, caption = _motion(clip, overview.skeleton), " / ".join(clip.captions)
+            motion, caption = clip_motion(clip, overview.skeleton), " / ".join(clip.captions)
             entries.append(Entry(caption, motion, f"{overview.split} {clip.id}"))
             write_strip(folder / f"{overview.split}_{clip.id.replace('/', '_')}.png", motion, caption)
     if not entries:
@@ -130,8 +134,11 @@ def _draw(folder: Path, summaries: list[Overview]) -> None:
     print(f"\n{folder / 'clips.html'}")
 
 
-def _motion(clip: Clip, skeleton: Skeleton) -> Motion:
-    return Motion(features_to_joints(clip.features, skeleton)[None], skeleton.fps, skeleton)
-
+CHECKS = {
+    **{name: partial(check, dataset=dataset) for name, dataset in DATASETS.items()},
+    interhuman.SOURCE: check_interhuman,
+    BUILT: check,
+}
+"""What checks the folder of a source."""
 
 ACTIONS = {"build": _build, "show": _show, "check": _check}

@@ -4,8 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from motiongpt3_jax.data_pipelines.humanml3d import DATASETS, open_folder
-from motiongpt3_jax.data_pipelines.procedural import Options, possible_moves
+from motiongpt3_jax.data_pipelines.sources import MADE, open_source, possible_actions
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.config import DataConfig, RunConfig, StageConfig, read_config
 from motiongpt3_jax.mirror import is_remote, local_folder
@@ -127,10 +126,9 @@ def check_data(data: DataConfig) -> None:
         raise UserError(
             f"config.data.min_frames is {least}, and config.data.max_frames {most}: clips must have some length"
         )
-    if data.source == "procedural" and not data.path:
-        # Its frames are those of joints, of which features lose one.
+    if data.source in MADE and not data.path:
         try:
-            possible_moves(Options(least + 1, most + 1, data.sequences))
+            possible_actions(data.source, least, most, data.sequences)
         except UserError as error:
             raise UserError(f"config.data.min_frames {least}, config.data.max_frames {most}: {error}") from None
 
@@ -215,7 +213,7 @@ def check_places(config: RunConfig) -> None:
     """Raises UserError or FileNotFoundError when the data that a config names are not there, before any are built."""
     data = config.data
     if not data.path:
-        if data.source != "procedural":
+        if data.source not in MADE:
             raise UserError(f"config.data.path is empty; the source {data.source} is read from a folder: give it")
         return
     folder = local_folder(data.path)
@@ -227,8 +225,8 @@ def check_places(config: RunConfig) -> None:
             "alone: build them with `motiongpt3 data build`, and copy what it writes there"
         )
     if not (folder / "metadata.json").is_file():
-        if data.source == "procedural":
+        if data.source in MADE:
             raise UserError(
                 f"config.data.path is {data.path!r}, where no built clips lie; leave it out to have them made"
             )
-        open_folder(folder, DATASETS[data.source])
+        open_source(data.source, folder)

@@ -10,6 +10,7 @@ from motiongpt3_jax.motion.fitting import Fitted, fit, forward_kinematics
 from motiongpt3_jax.motion.gltf import write_glb
 from motiongpt3_jax.motion.mirror import mirror, mirror_caption
 from motiongpt3_jax.motion.motion import Motion
+from motiongpt3_jax.motion.pairs import canonicalise_pair, join_pair
 from motiongpt3_jax.motion.recover import features_to_joints
 from motiongpt3_jax.motion.resample import resample_motion
 from motiongpt3_jax.motion.skeleton import HUMANML3D, KIT, SKELETONS, Skeleton
@@ -28,11 +29,13 @@ __all__ = [
     "Motion",
     "Skeleton",
     "canonicalise",
+    "canonicalise_pair",
     "clean_feet",
     "features_to_joints",
     "fit",
     "foot_contacts",
     "forward_kinematics",
+    "join_pair",
     "joints_to_features",
     "load_motion",
     "mirror",

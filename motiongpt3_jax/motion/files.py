@@ -5,6 +5,7 @@
     (frames, 22, 3)           joints, HumanML3D          (frames, 21, 3)  joints, KIT-ML
     (persons, frames, 22, 3)  joints of several persons
     (frames, 263)             features, HumanML3D        (frames, 251)    features, KIT-ML
+    (frames, 492)             one person of InterHuman   (frames, 262)    features, InterHuman; see `interhuman`
 
 Joints with the frames last, (22, 3, frames) or (1, 22, 3, frames), as MDM writes them, are read as well. Frames before
 and after a motion in which all joints lie at one point are padding, and left out. Whether features are raw or
@@ -179,7 +180,7 @@ def _from_npy(
 ) -> tuple[Motion, tuple[str, ...]]:
     content = interpret_array(read_npy(path), statistics)
     _check_rate(file_fps, what)
-    fps = content.skeleton.fps if file_fps is None else file_fps
+    fps = file_fps or content.fps or content.skeleton.fps
     return Motion(content.joints, fps, content.skeleton), (*content.notes, *_padding_notes(content.left_out))
 
 

@@ -9,6 +9,7 @@ from itertools import permutations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from motiongpt3_jax.motion import interhuman
 from motiongpt3_jax.motion.arrays import UnreadableArrayError
 from motiongpt3_jax.motion.motion import SMPL_JOINTS, joints_hint
 from motiongpt3_jax.motion.normalised import looks_normalised
@@ -50,6 +51,7 @@ class ArrayContent:
       features: raw; None where the array held joints.
       left_out: which frames showed no body, e.g. "frames 45 to 89 of 90"; empty when all do.
       notes: what was detected or guessed, a sentence each.
+      fps: frames in a second, where they are not the skeleton's.
     """
 
     skeleton: Skeleton
@@ -57,6 +59,7 @@ class ArrayContent:
     features: Float[np.ndarray, "frames features"] | None = None
     left_out: str = ""
     notes: tuple[str, ...] = ()
+    fps: float | None = None
 
 
 def interpret_array(array: np.ndarray, statistics: Statistics | None = None) -> ArrayContent:
@@ -71,6 +74,8 @@ def interpret_array(array: np.ndarray, statistics: Statistics | None = None) -> 
     """
     if array.ndim == 2 and array.shape[1] in _BY_FEATURES:
         return _from_features(as_float32(array), _BY_FEATURES[array.shape[1]], statistics)
+    if array.ndim == 2 and array.shape[1] in (*interhuman.COLUMNS, interhuman.FEATURES):
+        return _from_interhuman(as_float32(array))
     array, note = standard_axes(array)
     if array.ndim not in (3, 4) or array.shape[-1] != 3 or array.shape[-2] not in _BY_JOINTS:
         raise UnreadableArrayError(f"has shape {array.shape}", f"{EXPECTED}.{shape_hint(array.shape)}")
@@ -81,6 +86,16 @@ def interpret_array(array: np.ndarray, statistics: Statistics | None = None) -> 
     joints = as_float32(array) * np.float32(skeleton.unit)
     joints, left_out = trim_padding(joints if joints.ndim == 4 else joints[None])
     return ArrayContent(skeleton, joints, None, left_out, (note,) if note else ())
+
+
+def _from_interhuman(array: Float[np.ndarray, "frames columns"]) -> ArrayContent:
+    if array.shape[1] == interhuman.FEATURES:
+        joints, what = interhuman.features_to_joints(array), "its features"
+    else:
+        joints, what = interhuman.read_rows(array).joints, "its files, z up"
+    joints, left_out = trim_padding(joints[None])
+    note = f"its shape {array.shape} is read as one person of InterHuman at {interhuman.FPS:g} fps: {what}"
+    return ArrayContent(HUMANML3D, joints, None, left_out, (note,), interhuman.FPS)
 
 
 def as_float32(array: np.ndarray) -> Float[np.ndarray, "..."]:

@@ -27,14 +27,16 @@ def check_exportable(path: str | Path, motion: Motion) -> None:
     """
     path, skeleton = Path(path), motion.skeleton
     name, far = path.name.lower(), float(np.abs(motion.joints).max())
-    if name.endswith(".npy") and motion.fps != skeleton.fps:
+    interhuman = name.endswith(".interhuman.npy")  # which has a frame rate of its own
+    if name.endswith(".npy") and not interhuman and motion.fps != skeleton.fps:
         raise UserError(
             f"motion '{path}' has {motion.fps:g} fps, which .npy cannot hold (readers take {skeleton.fps:g}); "
             "save it as .npz, or resample it first."
         )
-    if name.endswith(".amass.npz") and skeleton != HUMANML3D:
+    if (interhuman or name.endswith(".amass.npz")) and skeleton != HUMANML3D:
+        what = "InterHuman" if interhuman else "AMASS"
         raise UserError(
-            f"cannot write '{path}': AMASS has SMPL's joints and this motion those of '{skeleton.name}'; "
+            f"cannot write '{path}': {what} has SMPL's joints and this motion those of '{skeleton.name}'; "
             "write it as .bvh or .glb."
         )
     if not name.endswith((".bvh", ".glb", ".amass.npz")):

@@ -7,6 +7,7 @@ from pathlib import Path
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.motion import Motion, save_motion, write_amass, write_bvh, write_glb
 from motiongpt3_jax.motion.export_error import export_notes
+from motiongpt3_jax.motion.interhuman import write_interhuman
 from motiongpt3_jax.motion.pictures import Entry, write_gif, write_mp4, write_page, write_strip
 from motiongpt3_jax.motion.saving import check_exportable
 
@@ -16,13 +17,20 @@ WRITERS = {
     "bvh": lambda path, motion, caption: write_bvh(path, motion),
     "glb": lambda path, motion, caption: write_glb(path, motion),
     "amass": lambda path, motion, caption: write_amass(path, motion),
+    "interhuman": lambda path, motion, caption: write_interhuman(path, motion),
     "gif": write_gif,
     "mp4": write_mp4,
     "png": write_strip,
     "html": lambda path, motion, caption: write_page(path, [Entry(caption or path.stem, motion, "")]),
 }
-ENDINGS = {"amass": "amass.npz"}
+ENDINGS = {"amass": "amass.npz", "interhuman": "interhuman.npy"}
 """Endings of files, where they are not the kind's own name."""
+
+
+def name_of(path: Path) -> str:
+    """A file's name without its ending, those of `ENDINGS` included."""
+    stem = path.stem
+    return next((stem[: -len(kind) - 1] for kind in ENDINGS if stem.endswith(f".{kind}")), stem)
 
 
 def place_of(folder: Path, name: str, motion: Motion, kind: str, keep: Path | None = None) -> Path:
@@ -63,7 +71,7 @@ def write_kind(
 
 
 def write_motion(path: str | Path, motion: Motion, caption: str | None = None) -> Sequence[Path]:
-    """Writes a motion as the kind of file that the path's ending says: one of `WRITERS`, or .amass.npz.
+    """Writes a motion as the kind of file that the path's ending says: one of `WRITERS`, .amass.npz or .interhuman.npy.
 
     Returns what was written. A file of one person may become one file for each, see `write_kind`.
 

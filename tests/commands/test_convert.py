@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from motiongpt3_jax.data_pipelines.procedural_pairs import generate
 from motiongpt3_jax.motion import KIT, Motion, load_motion, save_motion
 from tests.commands.conftest import call
 from tests.motion.bvh_files import standing
@@ -13,6 +14,12 @@ from tests.motion.samples import dance
         ("bvh", ["walk.bvh"], ["walk_1.bvh", "walk_2.bvh"]),
         ("glb", ["walk.glb"], ["walk.glb"]),
         ("amass", ["walk.amass.npz"], ["walk_1.amass.npz", "walk_2.amass.npz"]),
+        ("interhuman", ["walk.interhuman.npy"], ["walk_1.interhuman.npy", "walk_2.interhuman.npy"]),
+        ("npz", ["walk.npz"], ["walk.npz"]),
+        ("gif", ["walk.gif"], ["walk.gif"]),
+        ("mp4", ["walk.mp4"], ["walk.mp4"]),
+        ("png", ["walk.png"], ["walk.png"]),
+        ("html", ["walk.html"], ["walk.html"]),
     ],
 )
 def test_bodies_are_written_and_named(tmp_path, kind, one, two):
@@ -34,6 +41,39 @@ def test_what_is_written_can_be_converted_again(tmp_path, kind):
     assert status == 0, error
     (path,) = (tmp_path / "back").iterdir()
     assert np.linalg.norm(load_motion(path).joints - ours.joints, axis=-1).mean() < 0.02
+
+
+@pytest.mark.parametrize("kind", ["bvh", "amass", "npy", "interhuman"])
+def test_two_people_come_back_in_one_world(tmp_path, kind):
+    ours = Motion(generate(3).joints[:, :40])
+    save_motion(tmp_path / "duet.npz", ours)
+    status, said, error = call("convert", "--motion", tmp_path / "duet.npz", "--to", kind)
+    assert status == 0, error
+    asked = ("convert", "--motion", *said.split(), "--together", "--to", "npz", "--out", tmp_path / "back")
+    status, said, error = call(*asked, "--fps", 20)
+    assert status == 0, error
+    back = load_motion(said.strip()).joints
+    assert back.shape[0] == 2
+    joints = ours.joints[:, : back.shape[1]]
+    if kind == "interhuman":  # which each person stands on the floor of, and in the frame of the first
+        gaps = [np.linalg.norm(each[0] - each[1], axis=-1) for each in (joints, back)]
+        assert np.abs(gaps[0] - gaps[1]).max() < 0.02
+    else:
+        assert np.linalg.norm(back - joints, axis=-1).mean() < 0.02
+
+
+def test_persons_that_differ_are_no_motion_together(tmp_path):
+    for name, frames in (("a", 9), ("b", 8)):
+        save_motion(tmp_path / f"{name}.npz", Motion(dance(people=(1,), frames=frames)))
+    files = tmp_path / "a.npz", tmp_path / "b.npz"
+    status, _, error = call("convert", "--motion", *files, "--together", "--to", "gif")
+    assert status == 2
+    assert "b.npz' has frames 8 and" in error
+    files[1].write_bytes(b"x")
+    status, _, error = call("convert", "--motion", *files, "--together", "--to", "gif")
+    assert status == 2
+    assert "--together needs all of its files" in error
+    assert not list(tmp_path.glob("*.gif"))
 
 
 def test_of_several_files_none_is_written_where_one_cannot_be(tmp_path):

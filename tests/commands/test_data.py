@@ -7,6 +7,7 @@ import pytest
 
 from motiongpt3_jax.__main__ import main
 from motiongpt3_jax.data_pipelines.records import open_records
+from tests.data_pipelines.interhuman_folder import interhuman
 from tests.data_pipelines.samples import humanml3d
 
 LIMITS = ("--min-frames", "5", "--max-frames", "20")
@@ -100,6 +101,29 @@ def test_a_console_without_a_captions_letters_ends_nothing(raw, tmp_path, consol
     assert "一个人向前走" in (tmp_path / "pictures" / "clips.html").read_text(encoding="utf-8")
 
 
+def test_an_interhuman_folder_is_checked_built_and_shown(tmp_path, capsys):
+    raw, built = interhuman(tmp_path / "raw"), tmp_path / "built"
+    assert data("check", "interhuman", "--path", raw) == 0
+    assert data("build", "interhuman", "--path", raw, "--out", built) == 0
+    assert "4 train, 1 val, 1 test" in capsys.readouterr().out
+    assert data("check", "built", "--path", built) == 0
+    assert data("show", "interhuman", "--path", raw, "--examples", 1) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert ["train", "4", "8"] in [line.split()[:3] for line in lines]
+    assert data("show", "built", "--path", built, "--examples", 1, "--out", tmp_path / "pictures") == 0
+    page = (tmp_path / "pictures" / "clips.html").read_text()
+    assert page.count('"shape":[2,') == 3
+    (raw / "annots" / "1.txt").unlink()
+    assert data("check", "interhuman", "--path", raw) == 2
+
+
+def test_pairs_are_built_from_a_seed(tmp_path):
+    assert data("build", "procedural_pairs", "--clips", 2, "--seed", 7, "--out", tmp_path / "built") == 0
+    split = open_records(tmp_path / "built").split("train")
+    assert split.ids == ["procedural_pairs_7_000000", "procedural_pairs_7_000001"]
+    assert [persons for persons, _ in split.extras] == [2, 2]
+
+
 def test_show_draws_its_examples(raw, tmp_path):
     assert data("show", "humanml3d", "--path", raw, "--examples", 1, "--out", tmp_path / "pictures", *LIMITS) == 0
     drawn = sorted(path.name for path in (tmp_path / "pictures").iterdir())
@@ -111,7 +135,7 @@ def test_show_draws_its_examples(raw, tmp_path):
     [
         (("build", "procedural"), "give a folder to build into with --out"),
         (("build", "humanml3d", "--out", "x"), "is read from a folder; give it with --path"),
-        (("build", "built", "--path", "x", "--out", "y"), "built already; build procedural, humanml3d or kit_ml"),
+        (("build", "built", "--path", "x", "--out", "y"), "built already; build procedural, procedural_pairs"),
         (("build", "procedural", "--on-bad", "skip"), "--on-bad does not concern the source 'procedural'"),
         (("show", "built", "--path", "nowhere"), "there is no folder 'nowhere'"),
         (("show", "procedural", "--clips", 1, "--examples", -1), "--examples -1: ask for 0 to 10,000"),

@@ -301,3 +301,14 @@ def test_a_clip_is_left_out_whole_a_sample_alone_and_one_that_is_not_there_is_re
     for unknown in ("d", "d (t2m)", "a (b"):
         with pytest.raises(ValueError, match=r"data.leave_out names 'd|data.leave_out names 'a \(b'"):
             find_samples([unknown], ids, subtasks)
+
+
+def test_clips_of_several_people_are_cropped_at_their_end_alone():
+    single = loader(clips=40)
+    people = replace(single, extras=[(2, {"place": (0.0, 0.0, 1.0)})] * 40)
+    tables = [
+        data.order.visits.tabulate(np.arange(80), np.random.default_rng(0).random((80, 8))) for data in (single, people)
+    ]
+    np.testing.assert_array_equal(tables[0].frames, tables[1].frames)
+    assert tables[0].starts.any()
+    assert not tables[1].starts.any()

@@ -75,7 +75,7 @@ def test_no_more_examples_than_clips(built):
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        ("kit", SourceOptions(), "source 'kit' is not known; choose one of procedural, humanml3d"),
+        ("kit", SourceOptions(), "source 'kit' is not known; choose one of procedural, procedural_pairs"),
         ("built", SourceOptions(), "source 'built' is not known"),
         ("humanml3d", SourceOptions(), "source 'humanml3d' is read from a folder; give its path"),
         ("procedural", SourceOptions(clips=0), "ask for 1 to 1,000,000"),

@@ -1,7 +1,7 @@
 """Recognised actions, and whether they match labels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -57,3 +57,69 @@ def matches(reading: Reading, labels: Mapping[str, Sequence[Mapping[str, Any]]],
         return keys == labelled
     rest = iter(keys)
     return all(key in rest for key in labelled)
+
+
+@dataclass(frozen=True)
+class InteractionSegment:
+    """One thing that two people do together; what a sentence or motion does not tell is None.
+
+    Attributes:
+      action: its name.
+      who: "first" or "second", which of the two does it to the other; or "both".
+      direction: e.g. "toward", "clockwise".
+      side: the hand, arm or side, "left", "right" or "both": of the one who does it.
+      distance: "close" or "far".
+      start: frame (of a sentence: character) at which it begins.
+      stop: the one at which it ends.
+    """
+
+    action: str
+    who: str | None = None
+    direction: str | None = None
+    side: str | None = None
+    distance: str | None = None
+    start: int = 0
+    stop: int = 0
+
+    @property
+    def key(self) -> tuple[str | None, ...]:
+        """Action, who, direction, side and distance."""
+        return self.action, self.who, self.direction, self.side, self.distance
+
+
+@dataclass(frozen=True)
+class PairReading:
+    """What two people do together, in order; nothing where nothing was recognised."""
+
+    actions: tuple[InteractionSegment, ...] = ()
+
+    def label(self) -> dict[str, list[dict[str, Any]]]:
+        """The reading in the form of a clip's labels."""
+        return {"actions": [{key: getattr(segment, key) for key in PAIR_KEYS} for segment in self.actions]}
+
+
+def pair_matches(
+    reading: PairReading, labels: Mapping[str, Sequence[Mapping[str, Any]]], *, roles: bool = True
+) -> bool:
+    """Whether what two people do is what the labels say, with who, direction, side and distance, and nothing else.
+
+    Args:
+      reading: of a motion or a sentence. One that does not say which of them, "one person ... the other", fits either.
+      labels: what should be there, {"actions": [{"action", "who", "direction", "side", "distance", ...}, ...]}.
+      roles: False takes either person for the other.
+    """
+    wanted = [InteractionSegment(*(action.get(key) for key in PAIR_KEYS)) for action in labels["actions"]]
+    if len(wanted) != len(reading.actions):
+        return False
+    return all(_agree(shown, label, roles) for shown, label in zip(reading.actions, wanted))
+
+
+PAIR_KEYS = ("action", "who", "direction", "side", "distance")
+"""What a reading and labels of two people are compared by."""
+
+
+def _agree(shown: InteractionSegment, label: InteractionSegment, roles: bool) -> bool:
+    same = replace(shown, who=None).key == replace(label, who=None).key
+    if shown.who is None or not roles:
+        return same and (shown.who == "both") == (label.who == "both")
+    return same and shown.who == label.who

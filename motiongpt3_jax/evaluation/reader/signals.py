@@ -73,8 +73,7 @@ def measure(joints: Float[np.ndarray, "frames 22 3"]) -> Signals:
     joints = np.asarray(joints, np.float64)
     if joints.ndim != 3 or joints.shape[1:] != (22, 3) or len(joints) < 2:
         raise UserError(f"joints have shape {joints.shape}; expected (frames, 22, 3) with at least 2 frames.")
-    leg = sum(_length(joints, a, b) for a, b in _LEGS)
-    joints = smooth(joints, 0.8) * (2 * ADULT_LEG / max(leg, 1e-6))
+    joints = smooth(joints, 0.8) * (ADULT_LEG / leg_length(joints))
     arm = (_length(joints, 16, 18) + _length(joints, 18, 20) + _length(joints, 17, 19) + _length(joints, 19, 21)) / 2
     joints = joints - [0.0, np.percentile(joints[:, [10, 11], 1].min(axis=1), 5), 0.0]
     heading = _heading(joints)
@@ -98,6 +97,11 @@ def measure(joints: Float[np.ndarray, "frames 22 3"]) -> Signals:
         wrist_out=wrists[..., 0] * outward,
         wrist_gap=np.linalg.norm(joints[:, 20] - joints[:, 21], axis=-1),
     )
+
+
+def leg_length(joints: Float[np.ndarray, "frames 22 3"]) -> float:
+    """Metres from hip to ankle, the mean of both legs; never 0."""
+    return max(sum(_length(joints, a, b) for a, b in _LEGS), 1e-6) / 2
 
 
 def is_body(joints: Float[np.ndarray, "frames 22 3"]) -> bool:

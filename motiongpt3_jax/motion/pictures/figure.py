@@ -11,6 +11,12 @@ LEFT = "left"
 RIGHT = "right"
 MIDDLE = "middle"
 
+TO_THE_RIGHT = 0.1
+"""Radians by which one side has to be nearer than the other: people who face each other do so exactly at no time."""
+
+APART = 0.05
+"""Metres between two people below which there is no line between them."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -63,6 +69,23 @@ class Figure:
             else:
                 turns[:] = 0.0
         return angle
+
+    def front(self) -> float:
+        """Direction of a viewer before the bodies, radians from +z towards +x.
+
+        One person is seen from where it faces in the first frame. Of several the first two are seen beside each other:
+        from that side of the line between them that is nearest to where the first one faces; of two who face each other
+        from the first one's right.
+        """
+        facing = float(self.facing()[0, 0])
+        if len(self.joints) == 1:
+            return facing
+        x, _, z = self.joints[1, 0, self.root] - self.joints[0, 0, self.root]
+        if np.hypot(x, z) < APART:
+            return facing
+        sides = np.arctan2(x, z) + np.array([-np.pi / 2, np.pi / 2])
+        away = (sides - facing + np.pi) % (2 * np.pi) - np.pi
+        return float(facing + away[np.argmin(np.abs(away + TO_THE_RIGHT))])
 
     def only(self, frame: int) -> "Figure":
         """The same bodies in one frame."""

@@ -112,6 +112,6 @@ def encode_entry(entry: Entry) -> dict[str, Any]:
         "head": figure.head,
         "radius": figure.head_ball()[1],
         "across": figure.across,
-        "facing": float(figure.facing()[0, 0]),
+        "facing": figure.front(),
         "joints": base64.b64encode(joints.tobytes()).decode("ascii"),
     }

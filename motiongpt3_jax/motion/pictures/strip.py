@@ -71,7 +71,7 @@ def write_strip(
       poses: how many; a motion of fewer frames shows them all.
       height: height of the picture, pixels; the width follows.
       view: direction of the viewer, radians from where the first person faces in the first frame (0 = from the
-        front) towards that person's left.
+        front) towards that person's left; of several persons as `Figure.front` says.
 
     Raises:
       UserError: another ending, or fewer than one pose.
@@ -81,7 +81,7 @@ def write_strip(
     with whole_file(path, ".png") as file:
         figure = as_figure(motion)
         frames = key_frames(figure, poses)
-        axes = view_axes(float(figure.facing()[0, 0]) + view, PITCH)
+        axes = view_axes(figure.front() + view, PITCH)
         large = height * OVERSAMPLING
         face = title_face(max(height / 17, 9) * OVERSAMPLING, caption or "")
         small = title_face(max(height / 25, 8) * OVERSAMPLING)

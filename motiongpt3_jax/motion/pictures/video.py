@@ -54,7 +54,7 @@ def write_gif(
       caption: a sentence above the picture.
       size: width and height, pixels.
       view: direction of the camera, radians from where the first person faces in the first frame (0 = from the
-        front) towards that person's left.
+        front) towards that person's left; of several persons as `Figure.front` says.
 
     Raises:
       UserError: another ending, or a size that shows nothing.
@@ -142,7 +142,7 @@ def paint_frames(figure: Figure, caption: str | None, size: int, view: float, st
     rows = wrap(caption or "", face, large * 0.94, lines=3)
     top = len(rows) * face.size * 1.3 + large * 0.025
     bottom = large * 0.945
-    heading = float(figure.facing()[0, 0]) + view
+    heading = figure.front() + view
     camera = framing_camera(figure.joints, heading, (0, top, large, bottom))
     shot = take_shot(figure, camera)
     # The paths of all roots, thinned so that a long motion costs no more than a short one.

@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
 from motiongpt3_jax.motion.motion import Motion
+from motiongpt3_jax.motion.pictures.camera import view_axes
 from motiongpt3_jax.motion.pictures.figure import as_figure
 from motiongpt3_jax.motion.skeleton import KIT
 
@@ -43,3 +45,18 @@ def test_other_skeletons_are_drawn_too():
     figure = as_figure(Motion(np.random.default_rng(0).normal(size=(1, 3, 21, 3)), skeleton=KIT))
     assert figure.sides.count("left") == figure.sides.count("right") == 8
     assert figure.head == 4
+
+
+@pytest.mark.parametrize("away", [[0, 0, 1], [0, 0, -1], [1, 0, 0], [-1, 0, 1]])
+def test_two_people_are_seen_beside_each_other(walking, away):
+    joints = walking(frames=2).joints[0]
+    figure = as_figure(Motion(np.stack([joints, joints + np.float32(away)])))
+    right = view_axes(figure.front(), 0.0)[0]
+    assert abs(right @ away) == pytest.approx(np.linalg.norm(away))
+    assert abs(figure.front() - figure.facing()[0, 0]) <= np.pi / 2 + 0.1
+
+
+def test_one_person_and_two_in_one_place_are_seen_from_the_front(walking):
+    joints = turned(walking(frames=2).joints[0], 0.7)
+    for people in (1, 2):
+        assert as_figure(Motion(np.stack([joints] * people))).front() == pytest.approx(0.7, abs=1e-6)
