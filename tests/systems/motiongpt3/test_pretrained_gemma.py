@@ -36,23 +36,17 @@ def test_all_of_the_text_branch_comes_from_both_files_and_nothing_else(tmp_path)
 
 
 @pytest.mark.slow
-def test_a_run_starts_from_a_gemma_and_answers(tmp_path):
+def test_a_run_starts_from_a_gemma_and_its_tokenizer(tmp_path):
     place = gemma_folder(tmp_path / "gemma")
     tensors = write_checkpoint(place, load_tokenizer(place, TOKEN_SPEC).base_vocabulary)
-    places = (f"--config.pretrained={place}", f"--config.tokenizer={place}", "--config.run=('vae', 'generate')")
+    places = (f"--config.pretrained={place}", f"--config.tokenizer={place}", "--config.run=('text', 'generate')")
     blocks = [f"--config.{override}" for override in GEMMA]
     frozen = "--config.stages.generate.trainable=('decoder/.+/motion(/.*)?', 'head/.*', 'null_condition')"
-    asked = ("train", "--config", "motiongpt3:test", *places, *blocks, frozen, "--workdir", tmp_path / "run")
-    made, motion = tmp_path / "made", tmp_path / "still.npy"
-    np.save(motion, np.tile(np.random.default_rng(0).normal(size=(1, 22, 3)), (30, 1, 1)).astype(np.float32))
-    commands = (
-        asked,
-        ("generate", "--model", tmp_path / "run", "--text", "a person walks", "--seconds", "1", "--out", made),
-        ("caption", "--model", tmp_path / "run", "--motion", motion),
+    quiet = "--config.stages.generate.sample_every=0"
+    status, _, error = call(
+        "train", "--config", "motiongpt3:test", *places, *blocks, frozen, quiet, "--workdir", tmp_path / "run"
     )
-    for command in commands:
-        status, _, error = call(*command)
-        assert status == 0, error
+    assert status == 0, error
     run = read_folder(tmp_path / "run")
     assert (run.tokenizer.begin, run.tokenizer.end_token) == ("<bos>", "<eos>")
     text = read_variables(run)[2].params["decoder"]["layers"]["text"]
