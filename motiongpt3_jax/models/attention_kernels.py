@@ -149,7 +149,11 @@ def move_slots(x: Heads, source: Int[Array, "batch new"], back: Int[Array, "batc
 
 
 def _gather(x: Heads, source: Int[Array, "batch new"]) -> Heads:
-    return jax.vmap(partial(jnp.take, axis=1, mode="fill", fill_value=0))(x, source)
+    batch, heads, slots, width = x.shape
+    # Heads side by side: a TPU pads arrays whose last axes are heads and their width, and would move the padding too.
+    joined = jnp.swapaxes(x, 1, 2).reshape(batch, slots, heads * width)
+    moved = jax.vmap(partial(jnp.take, axis=0, mode="fill", fill_value=0))(joined, source)
+    return jnp.swapaxes(moved.reshape(batch, -1, heads, width), 1, 2)
 
 
 def _move_forward(x: Array, source: Array, back: Array) -> tuple[Array, tuple[Array, Array]]:
