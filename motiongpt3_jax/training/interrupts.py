@@ -2,11 +2,13 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from types import FrameType, TracebackType
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -15,6 +17,10 @@ from motiongpt3_jax.statuses import CONTINUES
 
 _CALLS = count(1)
 """Numbers the questions whether to stop, from 1: JAX's coordination takes 0 for a number that is agreed on."""
+
+
+AGAIN = 0.1
+"""Seconds after which a SIGTERM that a callback swallowed is sent again."""
 
 
 class TrainingInterrupted(RuntimeError):
@@ -38,11 +44,33 @@ def stop_at_sigterm() -> Iterator[None]:
         return
     before = signal.signal(signal.SIGTERM, _raise_terminated)
     try:
-        yield
+        with _swallowed_comes_again():
+            yield
     except _Terminated:
         raise TrainingInterrupted("SIGTERM: stopped; the same command continues.") from None
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _swallowed_comes_again() -> Iterator[None]:
+    """Python drops what is raised in `__del__` and in callbacks of weak references: then SIGTERM is sent once more."""
+    usual, timers = sys.unraisablehook, []
+
+    def hook(unraisable: Any) -> None:
+        if unraisable.exc_type is not _Terminated:
+            return usual(unraisable)
+        # Later: what a hook raises is dropped as well.
+        timers.append(threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGTERM)))
+        return timers[-1].start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
+        for timer in timers:
+            timer.cancel()
 
 
 def _raise_terminated(number: int, frame: FrameType | None) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+import time
 from dataclasses import replace
 
 import jax
@@ -99,3 +101,22 @@ def test_sigterm_outside_of_the_steps_interrupts_and_then_means_what_it_meant():
     with pytest.raises(TrainingInterrupted, match="SIGTERM: stopped; the same command continues"), stop_at_sigterm():
         os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+class Signals:
+    """Sends SIGTERM where Python drops what its handler raises."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def signal_in_a_callback():
+    Signals()
+    time.sleep(20)
+
+
+def test_sigterm_in_a_callback_whose_errors_python_drops_is_not_lost():
+    before = sys.unraisablehook
+    with pytest.raises(TrainingInterrupted, match="SIGTERM: stopped"), stop_at_sigterm():
+        signal_in_a_callback()
+    assert sys.unraisablehook is before
