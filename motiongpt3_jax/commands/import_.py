@@ -4,6 +4,7 @@ import argparse
 
 from motiongpt3_jax.commands.arguments import command_parser, user_path
 from motiongpt3_jax.commands.export import print_files
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.interop.import_adapter import import_adapter
 from motiongpt3_jax.interop.import_model import import_model, next_step
 
@@ -52,6 +53,9 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Writes the model, and says what was written and what comes next."""
     if arguments.base:
+        given = [name for name in ("config", "tokenizer", "statistics") if getattr(arguments, name)]
+        if given or arguments.overrides:
+            raise UserError(f"--{(given or ['config'])[0]} does not go with --base, whose model has all of that")
         folder = import_adapter(arguments.source, arguments.base, arguments.out, arguments.adapter)
         print_files(sorted(path for path in folder.path.rglob("*") if path.is_file()))
         print(next_step(folder, ""))

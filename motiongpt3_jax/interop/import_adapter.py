@@ -31,7 +31,7 @@ def import_adapter(source: str | Path, base: str | Path, out: str | Path, name: 
     out = require_free(out)
     require_room("--out", out, "a folder")
     check_value("--adapter", name, NAME)
-    place, folder = resolve_model(source), read_folder(resolve_model(base))
+    place, folder = resolve_model(source), _read_base(base)
     if not is_peft(place):
         raise UserError(
             f"--from {source}: with --base this is the folder of a LoRA adapter, which has adapter_config.json"
@@ -45,3 +45,10 @@ def import_adapter(source: str | Path, base: str | Path, out: str | Path, name: 
     variables = variables.replace(params=merge(params, variables.params))
     adapted = replace(folder, config=config)
     return write_exported(out, adapted, variables, (stage, step))
+
+
+def _read_base(base: str | Path) -> ModelFolder:
+    try:
+        return read_folder(resolve_model(base))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"--base: {error}") from error

@@ -172,6 +172,7 @@ def test_convert_mirrors_left_and_right(tmp_path):
         (("demo", "--count", "0"), "--count 0: measure on at least one clip"),
         (("chat", "--model", "RUN", "what is <motion:none.npy>?"), "'none.npy' does not exist"),
         (("chat", "--model", "RUN", "what is <motion:last>?"), "no motion in this conversation"),
+        (("import", "--from", "a", "--base", "b", "--tokenizer", "c", "--out", "d"), "--tokenizer does not go with"),
         (("bench", "samplers"), "give --model"),
         (("train", "--config", "motiongpt3:none", "--workdir", "x"), "no config motiongpt3:none"),
         (("train", "--config", "motiongpt3:test", "--workdir", "x", "--speed"), "unknown argument '--speed'"),

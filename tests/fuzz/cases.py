@@ -84,7 +84,9 @@ def try_all(cases: Iterable[Case], folder: Path, seconds: float = SECONDS) -> Ta
         _try(case, folder, seconds, tally)
     print(tally)
     assert tally.count, "no case was tried"
-    assert not tally.faults, f"{tally}\n\n" + "\n\n".join(tally.faults[:20])
+    # What has no UTF-8 cannot go from a worker to who prints it.
+    shown = "\n\n".join(tally.faults[:20]).encode("ascii", "backslashreplace").decode()
+    assert not tally.faults, f"{tally}\n\n{shown}"
     return tally
 
 

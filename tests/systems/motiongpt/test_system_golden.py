@@ -27,7 +27,7 @@ pytestmark = pytest.mark.golden
 LARGEST_TIE = 1e-3
 """A token may differ from the official one where its best two logits are closer than this."""
 
-OBJECTIVE = LanguageObjective(1.0, True, 0.0, 0.0, 0.15, 3.0)
+OBJECTIVE = LanguageObjective(1.0, True, 0.0, 0.0, 0.15, 3.0, adapter="")
 
 
 @pytest.fixture(scope="module")
