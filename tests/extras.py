@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-PACKAGES = ("torch", "tensorflow")
+PACKAGES = ("torch", "tensorflow", "peft")
 """What only tests with a marker see: packages of extras, and those that libraries use where they find them."""
 
 NEEDS_TORCH = "needs PyTorch: `make test-torch` runs it, in an environment of its own"

@@ -291,6 +291,7 @@ def test_bench_data_reads_a_stage_whose_clips_are_encoded_before_it(tmp_path):
     assert json.loads((tmp_path / "data.json").read_text())[0]["building"] > 0
 
 
+@pytest.mark.slow
 def test_bench_vae_measures_a_training_step_and_both_ways_beside_products_of_matrices(tmp_path):
     small = ("--requests", "2", "--frames", "60", "--repeats", "1", "--json", tmp_path / "numbers.json")
     status, out, error = call("bench", "vae", "--config", "motiongpt3:test", *small)

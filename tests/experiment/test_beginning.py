@@ -87,6 +87,7 @@ def test_other_sizes_are_said_with_what_to_set(tmp_path):
         open_start(config_of(folder, start="nowhere"))
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_a_vae_and_leaves_it_alone(tmp_path):
     start, given = exported_model(tmp_path / "start", untrained=("text", "motion"))
     asked = ("--config", "motiongpt3:test", f"--config.start={start.path}", "--config.run=('text', 'generate')")

@@ -25,6 +25,7 @@ def assert_alike(found, expected):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * max(1.0, float(jnp.abs(b).max())))
 
 
+@pytest.mark.slow
 def test_splash_attention_of_packed_streams_is_the_references_in_layers_that_share_and_that_do_not():
     streams = packed_streams(2)
     params = parameters(CONFIG, streams)

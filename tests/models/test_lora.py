@@ -78,6 +78,7 @@ def test_an_adapter_is_the_same_beside_its_kernels_and_merged_into_them(config):
     jax.tree.map(np.testing.assert_array_equal, unmerge_adapter(merged, kept), params)
 
 
+@pytest.mark.slow
 def test_a_t5_has_adapters_in_both_halves_and_in_its_cross_attention():
     adapters = Adapters((replace(ALL, targets=("source/.*", "target/cross/.*")),))
     config = T5Config(8, 1, 1, 2, 4, 12, adapters=adapters)

@@ -87,6 +87,7 @@ def test_constrain_changes_nothing_without_a_mesh_or_on_one_device():
         assert constrain("mlp", x) is x
 
 
+@pytest.mark.slow
 def test_eight_devices_give_the_losses_of_one(tmp_path):
     flags = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"}
     command = [sys.executable, "-m", "tests.parallel.eight_devices", str(tmp_path)]

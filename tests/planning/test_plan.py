@@ -127,6 +127,7 @@ def test_the_estimate_of_base_is_near_what_the_compiler_says(tmp_path, stage):
     check_estimate(estimated("motiongpt3:base", stage, "v5e:4x4", values, 50257), found)
 
 
+@pytest.mark.slow
 def test_an_estimate_needs_no_compiler_and_has_all_numbers(tmp_path):
     options = ("--config", "motiongpt3:test", "--stage", "text", "--topology", "v5e:16x16", "--platform", "estimate")
     said, found = planned(tmp_path, *options, "--config.mesh.rows=per_shard")

@@ -52,6 +52,7 @@ WHO, WHAT = ("a person", "someone who is tired", "a"), ("walks", "sits down and 
 MANY = [f"{who} {what}" for who in WHO for what in WHAT]
 
 
+@pytest.mark.slow
 def test_questions_that_share_rows_are_answered_as_alone(model, shared_rows):
     sentences = (MANY * 3)[:14]
     motions = model.generate(sentences, frames=24, seed=3)
@@ -140,6 +141,7 @@ def test_the_options_of_an_answer_are_taken_as_they_were_given_out(model):
         assert model.motion_options(**asdict(options)) == options
 
 
+@pytest.mark.slow
 def test_the_commands_answer_with_it(model, tmp_path):
     folder = ("--model", model.engine.folder.path)
     plain = ("--format", "none", "--out")

@@ -90,6 +90,7 @@ def test_a_whole_model_is_asked_as_the_official_evaluation_asks(state, folder, t
     assert "MotionGPT with a T5 and 7 codes" in card
 
 
+@pytest.mark.slow
 def test_a_vqvae_alone_is_a_beginning(state, folder, tmp_path):
     vae = {f"model.{name}": x for name, x in state.items() if name.startswith("vae.")}
     result = imported(save(vae, tmp_path / "stage1.safetensors"), folder, tmp_path / "model")

@@ -48,6 +48,7 @@ def test_each_stage_moves_its_own_arrays_alone(run):
     assert len(np.unique(np.asarray(before.state["codebook"]["table"]), axis=0)) > 1
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_ends_with_the_same_bits(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     for stage in ("t2m", "instruct"):
