@@ -337,8 +337,8 @@ def demo() -> ConfigDict:
 
     Left and right are a small part of every gradient: Muon moves along rare directions as far as along common ones.
 
-    Without dropout, or of half as many clips, the T5 names every training clip right, and held-out ones as well as its
-    seed has it.
+    Without dropout the T5 names every training clip right, and held-out ones as well as its seed has it; of
+    12,000 clips less surely than of 20,000.
     """
     config = _shrunk(tiny(), width=128, layers=2, vq_width=96, codes=256)
     # Unrolled, two layers compile soon enough, and a step takes two thirds of the time.

@@ -159,10 +159,10 @@ def _show_made(source: str, options: SourceOptions, examples: int) -> Iterator[O
 def _show_interhuman(options: SourceOptions, examples: int) -> Iterator[Overview]:
     folder = interhuman.open_folder(_path(interhuman.SOURCE, options))
     limits = {"min_frames": options.min_frames, "max_frames": options.max_frames}
-    found = interhuman.survey(folder, humanml3d.Limits(**limits))
-    for split, windows in found.windows.items():
+    report = interhuman.survey(folder, humanml3d.Limits(**limits))
+    for split, windows in report.windows.items():
         count = interhuman.clip_count(split, windows)
-        yield _overview(split, interhuman.clips(folder.root, split, offsets=found.offsets, **limits), count, examples)
+        yield _overview(split, interhuman.clips(folder.root, split, offsets=report.offsets, **limits), count, examples)
 
 
 def _overview(split: str, clips: Iterable[Clip], count: int, examples: int) -> Overview:

@@ -80,14 +80,14 @@ def survey(folder: Folder, limits: Limits) -> Survey:
             problems += [*motion_problems, *caption_problems]
             if joints is None or not captions:
                 continue
-            found = windows_of(name, joints.shape[1] - 1, limits)
-            if not found:
+            parts = windows_of(name, joints.shape[1] - 1, limits)
+            if not parts:
                 advice = f"clips have at least {limits.min_frames}: left out"
                 what = f"is {joints.shape[1] - 1} frames long at 20 a second"
                 problems.append(Problem(f"{folder.motions}/{name}", None, what, advice, "note"))
             elif offsets is None and split == "train":
                 offsets = HUMANML3D.offsets(joints[0, 0].astype(np.float64))
-            windows[split] += [(name, window, captions) for window in found]
+            windows[split] += [(name, window, captions) for window in parts]
         if not windows[split]:
             advice = "list names of usable motions, or remove it"
             problems.append(Problem(folder.list_file(split), None, "gives no clip", advice))

@@ -126,8 +126,8 @@ class _Table:
     def draw(self, split: str, rng: np.random.Generator) -> Interaction:
         """An interaction for a split: every action equally often, then every kind."""
         group = pick(pick(list(self.groups.values()), rng), rng)
-        wanted = [do for do in group if (do in self.testing) == (split == "test")]
-        return pick(wanted or group, rng)
+        allowed = [do for do in group if (do in self.testing) == (split == "test")]
+        return pick(allowed or group, rng)
 
 
 @lru_cache(maxsize=16)

@@ -252,8 +252,8 @@ def hand_over(stage: Stage, do: Interaction) -> Joints:
     (hand,) = LIMBS[do.side]
     hands = (hand, hand if stage.rng.random() < 0.7 else 1 - hand)
     shares = (pulse(t, hold, met, parted, parted + 11 * pace), pulse(t, hold + 3, met, parted, parted + 11 * pace))
-    held = (1 - pulse(t, met, parted, 10**6, 10**6 + 1), pulse(t, met, parted, 10**6, 10**6 + 1))
-    for each, own, share, holds in zip(both, hands, shares, held):
+    holding = (1 - pulse(t, met, parted, 10**6, 10**6 + 1), pulse(t, met, parted, 10**6, 10**6 + 1))
+    for each, own, share, holds in zip(both, hands, shares, holding):
         each.settle()
         each.score.arm(own, holds, *HOLDING)
         each.score.controls.trunk[:, 0] += 0.08 * share

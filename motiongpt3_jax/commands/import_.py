@@ -53,9 +53,9 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Writes the model, and says what was written and what comes next."""
     if arguments.base:
-        given = [name for name in ("config", "tokenizer", "statistics") if getattr(arguments, name)]
-        if given or arguments.overrides:
-            raise UserError(f"--{(given or ['config'])[0]} does not go with --base, whose model has all of that")
+        surplus = [name for name in ("config", "tokenizer", "statistics") if getattr(arguments, name)]
+        if surplus or arguments.overrides:
+            raise UserError(f"--{(surplus or ['config'])[0]} does not go with --base, whose model has all of that")
         folder = import_adapter(arguments.source, arguments.base, arguments.out, arguments.adapter)
         print_files(sorted(path for path in folder.path.rglob("*") if path.is_file()))
         print(next_step(folder, ""))

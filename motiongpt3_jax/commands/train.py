@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import jax
 from ml_collections import ConfigDict
 
 from motiongpt3_jax.commands.arguments import command_parser, keep_compiled_programs, store_path, user_path
@@ -72,7 +73,8 @@ def check_stages_fit(config: ConfigDict, workdir: str) -> None:
     """
     if (Path(workdir) / CONFIG).exists():
         return  # it was said when the run began
-    for sentence in check_memory(config):
+    warnings = check_memory(config)  # of every process, so that all of them end where it refuses
+    for sentence in warnings if jax.process_index() == 0 else ():
         print(f"note: {sentence}", file=sys.stderr, flush=True)
 
 

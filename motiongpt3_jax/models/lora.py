@@ -162,15 +162,15 @@ class Lora(nn.Module):
           inputs, outputs: axes of the projection's kernel.
           deterministic: no dropout.
         """
-        found = None
+        low = None
         for adapter in self.adapters.each:
             used = adapter.name == self.adapters.used
             if used or self.is_initializing():
                 factors = Factors(adapter.rank, inputs, outputs, name=adapter.name)()
             if used:
                 seed = Dropout(adapter.dropout).seed(deterministic)
-                found = LowRank(*factors, adapter.scale, adapter.dropout, seed)
-        return found
+                low = LowRank(*factors, adapter.scale, adapter.dropout, seed)
+        return low
 
 
 def low_rank(
@@ -217,8 +217,8 @@ def without_adapters(params: Tree) -> Tree:
 
 def projections_of(paths: Iterable[str], name: str) -> list[str]:
     """Paths of the projections that an adapter adapts, among the paths of parameters."""
-    found = (ADAPTER.fullmatch(path) for path in paths)
-    return [match["projection"] for match in found if match and match["name"] == name and match["factor"] == "a"]
+    matches = (ADAPTER.fullmatch(path) for path in paths)
+    return [match["projection"] for match in matches if match and match["name"] == name and match["factor"] == "a"]
 
 
 @jax.jit

@@ -39,7 +39,7 @@ def check_memory(config: ConfigDict, capacity: float | None = None) -> list[str]
         spec = model_spec(checked)
     except UserError:  # a tokenizer that is not there: training says so itself
         return []
-    said = []
+    warnings = []
     for name in stages_to_run(checked):
         rows = stage_rows(checked, name, mesh.shape)
         state = state_memory(checked, name, spec, mesh, capacity)
@@ -52,11 +52,11 @@ def check_memory(config: ConfigDict, capacity: float | None = None) -> list[str]
         step, _ = estimate_memory(trace_step(checked, name, spec, rows // row_shards(mesh.shape)), mesh, capacity)
         change = advice(step, name, rows, checked, mesh.shape)
         if change:
-            said.append(
+            warnings.append(
                 f"stage '{name}' takes about {_gib(step.peak)} GiB of each device, which has {_gib(capacity)}, and may "
                 f"not fit: {change}"
             )
-    return said
+    return warnings
 
 
 def state_memory(config: RunConfig, stage: str, spec: ModelSpec, mesh: Mesh, capacity: float) -> Memory:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from motiongpt3_jax.configs import load_config, motiongpt, motiongpt3, sections
+from motiongpt3_jax.configs import language_model, load_config, motiongpt, motiongpt3, sections
 from motiongpt3_jax.data_pipelines.loader import LoaderOptions, StageData
 from motiongpt3_jax.data_pipelines.sources import LEAST_FRAMES, SourceOptions
 from motiongpt3_jax.experiment.config import DataConfig, MeshConfig, RunConfig, StageConfig
@@ -93,6 +93,7 @@ def entries(module):
     ("module", "names"),
     [
         (sections, ("data", "mesh", "optimizer", "stage")),
+        (language_model, ("language_model",)),
         (motiongpt3, ("VAE_OBJECTIVE", "LANGUAGE_OBJECTIVE", "model", "layout", "batch")),
         (motiongpt, ("OBJECTIVES", "model", "layout", "batch")),
     ],

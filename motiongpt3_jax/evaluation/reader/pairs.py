@@ -72,9 +72,9 @@ def read_pair(joints: Float[np.ndarray, "2 frames 22 3"]) -> PairReading:
         return PairReading()
     signals = measure_pair(joints)
     for rule in RULES:
-        found = rule(signals)
-        if found:
-            return PairReading((found,))
+        segment = rule(signals)
+        if segment:
+            return PairReading((segment,))
     return PairReading()
 
 

@@ -108,10 +108,10 @@ def pair_matches(
       labels: what should be there, {"actions": [{"action", "who", "direction", "side", "distance", ...}, ...]}.
       roles: False takes either person for the other.
     """
-    wanted = [InteractionSegment(*(action.get(key) for key in PAIR_KEYS)) for action in labels["actions"]]
-    if len(wanted) != len(reading.actions):
+    labelled = [InteractionSegment(*(action.get(key) for key in PAIR_KEYS)) for action in labels["actions"]]
+    if len(labelled) != len(reading.actions):
         return False
-    return all(_agree(shown, label, roles) for shown, label in zip(reading.actions, wanted))
+    return all(_agree(shown, label, roles) for shown, label in zip(reading.actions, labelled))
 
 
 PAIR_KEYS = ("action", "who", "direction", "side", "distance")

@@ -120,29 +120,29 @@ def read_sizes(values: Mapping[str, Any], family: str, name: str = "config.json"
             raise UserError(f"{name} has {key} {values[key]!r}, which is not read; models with {usual[0]!r} are")
     values = {**published.defaults, **values}
     try:
-        found = {ours: values[theirs] for ours, theirs in NEEDED.items()}
+        sizes = {ours: values[theirs] for ours, theirs in NEEDED.items()}
         rotary = _rotary(values, name)
     except KeyError as error:
         raise UserError(
             f"{name} has no {error}, a size of {published.title}; give the folder of a whole checkpoint"
         ) from None
-    found |= {ours: values.get(theirs, default) for ours, (theirs, default) in OTHERS.items()} | rotary
-    _check(found, name)
-    head_width, scalar = found["head_width"] or found["width"] // found["heads"], found["query_pre_attn_scalar"]
+    sizes |= {ours: values.get(theirs, default) for ours, (theirs, default) in OTHERS.items()} | rotary
+    _check(sizes, name)
+    head_width, scalar = sizes["head_width"] or sizes["width"] // sizes["heads"], sizes["query_pre_attn_scalar"]
     return {
         "family": family,
-        **found,
-        "kv_heads": found["kv_heads"] or found["heads"],
+        **sizes,
+        "kv_heads": sizes["kv_heads"] or sizes["heads"],
         "head_width": head_width,
         "query_pre_attn_scalar": None if scalar == head_width else scalar,
-        **_windows(values, published, found["layers"], name),
+        **_windows(values, published, sizes["layers"], name),
     }
 
 
-def _check(found: Mapping[str, Any], name: str) -> None:
+def _check(sizes: Mapping[str, Any], name: str) -> None:
     rules = rules_of(LanguageModelSection)
     theirs = {**NEEDED, **{ours: key for ours, (key, _) in OTHERS.items()}}
-    for ours, value in found.items():
+    for ours, value in sizes.items():
         check_value(f"{theirs.get(ours, ours)} of {name}", value, rules[ours])
 
 

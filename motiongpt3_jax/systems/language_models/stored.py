@@ -51,8 +51,8 @@ class PaddedRows:
             # Files of tensors give no empty slices.
             others = (each.indices(size)[:2] for each, size in zip(index[1:], self.shape[1:]))
             return np.zeros((end - begin, *(last - first for first, last in others)), np.float32)
-        found = np.asarray(self.table[(slice(begin, min(end, there)), *index[1:])])
-        return np.pad(found, ((0, max(end - there, 0)), *[(0, 0)] * (found.ndim - 1)))
+        stored = np.asarray(self.table[(slice(begin, min(end, there)), *index[1:])])
+        return np.pad(stored, ((0, max(end - there, 0)), *[(0, 0)] * (stored.ndim - 1)))
 
 
 def stored_language_model(
