@@ -1,5 +1,6 @@
 """Tests run on the CPU, in float32, with compiled programs kept between runs."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -7,8 +8,12 @@ CACHE = Path(__file__).parent.parent / ".cache" / "jax"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
-# Most of the time goes to compiling programs that run once or twice: without LLVM's optimizations it halves.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Most programs run once or twice: without LLVM's optimizations, and with XLA's older and quicker way to make kernels
+# of fusions, all in one module, they compile in a fifth of the time.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
@@ -28,6 +33,8 @@ from tests.trained import pytest_collection_modifyitems, trained  # noqa: E402, 
 def pytest_configure(config: pytest.Config) -> None:
     """Only tests with a marker see what extras bring."""
     config.pluginmanager.register(extras)
+    # Tracing makes many objects that live on; looking for cycles among them each time takes a tenth of all time.
+    gc.set_threshold(100_000, 20, 100)
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ In a shell each command loads the model anew.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -33,6 +35,13 @@ def small_products():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SIZES, "cpu", (256, 1))
         yield
+
+
+def one_quick(names: str | tuple[str, ...], cases: Sequence[Any], quick: Any = None, ids: Any = None) -> Any:
+    """`pytest.mark.parametrize` of cases of which `make test` runs one: the first, or the one that is named."""
+    chosen, several = quick if quick in cases else cases[0], not isinstance(names, str)
+    slow = [pytest.param(*(case if several else (case,)), marks=pytest.mark.slow) for case in cases]
+    return pytest.mark.parametrize(names, [x if x == chosen else y for x, y in zip(cases, slow)], ids=ids)
 
 
 def _key(engine: Engine) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
-"""A run of the smallest config, trained once for all tests, and the commands that do so."""
+"""Runs of the smallest configs, trained once for all tests, and the commands that do so."""
 
 import contextlib
 import io
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -21,20 +23,36 @@ def call(*arguments: str) -> tuple[int, str, str]:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, worker_id):
     """Folder of a run with every stage of `motiongpt3:test`; the workers share it, so tests leave it as it is."""
-    alone = worker_id == "master"
-    shared = tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent
-    folder, done = shared / "trained" / "test", shared / "trained" / "done"
+    return trained_once("motiongpt3:test", (), tmp_path_factory, worker_id)
+
+
+def trained_once(
+    config: str, overrides: Sequence[str], tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Path:
+    """Folder of a run that the first worker to need it trains; the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    folder, done = shared / "trained" / config.replace(":", "_"), shared / "trained" / f"{config}.done"
     done.parent.mkdir(exist_ok=True)
     with FileLock(f"{done}.lock"):
         if not done.exists():
-            status, _, error = call("train", "--config", "motiongpt3:test", "--workdir", folder)
+            values = [f"--config.{override}" for override in overrides]
+            status, _, error = call("train", "--config", config, "--workdir", folder, *values)
             assert status == 0, error
             done.touch()
     return folder
 
 
+RUNS = ("trained", "trained_motiongpt")
+"""Fixtures of runs that the workers share."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of the files that need the run, one comes first and the others last: while it trains, the other worker tests."""
-    needing = Counter(item.path for item in items if "trained" in getattr(item, "fixturenames", ()))
-    first = max(needing, key=needing.__getitem__, default=None)
-    items.sort(key=lambda item: 0 if item.path == first else 1 + (item.path in needing))
+    """Of the files that need a run, one comes first and the others last: each worker trains one, and none waits."""
+    first, others = [], set()
+    for run in RUNS:
+        needing = Counter(item.path for item in items if run in getattr(item, "fixturenames", ()))
+        first += [path for path, _ in needing.most_common(1) if path not in first]
+        others.update(needing)
+    order = {path: place for place, path in enumerate(first)}
+    items.sort(key=lambda item: order.get(item.path, len(order) + (item.path in others)))

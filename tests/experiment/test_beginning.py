@@ -19,6 +19,7 @@ from motiongpt3_jax.text import load_tokenizer, train_tokenizer
 from motiongpt3_jax.training.partition import merge
 from tests.commands.conftest import call
 from tests.inference.models import exported_model, model_folder
+from tests.quick import one_quick
 from tests.systems.llama import LLAMA, random_tensors, write_checkpoint
 from tests.text.llama_tokenizer import llama_folder
 
@@ -39,7 +40,7 @@ def equal(found, expected):
     return all(jax.tree.leaves(jax.tree.map(np.array_equal, found, expected)))
 
 
-@pytest.mark.parametrize("untrained", [(), ("text", "motion"), ("vae", "motion"), ("vae", "text")])
+@one_quick("untrained", [(), ("text", "motion"), ("vae", "motion"), ("vae", "text")], ("text", "motion"))
 def test_trained_parts_are_taken_and_the_others_are_fresh(untrained, tmp_path):
     folder, _, given = start_of(tmp_path, untrained=untrained)
     system, key = make_system(folder), jax.random.key(3)

@@ -1,7 +1,7 @@
 """Streams of ids for a T5, its sizes by a fixture's manifest, and decoding loops over it."""
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -35,14 +35,18 @@ def vocabulary(config, ids=IDS, new=NEW):
 
 def parameters(config=TINY, seed=0):
     """Weights large enough that attention is far from even."""
+    return jax.tree.map(jnp.asarray, _drawn(config, seed))
+
+
+@cache
+def _drawn(config, seed):
     stream = stream_of(np.zeros((1, 1), int), jnp.zeros((1, 1, config.width)))
     shapes = {
         "t5": jax.eval_shape(T5(config).init, jax.random.key(0), stream, stream)["params"],
         "vocabulary": jax.eval_shape(vocabulary(config).init, jax.random.key(0), jnp.zeros(1, int))["params"],
     }
-    leaves, tree = jax.tree.flatten(shapes)
-    keys = jax.random.split(jax.random.key(seed), len(leaves))
-    return jax.tree.unflatten(tree, [jax.random.normal(k, x.shape) * 0.4 for k, x in zip(keys, leaves)])
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: rng.normal(size=x.shape, scale=0.4).astype(np.float32), shapes)
 
 
 def stream_of(ids, embeddings, mask=None):

@@ -48,6 +48,7 @@ def test_what_cudnn_cannot_compute_takes_the_reference():
     assert not cudnn_takes(replace(config, head_width=256))
 
 
+@pytest.mark.slow
 def test_dropout_of_attention_weights_takes_the_reference():
     streams = packed_streams(1)
     params = parameters(CONFIG, streams)

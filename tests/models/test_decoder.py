@@ -12,6 +12,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import Decoder, Stream, StreamConfig
 from motiongpt3_jax.models.dense_heads import HeadParams, dense_to_heads
 from tests.models.tiny import CONFIG, NARROW, PLACES, parameters, sequence, stream
+from tests.quick import one_quick
 
 PARAMS = parameters()
 
@@ -69,7 +70,7 @@ def test_one_shared_layer_is_enough_to_see_the_other_stream(shared):
     assert influence(replace(CONFIG, shared=shared), 5)[2] > 1e-6
 
 
-@pytest.mark.parametrize("config", [CONFIG, NARROW, replace(CONFIG, shared=(True, False))], ids=["", "narrow", "apart"])
+@one_quick("config", [CONFIG, NARROW, replace(CONFIG, shared=(True, False))], ids=["", "narrow", "apart"])
 def test_samples_packed_in_a_row_give_what_they_give_alone(config):
     params, one = parameters(config), sequence(0, config)
     two = sequence(7, config, {"text": [1, 2], "motion": [0, 3]})
@@ -102,7 +103,7 @@ def test_a_slot_that_is_not_attended_moves_no_other():
     assert jnp.abs(before[0, 1] - after[0, 1]).max() > 1e-3
 
 
-@pytest.mark.parametrize("options", [{"scan": False}, {"remat": "full"}, {"remat": "dots_no_batch"}], ids=str)
+@one_quick("options", [{"scan": False}, {"remat": "full"}, {"remat": "dots_no_batch"}], ids=str)
 def test_scan_and_remat_change_neither_parameters_nor_results(options):
     config = replace(CONFIG, **options)
     shapes = [jax.eval_shape(Decoder(c).init, jax.random.key(0), sequence()) for c in (config, CONFIG)]

@@ -111,6 +111,7 @@ def test_logits_and_loss_equal_the_official_ones(name):
     compare(f"{name}/lm_loss", lm_loss(data, rows, logits[..., :ids]), data["lm_loss"], atol=3e-6, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_full_size_decoders_states_equal_the_official_ones():
     data, config, params, rows, streams, hidden, captured = run("mot_gpt2", FULL_HEADS, "input_ids")
     real = rows.real("text")

@@ -10,6 +10,7 @@ import pytest
 
 from motiongpt3_jax.models import Decoder, decode_step, grow, prefill, unstack_layers
 from tests.models.tiny import CONFIG, NARROW, parameters, sequence, stream
+from tests.quick import one_quick
 
 PARAMS = parameters()
 
@@ -28,9 +29,8 @@ def slots(stream, *places):
     return jax.tree.map(lambda x: x[:, jnp.array(places)], stream)
 
 
-CONFIGS = pytest.mark.parametrize(
-    "config", [CONFIG, NARROW, replace(CONFIG, shared=(False, True))], ids=["", "narrow", "apart"]
-)
+APART = replace(CONFIG, shared=(False, True))
+CONFIGS = one_quick("config", [CONFIG, NARROW, APART], NARROW, ids=["", "narrow", "apart"])
 
 
 @CONFIGS

@@ -31,6 +31,7 @@ from motiongpt3_jax.models.flavour import LLAMA
 from motiongpt3_jax.models.lora import without_adapters
 from motiongpt3_jax.planning.traced_flops import function_flops
 from tests.models.tiny import CONFIG, sequence, stream
+from tests.quick import one_quick
 
 ALL = Adapter("t2m", rank=3, alpha=6.0, dropout=0.0, targets=(".*",))
 SOME = Adapter("m2t", rank=2, alpha=2.0, dropout=0.5, targets=("text/(q|v)",))
@@ -68,7 +69,7 @@ def using(config, name):
     return replace(config, adapters=config.adapters.using(name))
 
 
-@pytest.mark.parametrize("config", [GPT2, GROUPED], ids=["gpt2", "grouped heads"])
+@one_quick("config", [GPT2, GROUPED], GROUPED, ids=["gpt2", "grouped heads"])
 def test_an_adapter_is_the_same_beside_its_kernels_and_merged_into_them(config):
     params, streams = random_like(shapes(config)), sequence()
     applied = run(using(config, "t2m"), params, streams)
@@ -94,6 +95,7 @@ def test_a_t5_has_adapters_in_both_halves_and_in_its_cross_attention():
     np.testing.assert_allclose(applied, prefilled, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_fresh_adapters_change_nothing_and_leave_the_base_as_it_starts_without_them():
     init = jax.jit(lambda config, key: Decoder(config).init(key, sequence())["params"], static_argnums=0)
     with_adapters, plain = init(GPT2, jax.random.key(1)), init(CONFIG, jax.random.key(1))

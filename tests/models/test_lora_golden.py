@@ -208,6 +208,7 @@ def test_gradients_of_the_adapter_and_of_the_new_rows(task):
     compare(f"lora/sdpa_{task}_grad_norms", norms, data[f"sdpa_{task}_grad_norms"], atol=1e-4)
 
 
+@pytest.mark.slow
 @EACH_TASK
 def test_three_steps_of_adam_train_the_adapter_alone(task):
     data = golden_motionllm("lora")

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
-import pytest
 from jax.extend import core
 
 from motiongpt3_jax.models import T5, Decoder, MotionVae, VaeConfig
@@ -14,6 +13,7 @@ from tests.models.t5_rows import TINY
 from tests.models.test_t5 import T5_PARAMS
 from tests.models.test_t5 import stream as t5_stream
 from tests.models.tiny import CONFIG, parameters, sequence
+from tests.quick import one_quick
 
 VAE = VaeConfig(
     features=7,
@@ -64,7 +64,7 @@ def vae(policy: str) -> core.Jaxpr:
     ).jaxpr
 
 
-@pytest.mark.parametrize("model", [decoder, t5, vae])
+@one_quick("model", [decoder, t5, vae])
 def test_a_policy_decides_which_products_are_computed_again(model: Callable[[str], core.Jaxpr]):
     all_products = {policy: products(model(policy)) for policy in POLICIES}
     of_kernels = {policy: products(model(policy), batched=False) for policy in POLICIES}

@@ -24,6 +24,7 @@ from motiongpt3_jax.models import (
 from motiongpt3_jax.models.stream_block import kernel_inits
 from motiongpt3_jax.parallel.sharding import spec
 from tests.models.t5_rows import IDS, NEW, TINY, generate, options, parameters, stream_of, vocabulary
+from tests.quick import one_quick
 
 PARAMS = parameters()
 T5_PARAMS = PARAMS["t5"]
@@ -76,7 +77,7 @@ def test_pairs_packed_in_a_row_give_what_they_give_alone():
     assert jnp.isfinite(packed).all()
 
 
-@pytest.mark.parametrize("changed", [{"scan": False}, {"remat": "full"}], ids=str)
+@one_quick("changed", [{"scan": False}, {"remat": "full"}], {"remat": "full"}, ids=str)
 def test_scan_and_remat_change_neither_parameters_nor_results(changed):
     config, pair = replace(TINY, **changed), (stream(0, 3), stream(1, 4))
     shapes = [jax.eval_shape(T5(c).init, jax.random.key(0), *pair) for c in (config, TINY)]
@@ -125,7 +126,7 @@ def test_decode_steps_equal_one_pass():
     np.testing.assert_allclose(steps(T5_PARAMS), whole, atol=1e-5)
 
 
-@pytest.mark.parametrize("beams", [1, 2])
+@one_quick("beams", [1, 2], 2)
 def test_a_text_is_the_same_whatever_its_batch_mates_are(beams):
     sources = jnp.array([[3, 4, 5, 1], [7, 1, 0, 0], [9, 9, 1, 0]])
     together = generate(TINY, vocabulary(TINY), options(6, beams), PARAMS, sources, sources > 0)

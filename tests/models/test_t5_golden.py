@@ -12,6 +12,7 @@ from motiongpt3_jax.models import T5
 from motiongpt3_jax.models.relative_bias import RelativeBias, relative_buckets
 from tests.golden import compare, golden_motiongpt
 from tests.models.t5_rows import END, embedded, generate, logits_of, options, weights
+from tests.quick import one_quick
 
 pytestmark = pytest.mark.golden
 
@@ -112,6 +113,7 @@ def test_hidden_states_logits_and_loss_of_the_tiny_one_equal_the_official_ones()
     compare("t5_tiny/loss", loss, data["loss"], atol=5e-6, rtol=0)
 
 
+@pytest.mark.slow
 def test_hidden_states_logits_and_losses_of_the_small_one_equal_the_official_ones():
     data, sides, encoded, hidden, logits, _ = run("t5_small")
     source, target = sides["source"], sides["target"]
@@ -142,7 +144,7 @@ def batched(data, key):
     return np.stack([np.pad(row, (0, width - len(row))) for row in rows]), [len(row) for row in rows]
 
 
-@pytest.mark.parametrize("name", BASE)
+@one_quick("name", list(BASE), "t5_tiny")
 def test_greedy_texts_equal_the_official_ones_up_to_a_choice_that_rounding_may_turn(name):
     data, (config, words, params) = golden_motiongpt(name), model(name)
     (source, _), (wanted, lengths), (margin, _) = (batched(data, key) for key in ("src", "greedy", "greedy_margin"))
@@ -169,7 +171,7 @@ def mean_log_p(config, words, params, source, texts):
     return np.where(counted, np.asarray(log_p(params)), 0.0).sum(axis=1) / counted.sum(axis=1)
 
 
-@pytest.mark.parametrize(("name", "case"), [("t5_tiny", "d"), ("t5_tiny", "e"), ("t5_tiny", "f"), ("t5_small", "d")])
+@one_quick(("name", "case"), [("t5_tiny", "d"), ("t5_tiny", "e"), ("t5_tiny", "f"), ("t5_small", "d")])
 def test_beam_searchs_texts_are_the_official_best_ones_or_score_as_well_where_rounding_may_swap_two(name, case):
     data, (config, words, params) = golden_motiongpt(name), model(name)
     source, wanted = data[f"{case}_src"], official_texts(data[f"{case}_beam"])

@@ -13,6 +13,7 @@ from motiongpt3_jax.models.attention_masks import layer_mask, visibility
 from motiongpt3_jax.models.decoder_config import LayerValues
 from motiongpt3_jax.models.flavour import GEMMA3, BlockFlavour, Rotary
 from tests.models.tiny import CONFIG, parameters, sequence, stream
+from tests.quick import one_quick
 
 FLAVOUR = replace(GEMMA3, kv_heads=1, rotary=Rotary(100.0, factor=2.0), local_rotary=Rotary(20.0), attention_cap=2.0)
 WINDOWS = replace(CONFIG, flavour=FLAVOUR, windows=(2, None), dropout=0.0)
@@ -82,7 +83,7 @@ def test_a_packed_row_is_its_samples_alone():
     assert_alike(found, jnp.concatenate(wanted, axis=1))
 
 
-@pytest.mark.parametrize("changed", [{"scan": False}, {"remat": "full"}], ids=str)
+@one_quick("changed", [{"scan": False}, {"remat": "full"}], ids=str)
 def test_a_scan_over_layers_is_the_layers_one_after_another(changed):
     params, streams = parameters(WINDOWS), {"text": stream(0, [0, 1, 2, 3])}
 

@@ -1,9 +1,11 @@
 """A decoder of two streams and two layers, sequences for it, and its weights."""
 
 from dataclasses import replace
+from functools import cache
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from motiongpt3_jax.models import Decoder, DecoderConfig, Stream, StreamConfig
 
@@ -29,7 +31,7 @@ PLACES = {"text": [0, 1, 4, 5], "motion": [2, 3]}
 def stream(seed, positions, width=8, segments=None, attended=None):
     positions = jnp.atleast_2d(jnp.asarray(positions))
     return Stream(
-        embeddings=jax.random.normal(jax.random.key(seed), (*positions.shape, width)),
+        embeddings=jnp.asarray(np.random.default_rng(seed).normal(size=(*positions.shape, width)), jnp.float32),
         positions=positions,
         segments=jnp.ones_like(positions) if segments is None else jnp.atleast_2d(jnp.asarray(segments)),
         attended=jnp.ones(positions.shape, bool) if attended is None else jnp.atleast_2d(jnp.asarray(attended)),
@@ -44,7 +46,11 @@ def sequence(seed=0, config=CONFIG, places=None):
 
 def parameters(config=CONFIG, seed=0):
     """Weights large enough that attention is far from even."""
+    return jax.tree.map(jnp.asarray, _drawn(config, seed))
+
+
+@cache
+def _drawn(config, seed):
     shapes = jax.eval_shape(lambda k: Decoder(config).init(k, sequence(config=config)), jax.random.key(0))["params"]
-    keys = jax.random.split(jax.random.key(seed), len(jax.tree.leaves(shapes)))
-    leaves = [jax.random.normal(k, x.shape) * 0.4 for k, x in zip(keys, jax.tree.leaves(shapes))]
-    return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: rng.normal(size=x.shape, scale=0.4).astype(np.float32), shapes)

@@ -9,6 +9,7 @@ def config(*overrides):
     return load_config("motiongpt3:test", ("run=('text','vae')", *overrides))
 
 
+@pytest.mark.slow
 def test_a_run_that_fits_says_nothing():
     assert check_memory(config(), capacity=2**30) == []
 

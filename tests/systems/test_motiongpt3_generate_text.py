@@ -13,6 +13,7 @@ from motiongpt3_jax.models.token_sampling import process_logits, top_p_logits
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, TextOptions
 from motiongpt3_jax.systems.motiongpt3.forward import streams
 from motiongpt3_jax.systems.motiongpt3.generate_motion import understand
+from tests.quick import one_quick
 from tests.systems.tiny import CONFIG, GIVEN, IDS, example, rows, variables
 
 SYSTEM = MotionGPT3(CONFIG)
@@ -98,7 +99,7 @@ def search(batch, row, options):
     return filled(best, options), sum(len(text) < options.max_new for text, _ in ended)
 
 
-@pytest.mark.parametrize("row", [0, 1])
+@one_quick("row", [0, 1])
 def test_the_best_token_is_that_of_reading_everything_again(row):
     found = np.asarray(write(BOTH, BEST))
     assert len({tuple(text) for text in found}) == 2
@@ -110,7 +111,7 @@ def test_the_best_token_is_that_of_reading_everything_again(row):
             assert found[row, length] == scores_again(BOTH, row, [tuple(text)], BEST)[0].argmax()
 
 
-@pytest.mark.parametrize("row", [0, 1])
+@one_quick("row", [0, 1])
 def test_a_token_is_drawn_from_the_scores_of_reading_everything_again_with_its_own_key(row):
     seeds = [5, 9]
     found = np.asarray(write(BOTH, DRAWN, jnp.array(seeds)))
@@ -131,7 +132,7 @@ def test_a_drawn_text_depends_on_its_own_row_and_seed_alone():
     assert (other[1] != found[0]).any()
 
 
-@pytest.mark.parametrize("temperature", [0.5, 2.0])
+@one_quick("temperature", [0.5, 2.0])
 def test_drawn_tokens_have_the_chances_of_the_tempered_scores(temperature):
     options, count = replace(BEST, temperature=temperature, max_new=1), 4000
     many = jax.tree.map(lambda x: np.repeat(x[:1], count, axis=0), BOTH)
@@ -140,7 +141,7 @@ def test_drawn_tokens_have_the_chances_of_the_tempered_scores(temperature):
     np.testing.assert_array_less(abs(found / count - wanted), 4 * np.sqrt(wanted * (1 - wanted) / count) + 1e-6)
 
 
-@pytest.mark.parametrize("only_the_best", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-6}], ids=str)
+@one_quick("only_the_best", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-6}], ids=str)
 def test_draws_from_the_best_token_alone_are_the_best_ones(only_the_best):
     found = write(BOTH, replace(DRAWN, **only_the_best), jnp.array([5, 9]))
     np.testing.assert_array_equal(found, write(BOTH, BEST))
@@ -164,7 +165,7 @@ def test_beams_find_what_a_search_that_reads_everything_again_finds(options):
     assert sum(ended for _, ended in wanted) > 0
 
 
-@pytest.mark.parametrize("length_penalty", [0.0, 1.0, 2.5])
+@one_quick("length_penalty", [0.0, 1.0, 2.5], 1.0)
 def test_beams_for_every_text_find_the_best_of_all_texts(length_penalty):
     options = replace(FEW_WORDS, beams=4**FEW_WORDS.max_new, length_penalty=length_penalty)
     found = np.asarray(write(BOTH, options))
@@ -180,7 +181,7 @@ def test_beams_for_every_text_find_the_best_of_all_texts(length_penalty):
         np.testing.assert_array_equal(found[row], filled(best, options))
 
 
-@pytest.mark.parametrize("options", [BEST, replace(BEST, beams=2, length_penalty=0.0)], ids=["best", "beams"])
+@one_quick("options", [BEST, replace(BEST, beams=2, length_penalty=0.0)], ids=["best", "beams"])
 def test_a_text_ends_with_its_end_and_nothing_behind(options):
     first = int(write(BOTH, BEST)[0, 0])
     # With twice the row of what would have come first, the end comes first.
@@ -192,12 +193,13 @@ def test_a_text_ends_with_its_end_and_nothing_behind(options):
     assert all((row[stop:] == IDS.end).all() for row, stop in zip(ended, stops))
 
 
+@pytest.mark.slow
 def test_layers_one_by_one_write_what_stacked_ones_do():
     options = replace(FEW_WORDS, beams=3, max_new=6)
     np.testing.assert_array_equal(write(BOTH, options, variables=SYSTEM.unstacked(VARIABLES)), write(BOTH, options))
 
 
-@pytest.mark.parametrize("place", [0, 2])
+@one_quick("place", [0, 2])
 def test_a_text_that_stops_keeps_the_id_that_stopped_it(place):
     found = np.asarray(write(BOTH, BEST))[0]
     stop = int(found[place])

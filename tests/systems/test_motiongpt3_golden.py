@@ -21,6 +21,7 @@ from motiongpt3_jax.systems.motiongpt3.generate_text import respond_text
 from motiongpt3_jax.systems.motiongpt3.official import to_official
 from motiongpt3_jax.training.partition import merge, split
 from tests.golden import compare, golden
+from tests.quick import one_quick
 from tests.systems.official import (
     IDS,
     batch_of,
@@ -100,7 +101,7 @@ def write(variables, batch, clip_noise, options):
     return respond_text(modules, variables, batch, options, understand(modules, variables, batch, clip_noise))
 
 
-@pytest.mark.parametrize("case", cases("train_", "_gpt_loss"))
+@one_quick("case", cases("train_", "_gpt_loss"), "train_mixed")
 def test_training_losses_equal_the_official_ones(case, data):
     rows = examples(data, case)
     batch = batch_of(data, rows)
@@ -121,7 +122,7 @@ def test_training_losses_equal_the_official_ones(case, data):
         compare(f"{case}/target", targets[real], data[f"{case}_target"])
 
 
-@pytest.mark.parametrize("case", gradient_cases())
+@one_quick("case", gradient_cases(), "grad_stage2_mixed")
 def test_gradients_equal_the_official_ones(case, data):
     batch = batch_of(data, gradient_examples(data, case))
     system, variables = model()
@@ -144,7 +145,7 @@ def test_gradients_equal_the_official_ones(case, data):
     compare(f"{case}/h{last}_c_attn1_rows", attention[: len(rows)], rows, atol=1e-6, rtol=1e-3)
 
 
-@pytest.mark.parametrize("case", cases("infer_", "_latent"))
+@one_quick("case", cases("infer_", "_latent"), "infer_inbetween")
 def test_motions_equal_the_official_ones_down_to_joints(case, data):
     _, variables = model()
     batch = batch_of(data, examples(data, case, clips=False))
@@ -164,7 +165,7 @@ def test_motions_equal_the_official_ones_down_to_joints(case, data):
         compare(f"{case}/joints{name}", joints, data[f"{case}_joints{name}"], atol=2e-4)
 
 
-@pytest.mark.parametrize("case", cases("m2t", "_tokens"))
+@one_quick("case", cases("m2t", "_tokens"), "m2t_len")
 def test_captions_equal_the_official_ones_down_to_token_ids(case, data):
     system, variables = model()
     rows = prompt_examples(data, case)

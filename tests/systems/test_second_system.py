@@ -284,6 +284,7 @@ def test_a_folder_of_a_system_that_is_not_installed_is_one_sentence(exported, in
         motiongpt3_jax.load(exported)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::motiongpt3_jax.Note")
 def test_a_system_without_a_tokenizer_trains_and_answers(installed, run, tmp_path):
     fewer = ("run=('speak',)", "stages.speak.steps=1", "stages.speak.sample_every=0", f"data.path={run / 'data'}")

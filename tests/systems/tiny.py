@@ -1,5 +1,7 @@
 """A MotionGPT3 of a few thousand parameters, and three samples for it."""
 
+from functools import cache
+
 import jax
 import numpy as np
 
@@ -52,6 +54,11 @@ SHAPE = RowShape((("text", 24), ("motion", 16)), clips=((16, 4),), samples=3, ca
 
 def variables(config: MotionGPT3Config = CONFIG, seed: int = 0) -> Variables:
     """Weights large enough that everything matters to everything it may matter to."""
+    return jax.tree.map(lambda x: x, _drawn(config, seed))
+
+
+@cache
+def _drawn(config: MotionGPT3Config, seed: int) -> Variables:
     made = jax.eval_shape(MotionGPT3(config).init, jax.random.key(0))
     rng = np.random.default_rng(seed)
     params = jax.tree.map(lambda x: rng.normal(size=x.shape, scale=0.4).astype(np.float32), made.params)

@@ -1,11 +1,10 @@
 """A small tokenizer of T5's kind, the ids of few codes behind its own, and a run of the smallest MotionGPT."""
 
 import pytest
-from filelock import FileLock
 
-import motiongpt3_jax
 from motiongpt3_jax.systems.motiongpt.tokens import TOKENIZERS, MotionTokens
 from motiongpt3_jax.text import Tokenizer, train_tokenizer
+from tests.trained import trained_once
 
 CAPTIONS = ["a person walks forward and turns left", "someone raises both arms twice", "a man kicks, then bows"]
 CODES = 8
@@ -38,14 +37,6 @@ FEW = (
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory, worker_id):
+def trained_motiongpt(tmp_path_factory, worker_id):
     """Folder of a run with every stage of `motiongpt:test`; the workers share it, so tests leave it as it is."""
-    alone = worker_id == "master"
-    shared = tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent
-    folder, done = shared / "motiongpt" / "test", shared / "motiongpt" / "done"
-    done.parent.mkdir(exist_ok=True)
-    with FileLock(f"{done}.lock"):
-        if not done.exists():
-            motiongpt3_jax.train("motiongpt:test", folder, FEW)
-            done.touch()
-    return folder
+    return trained_once("motiongpt:test", FEW, tmp_path_factory, worker_id)

@@ -23,9 +23,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::motiongpt3_jax.Note")
 
 
 @pytest.fixture(scope="module")
-def model(run):
+def model(trained_motiongpt):
     """The run's model with random weights, of which everything matters."""
-    folder = read_folder(run)
+    folder = read_folder(trained_motiongpt)
     engine = Engine.of(folder, variables_of(folder.kind.make_system(folder.spec)), ("t2m", 2))
     engine = replace(engine, variables=jax.tree.map(jnp.asarray, engine.answers.prepare(engine.variables)))
     return Model(engine, Prompts.of(folder, "t2m"))

@@ -29,8 +29,8 @@ def open_run(folder, *overrides):
 
 
 @pytest.fixture(scope="module")
-def cached_run(run, tmp_path_factory):
-    return open_run(shutil.copytree(run, tmp_path_factory.mktemp("cached") / "run"), CACHED)
+def cached_run(trained_motiongpt, tmp_path_factory):
+    return open_run(shutil.copytree(trained_motiongpt, tmp_path_factory.mktemp("cached") / "run"), CACHED)
 
 
 def test_cached_codes_fill_the_ids_that_a_step_would_compute(cached_run):

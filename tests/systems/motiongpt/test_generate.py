@@ -15,6 +15,7 @@ from motiongpt3_jax.systems.motiongpt.codes import codes_of_batch, encode_clips,
 from motiongpt3_jax.systems.motiongpt.generate import MotionOptions, code_options
 from motiongpt3_jax.systems.motiongpt.kind import KIND
 from motiongpt3_jax.systems.motiongpt.language import logits_of
+from tests.quick import one_quick
 from tests.systems.motiongpt.small import SENTENCES, batch_of, clip, questions, spec_of, variables_of
 
 GREEDY = MotionOptions(temperature=0.0, top_k=0)
@@ -70,7 +71,7 @@ def forward(lm, batch, texts):
     return np.stack([logits[row, used[row] - 1 : used[row] - 1 + count] for row in range(rows)])
 
 
-@pytest.mark.parametrize("lm", ["t5", "gpt2"])
+@one_quick("lm", ["t5", "gpt2"])
 def test_greedy_codes_are_the_best_allowed_ones_of_a_forward_pass_over_the_whole_answer(lm):
     answers, modules, _ = model(lm)
     batch = batch_of(answers, questions(3), "motion", GREEDY)
@@ -85,7 +86,7 @@ def test_greedy_codes_are_the_best_allowed_ones_of_a_forward_pass_over_the_whole
     assert len(np.unique(found)) > 2
 
 
-@pytest.mark.parametrize("lm", ["t5", "gpt2"])
+@one_quick("lm", ["t5", "gpt2"], "gpt2")
 def test_greedy_words_about_a_clip_are_those_of_a_forward_pass(lm):
     answers, modules, _ = model(lm)
     asked = [Question("what is <Motion_Placeholder>", (clip(frames, frames),)) for frames in (13, 24)]
@@ -98,7 +99,7 @@ def test_greedy_words_about_a_clip_are_those_of_a_forward_pass(lm):
     assert (found < modules.config.words).all()
 
 
-@pytest.mark.parametrize("options", [GREEDY, DRAWN, replace(GREEDY, beams=2)], ids=["greedy", "drawn", "beams"])
+@one_quick("options", [GREEDY, DRAWN, replace(GREEDY, beams=2)], ids=["greedy", "drawn", "beams"])
 def test_motions_of_one_batch_have_as_many_codes_as_each_is_asked_for(options):
     answers = model("t5")[0]
     frames = np.array([5, 40, 41, 43, 0, 0])

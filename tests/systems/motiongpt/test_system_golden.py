@@ -21,6 +21,7 @@ from motiongpt3_jax.systems.motiongpt.tokens import DECODER_START
 from tests.golden import MOTIONGPT, compare, golden_motiongpt
 from tests.models.published_vqvae import CONFIG, from_official
 from tests.models.t5_rows import END, PREFIX, sizes
+from tests.quick import one_quick
 
 pytestmark = pytest.mark.golden
 
@@ -89,7 +90,7 @@ def test_the_losses_of_all_tasks_equal_the_official_ones(data):
         compare(f"e2e/{case}_loss", loss(model()[1], pairs(data, case)), data[f"{case}_loss"], atol=3e-5, rtol=0)
 
 
-@pytest.mark.parametrize("case", ["cap", "capl"])
+@one_quick("case", ["cap", "capl"])
 def test_captions_equal_the_official_ones(data, case):
     modules, variables = model()
     source = data[f"{case}_src"]

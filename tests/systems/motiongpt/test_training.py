@@ -21,25 +21,26 @@ from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.systems.motiongpt.codes import codes_of_batch, codes_of_clips, fill_targets, filled
 from motiongpt3_jax.systems.motiongpt.kind import KIND
 from motiongpt3_jax.training import restore_variables
+from tests.quick import one_quick
 from tests.systems.motiongpt.conftest import FEW
 from tests.systems.motiongpt.small import FEATURES, SENTENCES, clip, spec_of, variables_of
 
 STAGES = ["tokenizer", "pretrain", "instruct", "t2m"]
 
 
-def test_every_stage_trains_and_its_loss_falls(run):
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+def test_every_stage_trains_and_its_loss_falls(trained_motiongpt):
+    lines = [json.loads(line) for line in (trained_motiongpt / "metrics.jsonl").read_text().splitlines()]
     lines = [line for line in lines if line["kind"] == "train"]
     assert [*dict.fromkeys(line["stage"] for line in lines)] == STAGES
     for stage in STAGES[:2]:
         losses = [line["loss"] for line in lines if line["stage"] == stage]
         assert np.mean(losses[-9:]) < 0.9 * np.mean(losses[:9]), stage
     assert {"perplexity", "used_codes"} <= lines[0].keys()
-    assert sorted(path.name[:-13] for path in (run / "samples").iterdir())[-1] == "tokenizer"
+    assert sorted(path.name[:-13] for path in (trained_motiongpt / "samples").iterdir())[-1] == "tokenizer"
 
 
-def test_each_stage_moves_its_own_arrays_alone(run):
-    before, after = (restore_variables(run, stage)[2] for stage in ("tokenizer", "t2m"))
+def test_each_stage_moves_its_own_arrays_alone(trained_motiongpt):
+    before, after = (restore_variables(trained_motiongpt, stage)[2] for stage in ("tokenizer", "t2m"))
     for path, array in flatten_dict(before.params, sep="/").items():
         same = np.array_equal(array, flatten_dict(after.params, sep="/")[path])
         assert same == path.startswith("vqvae/"), path
@@ -49,12 +50,12 @@ def test_each_stage_moves_its_own_arrays_alone(run):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_stopped_ends_with_the_same_bits(run, tmp_path):
-    shutil.copytree(run, tmp_path / "run")
+def test_a_run_that_was_stopped_ends_with_the_same_bits(trained_motiongpt, tmp_path):
+    shutil.copytree(trained_motiongpt, tmp_path / "run")
     for stage in ("t2m", "instruct"):
         shutil.rmtree(tmp_path / "run" / "checkpoints" / stage)
     motiongpt3_jax.train("motiongpt:test", tmp_path / "run", FEW)
-    again, before = (read_variables(read_folder(folder)) for folder in (tmp_path / "run", run))
+    again, before = (read_variables(read_folder(folder)) for folder in (tmp_path / "run", trained_motiongpt))
     assert again[:2] == before[:2] == ("t2m", 2)
     assert jax.tree.all(jax.tree.map(np.array_equal, again[2], before[2]))
 
@@ -101,7 +102,7 @@ def test_codes_of_clips_are_what_is_read_and_what_is_predicted():
     np.testing.assert_array_equal(first[1:-2], np.asarray(wanted) + words)
 
 
-@pytest.mark.parametrize(("stage", "lm"), [("tokenizer", "t5"), ("pretrain", "t5"), ("pretrain", "gpt2")])
+@one_quick(("stage", "lm"), [("tokenizer", "t5"), ("pretrain", "t5"), ("pretrain", "gpt2")], ("pretrain", "t5"))
 def test_packing_changes_no_term_of_a_loss(stage, lm):
     spec = spec_of(lm)
     system = KIND.make_system(spec)
