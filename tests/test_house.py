@@ -33,6 +33,10 @@ VIOLATIONS = {
         "systems/language_models/planted.py",
         "import motiongpt3_jax.systems.motiongpt3",
     ),
+    "what systems share imports one of them": (
+        "systems/motion_codes/planted.py",
+        "import motiongpt3_jax.systems.motiongpt",
+    ),
     "inference imports import and export": ("inference/planted.py", "from motiongpt3_jax import interop"),
     "training imports inference": ("training/planted.py", "from motiongpt3_jax import inference"),
     "an experiment imports a command": ("experiment/planted.py", "from motiongpt3_jax.commands import train"),

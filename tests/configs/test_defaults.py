@@ -13,8 +13,9 @@ from motiongpt3_jax.data_pipelines.loader import LoaderOptions, StageData
 from motiongpt3_jax.data_pipelines.sources import LEAST_FRAMES, SourceOptions
 from motiongpt3_jax.experiment.config import DataConfig, MeshConfig, RunConfig, StageConfig
 from motiongpt3_jax.models import DecoderConfig, HeadConfig, VaeConfig
-from motiongpt3_jax.systems.motiongpt import config as motiongpt_config
-from motiongpt3_jax.systems.motiongpt import drafts as motiongpt_drafts
+from motiongpt3_jax.systems.motion_codes import config as motion_codes_config
+from motiongpt3_jax.systems.motion_codes import drafts as motion_codes_drafts
+from motiongpt3_jax.systems.motion_codes import sections as motion_codes_sections
 from motiongpt3_jax.systems.motiongpt import sections as motiongpt_sections
 from motiongpt3_jax.systems.motiongpt3 import LanguageObjective, LayoutOptions, MotionGPT3Config, VaeObjective
 from motiongpt3_jax.systems.motiongpt3.sections import (
@@ -30,9 +31,9 @@ from motiongpt3_jax.values import rules_of
 SECTIONS = (
     *(RunConfig, DataConfig, MeshConfig, StageConfig, OptimizerConfig, LayoutOptions, VaeObjective, LanguageObjective),
     *(ModelSection, VaeSection, DecoderSection, HeadSection, BatchSection),
-    *(motiongpt_config.TokenizerObjective, motiongpt_config.LanguageObjective, motiongpt_drafts.LayoutOptions),
-    *(motiongpt_sections.ModelSection, motiongpt_sections.VqVaeSection, motiongpt_sections.LanguageSection),
-    motiongpt_sections.BatchSection,
+    *(motion_codes_config.TokenizerObjective, motion_codes_config.LanguageObjective, motion_codes_drafts.LayoutOptions),
+    *(motion_codes_sections.VqVaeSection, motion_codes_sections.BatchSection),
+    *(motiongpt_sections.ModelSection, motiongpt_sections.LanguageSection),
 )
 """What the sections of a config become."""
 

@@ -10,8 +10,8 @@ from motiongpt3_jax.data_pipelines.packing import needs_of, sizes_of
 from motiongpt3_jax.data_pipelines.sample_draws import Visits
 from motiongpt3_jax.inference.folder import plain
 from motiongpt3_jax.systems.interface import ModelSpec
-from motiongpt3_jax.systems.motiongpt.drafts import encoded_ranges
-from motiongpt3_jax.systems.motiongpt.tokens import codes_of
+from motiongpt3_jax.systems.motion_codes.drafts import encoded_ranges
+from motiongpt3_jax.systems.motion_codes.tokens import codes_of
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.text import TASKS, load_templates, train_tokenizer
 

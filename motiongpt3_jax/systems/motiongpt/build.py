@@ -7,16 +7,16 @@ from motiongpt3_jax.models import DecoderConfig, StreamConfig, T5Config, VqVaeCo
 from motiongpt3_jax.models.attention_kernels import kernel_name
 from motiongpt3_jax.systems.adapters import read_adapters
 from motiongpt3_jax.systems.interface import ModelSpec
+from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
+from motiongpt3_jax.systems.motion_codes.tokens import MotionTokens
 from motiongpt3_jax.systems.motiongpt.check import read_model
-from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
 from motiongpt3_jax.systems.motiongpt.sections import ModelSection
-from motiongpt3_jax.systems.motiongpt.tokens import MotionTokens
 
 DOWNSAMPLES = 2
 """How often the motion tokenizer halves the frames: a code stands for four of them."""
 
 
-def build_config(spec: ModelSpec) -> MotionGPTConfig:
+def build_config(spec: ModelSpec) -> CodeModelConfig:
     """The sizes of a model.
 
     Raises:
@@ -24,7 +24,7 @@ def build_config(spec: ModelSpec) -> MotionGPTConfig:
     """
     model = read_model(spec.config["model"])
     tokens = MotionTokens.of(spec.tokenizer, model.vqvae.codes)
-    return MotionGPTConfig(
+    return CodeModelConfig(
         vqvae=vqvae_config(model, spec.features),
         permute=model.vqvae.permute,
         language=LANGUAGES[model.lm](model),

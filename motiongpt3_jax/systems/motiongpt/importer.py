@@ -9,13 +9,13 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.interface import ModelSpec, Variables
+from motiongpt3_jax.systems.motion_codes.system import CodeModel
 from motiongpt3_jax.systems.motiongpt import identify_checkpoint
 from motiongpt3_jax.systems.motiongpt.build import build_config
 from motiongpt3_jax.systems.motiongpt.identify_checkpoint import identify_tensors, sizes_from_shapes
 from motiongpt3_jax.systems.motiongpt.name_table import LANGUAGE, VQVAE, language_table
 from motiongpt3_jax.systems.motiongpt.official import from_official
 from motiongpt3_jax.systems.motiongpt.prompts import OFFICIAL_QUESTIONS
-from motiongpt3_jax.systems.motiongpt.system import MotionGPT
 from motiongpt3_jax.systems.weights import Identified
 from motiongpt3_jax.tensors.name_table import from_state_dict
 
@@ -85,7 +85,7 @@ class MotionGPTImporter:
         if not identified.untrained:
             _require_rows(identified.tensors, config.words, config.new_ids)
             return from_official(identified.tensors, config)
-        fresh = jax.jit(MotionGPT(config).init)(jax.random.key(0))
+        fresh = jax.jit(CodeModel(config).init)(jax.random.key(0))
         if identified.untrained == UNTRAINED["tokenizer"]:
             part = from_official(identified.tensors, config, VQVAE)
             return Variables({**fresh.params, **part.params}, part.state)

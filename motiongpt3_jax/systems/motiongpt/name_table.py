@@ -13,7 +13,7 @@ from motiongpt3_jax.tensors.layer_entries import convolution, gpt2_block, layer_
 from motiongpt3_jax.tensors.name_table import Entries, Entry, NameTable, at_layer
 
 if TYPE_CHECKING:
-    from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
+    from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
 
 LANGUAGE = "lm.language_model."
 """What the official names of the language model begin with; behind it they are those of Hugging Face's."""
@@ -25,7 +25,7 @@ T5_TIED = {f"{half}.embed_tokens.weight": "shared.weight" for half in ("encoder"
 GPT2_TIED = {"lm_head.weight": "transformer.wte.weight"}
 
 
-def name_table(config: "MotionGPTConfig") -> NameTable:
+def name_table(config: "CodeModelConfig") -> NameTable:
     """The name table of a model of these sizes."""
     language = language_table(config.language, config.words, config.new_ids).with_prefix(LANGUAGE)
     return NameTable((*vqvae_entries(config.vqvae), *language.entries), language.tied)

@@ -7,12 +7,12 @@ import numpy as np
 
 from motiongpt3_jax.models.codebook import Codebook
 from motiongpt3_jax.systems.interface import Variables
-from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
+from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
 from motiongpt3_jax.systems.motiongpt.name_table import name_table
 from motiongpt3_jax.tensors.name_table import from_state_dict, to_state_dict
 
 
-def from_official(state: Mapping[str, Any], config: MotionGPTConfig, prefix: str = "") -> Variables:
+def from_official(state: Mapping[str, Any], config: CodeModelConfig, prefix: str = "") -> Variables:
     """The variables of an official state dict, float32.
 
     The official code saves the vectors of the codes, not the moving averages behind them: the codebook goes on as if
@@ -37,7 +37,7 @@ def _codebook(table: np.ndarray) -> Codebook:
     return Codebook(table=table, sums=table, counts=np.ones(len(table), np.float32), initialised=np.ones((), bool))
 
 
-def to_official(variables: Variables, config: MotionGPTConfig, prefix: str = "") -> dict[str, np.ndarray]:
+def to_official(variables: Variables, config: CodeModelConfig, prefix: str = "") -> dict[str, np.ndarray]:
     """The official state dict of our variables, tied tensors under all of their names.
 
     Args:

@@ -1,24 +1,8 @@
-"""A small tokenizer of T5's kind, the ids of few codes behind its own, and a run of the smallest MotionGPT."""
+"""A run of the smallest MotionGPT."""
 
 import pytest
 
-from motiongpt3_jax.systems.motiongpt.tokens import TOKENIZERS, MotionTokens
-from motiongpt3_jax.text import Tokenizer, train_tokenizer
 from tests.trained import trained_once
-
-CAPTIONS = ["a person walks forward and turns left", "someone raises both arms twice", "a man kicks, then bows"]
-CODES = 8
-
-
-@pytest.fixture(scope="package")
-def tokenizer() -> Tokenizer:
-    return train_tokenizer(CAPTIONS * 20, 300, TOKENIZERS["t5"])
-
-
-@pytest.fixture(scope="package")
-def tokens(tokenizer) -> MotionTokens:
-    return MotionTokens.of(tokenizer, CODES)
-
 
 FEW = (
     *(f"stages.{stage}.steps={steps}" for stage, steps in (("tokenizer", 60), ("pretrain", 40))),

@@ -15,8 +15,8 @@ from motiongpt3_jax.experiment.check_config import check_config
 from motiongpt3_jax.experiment.run import Run
 from motiongpt3_jax.inference.folder import plain, read_folder
 from motiongpt3_jax.inference.weights import read_checkpoint
-from motiongpt3_jax.systems.motiongpt.code_encoder import CodeEncoder
-from motiongpt3_jax.systems.motiongpt.codes import codes_of_batch, filled
+from motiongpt3_jax.systems.motion_codes.code_encoder import CodeEncoder
+from motiongpt3_jax.systems.motion_codes.codes import codes_of_batch, filled
 from motiongpt3_jax.text import TASKS
 
 CACHED = "data.codes='cached'"

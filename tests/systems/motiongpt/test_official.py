@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.models import FLAN_T5
+from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
+from motiongpt3_jax.systems.motion_codes.system import CodeModel
 from motiongpt3_jax.systems.motiongpt.build import build_config
-from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
 from motiongpt3_jax.systems.motiongpt.name_table import T5_TIED, language_table, name_table
 from motiongpt3_jax.systems.motiongpt.official import from_official, to_official
-from motiongpt3_jax.systems.motiongpt.system import MotionGPT
 from motiongpt3_jax.tensors.name_table import from_state_dict
 from tests.golden import MOTIONGPT
 from tests.models import published_vqvae
@@ -38,7 +38,7 @@ def test_a_state_dict_comes_back_bit_by_bit(config):
 
 
 def test_variables_are_the_systems_own_and_come_back_bit_by_bit(config):
-    shapes = jax.eval_shape(MotionGPT(config).init, jax.random.key(0))
+    shapes = jax.eval_shape(CodeModel(config).init, jax.random.key(0))
     variables = random_arrays(shapes)
     back = from_official(to_official(variables, config), config)
     assert jax.tree.structure(back) == jax.tree.structure(shapes)
@@ -60,7 +60,7 @@ def test_the_full_size_names_shapes_and_copies_are_the_official_ones():
     manifest = MOTIONGPT.json("e2e.manifest")
     ids = manifest["lm.language_model.shared.weight"]["shape"][0]
     vqvae, new = published_vqvae.CONFIG, published_vqvae.CONFIG.codes + 3
-    table = name_table(MotionGPTConfig(vqvae, True, FLAN_T5["small"], ids - new, new))
+    table = name_table(CodeModelConfig(vqvae, True, FLAN_T5["small"], ids - new, new))
     assert table.shapes == {key: tuple(entry["shape"]) for key, entry in manifest.items()}
     assert table.tied == {key: entry["alias_of"] for key, entry in manifest.items() if "alias_of" in entry}
 

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.batch import ClipRange, Sample
-from motiongpt3_jax.systems.motiongpt.drafts import LayoutOptions, UnpairedOptions, draws_of
-from motiongpt3_jax.systems.motiongpt.layout import PairLayout, TextLayout
-from motiongpt3_jax.systems.motiongpt.pieces import encode_parts, known, motion, plain
-from motiongpt3_jax.systems.motiongpt.prompts import OFFICIAL_QUESTIONS, Filling, fill_parts, official_cuts
-from motiongpt3_jax.systems.motiongpt.questions import QuestionParts, Questions, read_reply
-from motiongpt3_jax.systems.motiongpt.span_corruption import corrupt
-from motiongpt3_jax.systems.motiongpt.tokens import TOKENIZERS, MotionTokens
+from motiongpt3_jax.systems.motion_codes.drafts import LayoutOptions, UnpairedOptions, draws_of
+from motiongpt3_jax.systems.motion_codes.layout import PairLayout, TextLayout
+from motiongpt3_jax.systems.motion_codes.pieces import encode_parts, known, motion, plain
+from motiongpt3_jax.systems.motion_codes.prompts import Filling, fill_parts, official_cuts
+from motiongpt3_jax.systems.motion_codes.questions import QuestionParts, Questions, read_reply
+from motiongpt3_jax.systems.motion_codes.span_corruption import corrupt
+from motiongpt3_jax.systems.motion_codes.tokens import MotionTokens
+from motiongpt3_jax.systems.motiongpt.kind import TOKENIZERS
+from motiongpt3_jax.systems.motiongpt.prompts import OFFICIAL_QUESTIONS
 from motiongpt3_jax.text import TASKS, Subtask, load_tokenizer
 from tests.golden import FOLDER, MOTIONGPT, golden_motiongpt
 

@@ -11,13 +11,13 @@ import pytest
 from motiongpt3_jax.batch import Batch, StreamSlots
 from motiongpt3_jax.models import TextOptions
 from motiongpt3_jax.systems.interface import Variables
-from motiongpt3_jax.systems.motiongpt import generate
-from motiongpt3_jax.systems.motiongpt.codes import codes_of_clips
-from motiongpt3_jax.systems.motiongpt.config import LanguageObjective, MotionGPTConfig
-from motiongpt3_jax.systems.motiongpt.losses import Draws, language_terms
-from motiongpt3_jax.systems.motiongpt.modules import Modules
+from motiongpt3_jax.systems.motion_codes import generate
+from motiongpt3_jax.systems.motion_codes.codes import codes_of_clips
+from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig, LanguageObjective
+from motiongpt3_jax.systems.motion_codes.losses import Draws, language_terms
+from motiongpt3_jax.systems.motion_codes.modules import Modules
+from motiongpt3_jax.systems.motion_codes.tokens import DECODER_START
 from motiongpt3_jax.systems.motiongpt.t5_weights import from_t5
-from motiongpt3_jax.systems.motiongpt.tokens import DECODER_START
 from tests.golden import MOTIONGPT, compare, golden_motiongpt
 from tests.models.published_vqvae import CONFIG, from_official
 from tests.models.t5_rows import END, PREFIX, sizes
@@ -45,7 +45,7 @@ def model():
     vqvae, table = from_official(state)
     language = from_t5({k.removeprefix(PREFIX): x for k, x in state.items() if k.startswith(PREFIX)}, config, words)
     params = jax.tree.map(jnp.asarray, {"vqvae": vqvae, **language})
-    modules = Modules(MotionGPTConfig(CONFIG, True, config, words, ids - words))
+    modules = Modules(CodeModelConfig(CONFIG, True, config, words, ids - words))
     return modules, Variables(params, {"codebook": {"table": jnp.asarray(table)}})
 
 

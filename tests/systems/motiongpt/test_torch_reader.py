@@ -17,10 +17,10 @@ from safetensors.numpy import load_file, save_file
 import motiongpt3_jax
 from motiongpt3_jax.inference.exported import write_exported
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics
+from motiongpt3_jax.systems.motion_codes.codes import codes_of_clips
+from motiongpt3_jax.systems.motion_codes.losses import decode_codes
+from motiongpt3_jax.systems.motion_codes.modules import Modules
 from motiongpt3_jax.systems.motiongpt.build import build_config
-from motiongpt3_jax.systems.motiongpt.codes import codes_of_clips
-from motiongpt3_jax.systems.motiongpt.losses import decode_codes
-from motiongpt3_jax.systems.motiongpt.modules import Modules
 from motiongpt3_jax.systems.motiongpt.name_table import name_table
 from motiongpt3_jax.systems.motiongpt.official import from_official
 from motiongpt3_jax.tensors.checkpoint_files import write_checkpoint

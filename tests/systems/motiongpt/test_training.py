@@ -18,7 +18,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.check_config import check_config
 from motiongpt3_jax.inference.folder import plain, read_folder
 from motiongpt3_jax.inference.weights import read_variables
-from motiongpt3_jax.systems.motiongpt.codes import codes_of_batch, codes_of_clips, fill_targets, filled
+from motiongpt3_jax.systems.motion_codes.codes import codes_of_batch, codes_of_clips, fill_targets, filled
 from motiongpt3_jax.systems.motiongpt.kind import KIND
 from motiongpt3_jax.training import restore_variables
 from tests.quick import one_quick

@@ -14,10 +14,10 @@ from jaxtyping import Bool
 
 from motiongpt3_jax.batch import ClipRange, Sample, SampleSource
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.motiongpt.layout_sizes import PromptSizes
-from motiongpt3_jax.systems.motiongpt.pieces import Part, Piece, encode_parts, encoded, known, motion, single
-from motiongpt3_jax.systems.motiongpt.prompts import Filling, fill_parts, hidden_codes, official_cuts
-from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, MotionTokens, codes_of
+from motiongpt3_jax.systems.motion_codes.layout_sizes import PromptSizes
+from motiongpt3_jax.systems.motion_codes.pieces import Part, Piece, encode_parts, encoded, known, motion, single
+from motiongpt3_jax.systems.motion_codes.prompts import Filling, fill_parts, hidden_codes, official_cuts
+from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE, MotionTokens, codes_of
 from motiongpt3_jax.text import TASKS, Subtask, Task, Tokenizer
 from motiongpt3_jax.text.word_tokens import WordTokens
 from motiongpt3_jax.values import FLAG, real, setting, whole

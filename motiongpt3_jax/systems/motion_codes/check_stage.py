@@ -1,26 +1,28 @@
-"""Validation of what is MotionGPT's own in a stage of a config: its loss, batch and tasks."""
+"""Validation of a stage of a config: its loss, batch and tasks."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.adapters import check_used_adapter
-from motiongpt3_jax.systems.motiongpt.check import OBJECTIVES, read_objective
-from motiongpt3_jax.systems.motiongpt.config import LanguageObjective
-from motiongpt3_jax.systems.motiongpt.prompts import load_subtasks
-from motiongpt3_jax.systems.motiongpt.sections import STREAMS, BatchSection
-from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE
+from motiongpt3_jax.systems.motion_codes.check import OBJECTIVES, read_objective
+from motiongpt3_jax.systems.motion_codes.config import LanguageObjective
+from motiongpt3_jax.systems.motion_codes.prompts import load_subtasks
+from motiongpt3_jax.systems.motion_codes.sections import BatchSection
+from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE
 from motiongpt3_jax.text import TASKS
 from motiongpt3_jax.values import check_value, from_values, one_of
 
 
-def check_stage(name: str, config: Mapping[str, Any], path: str) -> None:
+def check_stage(name: str, config: Mapping[str, Any], path: str, lm: str, streams: tuple[str, ...]) -> None:
     """Raises UserError when a stage cannot be trained as it is described.
 
     Args:
       name: of the stage.
       config: the whole config.
       path: where the stage stands, as errors name it.
+      lm: kind of the language model, as errors name it.
+      streams: of the language model.
     """
     stage = config["stages"][name]
     check_value(f"{path}.loss", stage["loss"], one_of(*OBJECTIVES))
@@ -28,6 +30,7 @@ def check_stage(name: str, config: Mapping[str, Any], path: str) -> None:
     batch = from_values(BatchSection, stage["batch"], f"{path}.batch")
     if isinstance(objective, LanguageObjective):
         check_language(path, config, stage, objective, batch)
+        check_slots(path, batch, config["layout"]["max_length"], lm, streams)
     elif stage["templates"]:
         raise UserError(f"{path}.templates is {stage['templates']!r}; the loss tokenizer reads no text: leave it empty")
     check_clips(path, batch, config)
@@ -63,15 +66,6 @@ def check_language(
         raise UserError(f"{path}.batch.window is {batch.window}; the loss language reads whole clips: set it to 0")
     if objective.unpaired > 1:
         raise UserError(f"{path}.objective: words_alone and motion_alone are {objective.unpaired:g} together, above 1")
-    lm, longest = config["model"]["lm"], config["layout"]["max_length"]
-    if {*batch.slots} != {*STREAMS[lm]}:
-        raise UserError(f"{path}.batch.slots has {', '.join(batch.slots) or 'no stream'}; a {lm} has {STREAMS[lm]}")
-    for stream, slots in batch.slots.items():
-        if slots < longest:
-            raise UserError(
-                f"{path}.batch.slots.{stream} is {slots}, and config.layout.max_length {longest}: give a row room for "
-                "the longest sequence"
-            )
     subtasks = load_subtasks(stage["templates"])
     visited = [name for name, visits in stage["subtasks"] if visits] or subtasks
     room = sum(count for _, count in batch.clips)
@@ -81,4 +75,16 @@ def check_language(
         if room < need:
             raise UserError(
                 f"{path}.batch.clips has room for {room}, and the sub-task {name!r} takes {need}: give more"
+            )
+
+
+def check_slots(path: str, batch: BatchSection, longest: int, lm: str, streams: tuple[str, ...]) -> None:
+    """Raises UserError when a row has other streams than the language model, or no room for the longest sequence."""
+    if {*batch.slots} != {*streams}:
+        raise UserError(f"{path}.batch.slots has {', '.join(batch.slots) or 'no stream'}; a {lm} has {streams}")
+    for stream, slots in batch.slots.items():
+        if slots < longest:
+            raise UserError(
+                f"{path}.batch.slots.{stream} is {slots}, and config.layout.max_length {longest}: give a row room for "
+                "the longest sequence"
             )

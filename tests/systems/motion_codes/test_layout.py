@@ -8,12 +8,12 @@ import pytest
 from motiongpt3_jax.batch import ClipRange, RowShape, Sample
 from motiongpt3_jax.data_pipelines.packing import build, pack, size_of
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.motiongpt.drafts import LayoutOptions, UnpairedOptions, draws_of, encoded_ranges
-from motiongpt3_jax.systems.motiongpt.layout import PairLayout, TextLayout, TokenizerLayout
-from motiongpt3_jax.systems.motiongpt.prompts import Filling, fill_parts, load_subtasks
-from motiongpt3_jax.systems.motiongpt.tokens import DECODER_START, codes_of
+from motiongpt3_jax.systems.motion_codes.drafts import LayoutOptions, UnpairedOptions, draws_of, encoded_ranges
+from motiongpt3_jax.systems.motion_codes.layout import PairLayout, TextLayout, TokenizerLayout
+from motiongpt3_jax.systems.motion_codes.prompts import Filling, fill_parts, load_subtasks
+from motiongpt3_jax.systems.motion_codes.tokens import DECODER_START, codes_of
 from motiongpt3_jax.text import TASKS
-from tests.systems.motiongpt.conftest import CAPTIONS, CODES
+from tests.systems.motion_codes.conftest import CAPTIONS, CODES
 
 SUBTASKS = load_subtasks("all_instructions")
 PRETRAIN = load_subtasks("pretrain")

@@ -1,4 +1,4 @@
-"""The parts of a MotionGPT, made from its sizes."""
+"""The parts of a language model with codes of motion, made from its sizes."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from motiongpt3_jax.models import VqVae, empty_codebook
 from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.systems.interface import Variables
-from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
-from motiongpt3_jax.systems.motiongpt.language import LanguageModel, make_language
-from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE
+from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
+from motiongpt3_jax.systems.motion_codes.language import LanguageModel, make_language
+from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Modules:
       constrain: where a mesh may pin the sharding of an activation, by its name.
     """
 
-    config: MotionGPTConfig
+    config: CodeModelConfig
     constrain: Constrain | None = None
 
     def using(self, adapter: str | None) -> "Modules":
-        """The same with a LoRA adapter in use, see `MotionGPTConfig.using`."""
+        """The same with a LoRA adapter in use, see `CodeModelConfig.using`."""
         return replace(self, config=self.config.using(adapter))
 
     @cached_property

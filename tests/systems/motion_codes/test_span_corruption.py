@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.motiongpt.pieces import Piece, plain
-from motiongpt3_jax.systems.motiongpt.span_corruption import corrupt, random_spans
+from motiongpt3_jax.systems.motion_codes.pieces import Piece, plain
+from motiongpt3_jax.systems.motion_codes.span_corruption import corrupt, random_spans
 
 SENTINELS = range(999, 899, -1)
 

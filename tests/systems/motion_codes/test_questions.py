@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.batch import ClipRange, Sample
-from motiongpt3_jax.systems.motiongpt.drafts import LayoutOptions
-from motiongpt3_jax.systems.motiongpt.layout import PairLayout, TextLayout
-from motiongpt3_jax.systems.motiongpt.pieces import encode_parts, known, motion, plain
-from motiongpt3_jax.systems.motiongpt.prompts import hidden_codes, load_subtasks
-from motiongpt3_jax.systems.motiongpt.questions import QuestionParts, Questions, read_reply
-from motiongpt3_jax.systems.motiongpt.tokens import DECODER_START, MotionTokens
+from motiongpt3_jax.systems.motion_codes.drafts import LayoutOptions
+from motiongpt3_jax.systems.motion_codes.layout import PairLayout, TextLayout
+from motiongpt3_jax.systems.motion_codes.pieces import encode_parts, known, motion, plain
+from motiongpt3_jax.systems.motion_codes.prompts import hidden_codes, load_subtasks
+from motiongpt3_jax.systems.motion_codes.questions import QuestionParts, Questions, read_reply
+from motiongpt3_jax.systems.motion_codes.tokens import DECODER_START, MotionTokens
 from motiongpt3_jax.text import TokenSpec, train_tokenizer
 from motiongpt3_jax.text.tokenizer import BPE
-from tests.systems.motiongpt.conftest import CAPTIONS, CODES
+from tests.systems.motion_codes.conftest import CAPTIONS, CODES
 
 
 def shown(reply):

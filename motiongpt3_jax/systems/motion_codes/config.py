@@ -1,4 +1,4 @@
-"""The sizes of a MotionGPT, and the switches of its losses, as plain dataclasses."""
+"""The sizes of a language model with codes of motion, and the switches of its losses, as plain dataclasses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ WEIGHT = real(0, 1e9)
 
 
 @dataclass(frozen=True)
-class MotionGPTConfig:
+class CodeModelConfig:
     """Everything that fixes the shapes and the constants of the model.
 
     Attributes:
@@ -28,7 +28,7 @@ class MotionGPTConfig:
     words: int
     new_ids: int
 
-    def using(self, adapter: str | None) -> "MotionGPTConfig":
+    def using(self, adapter: str | None) -> "CodeModelConfig":
         """The same with a LoRA adapter of the language model in use; none where None or empty.
 
         Raises:

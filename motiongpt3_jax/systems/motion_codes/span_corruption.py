@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.motiongpt.pieces import Piece, plain
+from motiongpt3_jax.systems.motion_codes.pieces import Piece, plain
 
 
 def random_spans(draws: np.random.Generator, length: int, density: float, span: float) -> Bool[np.ndarray, "length"]:

@@ -1,4 +1,4 @@
-"""FLOPs of MotionGPT's matrix products: what real tokens and frames need, padding left out."""
+"""FLOPs of matrix products: what real tokens and frames need, padding left out."""
 
 from collections.abc import Collection, Sequence
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from motiongpt3_jax.batch import Batch, Example, StreamSlots
 from motiongpt3_jax.models import DecoderConfig, T5Config, VqVaeConfig
-from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
-from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, codes_of
+from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
+from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE, codes_of
 
 TRAINED = 3
 """A trained product is taken once forward, and twice backward."""
@@ -83,7 +83,7 @@ def decoder_flops(config: DecoderConfig, ids: int, lengths: Sequence[int], writt
     return 2 * (layers + sum(written) * stream.width * ids)
 
 
-def train_flops(config: MotionGPTConfig, loss: str, batch: Batch, frozen: Collection[str] = ()) -> float:
+def train_flops(config: CodeModelConfig, loss: str, batch: Batch, frozen: Collection[str] = ()) -> float:
     """A training step on a batch; the few products of adapters are left out.
 
     Args:
@@ -100,7 +100,7 @@ def train_flops(config: MotionGPTConfig, loss: str, batch: Batch, frozen: Collec
     return encode + (ADAPTED if adapted else TRAINED) * language_flops(config, batch)
 
 
-def language_flops(config: MotionGPTConfig, batch: Batch) -> float:
+def language_flops(config: CodeModelConfig, batch: Batch) -> float:
     """The language model over all tokens of a batch, forward."""
     ids, streams = config.words + config.new_ids, batch.streams
     if isinstance(config.language, T5Config):
@@ -110,7 +110,7 @@ def language_flops(config: MotionGPTConfig, batch: Batch) -> float:
 
 
 def answer_flops(
-    config: MotionGPTConfig, questions: Sequence[Example], written: Sequence[int], motion: bool
+    config: CodeModelConfig, questions: Sequence[Example], written: Sequence[int], motion: bool
 ) -> dict[str, float]:
     """The phases of answers of so many written tokens, of motions or of texts, to questions that are read."""
     ids, language = config.new_ids if motion else config.words + config.new_ids, config.language

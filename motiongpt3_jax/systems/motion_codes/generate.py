@@ -1,4 +1,4 @@
-"""MotionGPT's phases of an answer: read clips, prefill, decode tokens, render codes."""
+"""The phases of an answer: read clips, prefill, decode tokens, render codes."""
 
 import math
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import TextOptions
 from motiongpt3_jax.models.generate_text import generate_text
 from motiongpt3_jax.systems.interface import Variables
-from motiongpt3_jax.systems.motiongpt.codes import codes_of_batch, codes_of_clips, filled
-from motiongpt3_jax.systems.motiongpt.language import Prefix, Steps, logits_of
-from motiongpt3_jax.systems.motiongpt.losses import decode_codes
-from motiongpt3_jax.systems.motiongpt.modules import Modules
-from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, MotionTokens, codes_of
+from motiongpt3_jax.systems.motion_codes.codes import codes_of_batch, codes_of_clips, filled
+from motiongpt3_jax.systems.motion_codes.language import Prefix, Steps, logits_of
+from motiongpt3_jax.systems.motion_codes.losses import decode_codes
+from motiongpt3_jax.systems.motion_codes.modules import Modules
+from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE, MotionTokens, codes_of
 
 OFFICIAL_TOP_K = 50
 """Codes that the official code draws from."""

@@ -1,4 +1,4 @@
-"""What MotionGPT's samples take of a row, counted without laying them out; see `PairLayout` and `TextLayout`."""
+"""What samples take of a row, counted without laying them out; see `PairLayout` and `TextLayout`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from motiongpt3_jax.batch import SampleSource, SampleTable, Sizes
-from motiongpt3_jax.systems.motiongpt.pieces import merge_words, plain, split_at_motions
-from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE
+from motiongpt3_jax.systems.motion_codes.pieces import merge_words, plain, split_at_motions
+from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE
 from motiongpt3_jax.text import TASKS, Subtask
 from motiongpt3_jax.text.prompt_lengths import CaptionLengths, TemplateLengths
 from motiongpt3_jax.text.subtasks import PLACEHOLDERS

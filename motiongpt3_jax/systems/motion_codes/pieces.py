@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from motiongpt3_jax.batch import Slots
-from motiongpt3_jax.systems.motiongpt.tokens import MotionTokens
+from motiongpt3_jax.systems.motion_codes.tokens import MotionTokens
 from motiongpt3_jax.text import Tokenizer
 from motiongpt3_jax.text.subtasks import PLACEHOLDERS
 from motiongpt3_jax.text.word_tokens import WordTokens

@@ -1,4 +1,4 @@
-"""The losses of MotionGPT's stages, as sums and counts, and the random numbers that they use."""
+"""The losses of the stages, as sums and counts, and the random numbers that they use."""
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +20,10 @@ from motiongpt3_jax.models import (
 )
 from motiongpt3_jax.models.codebook import LEAST_COUNT, Codebook
 from motiongpt3_jax.systems.interface import Terms, Tree, Variables
-from motiongpt3_jax.systems.motiongpt.codes import buckets, codes_of_batch, encode_clips, fill_targets, filled
-from motiongpt3_jax.systems.motiongpt.config import LanguageObjective, TokenizerObjective
-from motiongpt3_jax.systems.motiongpt.modules import Modules
-from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, codes_of
+from motiongpt3_jax.systems.motion_codes.codes import buckets, codes_of_batch, encode_clips, fill_targets, filled
+from motiongpt3_jax.systems.motion_codes.config import LanguageObjective, TokenizerObjective
+from motiongpt3_jax.systems.motion_codes.modules import Modules
+from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE, codes_of
 
 
 class Draws(struct.PyTreeNode):

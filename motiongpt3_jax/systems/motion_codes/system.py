@@ -1,4 +1,4 @@
-"""The system interface over MotionGPT's parts."""
+"""The system interface over the parts of a language model with codes of motion."""
 
 from collections.abc import Collection, Mapping
 from functools import cached_property, partial
@@ -11,14 +11,14 @@ from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.models import DECODER_RULES
 from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.systems.interface import Loss, System, Tree, Variables
-from motiongpt3_jax.systems.motiongpt.config import MotionGPTConfig
-from motiongpt3_jax.systems.motiongpt.flops import train_flops
-from motiongpt3_jax.systems.motiongpt.losses import Draws, advance, draw, language_terms, tokenizer_terms
-from motiongpt3_jax.systems.motiongpt.modules import Modules, init
+from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
+from motiongpt3_jax.systems.motion_codes.flops import train_flops
+from motiongpt3_jax.systems.motion_codes.losses import Draws, advance, draw, language_terms, tokenizer_terms
+from motiongpt3_jax.systems.motion_codes.modules import Modules, init
 
 
-class MotionGPT(System):
-    """Losses of a MotionGPT as pure functions of arrays.
+class CodeModel(System):
+    """Losses of a language model that reads and writes codes of motion, as pure functions of arrays.
 
     Attributes:
       config: the sizes.
@@ -27,7 +27,7 @@ class MotionGPT(System):
 
     sharding_rules = DECODER_RULES
 
-    def __init__(self, config: MotionGPTConfig, constrain: Constrain | None = None):
+    def __init__(self, config: CodeModelConfig, constrain: Constrain | None = None):
         self.config = config
         self.modules = Modules(config, constrain)
 

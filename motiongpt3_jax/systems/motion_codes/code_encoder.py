@@ -7,11 +7,11 @@ from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import ClipRange, RowShape
 from motiongpt3_jax.systems.interface import Variables
-from motiongpt3_jax.systems.motiongpt.codes import codes_of_clips
-from motiongpt3_jax.systems.motiongpt.drafts import encoded_ranges
-from motiongpt3_jax.systems.motiongpt.flops import encode_flops
-from motiongpt3_jax.systems.motiongpt.modules import Modules
-from motiongpt3_jax.systems.motiongpt.tokens import codes_of
+from motiongpt3_jax.systems.motion_codes.codes import codes_of_clips
+from motiongpt3_jax.systems.motion_codes.drafts import encoded_ranges
+from motiongpt3_jax.systems.motion_codes.flops import encode_flops
+from motiongpt3_jax.systems.motion_codes.modules import Modules
+from motiongpt3_jax.systems.motion_codes.tokens import codes_of
 from motiongpt3_jax.text import Task
 
 

@@ -1,4 +1,4 @@
-"""A captioned clip as MotionGPT's question and answer: two streams for a T5, one for a decoder alone."""
+"""A captioned clip as question and answer: two streams for a T5, one for a decoder alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from motiongpt3_jax.batch import ClipRange, Example, Sample, SampleTable, Schema, Sizes, Slots
-from motiongpt3_jax.systems.motiongpt.drafts import Draft, Drafts, draws_of
-from motiongpt3_jax.systems.motiongpt.layout_sizes import Counted, count_sizes
-from motiongpt3_jax.systems.motiongpt.pieces import Part, Piece, join, plain, single, slots_of
-from motiongpt3_jax.systems.motiongpt.span_corruption import corrupt, count_spans, random_spans
-from motiongpt3_jax.systems.motiongpt.tokens import DECODER_START
+from motiongpt3_jax.systems.motion_codes.drafts import Draft, Drafts, draws_of
+from motiongpt3_jax.systems.motion_codes.layout_sizes import Counted, count_sizes
+from motiongpt3_jax.systems.motion_codes.pieces import Part, Piece, join, plain, single, slots_of
+from motiongpt3_jax.systems.motion_codes.span_corruption import corrupt, count_spans, random_spans
+from motiongpt3_jax.systems.motion_codes.tokens import DECODER_START
 
 PAIR_SCHEMA = Schema(targets=("target",), sources=("source", "target"))
 """The arrays of a T5: what the encoder reads and what the decoder writes; codes of clips stand in both."""

@@ -5,14 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from motiongpt3_jax.systems.motiongpt.pieces import known
-from motiongpt3_jax.systems.motiongpt.prompts import (
-    OFFICIAL_QUESTIONS,
-    Filling,
-    fill_parts,
-    hidden_codes,
-    load_subtasks,
-)
+from motiongpt3_jax.systems.motion_codes.pieces import known
+from motiongpt3_jax.systems.motion_codes.prompts import Filling, fill_parts, hidden_codes, load_subtasks
+from motiongpt3_jax.systems.motiongpt.prompts import OFFICIAL_QUESTIONS
 from motiongpt3_jax.text import TASKS
 
 OFFICIAL = {

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Int
 
 from motiongpt3_jax.batch import ClipRange, Example
-from motiongpt3_jax.systems.motiongpt.layout import BREAK
-from motiongpt3_jax.systems.motiongpt.pieces import (
+from motiongpt3_jax.systems.motion_codes.layout import BREAK
+from motiongpt3_jax.systems.motion_codes.pieces import (
     Part,
     Piece,
     encode_parts,
@@ -19,8 +19,8 @@ from motiongpt3_jax.systems.motiongpt.pieces import (
     slots_of,
     split_at_motions,
 )
-from motiongpt3_jax.systems.motiongpt.prompts import Filling, fill_parts
-from motiongpt3_jax.systems.motiongpt.tokens import DECODER_START, MotionTokens, codes_of
+from motiongpt3_jax.systems.motion_codes.prompts import Filling, fill_parts
+from motiongpt3_jax.systems.motion_codes.tokens import DECODER_START, MotionTokens, codes_of
 from motiongpt3_jax.text import Tokenizer
 from motiongpt3_jax.text.subtasks import PLACEHOLDERS
 

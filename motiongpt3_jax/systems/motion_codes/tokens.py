@@ -1,4 +1,4 @@
-"""Token ids of MotionGPT: the words of the tokenizer, then the codes of motions, then start, end and mask of a motion.
+"""Token ids: the words of the tokenizer, then the codes of motions, then start, end and mask of a motion.
 
 With T5's tokenizer and 512 codes:
 
@@ -12,8 +12,8 @@ With T5's tokenizer and 512 codes:
 
 from dataclasses import dataclass
 
-from motiongpt3_jax.text import Tokenizer, TokenSpec
-from motiongpt3_jax.text.tokenizer import BPE, UNIGRAM
+from motiongpt3_jax.text import Tokenizer
+from motiongpt3_jax.text.tokenizer import UNIGRAM
 
 DECODER_START = 0
 """The id that the decoder of a T5 reads first; it is <pad> too."""
@@ -23,9 +23,6 @@ FRAMES_PER_CODE = 4
 
 SENTINELS = tuple(f"<extra_id_{number}>" for number in reversed(range(100)))
 """The last tokens of T5's tokenizer, which stand for the spans that span corruption hides; the last one comes first."""
-
-TOKENIZERS = {"t5": TokenSpec(kinds=(UNIGRAM,), sentinels=SENTINELS), "gpt2": TokenSpec(kinds=(BPE,))}
-"""The tokenizer of each kind of language model; ids of motions are counted on from its own, so it adds none."""
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import pytest
 
 from motiongpt3_jax.models import TextOptions
 from motiongpt3_jax.systems.interface import Question
-from motiongpt3_jax.systems.motiongpt import generate
-from motiongpt3_jax.systems.motiongpt.codes import codes_of_batch, encode_clips, filled
-from motiongpt3_jax.systems.motiongpt.generate import MotionOptions, code_options
+from motiongpt3_jax.systems.motion_codes import generate
+from motiongpt3_jax.systems.motion_codes.codes import codes_of_batch, encode_clips, filled
+from motiongpt3_jax.systems.motion_codes.generate import MotionOptions, code_options
+from motiongpt3_jax.systems.motion_codes.language import logits_of
 from motiongpt3_jax.systems.motiongpt.kind import KIND
-from motiongpt3_jax.systems.motiongpt.language import logits_of
 from tests.quick import one_quick
 from tests.systems.motiongpt.small import SENTENCES, batch_of, clip, questions, spec_of, variables_of
 

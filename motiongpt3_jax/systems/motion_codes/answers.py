@@ -1,4 +1,4 @@
-"""MotionGPT as it is asked: questions laid out, and the phases of an answer."""
+"""A language model with codes of motion as it is asked: questions laid out, and the phases of an answer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import Example, Schema
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.models import TextOptions
+from motiongpt3_jax.models import T5Config, TextOptions
 from motiongpt3_jax.systems.adapters import MAKES, adapter_for
 from motiongpt3_jax.systems.interface import (
     Capabilities,
@@ -22,15 +22,15 @@ from motiongpt3_jax.systems.interface import (
     Text,
     Variables,
 )
-from motiongpt3_jax.systems.motiongpt import generate
-from motiongpt3_jax.systems.motiongpt.check import read_layout, read_model
-from motiongpt3_jax.systems.motiongpt.flops import answer_flops
-from motiongpt3_jax.systems.motiongpt.generate import MotionOptions, code_options
-from motiongpt3_jax.systems.motiongpt.layout import PAIR_SCHEMA, TEXT_SCHEMA
-from motiongpt3_jax.systems.motiongpt.prompts import hidden_codes, official_cuts
-from motiongpt3_jax.systems.motiongpt.questions import QuestionParts, Questions, read_reply
-from motiongpt3_jax.systems.motiongpt.system import MotionGPT
-from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE, MotionTokens, codes_of
+from motiongpt3_jax.systems.motion_codes import generate
+from motiongpt3_jax.systems.motion_codes.check import read_layout
+from motiongpt3_jax.systems.motion_codes.flops import answer_flops
+from motiongpt3_jax.systems.motion_codes.generate import MotionOptions, code_options
+from motiongpt3_jax.systems.motion_codes.layout import PAIR_SCHEMA, TEXT_SCHEMA
+from motiongpt3_jax.systems.motion_codes.prompts import hidden_codes, official_cuts
+from motiongpt3_jax.systems.motion_codes.questions import QuestionParts, Questions, read_reply
+from motiongpt3_jax.systems.motion_codes.system import CodeModel
+from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE, MotionTokens, codes_of
 from motiongpt3_jax.systems.options import known_options
 from motiongpt3_jax.text import TASKS, Task
 from motiongpt3_jax.text.subtasks import PLACEHOLDER
@@ -45,24 +45,24 @@ SHOWN = 60
 S1, MASKED = "<Motion_Placeholder_s1>", "<Motion_Placeholder_Masked>"
 
 
-class MotionGPTAnswers:
-    """A MotionGPT as inference knows it.
+class CodeModelAnswers:
+    """A language model with codes of motion as inference knows it.
 
     Attributes:
       capabilities: what it can do.
       schema: the arrays that examples fill.
     """
 
-    def __init__(self, spec: ModelSpec, system: MotionGPT):
-        model, options = read_model(spec.config["model"]), read_layout(spec.config["layout"])
+    def __init__(self, spec: ModelSpec, system: CodeModel):
+        model, options = spec.config["model"], read_layout(spec.config["layout"])
         self.modules, self.tokenizer = system.modules, spec.tokenizer
-        self.adapters = {makes: adapter_for(model.lora, makes) for makes in MAKES}
-        self.tokens = MotionTokens.of(spec.tokenizer, model.vqvae.codes)
+        self.adapters = {makes: adapter_for(model["lora"], makes) for makes in MAKES}
+        self.tokens = MotionTokens.of(spec.tokenizer, system.config.vqvae.codes)
         self.questions = Questions(spec.tokenizer, self.tokens, options.official)
-        self.paired = model.lm == "t5"
+        self.paired = isinstance(system.config.language, T5Config)
         self.schema: Schema = PAIR_SCHEMA if self.paired else TEXT_SCHEMA
         self.most_read = options.max_length
-        self.most_positions = model.language.max_positions
+        self.most_positions = model["language"]["max_positions"]
         longest = codes_of(max(LONGEST, spec.config["data"]["max_frames"])) * FRAMES_PER_CODE
         self.capabilities = Capabilities(
             TASKS,

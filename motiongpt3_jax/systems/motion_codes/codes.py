@@ -9,8 +9,8 @@ from jaxtyping import Array, Float, Int
 from motiongpt3_jax.batch import Batch, StreamSlots
 from motiongpt3_jax.models import nearest_codes, repeat_last_frame
 from motiongpt3_jax.systems.interface import Variables
-from motiongpt3_jax.systems.motiongpt.modules import Modules
-from motiongpt3_jax.systems.motiongpt.tokens import FRAMES_PER_CODE
+from motiongpt3_jax.systems.motion_codes.modules import Modules
+from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE
 
 
 def buckets(batch: Batch) -> Iterator[tuple[Float[Array, "rows clips frames features"], Int[Array, "rows clips"]]]:

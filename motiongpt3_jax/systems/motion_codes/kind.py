@@ -1,0 +1,95 @@
+"""What the registry knows of every system whose language model reads and writes codes of motion."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+
+from motiongpt3_jax.batch import Layout, RowShape
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.models.constrain import Constrain
+from motiongpt3_jax.systems.interface import ModelSpec, Objective, Tree
+from motiongpt3_jax.systems.motion_codes.answers import CodeModelAnswers
+from motiongpt3_jax.systems.motion_codes.check import read_layout, read_objective
+from motiongpt3_jax.systems.motion_codes.code_encoder import CodeEncoder
+from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig, LanguageObjective
+from motiongpt3_jax.systems.motion_codes.drafts import UnpairedOptions
+from motiongpt3_jax.systems.motion_codes.layout import TokenizerLayout
+from motiongpt3_jax.systems.motion_codes.modules import Modules
+from motiongpt3_jax.systems.motion_codes.prompts import load_subtasks
+from motiongpt3_jax.systems.motion_codes.sections import BatchSection
+from motiongpt3_jax.systems.motion_codes.system import CodeModel
+from motiongpt3_jax.text import TASKS
+from motiongpt3_jax.values import Rule, from_values, one_of
+
+
+class CodeModelKind:
+    """The parts of a `systems.kind.SystemKind` that these systems have in common; sizes and language are each one's."""
+
+    tasks = TASKS
+    sections = ("layout",)
+    data_options: Mapping[str, Rule] = MappingProxyType({"codes": one_of("online", "cached")})
+
+    def sizes(self, spec: ModelSpec) -> CodeModelConfig:
+        """The sizes of a model."""
+        raise NotImplementedError
+
+    def language_layout(self, stage: Mapping[str, Any], spec: ModelSpec) -> Layout:
+        """How a stage of the language model lays its samples out."""
+        raise NotImplementedError
+
+    def make_system(self, spec: ModelSpec, constrain: Constrain | None = None) -> CodeModel:
+        """The model's functions."""
+        return CodeModel(self.sizes(spec), constrain)
+
+    def make_answers(self, spec: ModelSpec, system: CodeModel) -> CodeModelAnswers:
+        """The model as it is asked."""
+        return CodeModelAnswers(spec, system)
+
+    def objective(self, loss: str, values: Mapping[str, Any]) -> Objective:
+        """The objective of a loss."""
+        return read_objective(loss, values)
+
+    def heads(self, model: Mapping[str, Any]) -> int:
+        """Those of the language model."""
+        return model["language"]["heads"]
+
+    def stages_to_run(self, config: Mapping[str, Any]) -> list[str]:
+        """All of them."""
+        return list(config["run"])
+
+    def layout(self, stage: Mapping[str, Any], spec: ModelSpec) -> Layout:
+        """Questions and answers where a stage has templates, else clips alone."""
+        if not stage["templates"]:
+            return TokenizerLayout(stage["batch"]["window"] or None)
+        return self.language_layout(stage, spec)
+
+    def row_shape(self, stage: Mapping[str, Any]) -> RowShape:
+        """How much a row of a stage holds."""
+        batch = from_values(BatchSection, stage["batch"], "batch")
+        return RowShape(tuple(batch.slots.items()), batch.clips, batch.samples)
+
+    def clip_encoder(self, stage: Mapping[str, Any], spec: ModelSpec) -> CodeEncoder | None:
+        """The tokenizer of motion, where config.data.codes is "cached" and the stage reads texts."""
+        if spec.config["data"]["codes"] == "online" or not stage["templates"]:
+            return None
+        options = read_layout(spec.config["layout"])
+        tasks = [] if options.official else [TASKS[x.task] for x in load_subtasks(stage["templates"]).values()]
+        return CodeEncoder(Modules(self.sizes(spec)), tuple(dict.fromkeys(tasks)), options.official)
+
+    def preview(self, stage: Mapping[str, Any]) -> Literal["reconstruct", "generate"] | None:
+        """The tokenizer's stage shows motions that went through it, the others motions of sentences."""
+        return "reconstruct" if stage["loss"] == "tokenizer" else "generate"
+
+    def check_state(self, state: Tree) -> None:
+        """Checks the codebook."""
+        if np.any(np.asarray(state["codebook"]["counts"]) < 0):
+            raise UserError("codes of its codebook are used less than never")
+
+
+def unpaired_samples(objective: LanguageObjective) -> UnpairedOptions | None:
+    """Which samples of a stage have no question; None where each has one."""
+    if not objective.unpaired:
+        return None
+    return UnpairedOptions(objective.words_alone, objective.motion_alone, objective.hidden, objective.span)
