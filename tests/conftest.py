@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Only tests with a marker see what extras bring."""
     config.pluginmanager.register(extras)
     # Tracing makes many objects that live on; looking for cycles among them each time takes a tenth of all time.
-    gc.set_threshold(100_000, 20, 100)
+    gc.set_threshold(50_000, 10, 10)
 
 
 @pytest.fixture

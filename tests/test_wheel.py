@@ -96,6 +96,7 @@ def test_an_installed_wheel_shows_its_commands(motiongpt3, tmp_path):
     assert "train" in run(motiongpt3, "--help", cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_trains_a_step_outside_the_checkout(motiongpt3, tmp_path):
     run(motiongpt3, *ONE_STEP, "--workdir", tmp_path / "run", cwd=tmp_path)
     assert any((tmp_path / "run").iterdir())

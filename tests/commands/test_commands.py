@@ -15,6 +15,7 @@ from motiongpt3_jax.inference.engine import Engine
 from motiongpt3_jax.motion import Motion, save_motion
 from tests.commands.conftest import call
 from tests.motion.samples import dance
+from tests.quick import one_quick
 
 TWO_FILES = ("inbetween", "--model", "RUN", "--motion", "x.npy", "--to", "y.npy", "--out", "x")
 
@@ -225,6 +226,7 @@ def test_a_finished_run_is_not_trained_again(trained):
     assert sorted((trained / "checkpoints").rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_run_continues_with_more_steps_of_its_last_stage(trained, tmp_path):
     folder = tmp_path / "longer"
     shutil.copytree(trained, folder)
@@ -250,7 +252,7 @@ def test_a_run_is_exported_as_its_last_stage_left_it(trained, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, run.variables, exported.variables)
 
 
-@pytest.mark.parametrize("what", ["train", "generate", "caption"])
+@one_quick("what", ["train", "generate", "caption"], "generate")
 def test_bench_prints_and_writes_medians(what, tmp_path):
     small = ("--requests", "2", "--frames", "60", "--tokens", "3", "--steps", "2", "--repeats", "2")
     path, sentences = tmp_path / "numbers.json", tmp_path / "sentences.txt"

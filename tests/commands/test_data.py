@@ -9,6 +9,7 @@ from motiongpt3_jax.__main__ import main
 from motiongpt3_jax.data_pipelines.records import open_records
 from tests.data_pipelines.interhuman_folder import interhuman
 from tests.data_pipelines.samples import humanml3d
+from tests.quick import one_quick
 
 LIMITS = ("--min-frames", "5", "--max-frames", "20")
 
@@ -86,7 +87,7 @@ CONSOLES = {
 }
 
 
-@pytest.mark.parametrize("console", CONSOLES.values(), ids=CONSOLES)
+@one_quick("console", list(CONSOLES.values()), ids=list(CONSOLES))
 def test_a_console_without_a_captions_letters_ends_nothing(raw, tmp_path, console):
     (raw / "texts" / "a.txt").write_text("一个人向前走#t#0.0#0.0\n", encoding="utf-8")
     asked = ("data", "show", "humanml3d", "--path", str(raw), *LIMITS, "--out", str(tmp_path / "pictures"))

@@ -129,6 +129,7 @@ def test_numbers_that_are_not_finite_are_refused_before_anything_is_written(give
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.slow
 def test_a_vae_of_mld_is_a_beginning(given, tmp_path):
     state = filled_state("model.vae.layers=5")
     vae = {f"motion_vae.{name[4:]}": x for name, x in state.items() if name.startswith("vae.")}

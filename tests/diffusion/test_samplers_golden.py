@@ -11,6 +11,7 @@ import pytest
 from motiongpt3_jax.diffusion import SAMPLERS, classifier_free_guidance
 from tests.diffusion.official import HEAD, SCHEDULE, head_params
 from tests.golden import compare, golden
+from tests.quick import one_quick
 
 pytestmark = pytest.mark.golden
 
@@ -40,7 +41,7 @@ def sample(params, start, noise, conditions, scale, temperature, steps):
     return SAMPLERS["ancestral"](eps, SCHEDULE, (start, noise), start.shape, options)
 
 
-@pytest.mark.parametrize(("steps", "scale", "temperature"), runs())
+@one_quick(("steps", "scale", "temperature"), runs())
 def test_samples_equal_the_official_ones(steps, scale, temperature):
     data, name = golden("diffusion_head"), f"sample{steps}_cfg{scale}"
     conditions = jnp.concatenate([data["sample_c"], data["sample_uncond"]])

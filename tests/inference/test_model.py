@@ -137,6 +137,7 @@ def test_requests_of_different_tasks_and_lengths_do_not_disturb_each_other(model
         np.testing.assert_allclose(together[number], alone, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_questions_that_share_rows_are_answered_as_alone(model, shared_rows):
     questions = [Question(f"a person walks {'and waves ' * (number % 3)}") for number in range(14)]
     options, writing = model.motion_options(steps=2), model.text_options(max_new=4)

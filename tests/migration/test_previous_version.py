@@ -96,6 +96,7 @@ def complete(part, whole):
     return {name: complete(part[name], whole[name]) if name in part else whole[name] for name in whole}
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_the_losses_that_it_would_have_had(old, tmp_path):
     run = shutil.copytree(old / "run", tmp_path / "run")
     config = load_config("motiongpt3:test", overrides_of(run))

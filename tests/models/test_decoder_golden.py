@@ -135,6 +135,7 @@ def probes(data):
     return [(sample, position) for row in data["probe_pos"] for sample, position in enumerate(row)]
 
 
+@pytest.mark.slow
 def test_the_full_size_decoders_logits_and_loss_equal_the_official_ones():
     data, config, params, rows, _, hidden, _ = run("mot_gpt2", FULL_HEADS, "input_ids")
     logits = np.asarray(text_logits(config, params, hidden["text"]))

@@ -19,6 +19,7 @@ from motiongpt3_jax.training.manifest import MANIFEST, read_meta, write_manifest
 from motiongpt3_jax.training.partition import merge
 from motiongpt3_jax.training.program import make_program
 from motiongpt3_jax.training.references import references_of
+from tests.quick import one_quick
 from tests.training.test_loop import train
 from tests.training.test_step import MESH
 from tests.training.toy import ToyData, ToySystem, two_stages
@@ -127,7 +128,7 @@ def same(run, whole):
         jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
-@pytest.mark.parametrize("place", [0, 1])
+@one_quick("place", [0, 1], 1)
 def test_a_run_of_an_older_format_goes_on_as_if_nothing_had_changed(old, whole, place):
     run = old(place)
     train(run, *STAGES, system=Renamed())

@@ -105,6 +105,7 @@ def test_a_vqvae_alone_is_a_beginning(state, folder, tmp_path):
         np.testing.assert_array_equal(tensor, vae[f"model.{name}"], err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_t5_folder_is_a_beginning_whose_spare_rows_the_first_codes_start_from(state, folder, tmp_path):
     words = spec_of("t5").tokenizer.size
     t5 = {name.removeprefix(LANGUAGE): x for name, x in state.items() if name.startswith(LANGUAGE)}

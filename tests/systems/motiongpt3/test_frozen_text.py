@@ -75,6 +75,7 @@ def test_losses_and_gradients_beside_a_frozen_text_branch_are_those_of_the_whole
         assert difference <= 1e-5 * max(np.linalg.norm(gradients_too[path]), 0.1), path
 
 
+@pytest.mark.slow
 @one_quick("hook", [unconstrained, lambda name, x: x], ids=["free", "pinned"])
 def test_slots_that_are_not_trained_cost_no_products_backward(hook):
     slots, streams = 256, (StreamConfig("text", 16, 64), StreamConfig("motion", 16, 64))
