@@ -53,7 +53,6 @@ class StepTrace:
       jaxpr: of the step.
       flops: of its products.
       state, frozen, batch: shapes that it takes, whole.
-      stored: shapes of the frozen parameters as they are stored.
       rules: how parameters are split.
       dtype: that the model computes in.
       gathers: how often a step takes each weight: in both passes, and once more where layers are computed again.
@@ -65,7 +64,6 @@ class StepTrace:
     state: Any
     frozen: Any
     batch: Any
-    stored: Any
     rules: Any
     dtype: str
     gathers: int
@@ -110,7 +108,6 @@ def trace_step(config: RunConfig, name: str, spec: ModelSpec, rows: int) -> Step
         state,
         frozen,
         batch,
-        stored,
         rules_of(system, variables, config.mesh.sharding),
         config.values["model"].get("dtype", "float32"),
         3 if _recomputes(config.values["model"]) else 2,
@@ -154,7 +151,7 @@ class _Parameter:
 def _parameters(trace: StepTrace, mesh: Mesh | AbstractMesh) -> list[_Parameter]:
     return [
         _parameter(path, x, trains)
-        for trains, tree in ((True, trace.state.params), (False, trace.stored))
+        for trains, tree in ((True, trace.state.params), (False, trace.frozen))
         for path, x in jax.tree.leaves_with_path(with_shardings(mesh, tree, trace.rules))
     ]
 
@@ -172,9 +169,7 @@ def _axes(spec: Any) -> list[tuple[str, ...]]:
 
 def estimate_memory(trace: StepTrace, mesh: Mesh | AbstractMesh, capacity: float) -> tuple[Memory, float]:
     """(memory of each chip, of which there are so many bytes; bytes that a step moves)."""
-    state, frozen, stored = (
-        with_shardings(mesh, tree, trace.rules) for tree in (trace.state, trace.frozen, trace.stored)
-    )
+    state, frozen = (with_shardings(mesh, tree, trace.rules) for tree in (trace.state, trace.frozen))
     params = _parameters(trace, mesh)
     parts = {one.shape: one.part for one in params if one.part < 1 and math.prod(one.shape) >= SMALL}
 
@@ -201,7 +196,7 @@ def estimate_memory(trace: StepTrace, mesh: Mesh | AbstractMesh, capacity: float
             0.0,
             chip_bytes(state.params) + chip_bytes(state.ema),
             chip_bytes(state.optimizer),
-            chip_bytes(stored),
+            chip_bytes(frozen),
         ),
         traced.moved + gathered,
     )

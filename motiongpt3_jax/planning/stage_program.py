@@ -157,8 +157,7 @@ def lower(stage: StageProgram, mesh: Mesh) -> Lowered:
     """Traces the train step of a stage."""
     start, program = time.monotonic(), stage.program
     with jax.set_mesh(mesh):
-        frozen = jax.eval_shape(program.cast_frozen, program.frozen)
-        traced = program.step.trace(program.state, frozen, stage.batch)
+        traced = program.step.trace(program.state, program.frozen, stage.batch)
         lowered = traced.lower()
     same = hash(CONSTANT.sub("", lowered.as_text()))
     return Lowered(lowered, same, time.monotonic() - start, jaxpr_flops(traced.jaxpr.jaxpr, kernels=True))

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import jax  # noqa: F401 (with it NumPy knows bfloat16)
 import numpy as np
+from jax.typing import DTypeLike
 from safetensors import SafetensorError, safe_open
 
 from motiongpt3_jax import hub
@@ -73,7 +74,7 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class StoredParameter:
-    """A parameter of ours in the tensors of a checkpoint, float32; NumPy takes it as an array.
+    """A parameter of ours in the tensors of a checkpoint; as an array of NumPy it is float32, unless asked otherwise.
 
     Attributes:
       entries: where it lies: one, or one for each slice of a stack, in order.
@@ -95,23 +96,27 @@ class StoredParameter:
         return (len(self.entries), *one) if self.stacked else one
 
     def __getitem__(self, index: Index) -> np.ndarray:
-        """The part at one slice for each axis; one tensor is held at a time."""
+        """The part at one slice for each axis, float32."""
+        return self.read(index)
+
+    def read(self, index: Index, dtype: DTypeLike = np.float32) -> np.ndarray:
+        """The part at one slice for each axis, in a dtype; of a stack, one tensor is held at a time beside it."""
         if not self.stacked:
-            return self._read(self.entries[0], index)
+            return np.asarray(self._read(self.entries[0], index), dtype)
         chosen = self.entries[index[0]]
         parts = (self._read(entry, index[1:]) for entry in chosen)
         first = next(parts)
-        whole = np.empty((len(chosen), *first.shape), np.float32)
+        whole = np.empty((len(chosen), *first.shape), dtype)
         whole[0] = first
         for number, part in enumerate(parts, start=1):
             whole[number] = part
         return whole
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self[(slice(None),) * len(self.shape)], dtype)
+        return self.read((slice(None),) * len(self.shape), np.float32 if dtype is None else dtype)
 
     def _read(self, entry: Entry, index: Index) -> np.ndarray:
-        return np.asarray(entry.read(self.tensors[entry.key], index), np.float32)
+        return entry.read(self.tensors[entry.key], index)
 
 
 def checkpoint_folder(name_or_folder: str | Path, what: str) -> Path:

@@ -1,11 +1,13 @@
 """Sharded `device_put` onto a mesh of arrays of this host and of files, so that no device holds more than its part."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh, PartitionSpec, Sharding
 from jax.typing import DTypeLike
+from jaxtyping import Array
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.parallel import ShardingOptions, shardings, whole_parts
@@ -52,7 +54,7 @@ def put_stored(stored: StoredParameter, dtype: DTypeLike, at: Sharding) -> jax.A
         devices.setdefault(part, []).append(device)
     shards: list[jax.Array] = []
     for part, some in devices.items():
-        host = stored[tuple(slice(*ends) for ends in part)].astype(dtype, copy=False)
+        host = stored.read(tuple(slice(*ends) for ends in part), dtype)
         shards += jax.block_until_ready([jax.device_put(host, device) for device in some])
     return jax.make_array_from_single_device_arrays(stored.shape, at, shards)
 
@@ -96,3 +98,23 @@ def put_like(like: Tree, tree: Tree, where: str) -> Tree:
         return put_array(array.astype(x.dtype), x.sharding)
 
     return jax.tree.map_with_path(place, like)
+
+
+def cast_like(like: Tree, params: Tree) -> Tree:
+    """Parameters in the dtypes and at the shardings of `like`; arrays that are so already are not copied."""
+    flat = flatten_dict(params)
+
+    def differs(path: tuple[str, ...], wanted: jax.ShapeDtypeStruct) -> bool:
+        x = flat[path]
+        same = isinstance(x, jax.Array) and x.dtype == wanted.dtype
+        return not (same and x.sharding.is_equivalent_to(wanted.sharding, x.ndim))
+
+    left = {path: wanted for path, wanted in flatten_dict(like).items() if differs(path, wanted)}
+    if not left:
+        return params
+
+    def convert(some: Mapping[tuple[str, ...], Array]) -> dict[tuple[str, ...], Array]:
+        return {path: x.astype(left[path].dtype) for path, x in some.items()}
+
+    at = {path: wanted.sharding for path, wanted in left.items()}
+    return unflatten_dict({**flat, **jax.jit(convert, out_shardings=at)({path: flat[path] for path in left})})

@@ -179,8 +179,15 @@ class Checkpoints:
             force=True,  # which steps are saved is the loop's decision
         )
 
-    def restore(self, step: int, state: TrainState, frozen: Tree) -> tuple[TrainState, Tree]:
+    def restore(self, step: int, state: TrainState, frozen: Tree, stored: Tree) -> tuple[TrainState, Tree]:
         """A checkpoint at the shapes and shardings of the given abstract state and frozen parameters.
+
+        Args:
+          step: of the checkpoint.
+          state: the abstract state.
+          frozen: the frozen parameters as steps take them.
+          stored: the same as checkpoints hold them, which is how those of an older format are read: they are written
+            again.
 
         Raises:
           UserError: the stage trains other parameters than when the checkpoint was written, or its samples came in
@@ -197,7 +204,7 @@ class Checkpoints:
                 "directory."
             )
         if format_of(meta) < FORMAT:
-            return self._restore_older(folder, meta, state, frozen)
+            return self._restore_older(folder, meta, state, stored)
         self.references = references_of(folder)
         referred = {path for reference in self.references for path in reference.paths}
         self._check_trained(folder, meta, referred == paths_of(frozen))

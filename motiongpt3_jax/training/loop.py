@@ -251,12 +251,12 @@ class _Run:
         system = self.system
         program = make_program(system, self.stage, self.mesh, self.seed, system.shapes, example, self.sharding)
         if latest is None:
-            variables = begin.variables()
+            variables = begin.variables(program.frozen)
             stored = split(variables.params, self.stage.trainable)[1]
             state, frozen = program.start(variables)
         else:
             self.log.say(f"{self.stage.name} continues at step {latest} of {self.stage.steps}")
-            state, stored = self.checkpoints.restore(latest, program.state, program.frozen)
+            state, stored = self.checkpoints.restore(latest, program.state, program.frozen, program.stored)
             frozen = program.cast_frozen(stored)
         if self.checkpoints.references is None:
             self.checkpoints.references = begin.references(stored, anew=latest is None)

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.parallel import SHARDING, ShardingOptions, replicated, rows_sharding
 from motiongpt3_jax.systems.interface import System, Tree, Variables
-from motiongpt3_jax.training.arrays import rules_of, with_shardings
+from motiongpt3_jax.training.arrays import cast_like, rules_of, with_shardings
 from motiongpt3_jax.training.optimizers import make_optimizer
 from motiongpt3_jax.training.partition import cast, check, paths_of, split
 from motiongpt3_jax.training.stage import Stage
@@ -24,11 +24,12 @@ class Program:
 
     Attributes:
       start: variables -> (state before the first step, frozen parameters), sharded.
-      cast_frozen: frozen parameters as they are stored -> in the dtypes that steps take them in, as `start` gives them.
+      cast_frozen: frozen parameters as they were read -> as steps take them; those that are so already are not copied.
       step: the train step, jitted; it consumes the state that it is given.
       evaluate: the validation step, jitted.
       state: shapes and shardings of the train state.
-      frozen: shapes and shardings of the frozen parameters as they are stored.
+      frozen: the same of the frozen parameters as steps take them, in the dtypes of `System.dtypes`.
+      stored: the same of the frozen parameters as checkpoints hold them.
     """
 
     start: Callable[[Variables], tuple[TrainState, Tree]]
@@ -37,6 +38,7 @@ class Program:
     evaluate: EvaluateStep
     state: TrainState
     frozen: Tree
+    stored: Tree
 
 
 def make_program(
@@ -61,21 +63,27 @@ def make_program(
     """
     check_dtypes(system, variables)
     names = report_names(system, stage, variables, batch)
-    optimizer, dtypes = make_optimizer(stage.optimizer, stage.steps), system.dtypes
+    optimizer, ema = make_optimizer(stage.optimizer, stage.steps), stage.optimizer.ema is not None
 
-    def start(variables: Variables) -> tuple[TrainState, Tree]:
-        trainable, frozen = split(variables.params, stage.trainable)
-        key, ema = stage_key(seed, stage.name), stage.optimizer.ema is not None
-        return new_state(trainable, variables.state, optimizer, ema, key, names), cast(frozen, dtypes)
+    def first_state(trainable: Tree, moving: Tree) -> TrainState:
+        return new_state(trainable, moving, optimizer, ema, stage_key(seed, stage.name), names)
 
     rules = rules_of(system, variables, sharding)
-    state = with_shardings(mesh, jax.eval_shape(start, variables)[0], rules)
-    frozen = with_shardings(mesh, split(variables.params, stage.trainable)[1], rules)
+    trainable, stored = split(variables.params, stage.trainable)
+    state = with_shardings(mesh, jax.eval_shape(first_state, trainable, variables.state), rules)
+    stored = with_shardings(mesh, stored, rules)
+    frozen = with_shardings(mesh, jax.eval_shape(partial(cast, dtypes=system.dtypes), stored), rules)
     state_at, frozen_at = jax.tree.map(lambda x: x.sharding, (state, frozen))
     rows, everywhere = rows_sharding(mesh), replicated(mesh)
+    jitted = jax.jit(first_state, out_shardings=state_at)
+
+    def start(variables: Variables) -> tuple[TrainState, Tree]:
+        trainable, read = split(variables.params, stage.trainable)
+        return jitted(trainable, variables.state), cast_like(frozen, read)
+
     return Program(
-        start=jax.jit(start, out_shardings=(state_at, frozen_at)),
-        cast_frozen=jax.jit(partial(cast, dtypes=dtypes), out_shardings=frozen_at) if dtypes else lambda frozen: frozen,
+        start=start,
+        cast_frozen=partial(cast_like, frozen),
         step=jax.jit(
             make_train_step(system, stage),
             in_shardings=(state_at, frozen_at, rows),
@@ -89,6 +97,7 @@ def make_program(
         ),
         state=state,
         frozen=frozen,
+        stored=stored,
     )
 
 

@@ -31,8 +31,13 @@ from motiongpt3_jax.training.references import (
 class Start(Protocol):
     """Where a stage starts."""
 
-    def variables(self) -> Variables:
-        """The variables with which the stage starts, sharded."""
+    def variables(self, frozen: Tree) -> Variables:
+        """The variables with which the stage starts, sharded.
+
+        Args:
+          frozen: shapes and shardings of the parameters that the stage does not train, as its steps take them. Those
+            that are not written again are read straight into these dtypes; others are of their own.
+        """
 
     def references(self, frozen: Tree, anew: bool = True) -> tuple[Reference, ...]:
         """Where the parameters lie that the stage does not train; writes those that lie nowhere yet.
@@ -65,10 +70,13 @@ class RunStart:
     outside: Sequence[Outside]
     sharding: ShardingOptions
 
-    def variables(self) -> Variables:
+    def variables(self, frozen: Tree) -> Variables:
         """Sharded initialization: each device makes its part of fresh variables, and gets its part of initial ones."""
         key = jax.random.key(self.seed)
         like = variables_shardings(self.mesh, self.system, self.system.shapes, self.sharding)
+        outside = [pattern for outside in self.outside for pattern in outside.patterns]
+        stay = select(frozen, {path for path in paths_of(frozen) if matches(path, outside)})
+        like = like.replace(params=merge(stay, like.params))
         if not self.initial:
             return self._fresh(key, like)
         initial = self.initial(key)
@@ -138,7 +146,7 @@ class StageEnd:
     read_outside: ReadOutside | None
     sharding: ShardingOptions
 
-    def variables(self) -> Variables:
+    def variables(self, frozen: Tree) -> Variables:
         """Sharded restore of its last checkpoint, and of what that refers to.
 
         Raises:
@@ -147,6 +155,7 @@ class StageEnd:
         last = last_folder(self.run_dir, self.stage)
         first_does(f"look at the end of '{self.stage}'", lambda: _check_end(last, self.stage))
         like = variables_shardings(self.mesh, self.system, self.system.shapes, self.sharding)
+        like = like.replace(params=merge(frozen, like.params))
         referred = {path for reference in references_of(last) for path in reference.paths}
         held = select(like.params, paths_of(like.params) - referred)
         params = merge(

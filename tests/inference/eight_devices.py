@@ -93,7 +93,7 @@ def start(folder: Path) -> dict:
     system = MotionGPT3(config, constrain)
     begin = RunStart(system, mesh, folder, 0, lambda key: Variables(stored, {}), (), SPLIT)
     with jax.set_mesh(mesh):
-        variables = begin.variables()
+        variables = begin.variables({})
     read = {name: [sum(x.asked), max(x.asked), math.prod(x.shape)] for name, x in tensors.items()}
     fresh = jax.jit(MotionGPT3(config).init)(jax.random.key(0)).params
     wanted = merge(jax.tree.map(np.asarray, stored), fresh)

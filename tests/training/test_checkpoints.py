@@ -57,7 +57,7 @@ def test_a_checkpoint_gives_back_every_bit(tmp_path, program):
     with Checkpoints(tmp_path, stage()) as checkpoints:
         checkpoints.save(3, state, None)
         checkpoints.wait()
-        found = checkpoints.restore(3, program.state, program.frozen)
+        found = checkpoints.restore(3, program.state, program.frozen, program.stored)
     jax.tree.map(np.testing.assert_array_equal, found, (state, frozen))
 
 
@@ -111,7 +111,7 @@ def test_a_stage_that_now_trains_other_parameters_is_an_error(written):
         Checkpoints(written, changed) as checkpoints,
         pytest.raises(UserError, match=r"with trainable=\['\.\*'\], the stage now has trainable=\['head/\.\*'\]; cont"),
     ):
-        checkpoints.restore(5, program.state, program.frozen)
+        checkpoints.restore(5, program.state, program.frozen, program.stored)
 
 
 def test_validation_is_kept_beside_the_parameters(written):

@@ -61,7 +61,7 @@ def write_older(run, place, step, version):
     folder = run / "checkpoints" / stage.name / str(step)
     program = make_program(system, stage, MESH, 0, system.init(jax.random.key(0)), ToyData().batch(0))
     with Checkpoints(run, stage, place) as checkpoints:
-        state, frozen = checkpoints.restore(step, program.state, program.frozen)
+        state, frozen = checkpoints.restore(step, program.state, program.frozen, program.stored)
     meta, metrics = read_meta(folder), json.loads((folder / "metrics/metrics").read_text())
     shutil.rmtree(folder)
     progress = {name: getattr(state, name) for name in PROGRESS}

@@ -1,8 +1,12 @@
 """Checkpoints hold what trains, and refer to frozen parameters where they lie."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,16 +15,19 @@ import orbax.checkpoint as ocp
 import pytest
 
 from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.parallel import SHARDING, make_mesh
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.training import Outside, checkpoints, restore_variables, starts
 from motiongpt3_jax.training.folders import steps_of
 from motiongpt3_jax.training.manifest import MANIFEST, damage
 from motiongpt3_jax.training.partition import paths_of
+from motiongpt3_jax.training.program import make_program
 from motiongpt3_jax.training.references import references_of
 from tests.training.test_damage import biggest, cut
 from tests.training.test_loop import params, train
-from tests.training.toy import ToySystem, adamw, stage
+from tests.training.toy import ToyData, ToySystem, adamw, stage
 
+ROOT = Path(__file__).parents[2]
 STEADY = adamw(learning_rate=1e-2, ema=0.9)
 BODY, HEAD = ("body/.*",), ("head/.*",)
 FIRST = r"body/.*/(up|mlp_in)/kernel"
@@ -241,3 +248,43 @@ def test_frozen_parameters_are_held_in_the_dtype_of_their_pattern_and_stored_in_
     train(tmp_path / "single", one)
     same(params(tmp_path / "single", "one")["body"], params(tmp_path / "run", "one")["body"])
     assert params(tmp_path / "single", "one")["head"]["bias"] != params(tmp_path / "run", "one")["head"]["bias"]
+
+
+def dtypes_of(tree):
+    return {x.dtype.name for x in jax.tree.leaves(tree)}
+
+
+def test_what_is_not_written_again_is_read_straight_in_the_dtype_of_its_pattern(tmp_path, place):
+    system, mesh, initial = Halved(), make_mesh(), pretrained(place)
+
+    def frozen(patterns):
+        one = stage("one", trainable=patterns)
+        return make_program(system, one, mesh, 0, system.shapes, ToyData().batch(0)).frozen
+
+    outside = [Outside(BODY, place, ("scale.npy",))]
+    for where, dtype in ((outside, "bfloat16"), ((), "float32")):
+        begin = starts.RunStart(system, mesh, tmp_path, 0, initial, where, SHARDING)
+        found = begin.variables(frozen(HEAD)).params
+        assert (dtypes_of(found["body"]), dtypes_of(found["head"])) == ({dtype}, {"float32"})
+    train(tmp_path / "run", stage("one", trainable=BODY, steps=1), system=system)
+    end = starts.StageEnd(system, mesh, tmp_path / "run", "one", system.upgrade, None, SHARDING)
+    straight, own = end.variables(frozen(HEAD)).params["body"], end.variables({}).params["body"]
+    assert (dtypes_of(straight), dtypes_of(own)) == ({"bfloat16"}, {"float32"})
+    same(straight, jax.tree.map(lambda x: np.asarray(x).astype(jnp.bfloat16), own))
+
+
+def run_start_memory(folder, dtype, layers, width, devices=1):
+    env = os.environ | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"}
+    command = [sys.executable, "-m", "tests.training.start_memory", str(folder), dtype, str(layers), str(width)]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 8])
+def test_a_base_in_bfloat16_takes_its_own_size_and_never_that_of_float32(tmp_path, devices):
+    found = run_start_memory(tmp_path, "bfloat16", 48, 2048, devices)
+    assert found["base"] > 400e6
+    # Beside the base: a device's part that is on its way, one tensor, and what the toy's programs take.
+    assert found["peak"] < (1 + 1 / devices) * found["base"] + 100e6
