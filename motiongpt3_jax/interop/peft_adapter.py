@@ -1,13 +1,8 @@
-"""LoRA adapters as folders of PEFT: `adapter_config.json` and `adapter_model.safetensors`, both ways.
-
-PEFT names a factor `base_model.model.MODULE.lora_A.weight`, where MODULE is the module of Hugging Face's model whose
-product the adapter adds to; A is (rank, inputs) and B (outputs, rank).
-"""
+"""LoRA adapters as folders of PEFT: `adapter_config.json` and `adapter_model.safetensors`, both ways."""
 
 import json
-import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +10,25 @@ from safetensors.numpy import save_file
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import ModelFolder
-from motiongpt3_jax.models.lora import ADAPTER, LORA
 from motiongpt3_jax.motion.saving import whole_file
+from motiongpt3_jax.systems.adapter_names import (
+    FACTOR,
+    adapted_projections,
+    factor_table,
+    kernels_by_projection,
+    module_of,
+    with_factors,
+)
 from motiongpt3_jax.systems.adapters import MAKES
 from motiongpt3_jax.systems.interface import Tree, Variables
 from motiongpt3_jax.systems.shapes import array_shapes
 from motiongpt3_jax.tensors.checkpoint_files import as_float32, read_state_dict
-from motiongpt3_jax.tensors.name_table import Entry, NameTable, from_state_dict, to_state_dict
+from motiongpt3_jax.tensors.name_table import Entry, from_state_dict, to_state_dict
 from motiongpt3_jax.tensors.stored_tensors import read_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PEFT_FILES = (CONFIG, WEIGHTS)
 """What an adapter's folder is made of."""
-
-PREFIX = "base_model.model."
-FACTOR = re.compile(rf"{re.escape(PREFIX)}(?P<module>.+)\.lora_(?P<factor>[AB])\.weight")
 
 PLAIN: Mapping[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",),
@@ -59,9 +58,7 @@ def write_peft(out: Path, folder: ModelFolder, variables: Variables, name: str) 
     """
     section, kernels = folder.config["model"]["lora"][name], published_kernels(folder)
     shapes = array_shapes(folder.kind, folder.spec)
-    adapted = sorted(
-        {match["projection"] for path in shapes if (match := ADAPTER.fullmatch(path)) and match["name"] == name}
-    )
+    adapted = adapted_projections(shapes, name)
     table = factor_table(kernels, shapes, adapted, name)
     tensors = to_state_dict(variables.params, table)
     modules = sorted({FACTOR.fullmatch(key)["module"] for key in tensors})
@@ -100,14 +97,14 @@ def read_peft(place: Path, folder: ModelFolder, name: str) -> tuple[dict[str, An
             raise UserError(f"'{place / CONFIG}' has {key} {config[key]!r}, which is not read; {plain[0]!r} is")
     state, _ = as_float32(read_state_dict(place / WEIGHTS))
     kernels, rank = published_kernels(folder), _positive(place, config, "r")
-    modules = {_module(entry): projection for projection, entries in kernels.items() for entry in entries}
+    modules = {module_of(entry): projection for projection, entries in kernels.items() for entry in entries}
     adapted = {}
     for key in state:
         match = FACTOR.fullmatch(key)
         if not match or match["module"] not in modules:
             raise UserError(f"'{place}' has {key}, which is no LoRA factor of a projection of this model's text branch")
         adapted[modules[match["module"]]] = None
-    shapes = _with_factors(array_shapes(folder.kind, folder.spec), adapted, name, int(rank))
+    shapes = with_factors(array_shapes(folder.kind, folder.spec), adapted, name, int(rank))
     params = from_state_dict(state, factor_table(kernels, shapes, adapted, name))
     others = folder.config["model"].get("lora", {}).values()
     taken = [makes for section in others for makes in section["makes"]]
@@ -132,64 +129,7 @@ def published_kernels(folder: ModelFolder) -> dict[str, list[Entry]]:
         raise UserError(
             f"LoRA adapters of a {folder.kind.title} have no names in PEFT: no published model has its blocks"
         )
-    kernels: dict[str, list[Entry]] = {}
-    for entry in names(folder.spec).entries:
-        if entry.path.endswith("/kernel"):
-            kernels.setdefault(entry.path.removesuffix("/kernel"), []).append(entry)
-    return kernels
-
-
-def factor_table(
-    kernels: Mapping[str, list[Entry]], shapes: Mapping[str, tuple[int, ...]], adapted: Collection[str], name: str
-) -> NameTable:
-    """The name table of an adapter's factors.
-
-    Args:
-      kernels: see `published_kernels`.
-      shapes: of the model's parameters, the adapter's among them, by their paths.
-      adapted: paths of the projections that it adapts.
-      name: of the adapter.
-
-    Raises:
-      UserError: a projection is none of the published model's, or one matrix there with others.
-    """
-    entries = []
-    for projection in adapted:
-        if projection not in kernels:
-            raise UserError(
-                f"{projection} is no projection of the published model, so PEFT has no name for its adapter"
-            )
-        for kernel in kernels[projection]:
-            if kernel.part is not None:
-                raise UserError(
-                    f"{projection} is a part of {_module(kernel)} in the published model, one matrix of queries, keys "
-                    "and values that PEFT adapts as a whole; adapters of such a projection stay with this program"
-                )
-            for factor, theirs in (("a", "lora_A"), ("b", "lora_B")):
-                path = f"{projection}/{LORA}/{name}/{factor}"
-                split = shapes[path][1:]
-                flat = (math.prod(split[:-1]), split[-1]) if factor == "a" else (split[0], math.prod(split[1:]))
-                key = f"{PREFIX}{_module(kernel)}.{theirs}.weight"
-                entries.append(Entry(key, path, flat[::-1], "transposed", kernel.index, split=split))
-    return NameTable(tuple(entries))
-
-
-def _module(kernel: Entry) -> str:
-    return kernel.key.removesuffix(".weight")
-
-
-def _with_factors(
-    shapes: Mapping[str, tuple[int, ...]], adapted: Collection[str], name: str, rank: int
-) -> dict[str, tuple[int, ...]]:
-    """Shapes of a model's parameters with those of an adapter that it has not yet."""
-    factors = {}
-    for projection in adapted:
-        layers, *axes = shapes[f"{projection}/kernel"]
-        # Heads are inputs of the output projection, and results of the others.
-        inputs = len(axes) - 1 if projection.endswith("/o") else 1
-        factors[f"{projection}/{LORA}/{name}/a"] = (layers, *axes[:inputs], rank)
-        factors[f"{projection}/{LORA}/{name}/b"] = (layers, rank, *axes[inputs:])
-    return {**shapes, **factors}
+    return kernels_by_projection(names(folder.spec))
 
 
 def _positive(place: Path, config: Mapping[str, Any], key: str) -> float:
