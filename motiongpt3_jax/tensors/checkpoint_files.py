@@ -18,6 +18,12 @@ from motiongpt3_jax.tensors.pickles import Tensor, read_archive
 SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".tar")
 """Files that are read."""
 
+STATE_DICT = "state_dict"
+"""Under which key PyTorch Lightning saves the tensors of a model."""
+
+HOLDERS = (STATE_DICT, "net")
+"""Keys under which files hold the tensors of a model beside other things; T2M-GPT's and MotionLLM's say "net"."""
+
 WRAPPERS = ("module.", "_orig_mod.")
 """What distributed training and compiling put before every name."""
 
@@ -91,7 +97,8 @@ def _read_checkpoint(path: Path) -> dict[str, np.ndarray]:
             )
         raise UserError(f"'{path}' is no checkpoint: it begins with {head!r}; was the download a page or a pointer?")
     content, numbers = read_archive(path)
-    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    held = [content.get(key) for key in HOLDERS] if isinstance(content, dict) else []
+    state = next((value for value in held if isinstance(value, dict)), content)
     if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
         keys = f"its keys are {_first_keys(content)}" if isinstance(content, dict) else "it is no dictionary"
         raise UserError(f"'{path}' holds no state dict: {keys}")
@@ -113,18 +120,24 @@ def _strip_wrappers(name: str) -> str:
     return name
 
 
-def write_checkpoint(path: Path, state: Mapping[str, np.ndarray]) -> None:
+def write_checkpoint(path: Path, state: Mapping[str, np.ndarray], key: str = STATE_DICT) -> None:
     """Writes a state dict as the official code loads it; arrays that are one become one tensor under several names.
 
     The file appears whole or not at all.
+
+    Args:
+      path: the file.
+      state: tensors by their names.
+      key: one of `HOLDERS`, under which the file holds them; "" for a file of nothing else.
 
     Raises:
       UserError: PyTorch is not installed.
     """
     torch = import_torch()
     tensors = {id(array): torch.from_numpy(array) for array in state.values()}
+    content = {name: tensors[id(array)] for name, array in state.items()}
     with whole_file(path, path.suffix) as part:
-        torch.save({"state_dict": {name: tensors[id(array)] for name, array in state.items()}}, part)
+        torch.save({key: content} if key else content, part)
 
 
 def import_torch() -> ModuleType:
