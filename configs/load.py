@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from motiongpt3_jax.data_pipelines.sources import LEAST_FRAMES
 from motiongpt3_jax.errors import UserError
 
-NO_CONFIGS = ("__init__", "language_model", "load", "sections", "sizes")
+NO_CONFIGS = ("__init__", "language_model", "load", "motion_codes", "sections", "sizes")
 """Modules of this folder that hold no config."""
 
 NOT_LITERALS = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)

@@ -11,6 +11,8 @@ from motiongpt3_jax.models.token_sampling import TextOptions, is_end
 class Candidates(struct.PyTreeNode):
     """The best continuations of a row's beams, best first, twice as many as beams: half of them may end.
 
+    Where a text may end with one of several ids, there are as many more.
+
     Attributes:
       parents: the beam that each continues.
       tokens: with which id.
@@ -46,7 +48,7 @@ def best_candidates(
     scores: Float[Array, "rows beams vocabulary"], totals: Float[Array, "rows beams"], options: TextOptions
 ) -> Candidates:
     """The continuations of the highest sums, whichever beam they continue."""
-    count = 2 * options.beams
+    count = (1 + len(options.ends)) * options.beams
     best, ids = jax.lax.top_k(jax.nn.log_softmax(scores, axis=-1), min(count, scores.shape[2]))
     sums = (totals[..., None] + best).reshape(len(totals), -1)
     highest, chosen = jax.lax.top_k(sums, min(count, sums.shape[1]))
@@ -73,7 +75,8 @@ def collect_finished(
 ) -> tuple[FinishedBeams, Bool[Array, "rows"]]:
     """Collects texts that end among the best `beams` candidates: (all of them, which rows are through).
 
-    A row is through when it has collected as many as it has beams, and the best candidate is no better than the last.
+    A row is through when it has collected as many as it has beams, and the best candidate is no better than the last;
+    with early stopping it need not be.
 
     Args:
       finished: those collected before.
@@ -93,5 +96,31 @@ def collect_finished(
     text = jnp.take_along_axis(texts, parent[..., None], axis=1)[:, 0].at[:, step].set(token[:, 0])
     better = ending.max(axis=1) > finished.scores[:, 0]
     best = jax.lax.top_k(jnp.concatenate([finished.scores, ending], axis=1), beams)[0]
-    through = done | (best[:, -1] >= scores[:, 0]) & jnp.isfinite(best[:, -1])
+    enough = options.early_stopping | (best[:, -1] >= scores[:, 0])
+    through = done | enough & jnp.isfinite(best[:, -1])
     return FinishedBeams(best, jnp.where(better[:, None], text, finished.text)), through
+
+
+def collect_full(
+    finished: FinishedBeams,
+    totals: Float[Array, "rows beams"],
+    texts: Int[Array, "rows beams tokens"],
+    step: Int[Array, ""],
+    full: Bool[Array, "rows"],
+    options: TextOptions,
+) -> FinishedBeams:
+    """Collects the beams of rows whose texts have no more room.
+
+    Args:
+      finished: those collected before.
+      totals: sums of log p.
+      texts: with the step's token.
+      step: tokens of these texts without it.
+      full: which rows.
+      options: beams and length penalty.
+    """
+    scores = jnp.where(full[:, None], totals / (step + 1.0) ** options.length_penalty, -jnp.inf)
+    text = jnp.take_along_axis(texts, jnp.argmax(scores, axis=1)[:, None, None], axis=1)[:, 0]
+    better = scores.max(axis=1) > finished.scores[:, 0]
+    best = jax.lax.top_k(jnp.concatenate([finished.scores, scores], axis=1), options.beams)[0]
+    return FinishedBeams(best, jnp.where(better[:, None], text, finished.text))

@@ -13,6 +13,7 @@ from motiongpt3_jax.models.beam_search import (
     FinishedBeams,
     best_candidates,
     collect_finished,
+    collect_full,
     no_finished_beams,
     surviving_beams,
 )
@@ -54,6 +55,7 @@ def generate_text(
     index: int,
     seeds: Int[Array, "rows"] | None = None,
     lengths: Int[Array, "rows"] | None = None,
+    rooms: Int[Array, "rows"] | None = None,
 ) -> Int[Array, "rows tokens"]:
     """Decodes until every text has ended, in one compiled loop; `end` fills what lies behind a text's end.
 
@@ -70,6 +72,7 @@ def generate_text(
       index: slot of the cache where the first new token goes; the prompts lie before it.
       seeds: of the requests, for sampling alone; a text depends on its own row and seed.
       lengths: tokens of each text before its end, where it is to have exactly so many; 0 leaves that to the model.
+      rooms: most tokens of each text, its end counted; None for `max_new` in all.
 
     Raises:
       UserError: tokens are to be sampled, and there are no seeds.
@@ -81,7 +84,7 @@ def generate_text(
         return (state.step < options.max_new) & ~(state.done | jnp.isneginf(state.total)).all()
 
     def step(state: _State) -> _State:
-        return _step(decode_step, options, index, seeds, lengths, state)
+        return _step(decode_step, options, index, seeds, lengths, rooms, state)
 
     start = _start(logits, cache, options, vocabulary, positions, index)
     state = jax.lax.while_loop(unfinished, step, start)
@@ -155,9 +158,11 @@ def _step(
     index: int,
     seeds: Int[Array, "rows"] | None,
     lengths: Int[Array, "rows"] | None,
+    rooms: Int[Array, "rows"] | None,
     state: _State,
 ) -> _State:
     """One token more of every text."""
+    full = jnp.zeros(len(state.done), bool) if rooms is None else state.step + 1 >= rooms
     index = index + state.step * options.beams
     lengths = None if lengths is None else jnp.broadcast_to(lengths[:, None], state.done.shape)
     scores = process_logits(state.logits, state.seen, state.step, options, lengths)
@@ -177,6 +182,12 @@ def _step(
     else:
         token = argmax_token(scores)
     token = jnp.where(state.done, options.end, token)
+    tokens = state.tokens.at[:, :, state.step].set(token)
+    if done is None:
+        done = state.done | is_end(token, options) | full[:, None]
+    elif rooms is not None:
+        finished = collect_full(state.finished, state.total, tokens, state.step, full & ~done, options)
+        state, done = replace(state, finished=finished), done | full
     positions = jnp.broadcast_to(state.position[:, None], token.shape)
     logits, cache = decode_step(state.cache, token, positions, index, state.only)
     return replace(
@@ -184,9 +195,9 @@ def _step(
         step=state.step + 1,
         logits=logits,
         position=state.position + 1,
-        tokens=state.tokens.at[:, :, state.step].set(token),
+        tokens=tokens,
         seen=state.seen | (jnp.arange(state.seen.shape[2]) == token[..., None]),
-        done=state.done | is_end(token, options) if done is None else jnp.broadcast_to(done[:, None], token.shape),
+        done=jnp.broadcast_to(done.reshape(len(done), -1), token.shape),
         cache=cache,
     )
 

@@ -34,6 +34,7 @@ class TextOptions:
       length_penalty: a beam's score is the sum of its log p over its length to this power; its end counts.
       stops: further ids that end a text, and stay in it.
       collect_finished: whether a text that ends leaves its beam to others, as in transformers; else it keeps the beam.
+      early_stopping: whether such a search ends as soon as as many texts have ended as there are beams.
     """
 
     end: int
@@ -50,6 +51,7 @@ class TextOptions:
     length_penalty: float = 1.0
     stops: tuple[int, ...] = ()
     collect_finished: bool = False
+    early_stopping: bool = False
 
     def __post_init__(self) -> None:
         for name in ("max_new", "min_new", "top_k", "beams", "end"):

@@ -22,6 +22,9 @@ TO_HEADS = re.compile(r"(.*/)?[qkv]/kernel")
 FROM_HEADS = re.compile(r"(.*/)?o/kernel")
 """Kernels (..., heads, head width, width)."""
 
+FACTOR = re.compile(r"(.*/)?lora/[^/]+/(?P<factor>[ab])")
+"""Factors of LoRA adapters: a (layers, *inputs, rank), b (layers, rank, *outputs)."""
+
 
 def on_matrices(muon: optax.GradientTransformation) -> optax.GradientTransformation:
     """Muon on `to_matrices` of a tree; its momentum (`mu`) has the paths and shapes of the parameters."""
@@ -79,4 +82,7 @@ def _matrix(path: str, x: Array) -> Array:
         return x.reshape(*x.shape[:-2], -1)
     if FROM_HEADS.fullmatch(path):
         return x.reshape(*x.shape[:-3], -1, x.shape[-1])
+    factor = FACTOR.fullmatch(path)
+    if factor:
+        return x.reshape(len(x), -1, x.shape[-1]) if factor["factor"] == "a" else x.reshape(*x.shape[:2], -1)
     return x

@@ -53,12 +53,12 @@ class CodeModelAnswers:
       schema: the arrays that examples fill.
     """
 
-    def __init__(self, spec: ModelSpec, system: CodeModel):
+    def __init__(self, spec: ModelSpec, system: CodeModel, tokens: MotionTokens):
         model, options = spec.config["model"], read_layout(spec.config["layout"])
         self.modules, self.tokenizer = system.modules, spec.tokenizer
         self.adapters = {makes: adapter_for(model["lora"], makes) for makes in MAKES}
-        self.tokens = MotionTokens.of(spec.tokenizer, system.config.vqvae.codes)
-        self.questions = Questions(spec.tokenizer, self.tokens, options.official)
+        self.tokens = tokens
+        self.questions = Questions(spec.tokenizer, tokens, options.official)
         self.paired = isinstance(system.config.language, T5Config)
         self.schema: Schema = PAIR_SCHEMA if self.paired else TEXT_SCHEMA
         self.most_read = options.max_length
@@ -99,7 +99,7 @@ class CodeModelAnswers:
         tokens, options = self.tokens, known_options(options, TextOptions)
         start = tokens.start_of_motion
         unknown = (UNIGRAM_SPECIALS.index("<unk>"),) if self.tokenizer.kind == UNIGRAM else ()
-        never = {*range(tokens.first_code, tokens.size), *tokens.specials, *unknown} - {tokens.end}
+        never = {*range(tokens.words, tokens.size), *tokens.specials, *unknown} - {tokens.end}
         usual: dict[str, Any] = {"end": tokens.end, "banned": tuple(sorted(never)), "repetition_penalty": 1.0}
         usual["collect_finished"] = options.get("beams", 1) > 1
         if begins_motion:
@@ -113,7 +113,7 @@ class CodeModelAnswers:
           UserError: it is too long for the model.
         """
         clips = (*question.clips, *question.answer_clips)
-        counts = [len(clip) for clip in clips]
+        counts = self._counts([len(clip) for clip in clips])
         more: dict[str, Any] = {"masks": 0, "motions": None}
         if makes == "motion" and MASKED in question.text and len(clips) > 1:
             more["masks"] = hidden_codes(frames, *counts[:2])
@@ -151,6 +151,10 @@ class CodeModelAnswers:
         (codes,) = self.questions.motions([frames])
         inputs, _, masks = official_cuts(codes, TASKS[task], frames)
         return [frames], {"motions": inputs, "masks": masks}
+
+    def _counts(self, frames: list[int]) -> list[int]:
+        """Frames of each clip that are encoded."""
+        return frames
 
     def _most_new(self, makes: Makes, options: Any) -> int:
         return options.max_new if makes == "text" else codes_of(self.capabilities.longest_made)
@@ -204,7 +208,7 @@ class CodeModelAnswers:
         """Those of the clips and tokens that are read, and of the tokens that are written, their ends included."""
         del options
         tokens, motion = np.asarray(values["tokens"]), makes == "motion"
-        end = (self.tokens.end_of_motion - self.tokens.first_code) if motion else self.tokens.end
+        end = (self.tokens.end_of_motion - self.tokens.words) if motion else self.tokens.end
         ended = np.cumsum(tokens == end, axis=1) > 0
         written = np.minimum((~ended).sum(axis=1) + 1, tokens.shape[1]).tolist()
         return answer_flops(self.modules.config, examples, written, motion)

@@ -20,6 +20,9 @@ class CodeModelConfig:
       language: a T5, or a decoder alone.
       words: ids of the tokenizer.
       new_ids: ids that follow them: those of motions, and of sentinels where the tokenizer has none.
+      codes_at: how many of these come before the codes.
+      tied: whether a decoder alone reads and writes ids with one table.
+      logit_cap: soft cap of its logits; None for none.
     """
 
     vqvae: VqVaeConfig
@@ -27,6 +30,14 @@ class CodeModelConfig:
     language: T5Config | DecoderConfig
     words: int
     new_ids: int
+    codes_at: int = 0
+    tied: bool = True
+    logit_cap: float | None = None
+
+    @property
+    def first_code(self) -> int:
+        """The id of code 0."""
+        return self.words + self.codes_at
 
     def using(self, adapter: str | None) -> "CodeModelConfig":
         """The same with a LoRA adapter of the language model in use; none where None or empty.

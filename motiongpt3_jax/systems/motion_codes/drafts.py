@@ -15,7 +15,7 @@ from jaxtyping import Bool
 from motiongpt3_jax.batch import ClipRange, Sample, SampleSource
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.motion_codes.layout_sizes import PromptSizes
-from motiongpt3_jax.systems.motion_codes.pieces import Part, Piece, encode_parts, encoded, known, motion, single
+from motiongpt3_jax.systems.motion_codes.pieces import Part, Piece, encode_parts, encoded, known, motion, plain, single
 from motiongpt3_jax.systems.motion_codes.prompts import Filling, fill_parts, hidden_codes, official_cuts
 from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE, MotionTokens, codes_of
 from motiongpt3_jax.text import TASKS, Subtask, Task, Tokenizer
@@ -30,10 +30,10 @@ class LayoutOptions:
     Attributes:
       max_length: longest question and longest answer of a T5, longest sequence of a decoder alone; longer ones lose
         words of their longest stretch of text (official: 256, cut at the end).
-      official: whether the official code's choices are reproduced: lengths are told in codes instead of frames, pieces
-        are cut from the codes of the whole clip (which have seen what they are to predict), frames beyond a multiple
-        of four are dropped, a third of the clips loses its first or last code, spaces before motions are tokens, and
-        a decoder alone is trained on questions and padding too.
+      official: whether the official code's choices are reproduced. MotionGPT's: lengths are told in codes instead of
+        frames, pieces are cut from the codes of the whole clip (which have seen what they are to predict), frames
+        beyond a multiple of four are dropped, a third of the clips loses its first or last code, spaces before motions
+        are tokens, and a decoder alone is trained on questions and padding too.
     """
 
     max_length: int = setting(whole(8, 10**6))
@@ -129,7 +129,9 @@ class Drafts:
             subtasks = {name: self._subtask(name) for name in source.subtasks}
             unpaired = self.unpaired or UnpairedOptions(0.0, 0.0, 0.5, 1.0)
             shares = unpaired.text, unpaired.text + unpaired.motion
-            self._prompt_sizes[source] = PromptSizes(self.words, subtasks, source, self.fps, around, shares)
+            self._prompt_sizes[source] = PromptSizes(
+                self.words, self.tokens, subtasks, source, self.fps, around, shares
+            )
         return self._prompt_sizes[source]
 
     def draft(self, sample: Sample) -> Draft:
@@ -232,6 +234,11 @@ class Drafts:
     def encode(self, parts: Sequence[Sequence[Part]]) -> list[Piece]:
         """The ids of texts with motions."""
         return encode_parts(self.words, parts, trim=not self.options.official)
+
+    @property
+    def begin(self) -> Piece:
+        """Begins a sequence; nothing where none begins so."""
+        return plain(()) if self.tokens.begin is None else single(self.tokens.begin)
 
     @property
     def end(self) -> Piece:

@@ -78,9 +78,16 @@ def t5_flops(config: T5Config, ids: int, sources: Sequence[int], targets: Sequen
 def decoder_flops(config: DecoderConfig, ids: int, lengths: Sequence[int], written: Sequence[int]) -> float:
     """A decoder alone over sequences of so many tokens, with scores of `ids` ids behind the `written` ones."""
     stream, inner = config.streams[0], config.heads * config.head_width
-    token = 4 * stream.width * inner + 2 * stream.width * stream.mlp_width
-    layers = sum(config.layers * (count * token + count * count * inner) for count in lengths)
+    of_attention = 2 * (config.heads + config.kv_heads) * config.head_width
+    token = stream.width * (of_attention + (3 if config.flavour.gated else 2) * stream.mlp_width)
+    layers = sum(config.layers * count * token + inner * _pairs(config, count) for count in lengths)
     return 2 * (layers + sum(written) * stream.width * ids)
+
+
+def _pairs(config: DecoderConfig, slots: int) -> int:
+    """Twice the queries and keys of a sequence that see each other in all layers, of which some have a window."""
+    windows = config.windows or (None,) * config.layers
+    return sum(slots**2 - max(slots - (window or slots), 0) ** 2 for window in windows)
 
 
 def train_flops(config: CodeModelConfig, loss: str, batch: Batch, frozen: Collection[str] = ()) -> float:

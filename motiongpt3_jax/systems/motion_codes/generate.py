@@ -70,11 +70,11 @@ class MotionOptions:
 
 
 def code_options(tokens: MotionTokens, options: MotionOptions, most: int) -> TextOptions:
-    """How ids of motions are decoded, counted from the first code on: `most` codes and an end, at least one code."""
-    first = tokens.first_code
+    """How ids of motions are decoded, counted from the first new one on: `most` codes and an end, at least one code."""
+    first, end = tokens.words, tokens.end_of_motion
     return TextOptions(
-        end=tokens.end_of_motion - first,
-        banned=(tokens.start_of_motion - first, *range(tokens.mask - first, tokens.size - first)),
+        end=end - first,
+        banned=tuple(i - first for i in range(first, tokens.size) if i != end and not tokens.is_code(i)),
         max_new=most,
         min_new=1,
         repetition_penalty=1.0,
@@ -100,7 +100,7 @@ def prefill(
     places: Places | None = None,
 ) -> Mapping[str, Any]:
     """What is left of the questions for decode steps, with room for so many; `places` of questions that share rows."""
-    ids = filled(batch.streams, codes, modules.config.words)
+    ids = filled(batch.streams, codes, modules.config.first_code)
     slots = None if places is None else places.slots
     return {"prefix": modules.language.prefill(variables.params, batch.streams, ids, room, slots)}
 
@@ -113,8 +113,9 @@ def decode(
     prefix: Prefix,
     seeds: Int[Array, "rows"] | None,
     frames: Int[Array, "rows"] | None,
+    rooms: Int[Array, "rows"] | None = None,
 ) -> Mapping[str, Any]:
-    """Ids that continue each prompt; those of a motion count from the first code on.
+    """Ids that continue each prompt; those of a motion count from the first new id on.
 
     Args:
       modules: the model's parts.
@@ -124,6 +125,7 @@ def decode(
       prefix: of the prompts.
       seeds: of the requests, for sampling alone.
       frames: how long each motion is to be; 0 and None leave that to the model.
+      rooms: most ids of each row; None for those of the options in all.
     """
     language, params = modules.language, modules.language.unstacked(variables.params)
     first = modules.config.words if motion else 0
@@ -144,6 +146,7 @@ def decode(
         index=slots - options.cache_slots,
         seeds=seeds,
         lengths=None if frames is None else codes_of(frames),
+        rooms=rooms,
     )
     return {"tokens": tokens}
 
@@ -158,7 +161,7 @@ def render(
     """Normalised features of generated codes, up to each row's `end`; cut to as many frames as are asked for."""
     ended = jnp.cumsum(tokens == end, axis=1) > 0
     counts = (~ended).sum(axis=1)
-    vectors = variables.state["codebook"]["table"][jnp.where(ended, 0, tokens)]
+    vectors = variables.state["codebook"]["table"][jnp.where(ended, 0, tokens - modules.config.codes_at)]
     features = decode_codes(modules, variables, vectors, counts)
     frames = jnp.where(frames > 0, jnp.minimum(frames, counts * FRAMES_PER_CODE), counts * FRAMES_PER_CODE)
     inside = jnp.arange(features.shape[1]) < frames[:, None]

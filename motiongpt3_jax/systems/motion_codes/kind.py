@@ -20,7 +20,8 @@ from motiongpt3_jax.systems.motion_codes.modules import Modules
 from motiongpt3_jax.systems.motion_codes.prompts import load_subtasks
 from motiongpt3_jax.systems.motion_codes.sections import BatchSection
 from motiongpt3_jax.systems.motion_codes.system import CodeModel
-from motiongpt3_jax.text import TASKS
+from motiongpt3_jax.systems.motion_codes.tokens import MotionTokens
+from motiongpt3_jax.text import TASKS, Task
 from motiongpt3_jax.values import Rule, from_values, one_of
 
 
@@ -35,6 +36,10 @@ class CodeModelKind:
         """The sizes of a model."""
         raise NotImplementedError
 
+    def motion_tokens(self, spec: ModelSpec) -> MotionTokens:
+        """The ids of motions."""
+        return MotionTokens.of(spec.tokenizer, spec.config["model"]["vqvae"]["codes"])
+
     def language_layout(self, stage: Mapping[str, Any], spec: ModelSpec) -> Layout:
         """How a stage of the language model lays its samples out."""
         raise NotImplementedError
@@ -45,7 +50,7 @@ class CodeModelKind:
 
     def make_answers(self, spec: ModelSpec, system: CodeModel) -> CodeModelAnswers:
         """The model as it is asked."""
-        return CodeModelAnswers(spec, system)
+        return CodeModelAnswers(spec, system, self.motion_tokens(spec))
 
     def objective(self, loss: str, values: Mapping[str, Any]) -> Objective:
         """The objective of a loss."""
@@ -71,21 +76,30 @@ class CodeModelKind:
         return RowShape(tuple(batch.slots.items()), batch.clips, batch.samples)
 
     def clip_encoder(self, stage: Mapping[str, Any], spec: ModelSpec) -> CodeEncoder | None:
-        """The tokenizer of motion, where config.data.codes is "cached" and the stage reads texts."""
+        """The tokenizer of motion, where config.data.codes is "cached" and the stage reads texts with motions."""
         if spec.config["data"]["codes"] == "online" or not stage["templates"]:
             return None
-        options = read_layout(spec.config["layout"])
-        tasks = [] if options.official else [TASKS[x.task] for x in load_subtasks(stage["templates"]).values()]
-        return CodeEncoder(Modules(self.sizes(spec)), tuple(dict.fromkeys(tasks)), options.official)
+        options, tasks = read_layout(spec.config["layout"]), _tasks(stage)
+        alone = read_objective(stage["loss"], stage["objective"]).motion_alone
+        if not alone and not any(task.input_spans or task.output_spans for task in tasks):
+            return None
+        return CodeEncoder(Modules(self.sizes(spec)), () if options.official else tasks, options.official)
 
     def preview(self, stage: Mapping[str, Any]) -> Literal["reconstruct", "generate"] | None:
-        """The tokenizer's stage shows motions that went through it, the others motions of sentences."""
-        return "reconstruct" if stage["loss"] == "tokenizer" else "generate"
+        """The tokenizer's stage shows motions that went through it, stages of motions those of sentences."""
+        if stage["loss"] == "tokenizer":
+            return "reconstruct"
+        return "generate" if any(task.output_spans for task in _tasks(stage)) else None
 
     def check_state(self, state: Tree) -> None:
         """Checks the codebook."""
         if np.any(np.asarray(state["codebook"]["counts"]) < 0):
             raise UserError("codes of its codebook are used less than never")
+
+
+def _tasks(stage: Mapping[str, Any]) -> tuple[Task, ...]:
+    """The tasks of a stage's templates, each once."""
+    return tuple(dict.fromkeys(TASKS[subtask.task] for subtask in load_subtasks(stage["templates"]).values()))
 
 
 def unpaired_samples(objective: LanguageObjective) -> UnpairedOptions | None:

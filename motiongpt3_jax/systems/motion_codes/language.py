@@ -13,7 +13,6 @@ from motiongpt3_jax.batch import StreamSlots
 from motiongpt3_jax.models import (
     T5,
     Decoder,
-    DecoderConfig,
     KVCache,
     Stream,
     T5Config,
@@ -31,6 +30,7 @@ from motiongpt3_jax.models import (
 )
 from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.systems.interface import Tree
+from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
 
 Ids = Mapping[str, Int[Array, "rows slots"]]
 Rngs = Mapping[str, jax.Array] | None
@@ -216,7 +216,7 @@ class T5Language:
 
 @dataclass(frozen=True)
 class DecoderLanguage:
-    """A decoder alone, as GPT-2: question and answer are one stream.
+    """A decoder alone, as GPT-2 or Gemma: question and answer are one stream.
 
     Attributes:
       module: the decoder.
@@ -277,18 +277,21 @@ class DecoderLanguage:
         return hidden["tokens"], cache
 
 
-def make_language(config: T5Config | DecoderConfig, words: int, new: int, constrain: Constrain | None) -> LanguageModel:
+def make_language(config: CodeModelConfig, constrain: Constrain | None) -> LanguageModel:
     """The language model of some sizes.
 
     Args:
-      config: of a T5, or of a decoder alone.
-      words: ids of the tokenizer.
-      new: ids that follow them.
+      config: of a T5, or of a decoder alone, and of its ids.
       constrain: where a mesh may pin the sharding of an activation.
     """
-    pinned = {"constrain": constrain} if constrain else {}
-    if isinstance(config, T5Config):
-        vocabulary = Vocabulary(words, new, config.width, config.dtype, tied=False, std=1.0, **pinned)
-        return T5Language(T5(config, **pinned), vocabulary)
-    vocabulary = Vocabulary(words, new, config.streams[0].width, config.dtype, **pinned)
-    return DecoderLanguage(Decoder(config, **pinned), vocabulary)
+    pinned, language, ids = (
+        {"constrain": constrain} if constrain else {},
+        config.language,
+        (config.words, config.new_ids),
+    )
+    if isinstance(language, T5Config):
+        vocabulary = Vocabulary(*ids, language.width, language.dtype, tied=False, std=1.0, **pinned)
+        return T5Language(T5(language, **pinned), vocabulary)
+    written = {"tied": config.tied, "scale": language.embedding_scale, "cap": config.logit_cap}
+    vocabulary = Vocabulary(*ids, language.streams[0].width, language.dtype, **written, **pinned)
+    return DecoderLanguage(Decoder(language, **pinned), vocabulary)

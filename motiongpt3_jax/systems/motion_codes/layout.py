@@ -142,7 +142,7 @@ class TextLayout(Drafts):
     def _slots(
         self, pairs: Counted, alone: Int[np.ndarray, "samples"], which: Bool[np.ndarray, "samples"]
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        count = np.where(which, alone, pairs.question + pairs.answer) + 1
+        count = len(self.begin) + np.where(which, alone, pairs.question + pairs.answer) + 1
         return {"tokens": count}, count
 
     def __call__(self, samples: Sequence[Sample]) -> list[Example]:
@@ -156,17 +156,17 @@ class TextLayout(Drafts):
         ]
 
     def _sequence(self, sample: Sample, draft: Draft, question: Piece, answer: Piece) -> Slots:
-        piece = join(question, answer, self.end)
-        predicted = np.arange(len(piece)) >= len(question)
+        piece = join(self.begin, question, answer, self.end)
+        predicted = np.arange(len(piece)) >= len(self.begin) + len(question)
         kept = self.kept(piece, self.options.max_length, sample.number)
-        return _next_tokens(piece.cut(kept), predicted[kept])
+        return next_tokens(piece.cut(kept), predicted[kept])
 
     def _padded(self, sample: Sample, draft: Draft, question: Piece, answer: Piece) -> Slots:
         piece = join(question, answer) if draft.answer is None else join(question, answer, self.end)
         piece = piece.cut(slice(0, self.options.max_length))
         padding = plain((self.tokens.end,) * (self.options.max_length - len(piece)))
         attended = np.arange(self.options.max_length) < len(piece)
-        return _next_tokens(join(piece, padding), np.ones(self.options.max_length, bool), attended=attended)
+        return next_tokens(join(piece, padding), np.ones(self.options.max_length, bool), attended=attended)
 
 
 def _sides(draft: Draft) -> tuple[list[Part], list[Part]]:
@@ -174,7 +174,7 @@ def _sides(draft: Draft) -> tuple[list[Part], list[Part]]:
     return ([], draft.question) if draft.answer is None else ([*draft.question, BREAK], [" ", *draft.answer])
 
 
-def _next_tokens(piece: Piece, predicted: np.ndarray, **others: np.ndarray) -> Slots:
+def next_tokens(piece: Piece, predicted: np.ndarray, **others: np.ndarray) -> Slots:
     """A sequence in which each slot predicts the next; `predicted` are the ids that count."""
     weights = np.append(predicted[1:], False).astype(np.float32)
     return slots_of(piece, targets=np.append(piece.ids[1:], 0).astype(np.int32), weights=weights, **others)

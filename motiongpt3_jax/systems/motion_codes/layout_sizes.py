@@ -10,15 +10,12 @@ from jaxtyping import Bool, Int
 
 from motiongpt3_jax.batch import SampleSource, SampleTable, Sizes
 from motiongpt3_jax.systems.motion_codes.pieces import merge_words, plain, split_at_motions
-from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE
+from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE, MARKS, MotionTokens
 from motiongpt3_jax.text import TASKS, Subtask
 from motiongpt3_jax.text.prompt_lengths import CaptionLengths, TemplateLengths
 from motiongpt3_jax.text.subtasks import PLACEHOLDERS
 from motiongpt3_jax.text.tasks import clip_frames
 from motiongpt3_jax.text.word_tokens import WordTokens
-
-MARKS = 2
-"""Ids around the codes of a motion: its start and its end."""
 
 
 class Counted(NamedTuple):
@@ -68,6 +65,7 @@ class PromptSizes:
 
     Args:
       words: tokenizes.
+      tokens: ids of motions.
       subtasks: templates of every sub-task, by name.
       source: of the samples.
       fps: frames in a second.
@@ -78,6 +76,7 @@ class PromptSizes:
     def __init__(
         self,
         words: WordTokens,
+        tokens: MotionTokens,
         subtasks: Mapping[str, Subtask],
         source: SampleSource,
         fps: float,
@@ -88,6 +87,7 @@ class PromptSizes:
         self.subtasks = [subtasks[name] for name in source.subtasks]
         self.tasks = [TASKS[subtask.task] for subtask in self.subtasks]
         self.words, self.fps, self.around, self.unpaired = words, fps, around, unpaired
+        self.masks = tokens.mask is not None
 
     @cached_property
     def sides(self) -> tuple[Side, Side]:
@@ -121,7 +121,8 @@ class PromptSizes:
             shown = (place >= first) & (place < first + (single + 2 * masked)[:, None])
             given = codes[:, :2].sum(1)
             hidden = np.maximum(-(-table.frames // FRAMES_PER_CODE) - given, 1)
-            counts.append(words + (codes * shown).sum(1) + MARKS * (single + masked) + hidden * masked)
+            between = hidden if self.masks else MARKS
+            counts.append(words + (codes * shown).sum(1) + MARKS * (single + masked) + between * masked)
             known &= told
         return Counted(counts[0], counts[1], np.where(clips > 0, clips, -1), known)
 

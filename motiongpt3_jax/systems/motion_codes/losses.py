@@ -99,7 +99,7 @@ def language_terms(
     modules = modules.using(objective.adapter)
     language, params, streams = modules.language, variables.params, batch.streams
     codes = codes_of_batch(modules, variables, batch)
-    ids = filled(streams, codes, modules.config.words)
+    ids = filled(streams, codes, modules.config.first_code)
     rngs = {"dropout": draws.dropout} if objective.dropout and draws.dropout is not None else None
     # On a mesh embeddings and logits share what is read of tables, and sum its gradients over devices once.
     vocabulary, table_params = language.vocabulary, params["vocabulary"]

@@ -38,7 +38,7 @@ class Modules:
     @cached_property
     def language(self) -> LanguageModel:
         """Words and codes to words and codes."""
-        return make_language(self.config.language, self.config.words, self.config.new_ids, self.constrain)
+        return make_language(self.config, self.constrain)
 
     @property
     def ids(self) -> int:

@@ -84,7 +84,9 @@ def motion(tokens: MotionTokens, *codes: Piece) -> Piece:
 
 
 def masked_motion(tokens: MotionTokens, head: Piece, masks: int, tail: Piece) -> Piece:
-    """A motion whose middle is hidden."""
+    """A motion whose middle is hidden; beginning and end as two motions, where no id stands for what is hidden."""
+    if tokens.mask is None:
+        return join(motion(tokens, head), motion(tokens, tail))
     return motion(tokens, head, plain((tokens.mask,) * masks), tail)
 
 

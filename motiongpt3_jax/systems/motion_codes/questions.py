@@ -56,11 +56,13 @@ class Questions:
       tokenizer: of the words.
       tokens: ids of motions.
       official: whether spaces before motions are tokens, as in the official code.
+      text_break: stands between question and answer where both are one text.
     """
 
     tokenizer: Tokenizer
     tokens: MotionTokens
     official: bool = False
+    text_break: str = BREAK
 
     def motions(self, frames: Sequence[int]) -> list[Piece]:
         """The codes of clips of so many frames that enter one after the other."""
@@ -84,11 +86,12 @@ class Questions:
         It ends before the space that belongs to the first word of the reply; officially behind it.
         """
         fill = self._filler(parts)
-        pieces = []
+        pieces = [] if self.tokens.begin is None else [plain((self.tokens.begin,))]
         for before, reply in parts.turns:
-            pieces += [self._encode([*fill(before), BREAK]), self._encode([" ", *fill(reply)])]
+            pieces += [self._encode([*fill(before), self.text_break]), self._encode([" ", *fill(reply)])]
             pieces.append(plain((self.tokens.end,)))
-        pieces.append(self._encode([*fill(parts.text), BREAK + " " * self.official]))
+        space = " " * (self.official and bool(self.text_break))
+        pieces.append(self._encode([*fill(parts.text), self.text_break + space]))
         # The space belongs to the first word, whose piece may bring it along.
         prefix = " " * (not self.official) + parts.answer.lstrip(" ") if parts.answer else ""
         pieces.append(self._encode(fill(prefix)))
@@ -138,6 +141,6 @@ def read_reply(ids: Sequence[int], tokenizer: Tokenizer, tokens: MotionTokens) -
     reply: list[str | np.ndarray] = [words(ids[: starts[0]] if starts else ids)]
     for start, stop in pairwise([*starts, len(ids)]):
         behind = ids[start + 1 : stop]
-        codes = [*takewhile(lambda i: tokens.first_code <= i < tokens.start_of_motion, behind)]
+        codes = [*takewhile(tokens.is_code, behind)]
         reply += [np.array(codes, np.int32) - tokens.first_code, words(behind[len(codes) :])]
     return [part for part in reply if len(part)]

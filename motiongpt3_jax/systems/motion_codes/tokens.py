@@ -1,6 +1,6 @@
-"""Token ids: the words of the tokenizer, then the codes of motions, then start, end and mask of a motion.
+"""Token ids: the words of the tokenizer, then the codes of motions, with start, end and mask of a motion.
 
-With T5's tokenizer and 512 codes:
+With T5's tokenizer and 512 codes, as MotionGPT has them:
 
     0 .. 31999        <pad>, which begins what the decoder reads; </s>, which ends texts; <unk>; pieces of words
     32099 .. 32000    <extra_id_0> .. <extra_id_99>, the sentinels of span corruption
@@ -8,6 +8,8 @@ With T5's tokenizer and 512 codes:
     32612, 32613      before and behind the codes of a motion
     32614             in place of a code that is hidden
 
+Behind Gemma 2's tokenizer, as MotionLLM has them (`marks_first`): 256000 and 256001 before and behind the codes of a
+motion, which are 256002 .. 256513, and nothing for a code that is hidden.
 """
 
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ DECODER_START = 0
 
 FRAMES_PER_CODE = 4
 """Frames that a code stands for."""
+
+MARKS = 2
+"""Ids around the codes of a motion: its start and its end."""
 
 SENTINELS = tuple(f"<extra_id_{number}>" for number in reversed(range(100)))
 """The last tokens of T5's tokenizer, which stand for the spans that span corruption hides; the last one comes first."""
@@ -35,6 +40,8 @@ class MotionTokens:
       end: ends a text.
       specials: ids of the tokenizer that are no words: end, padding, sentinels.
       sentinels: ids of <extra_id_0>, <extra_id_1> ...; a decoder alone has none.
+      begin: begins a text; None where nothing does.
+      marks_first: whether start and end of a motion come before the codes; then hidden codes have no id.
     """
 
     words: int
@@ -42,6 +49,8 @@ class MotionTokens:
     end: int
     specials: frozenset[int] = frozenset()
     sentinels: tuple[int, ...] = ()
+    begin: int | None = None
+    marks_first: bool = False
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, codes: int) -> "MotionTokens":
@@ -56,30 +65,34 @@ class MotionTokens:
         """Whether an id is one of the tokenizer's words."""
         return token < self.words and token not in self.specials
 
+    def is_code(self, token: int) -> bool:
+        """Whether an id is a code of a motion."""
+        return self.first_code <= token < self.first_code + self.codes
+
     @property
     def first_code(self) -> int:
         """The id of code 0."""
-        return self.words
+        return self.words + MARKS * self.marks_first
 
     @property
     def start_of_motion(self) -> int:
         """Stands before the codes of a motion."""
-        return self.words + self.codes
+        return self.words if self.marks_first else self.words + self.codes
 
     @property
     def end_of_motion(self) -> int:
         """Stands behind the codes of a motion."""
-        return self.words + self.codes + 1
+        return self.start_of_motion + 1
 
     @property
-    def mask(self) -> int:
-        """Stands for a hidden code."""
-        return self.words + self.codes + 2
+    def mask(self) -> int | None:
+        """Stands for a hidden code; None where nothing does."""
+        return None if self.marks_first else self.words + self.codes + MARKS
 
     @property
     def size(self) -> int:
         """Number of all ids."""
-        return self.mask + 1
+        return self.words + self.codes + MARKS + (self.mask is not None)
 
 
 def codes_of(frames: int) -> int:

@@ -3,17 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from motiongpt3_jax.models import DecoderConfig, StreamConfig, T5Config, VqVaeConfig
+from motiongpt3_jax.models import DecoderConfig, StreamConfig, T5Config
 from motiongpt3_jax.models.attention_kernels import kernel_name
 from motiongpt3_jax.systems.adapters import read_adapters
 from motiongpt3_jax.systems.interface import ModelSpec
+from motiongpt3_jax.systems.motion_codes.build import vqvae_config
 from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
 from motiongpt3_jax.systems.motion_codes.tokens import MotionTokens
 from motiongpt3_jax.systems.motiongpt.check import read_model
 from motiongpt3_jax.systems.motiongpt.sections import ModelSection
-
-DOWNSAMPLES = 2
-"""How often the motion tokenizer halves the frames: a code stands for four of them."""
 
 
 def build_config(spec: ModelSpec) -> CodeModelConfig:
@@ -25,26 +23,11 @@ def build_config(spec: ModelSpec) -> CodeModelConfig:
     model = read_model(spec.config["model"])
     tokens = MotionTokens.of(spec.tokenizer, model.vqvae.codes)
     return CodeModelConfig(
-        vqvae=vqvae_config(model, spec.features),
+        vqvae=vqvae_config(model.vqvae, spec.features, model.dtype),
         permute=model.vqvae.permute,
         language=LANGUAGES[model.lm](model),
         words=tokens.words,
         new_ids=tokens.size - tokens.words,
-    )
-
-
-def vqvae_config(model: ModelSection, features: int) -> VqVaeConfig:
-    """Sizes of the motion tokenizer."""
-    section = model.vqvae
-    return VqVaeConfig(
-        features=features,
-        width=section.width,
-        code_width=section.code_width,
-        codes=section.codes,
-        downsamples=DOWNSAMPLES,
-        depth=section.depth,
-        dilation_growth=section.dilation_growth,
-        dtype=model.dtype,
     )
 
 

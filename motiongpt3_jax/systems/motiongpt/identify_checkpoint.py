@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.motiongpt.build import DOWNSAMPLES
+from motiongpt3_jax.systems.motion_codes.build import DOWNSAMPLES
 from motiongpt3_jax.systems.motiongpt.name_table import LANGUAGE, VQVAE
 from motiongpt3_jax.systems.official_evaluation import drop_evaluation
 from motiongpt3_jax.tensors.read_sizes import Shapes, count_layers, shape_of

@@ -14,7 +14,7 @@ from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
 from motiongpt3_jax.systems.motion_codes.kind import CodeModelKind, unpaired_samples
 from motiongpt3_jax.systems.motion_codes.layout import PairLayout, TextLayout
 from motiongpt3_jax.systems.motion_codes.prompts import load_subtasks
-from motiongpt3_jax.systems.motion_codes.tokens import SENTINELS, MotionTokens
+from motiongpt3_jax.systems.motion_codes.tokens import SENTINELS
 from motiongpt3_jax.systems.motiongpt.build import build_config
 from motiongpt3_jax.systems.motiongpt.check import read_model
 from motiongpt3_jax.systems.motiongpt.exporter import export_pytorch
@@ -93,11 +93,11 @@ class MotionGPTKind(CodeModelKind):
 
     def language_layout(self, stage: Mapping[str, Any], spec: ModelSpec) -> Layout:
         """Questions and answers in two streams for a T5, in one for a decoder alone."""
-        model, options = read_model(spec.config["model"]), read_layout(spec.config["layout"])
+        options = read_layout(spec.config["layout"])
         subtasks = load_subtasks(stage["templates"], options.official)
-        tokens = MotionTokens.of(spec.tokenizer, model.vqvae.codes)
         unpaired = unpaired_samples(read_objective(stage["loss"], stage["objective"]))
-        return LAYOUTS[model.lm](spec.tokenizer, tokens, subtasks, options, spec.fps, unpaired)
+        layout = LAYOUTS[spec.config["model"]["lm"]]
+        return layout(spec.tokenizer, self.motion_tokens(spec), subtasks, options, spec.fps, unpaired)
 
     def describe(self, config: Mapping[str, Any]) -> str:
         """Which language model."""

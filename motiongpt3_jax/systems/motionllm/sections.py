@@ -1,0 +1,35 @@
+"""The section `model` of a config as MotionLLM has it, as dataclasses whose fields say what each value must be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from motiongpt3_jax.models.attention_kernels import AUTO, KERNELS
+from motiongpt3_jax.systems.language_models import LanguageModelSection
+from motiongpt3_jax.systems.motion_codes.sections import VqVaeSection
+from motiongpt3_jax.values import SECTION, one_of, real, section, setting
+
+STREAMS = ("tokens",)
+"""Question and answer are one stream."""
+
+
+@dataclass(frozen=True)
+class ModelSection:
+    """Section `model`: all that a config says of the model's shapes and constants.
+
+    Attributes:
+      vqvae: the motion tokenizer.
+      language: the language model.
+      dropout, attention_dropout: of the language model; adapters have their own.
+      attention: one of `attention_kernels.KERNELS`, or `AUTO`.
+      dtype: of the computation.
+      lora: LoRA adapters of the language model by name, see `systems.adapters`.
+    """
+
+    vqvae: VqVaeSection = section(VqVaeSection)
+    language: LanguageModelSection = section(LanguageModelSection)
+    dropout: float = setting(real(0, 1, below=True))
+    attention_dropout: float = setting(real(0, 1, below=True))
+    attention: str = setting(one_of(AUTO, *KERNELS))
+    dtype: str = setting(one_of("float32", "bfloat16", "float16"))
+    lora: Mapping[str, Any] = setting(SECTION)

@@ -1,0 +1,67 @@
+"""A Gemma's checkpoint and tokenizer as the base, which stays where it lies."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.errors import UserError
+from motiongpt3_jax.inference.folder import plain, read_folder
+from motiongpt3_jax.inference.weights import read_variables
+from motiongpt3_jax.systems.interface import ModelSpec
+from motiongpt3_jax.systems.motionllm.kind import KIND
+from motiongpt3_jax.systems.motionllm.parts import PARTS
+from motiongpt3_jax.systems.motionllm.tokens import TOKEN_SPEC
+from motiongpt3_jax.systems.shapes import array_shapes
+from motiongpt3_jax.text import load_tokenizer
+from motiongpt3_jax.text.tokenizer import blank_tokenizer
+from motiongpt3_jax.training.folders import last_folder
+from motiongpt3_jax.training.references import references_of
+from tests.commands.conftest import call
+from tests.systems.gemma import GEMMA, write_checkpoint
+from tests.text.gemma_tokenizer import gemma_folder
+
+BLOCKS = (
+    "model.language.layers=2",
+    *(line.replace("model.decoder", "model.language") for line in GEMMA if "motion_factor" not in line),
+)
+IDS = 300
+
+
+def test_all_of_the_base_comes_from_its_files_and_nothing_else(tmp_path):
+    tensors = write_checkpoint(tmp_path, IDS)
+    spec = ModelSpec(plain(load_config("motionllm:test", BLOCKS).to_dict()), 263, blank_tokenizer(TOKEN_SPEC, IDS))
+    params = KIND.weights.pretrained(str(tmp_path), spec)
+    shapes = array_shapes(KIND, spec)
+    found = {path: x.shape for path, x in flatten_dict(params, sep="/").items()}
+    assert found == {path: shape for path, shape in shapes.items() if re.fullmatch(PARTS["language"], path)}
+    scale = np.asarray(params["decoder"]["layers"]["tokens"]["k_norm"]["scale"])
+    np.testing.assert_array_equal(scale[1], tensors["model.layers.1.self_attn.k_norm.weight"])
+    names = [path.name for path in KIND.weights.pretrained_files(str(tmp_path))]
+    assert names == ["model-0.safetensors", "model-1.safetensors"]
+    # One of other blocks is refused, with what to set.
+    other = ModelSpec(plain(load_config("motionllm:test").to_dict()), 263, blank_tokenizer(TOKEN_SPEC, IDS))
+    with pytest.raises(UserError, match="set the family to gemma3"):
+        KIND.weights.pretrained(str(tmp_path), other)
+
+
+@pytest.mark.slow
+def test_a_run_refers_to_its_base_and_holds_adapters_and_rows_alone(tmp_path):
+    place = gemma_folder(tmp_path / "gemma")
+    tensors = write_checkpoint(place, load_tokenizer(place, TOKEN_SPEC).base_vocabulary)
+    options = (*BLOCKS, f"pretrained={place}", f"tokenizer={place}", "stages.t2m.sample_every=0")
+    values = [f"--config.{option}" for option in options]
+    status, _, error = call("train", "--config", "motionllm:test", *values, "--workdir", tmp_path / "run")
+    assert status == 0, error
+    run = read_folder(tmp_path / "run")
+    assert (run.tokenizer.begin, run.tokenizer.end_token) == ("<bos>", "<eos>")
+    params = read_variables(run)[2].params
+    text = params["decoder"]["layers"]["tokens"]
+    np.testing.assert_array_equal(text["q_norm"]["scale"][0], tensors["model.layers.0.self_attn.q_norm.weight"])
+    outside = [x for x in references_of(last_folder(run.path, "m2t")) if x.outside]
+    assert [x.place for x in outside] == [str(place)]
+    paths = flatten_dict(jax.tree.map(np.shape, params), sep="/")
+    assert {*outside[0].paths} == {path for path in paths if re.fullmatch(PARTS["language"], path)}
