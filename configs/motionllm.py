@@ -114,7 +114,9 @@ def model(*, dtype: str = "float32", ranks: tuple[int, int] = (64, 32), **sizes:
         "dtype": dtype,
         # LoRA adapters of the language model by name, each as `sections.adapter` makes one.
         "lora": {
+            # Makes motions.
             "t2m": adapter(ranks[0], EVERY, makes=("motion",)),
+            # Writes captions.
             "m2t": adapter(ranks[1], EVERY, makes=("text",)),
         },
     }

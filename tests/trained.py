@@ -43,7 +43,7 @@ def trained_once(
     return folder
 
 
-RUNS = ("trained", "trained_motiongpt")
+RUNS = ("trained", "trained_motiongpt", "trained_motionllm")
 """Fixtures of runs that the workers share."""
 
 

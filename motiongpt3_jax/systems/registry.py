@@ -18,6 +18,7 @@ GROUP = "motiongpt3_jax.systems"
 BUILT_IN = {
     "motiongpt3": "motiongpt3_jax.systems.motiongpt3.kind:KIND",
     "motiongpt": "motiongpt3_jax.systems.motiongpt.kind:KIND",
+    "motionllm": "motiongpt3_jax.systems.motionllm.kind:KIND",
 }
 
 

@@ -33,6 +33,7 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "pretrain": ("t2m_pretrain", "m2t_pretrain", "m2m_pretrain"),
     "instructions": ("instructions",),
     "witht2t_instructions": ("instructions", "t2t_instructions"),
+    "alpaca": ("alpaca",),
     "all_instructions": ("instructions", "length_instructions", "t2t_instructions"),
 }
 """The sets of templates that come with the package, and the files that each is put together from."""

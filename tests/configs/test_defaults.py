@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from motiongpt3_jax.configs import language_model, load_config, motiongpt, motiongpt3, sections
+from motiongpt3_jax.configs import language_model, load_config, motion_codes, motiongpt, motiongpt3, motionllm, sections
 from motiongpt3_jax.data_pipelines.loader import LoaderOptions, StageData
 from motiongpt3_jax.data_pipelines.sources import LEAST_FRAMES, SourceOptions
 from motiongpt3_jax.experiment.config import DataConfig, MeshConfig, RunConfig, StageConfig
@@ -25,6 +25,7 @@ from motiongpt3_jax.systems.motiongpt3.sections import (
     ModelSection,
     VaeSection,
 )
+from motiongpt3_jax.systems.motionllm import sections as motionllm_sections
 from motiongpt3_jax.training import OptimizerConfig, Stage
 from motiongpt3_jax.values import rules_of
 
@@ -33,7 +34,7 @@ SECTIONS = (
     *(ModelSection, VaeSection, DecoderSection, HeadSection, BatchSection),
     *(motion_codes_config.TokenizerObjective, motion_codes_config.LanguageObjective, motion_codes_drafts.LayoutOptions),
     *(motion_codes_sections.VqVaeSection, motion_codes_sections.BatchSection),
-    *(motiongpt_sections.ModelSection, motiongpt_sections.LanguageSection),
+    *(motiongpt_sections.ModelSection, motiongpt_sections.LanguageSection, motionllm_sections.ModelSection),
 )
 """What the sections of a config become."""
 
@@ -96,7 +97,9 @@ def entries(module):
         (sections, ("data", "mesh", "optimizer", "stage")),
         (language_model, ("language_model",)),
         (motiongpt3, ("VAE_OBJECTIVE", "LANGUAGE_OBJECTIVE", "model", "layout", "batch")),
-        (motiongpt, ("OBJECTIVES", "model", "layout", "batch")),
+        (motion_codes, ("OBJECTIVES", "vqvae", "layout", "batch")),
+        (motiongpt, ("model",)),
+        (motionllm, ("model",)),
     ],
 )
 def test_every_value_is_commented_where_it_stands(module, names):
@@ -117,7 +120,7 @@ def test_every_value_is_commented_where_it_stands(module, names):
     assert seen == {*names}
 
 
-@pytest.mark.parametrize("module", [motiongpt, motiongpt3])
+@pytest.mark.parametrize("module", [motiongpt, motiongpt3, motionllm])
 def test_the_values_at_the_root_of_a_config_are_commented(module):
     lines = Path(module.__file__).read_text().splitlines()
     for key in ("system", "seed", "tokenizer", "pretrained", "start", "run"):

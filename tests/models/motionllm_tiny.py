@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from motiongpt3_jax.interop.peft_adapter import factor_table
 from motiongpt3_jax.models import Adapter, Adapters, Decoder, DecoderConfig, Stream, StreamConfig
 from motiongpt3_jax.models.flavour import GEMMA2, Rotary
+from motiongpt3_jax.systems.adapter_names import factor_table, kernels_by_projection
 from motiongpt3_jax.systems.language_models.name_table import language_model_table
 from motiongpt3_jax.tensors.name_table import from_state_dict, to_state_dict
 from tests.golden import MOTIONLLM, golden_motionllm
@@ -65,11 +65,8 @@ def tables():
     made = jax.eval_shape(partial(Decoder(decoder).init, jax.random.key(0)), {"tokens": probe})["params"]
     shapes = {path: x.shape for path, x in flatten_dict({"decoder": made}, sep="/").items()}
     of_base = language_model_table(decoder, base + NEW, base + NEW, tied=True)
-    kernels = {}
-    for entry in of_base.entries:
-        if entry.path.endswith("/kernel"):
-            kernels.setdefault(entry.path.removesuffix("/kernel"), []).append(entry)
-    return of_base, {name: factor_table(kernels, shapes, kernels, name) for name in TASKS}
+    kernels = kernels_by_projection(of_base)
+    return of_base, {name: factor_table(kernels, shapes, kernels, name, named=True) for name in TASKS}
 
 
 @cache
@@ -81,9 +78,7 @@ def weights():
     theirs = {key.removeprefix("gemma2."): x for key, x in filled.items() if key.startswith("gemma2.")}
     flat = flatten_dict(from_state_dict(theirs, of_base), sep="/")
     for name, table in adapters.items():
-        factors = {
-            key.replace(f".{name}.weight", ".weight"): x for key, x in filled.items() if f".{name}.weight" in key
-        }
+        factors = {key: x for key, x in filled.items() if f".{name}.weight" in key}
         flat |= flatten_dict(from_state_dict(factors, table), sep="/")
     rows = flat.pop("vocabulary/table")
     return flat | {"vocabulary/table": rows[:base], "vocabulary/new": rows[base:]}
@@ -92,4 +87,4 @@ def weights():
 def named(factors, task):
     """Factors by PEFT's names without prefix and ending, as the fixtures call them."""
     tensors = to_state_dict(unflatten_dict(dict(factors), sep="/"), tables()[1][task])
-    return {key.removeprefix("base_model.model.").removesuffix(".weight"): x for key, x in tensors.items()}
+    return {key.removeprefix("base_model.model.").removesuffix(f".{task}.weight"): x for key, x in tensors.items()}

@@ -73,6 +73,10 @@ class OfficialAnswers(CodeModelAnswers):
         usual = {"end": self.tokens.end, "repetition_penalty": 1.0, "max_new": self.most_positions}
         return TextOptions(beams=beams, **{**usual, "collect_finished": beams > 1, **options})
 
+    def _counts(self, frames: list[int]) -> list[int]:
+        """Those of a motion alone, up to a multiple of four."""
+        return frames if len(frames) > 1 else [count - count % FRAMES_PER_CODE for count in frames]
+
     def _most_new(self, makes: Makes, options: Any) -> int:
         return 1  # an answer takes what the question leaves
 

@@ -2,14 +2,13 @@
 
 import math
 from functools import cache
-from types import SimpleNamespace
 
 import pytest
 
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.inference.folder import plain
-from motiongpt3_jax.interop.peft_adapter import factor_table, published_kernels
 from motiongpt3_jax.models.lora import ADAPTER
+from motiongpt3_jax.systems.adapter_names import factor_table, kernels_by_projection
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.motionllm.kind import KIND
 from motiongpt3_jax.systems.motionllm.tokens import TOKEN_SPEC
@@ -47,15 +46,15 @@ def test_the_base_has_the_published_tensors():
 def test_adapters_have_the_published_tensors_and_numbers_of_parameters():
     spec, shapes = published()
     layout = MOTIONLLM.json("layout")["motionllm.pth"]
-    kernels = published_kernels(SimpleNamespace(kind=KIND, spec=spec))
+    kernels = kernels_by_projection(KIND.weights.published_names(spec))
     names, counts = {}, {}
     for name, section in spec.config["model"]["lora"].items():
         factors = {
             path: shape for path, shape in shapes.items() if (m := ADAPTER.fullmatch(path)) and m["name"] == name
         }
         counts[f"{name}_r{section['rank']}"] = sum(map(math.prod, factors.values()))
-        for key, shape in factor_table(kernels, shapes, kernels, name).shapes.items():
-            names[key.replace(".weight", f".{name}.weight")] = list(shape)
+        for key, shape in factor_table(kernels, shapes, kernels, name, named=True).shapes.items():
+            names[key] = list(shape)
     assert names == {key: shape for key, shape in layout["keys"].items() if "lora" in key}
     assert counts == {key: count for key, count in layout["count"].items() if "_" in key}
     # The number grows with the rank.
