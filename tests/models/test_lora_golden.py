@@ -22,7 +22,7 @@ from tests.golden import compare, golden_motionllm
 from tests.models.motionllm_tiny import NEW, named, sizes, tables, weights
 
 pytestmark = pytest.mark.golden
-EACH_TASK = pytest.mark.parametrize("task", ["t2m", pytest.param("m2t", marks=pytest.mark.slow)])
+EACH_TASK = pytest.mark.parametrize("task", ["t2m", "m2t"])
 
 
 def logits(params, ids, mask, used, capped=True):
