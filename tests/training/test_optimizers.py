@@ -130,6 +130,19 @@ def test_muon_takes_queries_keys_and_values_of_a_layer_as_one_matrix():
     np.testing.assert_allclose(found["o"]["kernel"].reshape(layers, -1, width), wanted["out"]["kernel"], atol=1e-7)
 
 
+def test_muon_takes_each_factor_of_an_adapter_as_one_matrix():
+    rng = np.random.default_rng(0)
+    layers, heads, head_width, rank = 2, 3, 2, 4
+    a = jnp.asarray(rng.normal(size=(layers, heads, head_width, rank)), jnp.float32)
+    b = jnp.asarray(rng.normal(size=(layers, rank, heads, head_width)), jnp.float32)
+    factors = {"o": {"lora": {"x": {"a": a}}}, "q": {"lora": {"x": {"b": b}}}}
+    flat = {"a": a.reshape(layers, -1, rank), "b": b.reshape(layers, rank, -1)}
+    optimizers = (make_optimizer(adamw(muon=(pattern,), weight_decay=0.0), 10) for pattern in (".*/lora/.*", "[ab]"))
+    found, wanted = (o.update(x, o.init(x), x)[0] for o, x in zip(optimizers, (factors, flat)))
+    np.testing.assert_allclose(found["o"]["lora"]["x"]["a"].reshape(flat["a"].shape), wanted["a"], atol=1e-7)
+    np.testing.assert_allclose(found["q"]["lora"]["x"]["b"].reshape(flat["b"].shape), wanted["b"], atol=1e-7)
+
+
 def test_muons_momentum_lies_where_its_parameters_lie():
     optimizer = make_optimizer(adamw(muon=("k/kernel", "o/kernel"), learning_rate=1e-2), 10)
     params = {name: {"kernel": jnp.ones((2, 6, 3, 2))} for name in "qkvo"}

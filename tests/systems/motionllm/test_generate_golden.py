@@ -18,7 +18,8 @@ from motiongpt3_jax.systems.motionllm.kind import KIND
 from motiongpt3_jax.systems.motionllm.prompts import official_questions
 from motiongpt3_jax.text import fill
 from tests.golden import compare, golden, golden_motionllm
-from tests.systems.motionllm.published import spec_of, variables
+from tests.systems.motionllm.published import LONGEST, spec_of, variables
+from tests.systems.motionllm.released_planner import planner_ids
 
 pytestmark = pytest.mark.golden
 
@@ -126,7 +127,7 @@ def test_greedy_ids_and_the_first_logits():
     wanted = [data[f"{name}_greedy_ids"] for name in names]
     options = TextOptions(end=tokens.end, max_new=max(map(len, wanted)) + 1, repetition_penalty=1.0)
     prompts = [data[f"{name}_prompt"] for name in names]
-    found, first = continued(prompts, options, [200 - len(prompt) for prompt in prompts])
+    found, first = continued(prompts, options, [LONGEST - len(prompt) for prompt in prompts])
     for name, theirs, ours, logits in zip(names, wanted, found, first):
         compare(
             f"generate/{name}_first_logits", logits[: tokens.size : 7], data[f"{name}_greedy_first_logits"], 5e-4, 0
@@ -152,10 +153,35 @@ def test_the_best_hypothesis_of_other_searches(name):
     if "stops" in settings:
         settings["stops"] = (tokens.end_of_motion,)
     prompt = data[f"{re.match('t[0-9]+', name)[0]}_prompt"]
-    longest = 200 if name == "t1_beam2" else 120
+    longest = LONGEST if name == "t1_beam2" else 120
     options = TextOptions(
         end=tokens.end, max_new=longest - len(prompt), repetition_penalty=1.0, collect_finished=True, **settings
     )
     found, _ = continued([prompt], options, [longest - len(prompt)])
     length = int(data[f"{name}_lengths"][0])
     assert found[0, :length].tolist() == data[f"{name}_ids"][0, :length].tolist()
+
+
+def test_codes_of_the_search_behind_the_released_planner():
+    data, (answers, modules) = golden_motionllm("generate"), model(True)
+    modules, tokens = modules.using("t2m"), answers.tokens
+
+    @jax.jit
+    def run(variables, ids, count):
+        slots = np.broadcast_to(np.arange(LONGEST, dtype=np.int32), ids.shape)
+        real = (slots < count).astype(jnp.int32)
+        stream = StreamSlots(ids, slots, real, real > 0, None, None, None)
+        hidden = modules.language.hidden(variables.params, {"tokens": stream}, {"tokens": ids})[:, count - 1]
+        return modules.language.vocabulary.apply({"params": variables.params["vocabulary"]}, hidden, method="logits")
+
+    def logits_after(beams):
+        ids = np.zeros((len(beams), LONGEST), np.int32)
+        ids[:, : len(beams[0])] = beams
+        return np.asarray(run(variables(), ids, len(beams[0])))[:, : tokens.size]
+
+    for name in [key.removesuffix("_agent_codes") for key in data if key.endswith("_agent_codes")]:
+        ids = planner_ids(
+            logits_after, data[f"{name}_prompt"].tolist(), tokens.end, tokens.end_of_motion, tokens.words, LONGEST
+        )
+        codes, counts = official_codes(jnp.asarray([ids]), jnp.array([len(ids)]), tokens)
+        assert np.asarray(codes)[0, : counts[0]].tolist() == data[f"{name}_agent_codes"].tolist(), name

@@ -14,6 +14,7 @@ from motiongpt3_jax.systems.motionllm.tokens import with_motion_tokens
 from motiongpt3_jax.text import fill
 from tests.golden import MOTIONLLM
 from tests.systems.motionllm.published import LONGEST, layout_of, spec_of, tokenizer
+from tests.systems.motionllm.released_planner import descriptions_of
 
 pytestmark = pytest.mark.golden
 
@@ -97,8 +98,8 @@ def test_prompts_of_answers(strings, answers):
 
 def test_codes_of_generated_ids(strings, answers):
     """Up to the end of the motion; what is no code becomes code 0."""
-    for entry in strings["postprocess_t2m"]:
-        ids = entry["new_ids"]
+    for entry in (*strings["postprocess_t2m"], *strings["postprocess_agent_generate"]):
+        ids = entry["new_ids"] if "new_ids" in entry else entry["argmax_ids"]
         decoded = np.full((1, LONGEST), answers.tokens.end, np.int32)
         decoded[0, : len(ids)] = ids
         codes, counts = official_codes(jnp.asarray(decoded), jnp.array([len(ids)]), answers.tokens)
@@ -126,3 +127,13 @@ def test_special_ids(strings):
     assert (tokens.start_of_motion, tokens.end_of_motion) == (theirs["motion_begin"], theirs["motion_end"])
     assert (tokens.first_code, tokens.first_code + tokens.codes - 1) == (theirs["motion_0"], theirs["motion_511"])
     assert tokens.size == theirs["length"]
+
+
+def test_what_the_released_planner_reads_of_responses(strings):
+    for entry in strings["planner"]:
+        found, error = descriptions_of(entry["response"])
+        assert [*dict.fromkeys(found)] == entry["descriptions_generated"], entry["case"]
+        assert error == (entry["error"].partition(":")[0] if "error" in entry else None), entry["case"]
+        if "frames" in entry:
+            # Repeated descriptions use their codes again, and all codes are decoded once.
+            assert 4 * sum(len(entry["codes"][text]) for text in found) == entry["frames"]
