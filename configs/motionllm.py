@@ -242,11 +242,11 @@ def demo() -> ConfigDict:
     config.stages = ConfigDict(
         {
             "tokenizer": stage(
-                "tokenizer", TOKENIZER, 2400, rate=2e-3, rows=4, clips=((48, 8),), samples=8, muon=KERNELS
+                "tokenizer", TOKENIZER, 2200, rate=2e-3, rows=4, clips=((48, 8),), samples=8, muon=KERNELS
             ),
             "pretrain": pretrain(400, rate=2e-3, muon=KERNELS, **{**rows, "samples": 16}),
-            "t2m": motions(2400, rate=2e-3, templates="t2m_pretrain", **factors, **rows),
-            "m2t": captions(1400, rate=2e-3, templates="m2t_pretrain", **factors, **rows),
+            "t2m": motions(1900, rate=2e-3, templates="t2m_pretrain", **factors, **rows),
+            "m2t": captions(900, rate=2e-3, templates="m2t_pretrain", **factors, **rows),
         }
     )
     for part in config.stages.values():
