@@ -46,7 +46,7 @@ def test_a_whole_number_does_for_a_real_one():
 @pytest.mark.parametrize(
     ("name", "overrides", "said"),
     [
-        ("nothing:base", [], "no config 'nothing'; there are: motiongpt, motiongpt3;"),
+        ("nothing:base", [], "no config 'nothing'; there are: motiongpt, motiongpt3, motionllm;"),
         ("motiongpt3:huge", [], "motiongpt3:base"),
         ("missing.py", [], "config file 'missing.py' does not exist"),
         ("motiongpt3:tiny", ["stages.vae.step=7"], "the config has no 'stages.vae.step'"),

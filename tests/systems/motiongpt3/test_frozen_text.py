@@ -5,6 +5,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from motiongpt3_jax.models import Decoder, DecoderConfig, Stream, StreamConfig
