@@ -70,10 +70,13 @@ def test_a_hidden_middle_is_shown_as_two_motions(model):
 
 
 def test_each_answer_uses_the_adapter_of_what_it_makes(model):
-    answers = model.engine.answers
+    answers, options = model.engine.answers, (model.motion_options(), model.text_options())
     assert answers.adapters == {"motion": "t2m", "text": "m2t"}
-    without = {**model.engine.variables.params}
-    assert {"t2m", "m2t"} <= without["decoder"]["layers"]["tokens"][0]["q"]["lora"].keys()
+    question = Question("a person walks")
+    for makes, option in zip(("motion", "text"), options):
+        example = answers.example(0, question, makes, option)
+        prefill = next(phase for phase in answers.phases(example, makes, option, 0) if phase.name == "prefill")
+        assert prefill.run.args[0].config.language.adapters.used == answers.adapters[makes]
 
 
 def test_officially_answers_end_within_the_room_that_their_question_leaves(trained_motionllm):

@@ -35,7 +35,7 @@ def test_every_stage_trains_and_its_loss_falls(trained_motionllm):
     assert [*dict.fromkeys(line["stage"] for line in lines)] == ["tokenizer", *LANGUAGE]
     for stage in LANGUAGE:
         losses = [line["loss"] for line in lines if line["stage"] == stage]
-        assert np.mean(losses[-9:]) < 0.9 * np.mean(losses[:9]), stage
+        assert np.mean(losses[-9:]) < 0.95 * np.mean(losses[:9]), stage
 
 
 def test_each_stage_moves_its_own_arrays_alone(trained_motionllm):
