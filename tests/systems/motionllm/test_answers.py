@@ -79,6 +79,7 @@ def test_each_answer_uses_the_adapter_of_what_it_makes(model):
         assert prefill.run.args[0].config.language.adapters.used == answers.adapters[makes]
 
 
+@pytest.mark.slow
 def test_officially_answers_end_within_the_room_that_their_question_leaves(trained_motionllm):
     model = model_of(trained_motionllm, official=True, max_length=48)
     assert not model.engine.answers.capabilities.takes_length

@@ -18,6 +18,7 @@ from motiongpt3_jax.systems.motionllm.kind import KIND
 from motiongpt3_jax.systems.motionllm.prompts import official_questions
 from motiongpt3_jax.text import fill
 from tests.golden import compare, golden, golden_motionllm
+from tests.quick import one_quick
 from tests.systems.motionllm.published import LONGEST, spec_of, variables
 from tests.systems.motionllm.released_planner import planner_ids
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.golden
 CLOSE = 1e-3
 """An id may differ from the official one where its best two logits are closer than this."""
 
-BOTH = pytest.mark.parametrize("capped", [True, False], ids=["capped", "released"])
+BOTH = one_quick("capped", [False, True], ids=["released", "capped"])
 """With the soft cap of attention scores, and without, as the released code runs."""
 
 
@@ -144,7 +145,7 @@ BEAMS = {
 }
 
 
-@pytest.mark.parametrize("name", BEAMS)
+@one_quick("name", [*BEAMS], "t1_beam5eos2")
 def test_the_best_hypothesis_of_other_searches(name):
     data, tokens = golden_motionllm("generate"), model(True)[0].tokens
     if f"{name}_ids" not in data:

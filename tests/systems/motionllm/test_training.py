@@ -19,6 +19,7 @@ from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.training import restore_variables
 from motiongpt3_jax.training.folders import last_folder
 from motiongpt3_jax.training.references import references_of
+from tests.quick import one_quick
 from tests.systems.motionllm.conftest import FEW, LANGUAGE
 
 TRAINED = {
@@ -70,7 +71,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(trained_motionllm, tmp_p
     assert jax.tree.all(jax.tree.map(np.array_equal, again[2], before[2]))
 
 
-@pytest.mark.parametrize("name", [*VARIANTS, "gemma2_2b:official", "test:official"])
+@one_quick("name", [*VARIANTS, "gemma2_2b:official", "test:official"], "gemma2_2b:official")
 def test_every_config_is_right(name):
     check_config(plain(load_config(f"motionllm:{name}").to_dict()))
 
