@@ -10,12 +10,14 @@ KERNELS = (".*kernel",)
 
 OBJECTIVES = {
     "tokenizer": {
-        # Weight of the smooth L1 of all features.
+        # Weight of the distance of all features.
         "features": 1.0,
-        # Weight of the smooth L1 of the joint positions (officially called velocity).
+        # Weight of the distance of the joint positions (officially called velocity).
         "positions": 0.5,
         # Weight of the squared distance of what is encoded from its code.
         "commit": 0.02,
+        # How far a decoded number is from its target: "smooth_l1", "l1", or the square "l2".
+        "distance": "smooth_l1",
     },
     "language": {
         # Weight of the cross-entropy of the next token.

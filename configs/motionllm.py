@@ -88,9 +88,7 @@ def base(hub: str, *, rows: int = 32, remat: str = "full", **sizes: Any) -> Conf
             # The stages to train, in order; `pretrain` where no language model comes trained.
             "run": ("tokenizer", "pretrain", "t2m", "m2t"),
             "stages": {
-                "tokenizer": stage(
-                    "tokenizer", TOKENIZER, 150_000, rate=2e-4, rows=16, clips=((64, 16),), samples=16, window=64
-                ),
+                "tokenizer": tokenizer(150_000, rate=2e-4, rows=16, clips=((64, 16),), samples=16, window=64),
                 "pretrain": pretrain(10_000 // shorter, rate=3e-4, **packed),
                 "t2m": motions(26_000 // shorter, rate=2e-4, templates="instructions", subtasks=MOTIONS, **packed),
                 "m2t": captions(3_000 // shorter, rate=2e-4, templates="instructions", subtasks=TEXTS, **packed),
@@ -112,6 +110,9 @@ def model(*, dtype: str = "float32", ranks: tuple[int, int] = (64, 32), **sizes:
         "attention": "auto",
         # Of the computation: "float32", "bfloat16" or "float16"; parameters are float32.
         "dtype": dtype,
+        # In which the language model is held while it is frozen: "float32", or "bfloat16", as most are published, for
+        # half the memory. Files are read straight into it.
+        "base_dtype": dtype,
         # LoRA adapters of the language model by name, each as `sections.adapter` makes one.
         "lora": {
             # Makes motions.
@@ -125,6 +126,11 @@ def model(*, dtype: str = "float32", ranks: tuple[int, int] = (64, 32), **sizes:
 def decoder(*, width: int, layers: int, heads: int, **others: Any) -> dict[str, Any]:
     """A language model's section; `others` are the values of its family."""
     return {**language_model(width, layers, heads), "max_positions": 8192, "norm_eps": 1e-6, **others}
+
+
+def tokenizer(steps: int, **options: Any) -> dict[str, Any]:
+    """The stage of the motion tokenizer, with the distance of the paper; its other weights are those of T2M-GPT."""
+    return stage("tokenizer", TOKENIZER, steps, distance="l1", **options)
 
 
 def pretrain(steps: int, **options: Any) -> dict[str, Any]:
@@ -201,9 +207,7 @@ def tiny() -> ConfigDict:
     config.tokenizer = "train:1024"
     config.stages = ConfigDict(
         {
-            "tokenizer": stage(
-                "tokenizer", TOKENIZER, 20_000, rate=4e-4, rows=16, clips=((64, 4),), samples=4, window=64
-            ),
+            "tokenizer": tokenizer(20_000, rate=4e-4, rows=16, clips=((64, 4),), samples=4, window=64),
             "pretrain": pretrain(5000, rate=5e-4, **rows),
             "t2m": motions(20_000, rate=5e-4, templates="instructions", subtasks=MOTIONS, **rows),
             "m2t": captions(10_000, rate=5e-4, templates="instructions", subtasks=TEXTS, **rows),
@@ -282,7 +286,7 @@ def official(config: ConfigDict) -> ConfigDict:
     """Every deviation from the published code switched off: one sample becomes one row."""
     config.layout.update({"official": True, "max_length": 200})
     config.model.vqvae.permute = False
-    config.model.dtype = "float32"
+    config.model.update({"dtype": "float32", "base_dtype": "float32"})
     config.data.update({"codes": "online", "crop": True})
     longest = config.data.max_frames
     with config.ignore_type():
@@ -292,7 +296,10 @@ def official(config: ConfigDict) -> ConfigDict:
             part.optimizer.update({"clip_norm": None, "warmup_steps": 0, "schedule": "constant", "muon": ()})
         if part.loss == "tokenizer":
             window = min(64, longest)
-            part.batch.update({"rows": 256, "clips": ((window, 1),), "samples": 1, "window": window})
+            # What the published code does unless it is told otherwise; its paper has the weights of `base`.
+            part.batch.update({"rows": 128, "clips": ((window, 1),), "samples": 1, "window": window})
+            part.objective.update({"distance": "l2", "positions": 0.1})
+            part.optimizer.update({"weight_decay": 0.01, "warmup_steps": min(1000, part.steps)})
             continue
         part.batch.update({"rows": 6, "clips": ((longest, 1),), "samples": 1})
         part.batch.slots.tokens = config.layout.max_length

@@ -206,6 +206,12 @@ class SampleTable:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    @property
+    def persons(self) -> Int[np.ndarray, "samples"]:
+        """How many persons' motions the clip of each holds."""
+        extras = self.source.extras
+        return np.array([extras[clip][0] if extras else 1 for clip in self.clips.tolist()], np.int64)
+
     def take(self, which: Any) -> "SampleTable":
         """Some of them, as numpy indexes."""
         columns = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "source"}

@@ -29,7 +29,8 @@ class ZeroCentredRMSNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
         scale, x = self.param("scale", nn.initializers.zeros, x.shape[-1:]), x.astype(self.dtype)
-        return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + self.epsilon) * (1 + scale)
+        # What is held in bfloat16 would lose its last bits to the 1.
+        return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + self.epsilon) * (1 + scale.astype(x.dtype))
 
 
 NORMS: dict[str, type[nn.Module]] = {

@@ -1,5 +1,6 @@
 """Token embeddings and logits, from one table or from two; new ids have a table of their own."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import flax.linen as nn
@@ -86,8 +87,8 @@ class Vocabulary(nn.Module):
 
     def _table(self, base: Float[Array, "base width"], new: Float[Array, "new width"] | None) -> Table:
         parts = [base] if new is None else [base, new]
-        rows = jnp.concatenate([*parts, jnp.zeros((-(self.size + self.new) % LANES, self.width), base.dtype)])
-        rows = self.constrain("copies", jax.lax.stop_gradient(rows).astype(self.dtype)[None])
+        rows = jax.lax.stop_gradient(self._padded(parts))
+        rows = self.constrain("copies", rows[None])
         receivers = [self.constrain("copies", part[None].astype(jnp.float32)) for part in parts]
         return Table(rows, receivers[0], receivers[1] if self.new else None)
 
@@ -118,7 +119,7 @@ class Vocabulary(nn.Module):
             # A decode step would take longer to join the tables than to multiply with them.
             scores = [self._scores(hidden, rows) for rows in tables]
             return jnp.concatenate([*scores, jnp.full((*hidden.shape[:-1], padding), -jnp.inf)], axis=-1)
-        scores = self._scores(hidden, jnp.concatenate([*tables, jnp.zeros((padding, self.width))]))
+        scores = self._scores(hidden, self._padded(tables))
         return jnp.where(jnp.arange(scores.shape[-1]) < self.size + self.new, scores, -jnp.inf)
 
     def new_logits(self, hidden: Float[Array, "*batch width"]) -> Float[Array, "*batch new"]:
@@ -130,6 +131,11 @@ class Vocabulary(nn.Module):
         if self.new:
             tables.append(self.new_table if self.tied else self.new_head)
         return tables
+
+    def _padded(self, parts: Sequence[Float[Array, "ids width"]]) -> Float[Array, "padded width"]:
+        """Tables as one in the dtype of the computation, with zeros up to a multiple of `LANES`."""
+        rows = [part.astype(self.dtype) for part in parts]
+        return jnp.concatenate([*rows, jnp.zeros((-(self.size + self.new) % LANES, self.width), self.dtype)])
 
     def _scores(self, hidden: Float[Array, "*batch width"], rows: Float[Array, "ids width"]) -> Array:
         return soft_cap(jnp.matmul(hidden, rows.T.astype(self.dtype), preferred_element_type=jnp.float32), self.cap)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.vae_loss import smooth_l1
 
-DISTANCES: dict[str, Callable[[Array], Array]] = {"smooth_l1": smooth_l1, "l1": jnp.abs}
+DISTANCES: dict[str, Callable[[Array], Array]] = {"smooth_l1": smooth_l1, "l1": jnp.abs, "l2": jnp.square}
 """How far a decoded number is from its target, by name."""
 
 

@@ -11,7 +11,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from motiongpt3_jax.models import VqVae, nearest_codes, perplexity, straight_through, vqvae_loss
-from tests.golden import MOTIONGPT, compare, golden_motiongpt
+from tests.golden import MOTIONGPT, compare, golden_motiongpt, golden_motionllm
 from tests.models.published_vqvae import (
     CONFIG,
     SMALLEST_MARGIN,
@@ -172,6 +172,25 @@ def test_the_loss_and_its_gradient_equal_the_official_ones():
     compare("vq_losses/vq_commit", means["commit"], data["vq_commit"], **tolerance)
     compare("vq_losses/total", value, data["total"], **tolerance)
     compare("vq_losses/grad_rst", gradient, data["grad_rst"], atol=1e-9, rtol=1e-4)
+
+
+@pytest.mark.parametrize("width", ["l22", "l21"])
+def test_each_distance_of_the_loss_equals_motionllms(width):
+    data = golden_motionllm("vqvae")
+    target, decoded = data[f"{width}_gt"], data[f"{width}_pred"]
+    frames, commit = np.full(len(target), target.shape[1]), np.float32(0.37)
+    vectors = np.sqrt(commit).reshape(1, 1, 1)
+    means = {}
+    for distance, theirs in {"l1": "l1", "l2": "l2", "smooth_l1": "l1_smooth"}.items():
+        sums, counts = vqvae_loss(target, decoded, vectors, 0 * vectors, frames, np.array([1]), distance)
+        means[distance] = {name: sums[name] / counts[name] for name in sums}
+        for ours, official in {"features": "feat", "positions": "pos"}.items():
+            name = f"{width}_{theirs}_{official}"
+            compare(f"motionllm_vqvae/{name}", means[distance][ours], data[name], atol=1e-6, rtol=1e-5)
+    for name, distance, positions in (("paper", "l1", 0.5), ("options", "l2", 0.1)):
+        weights = {"features": 1.0, "positions": positions, "commit": 0.02}
+        total = sum(weights[term] * value for term, value in means[distance].items())
+        compare(f"motionllm_vqvae/{width}_total_{name}", total, data[f"{width}_total_{name}"], atol=1e-6, rtol=1e-5)
 
 
 def test_gradients_of_all_weights_equal_the_official_ones():

@@ -1,5 +1,6 @@
 """Validation of sections of a config that systems with codes of motion share: layout and objectives."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from motiongpt3_jax.errors import UserError
@@ -34,6 +35,18 @@ def read_objective(loss: Any, values: Any, path: str = "objective") -> Tokenizer
     if not isinstance(loss, str) or loss not in OBJECTIVES:
         raise UserError(f"there is no loss {loss!r}; choose one of {', '.join(OBJECTIVES)}")
     return from_values(OBJECTIVES[loss], values, path)
+
+
+def fill_distance(stages: Mapping[str, Any]) -> dict[str, Any]:
+    """The stages of a config from before the distance in the motion tokenizer's loss had a choice."""
+    return {name: _fill_distance(stage) for name, stage in stages.items()}
+
+
+def _fill_distance(stage: Any) -> Any:
+    objective = stage.get("objective") if isinstance(stage, Mapping) else None
+    if not isinstance(objective, Mapping) or stage.get("loss") != "tokenizer":
+        return stage
+    return {**stage, "objective": {"distance": "smooth_l1", **objective}}
 
 
 def check_positions(most: int | None, layout: LayoutOptions, path: str) -> None:

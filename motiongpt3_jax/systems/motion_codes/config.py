@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from motiongpt3_jax.models import DecoderConfig, T5Config, VqVaeConfig
-from motiongpt3_jax.values import FLAG, TEXT, real, setting
+from motiongpt3_jax.models.vqvae_loss import DISTANCES
+from motiongpt3_jax.values import FLAG, TEXT, one_of, real, setting
 
 WEIGHT = real(0, 1e9)
 
@@ -23,6 +24,7 @@ class CodeModelConfig:
       codes_at: how many of these come before the codes.
       tied: whether a decoder alone reads and writes ids with one table.
       logit_cap: soft cap of its logits; None for none.
+      base_dtype: in which it is held while it is frozen.
     """
 
     vqvae: VqVaeConfig
@@ -33,6 +35,7 @@ class CodeModelConfig:
     codes_at: int = 0
     tied: bool = True
     logit_cap: float | None = None
+    base_dtype: str = "float32"
 
     @property
     def first_code(self) -> int:
@@ -54,14 +57,16 @@ class TokenizerObjective:
     """Weights of the motion tokenizer's loss.
 
     Attributes:
-      features: smooth-L1 of all features.
-      positions: smooth-L1 of the joint positions (officially called velocity).
-      commit: squared distance of what is encoded from its code.
+      features: of the distance of all features.
+      positions: of the distance of the joint positions (officially called velocity).
+      commit: of the squared distance of what is encoded from its code.
+      distance: how far numbers are from what was encoded, one of `models.vqvae_loss.DISTANCES`.
     """
 
     features: float = setting(WEIGHT)
     positions: float = setting(WEIGHT)
     commit: float = setting(WEIGHT)
+    distance: str = setting(one_of(*DISTANCES))
 
     @property
     def term_weights(self) -> Mapping[str, float]:

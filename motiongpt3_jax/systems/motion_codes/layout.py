@@ -25,7 +25,7 @@ BREAK = " \n"
 
 @dataclass(frozen=True)
 class TokenizerLayout:
-    """The layout of the stage that trains the tokenizer of motion: a part of the clip, and no text.
+    """The layout of the stage that trains the tokenizer of motion: a part of the clip of each person, and no text.
 
     Attributes:
       window: frames of a random part of each clip; shorter clips enter whole. None for the whole of every clip.
@@ -39,17 +39,19 @@ class TokenizerLayout:
         return Schema()
 
     def sizes(self, table: SampleTable) -> Sizes:
-        """One clip a sample."""
-        return Sizes({}, np.minimum(table.frames, self.window or table.frames)[:, None], {}, np.ones(len(table), bool))
+        """One clip a person."""
+        frames, persons = np.minimum(table.frames, self.window or table.frames), table.persons
+        there = np.arange(persons.max(initial=1)) < persons[:, None]
+        return Sizes({}, np.where(there, frames[:, None], -1), {}, np.ones(len(table), bool))
 
     def __call__(self, samples: Sequence[Sample]) -> list[Example]:
-        """One clip a sample."""
-        return [Example(number=sample.number, clips=(self._part(sample),)) for sample in samples]
+        """One clip a person."""
+        return [Example(number=sample.number, clips=self._parts(sample)) for sample in samples]
 
-    def _part(self, sample: Sample) -> ClipRange:
+    def _parts(self, sample: Sample) -> tuple[ClipRange, ...]:
         frames = min(sample.frames, self.window or sample.frames)
         start = int(sample.draw * (sample.frames - frames + 1))
-        return ClipRange(start, start + frames)
+        return tuple(ClipRange(start, start + frames, person) for person in range(sample.persons))
 
 
 @dataclass(frozen=True)

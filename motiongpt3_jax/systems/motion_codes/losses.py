@@ -55,7 +55,6 @@ def tokenizer_terms(
     modules: Modules, variables: Variables, batch: Batch, draws: Draws, objective: TokenizerObjective
 ) -> Terms:
     """Reconstruction through the codebook and commitment to it, and what moves the codebook."""
-    del objective
     rows, codebook = len(batch.samples), variables.state["codebook"]
     clips = [(x.reshape(-1, *x.shape[2:]), frames.reshape(-1)) for x, frames in buckets(batch)]
     encoded = [encode_clips(modules, variables, features, frames) for features, frames in clips]
@@ -66,7 +65,7 @@ def tokenizer_terms(
     for (features, frames), (x, codes), q in zip(clips, encoded, jnp.split(quantised.vectors, ends, axis=1)):
         q = q.reshape(x.shape)
         decoded = decode_codes(modules, variables, straight_through(x, q), codes)[:, : features.shape[1]]
-        parts.append(vqvae_loss(features, decoded, x, q, frames, codes))
+        parts.append(vqvae_loss(features, decoded, x, q, frames, codes, objective.distance))
     sums, counts = (jax.tree.map(lambda *x: sum(x), *side) for side in zip(*parts))
     metrics = codebook_numbers(codebook, evaluation=draws.dropout is None)
     return Terms(sums=sums, counts=counts, metrics=metrics, state_sums={"codebook": quantised.sums})

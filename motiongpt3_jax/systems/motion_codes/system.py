@@ -1,6 +1,6 @@
 """The system interface over the parts of a language model with codes of motion."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,9 @@ from motiongpt3_jax.systems.motion_codes.flops import train_flops
 from motiongpt3_jax.systems.motion_codes.losses import Draws, advance, draw, language_terms, tokenizer_terms
 from motiongpt3_jax.systems.motion_codes.modules import Modules, init
 
+BASE = (r"decoder/(?!.*/lora/).*", "vocabulary/(table|head)")
+"""Parameters of a decoder language model as it comes trained."""
+
 
 class CodeModel(System):
     """Losses of a language model that reads and writes codes of motion, as pure functions of arrays.
@@ -30,6 +33,12 @@ class CodeModel(System):
     def __init__(self, config: CodeModelConfig, constrain: Constrain | None = None):
         self.config = config
         self.modules = Modules(config, constrain)
+
+    @property
+    def dtypes(self) -> Sequence[tuple[str, str]]:
+        """In which a frozen language model is held, a decoder alone."""
+        dtype = self.config.base_dtype
+        return () if dtype == "float32" else tuple((pattern, dtype) for pattern in BASE)
 
     @cached_property
     def losses(self) -> Mapping[str, Loss]:

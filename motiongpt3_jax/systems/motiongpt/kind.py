@@ -8,7 +8,12 @@ from motiongpt3_jax.models.attention_kernels import AUTO
 from motiongpt3_jax.models.remat import policy_name
 from motiongpt3_jax.systems.adapters import fill_adapters
 from motiongpt3_jax.systems.interface import ModelSpec
-from motiongpt3_jax.systems.motion_codes.check import check_positions, read_layout, read_objective
+from motiongpt3_jax.systems.motion_codes.check import (
+    check_positions,
+    fill_distance,
+    read_layout,
+    read_objective,
+)
 from motiongpt3_jax.systems.motion_codes.check_stage import check_stage
 from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
 from motiongpt3_jax.systems.motion_codes.kind import CodeModelKind, unpaired_samples
@@ -76,7 +81,7 @@ class MotionGPTKind(CodeModelKind):
         """The config of an older folder: policies of rematerialization had no names, and attention no dropout."""
         del version  # values tell
         if isinstance(config.get("stages"), Mapping):
-            config = {**config, "stages": fill_adapters(config["stages"])}
+            config = {**config, "stages": fill_distance(fill_adapters(config["stages"]))}
         model = config.get("model")
         if not isinstance(model, Mapping):
             return config

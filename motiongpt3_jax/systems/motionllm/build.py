@@ -28,6 +28,7 @@ def build_config(spec: ModelSpec) -> CodeModelConfig:
         codes_at=tokens.first_code - tokens.words,
         tied=model.language.tied,
         logit_cap=model.language.logit_cap,
+        base_dtype=model.base_dtype,
     )
 
 

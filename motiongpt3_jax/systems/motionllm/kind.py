@@ -7,7 +7,12 @@ from typing import Any
 from motiongpt3_jax.batch import Layout
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.motion_codes.answers import CodeModelAnswers
-from motiongpt3_jax.systems.motion_codes.check import check_positions, read_layout, read_objective
+from motiongpt3_jax.systems.motion_codes.check import (
+    check_positions,
+    fill_distance,
+    read_layout,
+    read_objective,
+)
 from motiongpt3_jax.systems.motion_codes.check_stage import check_stage
 from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
 from motiongpt3_jax.systems.motion_codes.kind import CodeModelKind, unpaired_samples
@@ -68,8 +73,12 @@ class MotionLLMKind(CodeModelKind):
         check_stage(name, config, path, "MotionLLM", STREAMS)
 
     def upgrade_config(self, config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
-        """There are none of an older format."""
-        del version
+        """The config of an older folder: the distance of the tokenizer's loss and the base's dtype had no choice."""
+        del version  # values tell
+        if isinstance(config.get("stages"), Mapping):
+            config = {**config, "stages": fill_distance(config["stages"])}
+        if isinstance(config.get("model"), Mapping):
+            config = {**config, "model": {"base_dtype": "float32", **config["model"]}}
         return config
 
     def heads(self, model: Mapping[str, Any]) -> int:

@@ -23,6 +23,7 @@ class ModelSection:
       dropout, attention_dropout: of the language model; adapters have their own.
       attention: one of `attention_kernels.KERNELS`, or `AUTO`.
       dtype: of the computation.
+      base_dtype: in which the language model is held while it is frozen; files keep it as it came.
       lora: LoRA adapters of the language model by name, see `systems.adapters`.
     """
 
@@ -32,4 +33,5 @@ class ModelSection:
     attention_dropout: float = setting(real(0, 1, below=True))
     attention: str = setting(one_of(AUTO, *KERNELS))
     dtype: str = setting(one_of("float32", "bfloat16", "float16"))
+    base_dtype: str = setting(one_of("float32", "bfloat16"))
     lora: Mapping[str, Any] = setting(SECTION)

@@ -7,6 +7,7 @@ import pytest
 
 from motiongpt3_jax.batch import ClipRange, RowShape, Sample
 from motiongpt3_jax.data_pipelines.packing import build, pack, size_of
+from motiongpt3_jax.data_pipelines.sample_draws import Visits
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.motion_codes.drafts import LayoutOptions, UnpairedOptions, draws_of, encoded_ranges
 from motiongpt3_jax.systems.motion_codes.layout import PairLayout, TextLayout, TokenizerLayout
@@ -312,3 +313,24 @@ def test_a_window_is_a_random_part_of_a_clip():
     assert {*parts} == {(ClipRange(start, start + 64),) for start in range(4)}
     assert layout([sample(0, "", 50)])[0].clips == (ClipRange(0, 50),)
     assert TokenizerLayout()([sample(0, "", 196)])[0].clips == (ClipRange(0, 196),)
+
+
+def test_the_tokenizer_sees_a_clip_of_each_person():
+    two = replace(sample(0, "", 67, draw=0.5), persons=2)
+    assert TokenizerLayout(window=64)([two])[0].clips == (ClipRange(2, 66), ClipRange(2, 66, 1))
+    persons, frames = (1, 2, 2, 1), (67, 67, 50, 40)
+    visits = Visits(
+        seed=1,
+        subtasks=(("clip", 1.0),),
+        shuffle=True,
+        crop=False,
+        lengths=frames,
+        captions=((),) * len(frames),
+        extras=[(count, {}) for count in persons],
+    )
+    layout, order = TokenizerLayout(window=64), visits.order(0)
+    table = visits.tabulate(order, visits.draws(0, 0, len(order)))
+    told = layout.sizes(table).clips
+    found = [[clip.frames for clip in example.clips] for example in layout(table.samples())]
+    assert [[count for count in row if count >= 0] for row in told.tolist()] == found
+    assert sorted(map(len, found)) == [1, 1, 2, 2]
