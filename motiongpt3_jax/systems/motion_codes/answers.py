@@ -211,7 +211,7 @@ class CodeModelAnswers:
         end = (self.tokens.end_of_motion - self.tokens.words) if motion else self.tokens.end
         ended = np.cumsum(tokens == end, axis=1) > 0
         written = np.minimum((~ended).sum(axis=1) + 1, tokens.shape[1]).tolist()
-        return answer_flops(self.modules.config, examples, written, motion)
+        return answer_flops(self.modules.using(self.adapters[makes]).config, examples, written, motion)
 
     def code_motions(self, variables: Variables) -> Mapping[str, Float[Array, "frames features"]]:
         """The codes in most use, each repeated for about a second."""

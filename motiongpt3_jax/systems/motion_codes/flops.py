@@ -1,20 +1,23 @@
 """FLOPs of matrix products: what real tokens and frames need, padding left out."""
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from motiongpt3_jax.batch import Batch, Example, StreamSlots
 from motiongpt3_jax.models import DecoderConfig, T5Config, VqVaeConfig
+from motiongpt3_jax.systems.decoder_flops import (
+    FROZEN,
+    TRAINED,
+    adapter_trains,
+    factor_values,
+    kernel_values,
+    kinds_of_layers,
+    seen_pairs,
+)
 from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
 from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE, codes_of
-
-TRAINED = 3
-"""A trained product is taken once forward, and twice backward."""
-
-
-ADAPTED = 2
-"""A product with a frozen kernel, beside an adapter that trains: once forward, and once back to its input."""
 
 
 def lengths_of(slots: StreamSlots) -> list[int]:
@@ -61,59 +64,107 @@ def _distances(config: VqVaeConfig, codes: int) -> float:
     return 2.0 * codes * config.code_width * config.codes
 
 
+class Products(NamedTuple):
+    """FLOPs of a language model's products, forward.
+
+    Attributes:
+      kernels: with kernels of projections.
+      attention: of queries with keys, and of weights with values.
+      factors: with factors of the LoRA adapter in use.
+    """
+
+    kernels: float
+    attention: float
+    factors: float
+
+
+def t5_products(config: T5Config, sources: Sequence[int], targets: Sequence[int]) -> Products:
+    """A T5 over pairs of a source and a target of so many tokens; a token of the target sees half of its own side."""
+    encoder, decoder = config.encoder, config.decoder
+    (source,), (target,) = encoder.streams, decoder.streams
+    inner, read, written = config.heads * config.head_width, sum(sources), sum(targets)
+    crossed = 2 * config.width * inner
+    # Keys and values of the source belong to each layer of the decoder.
+    pairs = [(2 * s * s, t * t + 2 * t * s) for s, t in zip(sources, targets, strict=True)]
+    low = [factor_values(decoder, target, "cross/", names) for names in (("q", "o"), ("k", "v"))]
+    return Products(
+        2.0 * config.layers * read * kernel_values(encoder)[0]
+        + 2.0 * config.decoder_layers * (written * (kernel_values(decoder)[0] + crossed) + read * crossed),
+        2.0 * inner * sum(config.layers * one + config.decoder_layers * other for one, other in pairs),
+        2.0 * config.layers * read * factor_values(encoder, source)
+        + 2.0 * config.decoder_layers * (written * (factor_values(decoder, target) + low[0]) + read * low[1]),
+    )
+
+
+def decoder_products(config: DecoderConfig, lengths: Sequence[int]) -> Products:
+    """A decoder alone over sequences of so many tokens; a token sees half of its sequence, or a window."""
+    (stream,), tokens = config.streams, config.layers * sum(lengths)
+    pairs = sum(
+        layers * sum(seen_pairs(length, window) for length in lengths)
+        for (_, window), layers in kinds_of_layers(config).items()
+    )
+    return Products(
+        2.0 * tokens * kernel_values(config)[0],
+        2.0 * config.heads * config.head_width * pairs,
+        2.0 * tokens * factor_values(config, stream),
+    )
+
+
 def t5_flops(config: T5Config, ids: int, sources: Sequence[int], targets: Sequence[int]) -> float:
     """A T5 over pairs of a source and a target of so many tokens, with scores of `ids` ids behind each target token."""
-    inner = config.heads * config.head_width
-    attention, mlp = 4 * config.width * inner, 3 * config.width * config.mlp_width
-    total = 0.0
-    for source, target in zip(sources, targets, strict=True):
-        total += config.layers * (source * (attention + mlp) + 2 * source * source * inner)
-        # Keys and values of the source belong to each layer of the decoder; a token sees half of its own side.
-        from_self = target * (attention + mlp) + target * target * inner
-        crossed = (2 * target + 2 * source) * config.width * inner + 2 * target * source * inner
-        total += config.decoder_layers * (from_self + crossed) + target * config.width * ids
-    return 2 * total
+    return sum(t5_products(config, sources, targets)) + 2.0 * sum(targets) * config.width * ids
 
 
 def decoder_flops(config: DecoderConfig, ids: int, lengths: Sequence[int], written: Sequence[int]) -> float:
     """A decoder alone over sequences of so many tokens, with scores of `ids` ids behind the `written` ones."""
-    stream, inner = config.streams[0], config.heads * config.head_width
-    of_attention = 2 * (config.heads + config.kv_heads) * config.head_width
-    token = stream.width * (of_attention + (3 if config.flavour.gated else 2) * stream.mlp_width)
-    layers = sum(config.layers * count * token + inner * _pairs(config, count) for count in lengths)
-    return 2 * (layers + sum(written) * stream.width * ids)
+    return sum(decoder_products(config, lengths)) + 2.0 * sum(written) * config.streams[0].width * ids
 
 
-def _pairs(config: DecoderConfig, slots: int) -> int:
-    """Twice the queries and keys of a sequence that see each other in all layers, of which some have a window."""
-    windows = config.windows or (None,) * config.layers
-    return sum(slots**2 - max(slots - (window or slots), 0) ** 2 for window in windows)
-
-
-def train_flops(config: CodeModelConfig, loss: str, batch: Batch, frozen: Collection[str] = ()) -> float:
-    """A training step on a batch; the few products of adapters are left out.
+def train_flops(
+    config: CodeModelConfig, loss: str, batch: Batch, adapter: str = "", frozen: Collection[str] = ()
+) -> float:
+    """A training step on a batch.
 
     Args:
       config: the sizes.
       loss: "tokenizer" or "language".
       batch: in numpy.
+      adapter: the LoRA adapter that the loss uses; empty for none.
       frozen: paths of parameters that do not train.
     """
     frames = [int(count) for count in np.ravel(batch.clip_frames) if count]
     encode = encode_flops(config.vqvae, frames) if batch.clips else 0.0
     if loss == "tokenizer":
         return TRAINED * (encode + decode_flops(config.vqvae, [codes_of(count) for count in frames]))
-    adapted = any(path.startswith(("t5/", "decoder/")) and path.endswith("/kernel") for path in frozen)
-    return encode + (ADAPTED if adapted else TRAINED) * language_flops(config, batch)
+    config = config.using(adapter)
+    products, written, width = language_products(config, batch)
+    kernels = any(path.startswith(("t5/", "decoder/")) and path.endswith("/kernel") for path in frozen)
+    return (
+        encode
+        + (FROZEN if kernels else TRAINED) * products.kernels
+        + TRAINED * products.attention
+        + (TRAINED if adapter_trains(config.language.adapters, frozen) else FROZEN) * products.factors
+        + 2.0 * written * width * _scored_rows(config, frozen)
+    )
 
 
-def language_flops(config: CodeModelConfig, batch: Batch) -> float:
-    """The language model over all tokens of a batch, forward."""
-    ids, streams = config.words + config.new_ids, batch.streams
-    if isinstance(config.language, T5Config):
-        return t5_flops(config.language, ids, *(lengths_of(streams[name]) for name in ("source", "target")))
+def _scored_rows(config: CodeModelConfig, frozen: Collection[str]) -> int:
+    """Rows of the vocabulary that a target's hidden state is multiplied with, in both passes."""
+    tied = config.tied and not isinstance(config.language, T5Config)
+    names = ("table", "new") if tied else ("head", "new_head")
+    rows = zip(names, (config.words, config.new_ids), strict=True)
+    return sum((FROZEN if f"vocabulary/{name}" in frozen else TRAINED) * count for name, count in rows)
+
+
+def language_products(config: CodeModelConfig, batch: Batch) -> tuple[Products, int, int]:
+    """(the language model over all tokens of a batch, targets, width of what they are scored by)."""
+    streams, language = batch.streams, config.language
+    if isinstance(language, T5Config):
+        sources, targets = (lengths_of(streams[name]) for name in ("source", "target"))
+        return t5_products(language, sources, targets), sum(targets), language.width
     lengths = lengths_of(streams["tokens"])
-    return decoder_flops(config.language, ids, lengths, lengths)
+    written = int(np.sum(np.asarray(streams["tokens"].weights) > 0))
+    return decoder_products(language, lengths), written, language.streams[0].width
 
 
 def answer_flops(

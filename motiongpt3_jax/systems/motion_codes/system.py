@@ -60,7 +60,7 @@ class CodeModel(System):
 
     def train_flops(self, loss: str, batch: Batch, objective: Any = None, frozen: Collection[str] = ()) -> float:
         """FLOPs of a training step for the frames and tokens that a batch holds."""
-        return train_flops(self.config, loss, batch, frozen)
+        return train_flops(self.config, loss, batch, getattr(objective, "adapter", ""), frozen)
 
     def advance(self, state: Tree, sums: Tree) -> Tree:
         """The codebook after one update."""

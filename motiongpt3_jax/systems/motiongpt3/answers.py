@@ -217,7 +217,7 @@ class MotionGPT3Answers:
         options: MotionOptions | TextOptions,
     ) -> Mapping[str, float]:
         """Those of clips and tokens that are read, of denoising steps and frames, or of the tokens that are written."""
-        config = self.system.config
+        config = self.system_for[makes].config
         if makes == "motion":
             guided = options.guidance_scale != 1.0
             return motion_flops(config, examples, values["frames"].tolist(), options.steps, guided)

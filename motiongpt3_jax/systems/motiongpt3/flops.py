@@ -1,6 +1,5 @@
 """FLOPs of MotionGPT3's matrix products: what real tokens and frames need, padding left out."""
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -9,13 +8,18 @@ import numpy as np
 from motiongpt3_jax.batch import Batch, Example
 from motiongpt3_jax.models import DecoderConfig, HeadConfig, VaeConfig
 from motiongpt3_jax.models.lora import ADAPTER
-from motiongpt3_jax.models.stream_block import PROJECTIONS
+from motiongpt3_jax.systems.decoder_flops import (
+    FROZEN,
+    TRAINED,
+    adapter_trains,
+    factor_values,
+    kernel_values,
+    kinds_of_layers,
+    seen_pairs,
+)
 from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, MotionGPT3Config
 from motiongpt3_jax.systems.motiongpt3.frozen_text import trained_slots
 from motiongpt3_jax.systems.motiongpt3.gpt2 import TEXT
-
-TRAINED = 3
-"""A trained product is taken once forward, and twice backward."""
 
 
 class Lengths(NamedTuple):
@@ -38,7 +42,7 @@ def train_flops(
     objective: LanguageObjective | None = None,
     frozen: Collection[str] = (),
 ) -> float:
-    """A training step on a batch; the few products of adapters are left out.
+    """A training step on a batch.
 
     Args:
       config: the sizes.
@@ -52,9 +56,13 @@ def train_flops(
     if loss == "vae":
         return TRAINED * (encode + sum(decode_flops(config.vae, count) for count in frames))
     text_trains = not any(TEXT.fullmatch(path) and not ADAPTER.fullmatch(path) for path in frozen)
+    config = config.using(objective.adapter) if objective is not None else config
+    adapted = adapter_trains(config.decoder.adapters, frozen)
     # An adapter of the text branch has gradients in all of its slots.
-    samples = lengths_of(config, batch, text_trains or _adapter_trains(config, objective, frozen))
-    total = encode + decoder_flops(config.decoder, samples, text_trains)
+    all_slots = text_trains or (adapted and factor_values(config.decoder, config.decoder.streams[0]) > 0)
+    samples = lengths_of(config, batch, all_slots)
+    motion_trains = not any(path.startswith("decoder/layers/motion/") and path.endswith("/kernel") for path in frozen)
+    total = encode + decoder_flops(config.decoder, samples, text_trains, motion_trains, adapted)
     if objective is None or objective.text:
         scores = 2.0 * int(np.sum(batch.streams["text"].weights > 0)) * config.decoder.streams[0].width
         ids = config.vocabulary + config.new_ids
@@ -67,16 +75,6 @@ def train_flops(
         made = int(np.sum(batch.extra["output_clip"] >= 0))
         total += TRAINED * made * head_flops(config.head, config.vae.latents, config.repeats, config.holders)
     return total
-
-
-def _adapter_trains(config: MotionGPT3Config, objective: LanguageObjective | None, frozen: Collection[str]) -> bool:
-    """Whether an adapter of the text branch trains."""
-    if objective is None or not objective.adapter:
-        return False
-    of_text = config.decoder.adapters.named(objective.adapter)
-    projections = [name for name in PROJECTIONS if of_text.adapts(f"text/{name}")]
-    path = "decoder/layers/text/{}/lora/{}/a"
-    return any(path.format(name, objective.adapter) not in frozen for name in projections)
 
 
 def motion_flops(
@@ -122,31 +120,22 @@ def _slots(questions: Sequence[Example]) -> list[tuple[int, int]]:
     ]
 
 
-def kernel_sizes(config: DecoderConfig) -> list[int]:
-    """Values of the kernels of a layer that each stream is multiplied with."""
-    of_attention = 2 * (config.heads + config.kv_heads) * config.head_width
-    of_mlp = 3 if config.flavour.gated else 2
-    return [stream.width * (of_attention + of_mlp * stream.mlp_width) for stream in config.streams]
-
-
 def read_flops(config: DecoderConfig, text: int, motion: int) -> float:
     """The decoder over one sequence, forward; a slot sees half of it."""
-    inner, (of_text, of_motion) = config.heads * config.head_width, kernel_sizes(config)
+    inner, (of_text, of_motion) = config.heads * config.head_width, _slot_values(config)
     pairs = sum(
-        count * sum(_pairs(size, window) for size in ([text + motion] if shared else [text, motion]))
-        for (shared, window), count in _kinds_of_layers(config).items()
+        count * sum(seen_pairs(size, window) for size in ([text + motion] if shared else [text, motion]))
+        for (shared, window), count in kinds_of_layers(config).items()
     )
     return 2.0 * (config.layers * (text * of_text + motion * of_motion) + inner * pairs)
 
 
-def _kinds_of_layers(config: DecoderConfig) -> Counter[tuple[bool, int | None]]:
-    """How many layers there are of each (whether streams see each other, window)."""
-    return Counter(zip(config.shared, config.windows or [None] * config.layers, strict=True))
-
-
-def _pairs(slots: int, window: int | None) -> int:
-    """Twice the queries and keys of a sequence that see each other: all before, or as many as a window holds."""
-    return slots**2 - max(slots - (window or slots), 0) ** 2
+def _slot_values(config: DecoderConfig) -> list[int]:
+    """Values of a layer that a slot of each stream is multiplied with, those of the adapter in use among them."""
+    return [
+        kernels + factor_values(config, stream)
+        for kernels, stream in zip(kernel_values(config), config.streams, strict=True)
+    ]
 
 
 def lengths_of(config: MotionGPT3Config, batch: Batch, text_trains: bool) -> list[Lengths]:
@@ -163,19 +152,36 @@ def lengths_of(config: MotionGPT3Config, batch: Batch, text_trains: bool) -> lis
     return samples
 
 
-def decoder_flops(config: DecoderConfig, samples: Sequence[Lengths], text_trains: bool) -> float:
-    """The decoder over samples, forward and backward; a slot sees half of its sequence."""
-    inner, (of_text, of_motion) = config.heads * config.head_width, kernel_sizes(config)
-    total, kinds = 0.0, _kinds_of_layers(config)
+def decoder_flops(
+    config: DecoderConfig,
+    samples: Sequence[Lengths],
+    text_trains: bool,
+    motion_trains: bool = True,
+    adapted: bool = False,
+) -> float:
+    """The decoder over samples, forward and backward; a slot sees half of its sequence.
+
+    Args:
+      config: sizes, and which adapter is in use.
+      samples: the slots of each.
+      text_trains, motion_trains: whether kernels of each branch have gradients.
+      adapted: whether the adapter has.
+    """
+    inner, (of_text, of_motion) = config.heads * config.head_width, kernel_values(config)
+    low_text, low_motion = (factor_values(config, stream) for stream in config.streams)
+    total, kinds = 0.0, kinds_of_layers(config)
     for text, motion, behind in samples:
         # Frozen kernels have no gradients themselves, and slots that nothing trainable reaches have none at all.
         text_products = TRAINED * text if text_trains else text + behind
-        total += config.layers * (text_products * of_text + TRAINED * motion * of_motion)
+        motion_products = (TRAINED if motion_trains else FROZEN) * motion
+        total += config.layers * (text_products * of_text + motion_products * of_motion)
+        low_products = TRAINED * text if adapted else text + behind
+        total += config.layers * (low_products * low_text + TRAINED * motion * low_motion)
         alone = 0 if text_trains else text - behind
         for (shared, window), layers in kinds.items():
             sizes = [text + motion] if shared else [text, motion]
-            pairs = sum(_pairs(size, window) for size in sizes)
-            total += layers * inner * (TRAINED * pairs - 2 * _pairs(alone, window))
+            pairs = sum(seen_pairs(size, window) for size in sizes)
+            total += layers * inner * (TRAINED * pairs - 2 * seen_pairs(alone, window))
     return 2 * total
 
 

@@ -112,7 +112,7 @@ class OfficialAnswers(CodeModelAnswers):
         tokens = np.asarray(values["tokens"])
         ended = np.cumsum(tokens == self.tokens.end, axis=1) > 0
         written = np.minimum((~ended).sum(axis=1) + 1, tokens.shape[1]).tolist()
-        return answer_flops(self.modules.config, examples, written, makes == "motion")
+        return answer_flops(self.modules.using(self.adapters[makes]).config, examples, written, makes == "motion")
 
 
 def decode(

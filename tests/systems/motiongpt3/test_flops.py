@@ -8,14 +8,17 @@ import pytest
 
 from motiongpt3_jax.batch import ClipRange, Example, Slots
 from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.configs.sections import adapter
 from motiongpt3_jax.experiment.check_config import check_config
 from motiongpt3_jax.inference.folder import plain
+from motiongpt3_jax.models.lora import NO_ADAPTERS
 from motiongpt3_jax.parallel import make_mesh
 from motiongpt3_jax.planning.stage_program import make_stage_program, model_spec
 from motiongpt3_jax.planning.traced_flops import step_flops
+from motiongpt3_jax.systems.decoder_flops import TRAINED
+from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
 from motiongpt3_jax.systems.motiongpt3.build import build_config
 from motiongpt3_jax.systems.motiongpt3.flops import (
-    TRAINED,
     Lengths,
     decode_flops,
     decoder_flops,
@@ -77,6 +80,26 @@ def test_rows_without_padding_need_the_products_of_the_step(stage):
     # Few slots: that a slot sees half of its sequence, where the step has scores of all, weighs little; and that the
     # VAE's attention computes its weights again.
     assert counted(program, full(program)) == pytest.approx(traced(program), rel=0.1)
+
+
+ADAPTED = {
+    "text": ("text/.*",),
+    "align_bare": (".*",),
+}
+
+
+@pytest.mark.parametrize("stage", ADAPTED)
+def test_an_adapter_on_a_frozen_base_needs_the_products_of_the_step(stage):
+    changes = (f"stages.{stage}.trainable=('.*/lora/low/.*',)", f"stages.{stage}.objective.adapter=low")
+    lora = {"low": adapter(48, ADAPTED[stage], dropout=0.0)}
+    program = stage_program(stage, *CASES[stage], f"model.lora={lora}", *changes)
+    frozen, batch = paths_of(program.program.frozen), full(program)
+    found = counted(program, batch, frozen)
+    assert found == pytest.approx(traced(program), rel=0.1)
+    without = replace(program.plain.config.decoder, adapters=NO_ADAPTERS)
+    without = MotionGPT3(replace(program.plain.config, decoder=without))
+    objective = replace(program.stage.objective, adapter="")
+    assert without.train_flops(program.stage.loss, batch, objective, frozen) < 0.8 * found
 
 
 def test_padding_needs_nothing_and_what_is_frozen_less():
