@@ -1,4 +1,4 @@
-"""Weights of the official MotionGPT3, of MLD's VAE or of a GPT-2, or a LoRA adapter, as a model's folder."""
+"""Weights of a published model, of a part of one, or of a LoRA adapter, as a model's folder."""
 
 import argparse
 
@@ -7,15 +7,17 @@ from motiongpt3_jax.commands.export import print_files
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.interop.import_adapter import import_adapter
 from motiongpt3_jax.interop.import_model import import_model, next_step
+from motiongpt3_jax.tensors.checkpoint_files import SUFFIXES
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = command_parser(
         "import",
-        "A checkpoint of the official MotionGPT3, of MLD's motion VAE or of a GPT-2 of any size as a model's folder. "
-        "Sizes are read from the tensors. A VAE or a GPT-2 alone is a beginning for training: the rest is fresh. With "
-        "--base a LoRA adapter that PEFT wrote becomes part of one of our models.",
+        "A checkpoint of the official MotionGPT3, MotionGPT or MotionLLM, of MLD's motion VAE, of T2M-GPT's VQ-VAE or "
+        "of a GPT-2 of any size as a model's folder. Sizes are read from the tensors. A part alone is a beginning for "
+        "training: the rest is fresh. With --base a LoRA adapter that PEFT wrote becomes part of one of our models; "
+        "MotionLLM's motionllm.pth needs with it the language model that it adapts, and vqvae.pth beside it.",
         "motiongpt3 import --from motiongpt3.ckpt --statistics ~/HumanML3D --out models/official",
         overrides=True,
     )
@@ -44,7 +46,12 @@ def parser() -> argparse.ArgumentParser:
         help="folder with Mean.npy and Std.npy, such as HumanML3D's; or a model's",
     )
     parser.add_argument(
-        "--base", type=user_path, default="", metavar="MODEL", help="one of our models, which the LoRA adapter adapts"
+        "--base",
+        type=user_path,
+        default="",
+        metavar="MODEL",
+        help="what the LoRA adapters adapt: one of our models, or of motionllm.pth a language model such as "
+        "google/gemma-2-2b",
     )
     parser.add_argument("--adapter", default="default", metavar="NAME", help="the adapter's name there")
     return parser
@@ -52,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes the model, and says what was written and what comes next."""
-    if arguments.base:
+    if arguments.base and not str(arguments.source).endswith(SUFFIXES):
         surplus = [name for name in ("config", "tokenizer", "statistics") if getattr(arguments, name)]
         if surplus or arguments.overrides:
             raise UserError(f"--{(surplus or ['config'])[0]} does not go with --base, whose model has all of that")
@@ -67,6 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.overrides,
         tokenizer=arguments.tokenizer,
         statistics=arguments.statistics,
+        base=arguments.base,
     )
     for note in result.notes:
         print(note)

@@ -70,11 +70,15 @@ def export_model(
         out = require_file(out)
         require_room("--out", out, "a file")
     folder = read_folder(resolve_model(model))
-    exporters, adapters = folder.kind.weights.exporters, folder.config["model"].get("lora", {})
+    weights, adapters = folder.kind.weights, folder.config["model"].get("lora", {})
+    exporters = weights.exporters
     if format not in FOLDERS and format not in exporters:
         there = ", ".join((*FOLDERS, *exporters))
         raise UserError(f"--format {format}: there is none for a {folder.kind.title}; there are: {there}")
-    adapter = choose_adapter(adapter, adapters, format)
+    if adapter and format in weights.adapter_formats:
+        raise UserError(f"--format {format} holds all LoRA adapters of a {folder.kind.title}: leave --adapter out")
+    if format not in weights.adapter_formats:
+        adapter = choose_adapter(adapter, adapters, format)
     if format == PYTORCH:
         import_torch()  # said before a large model is read
     stage, step, variables = read_variables(folder, which)

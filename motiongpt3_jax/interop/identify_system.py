@@ -7,7 +7,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.registry import find_system, system_names
 
 OTHERS: Mapping[str, str] = {
-    r"(^|\.)(vqvae|quantizer)\.(codebook|layers\.\d+\.codebook)": "a VQ-VAE such as that of T2M-GPT or MoMask",
+    r"(^|\.)(vqvae|quantizer)\.(codebook|layers\.\d+\.codebook)": "a VQ-VAE such as that of MoMask",
     r"(^|\.)seqTransEncoder\.": "MDM",
     r"(^|\.)seqTransformer\.": "MoMask",
     r"(^|\.)temporal_decoder_blocks\.": "MotionDiffuse",

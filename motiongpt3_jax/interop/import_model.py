@@ -50,6 +50,7 @@ def import_model(
     *,
     tokenizer: str | Path | None = None,
     statistics: str | Path | None = None,
+    base: str | Path = "",
 ) -> ImportResult:
     """Writes a model's folder from a checkpoint of other code, or from one of our models.
 
@@ -62,6 +63,7 @@ def import_model(
       tokenizer: a folder or a hub name; by default that beside the file, or the one that such models have.
       statistics: a folder with Mean.npy and Std.npy, a model's, or that of built clips; by default those
         beside the file.
+      base: the published language model that adapters in the file adapt: a folder or a hub name.
 
     Raises:
       FileNotFoundError: there is no such source.
@@ -72,6 +74,7 @@ def import_model(
     require_room("--out", out, "a folder")
     if is_peft(Path(source)):
         raise UserError(f"--from {source} is a LoRA adapter: name the model that it adapts with --base")
+    overrides = [*overrides, *([f"pretrained={base}"] if base else [])]
     values = _load_values(config, overrides) if config else None
     place = find_source(str(source))
     if place.is_dir():
@@ -85,6 +88,10 @@ def import_model(
     tensors = read_state_dict(place)
     config = choose_config(tensors, config, values["system"] if values else "")
     values = values or _load_values(config, overrides)
+    importer = _importer(values)
+    if base and not find_system(values["system"]).weights.adapter_formats:
+        raise UserError(f"--base {base}: --from {source} has no LoRA adapters, so leave --base out")
+    tensors |= _read_companions(place, importer)
     overridden_keys = [override.partition("=")[0] for override in overrides]
     folder, variables, notes = _from_tensors(place, tensors, values, overridden_keys, tokenizer, statistics)
     return ImportResult(write_exported(out, folder, variables, ("imported", 0)), notes, config)
@@ -102,6 +109,12 @@ def _importer(config: Mapping[str, Any]) -> Importer:
     if kind.weights.importer is None:
         raise UserError(f"no checkpoints of other code are read as a {kind.title}; give one of its own models")
     return kind.weights.importer
+
+
+def _read_companions(source: Path, importer: Importer) -> dict[str, np.ndarray]:
+    """Other parts of a model that lie beside its file."""
+    files = (source.with_name(name) for name in importer.companions if name != source.name)
+    return {name: tensor for file in files if file.is_file() for name, tensor in read_state_dict(file).items()}
 
 
 def _from_tensors(

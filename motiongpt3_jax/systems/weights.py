@@ -41,9 +41,11 @@ class Importer(Protocol):
 
     Attributes:
       reads: the models, in words.
+      companions: names of files that hold other parts of such a model, and are read too where they lie beside its file.
     """
 
     reads: str
+    companions: Sequence[str]
 
     def find_config(self, names: Collection[str]) -> str | None:
         """Name of the config that says what the tensors of these names do not; None where they are not read here."""
@@ -99,6 +101,7 @@ class Weights:
         are no official names.
       importer: makes a model of the tensors of other code; None where none is read.
       exporters: by the name of a format, what writes a model as a file of other code.
+      adapter_formats: the formats of these that have a place for LoRA adapters.
       published_names: names of the language model's tensors as Hugging Face's models have them, by which LoRA adapters
         go to PEFT and come from it; None where there are none.
     """
@@ -115,4 +118,5 @@ class Weights:
     from_official: Callable[[Mapping[str, np.ndarray], ModelSpec], Tree] | None = None
     importer: Importer | None = None
     exporters: Mapping[str, Exporter] = field(default_factory=dict)
+    adapter_formats: Collection[str] = ()
     published_names: Callable[[ModelSpec], NameTable] | None = None

@@ -47,7 +47,7 @@ def test_a_config_of_another_system_than_the_tensors_is_refused():
 @pytest.mark.parametrize(
     ("names", "model"),
     [
-        (["vqvae.encoder.model.0.weight", "vqvae.quantizer.codebook"], "a VQ-VAE such as that of T2M-GPT"),
+        (["encoder.conv.weight", "quantizer.layers.0.codebook"], "a VQ-VAE such as that of MoMask"),
         (["input_process.poseEmbedding.weight", "seqTransEncoder.layers.0.linear1.weight"], "MDM"),
         (["seqTransformer.layers.0.linear1.weight"], "MoMask"),
         (["model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight"], "a Llama"),

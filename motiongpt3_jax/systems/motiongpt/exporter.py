@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from motiongpt3_jax.systems.interface import ModelSpec, Variables
+from motiongpt3_jax.systems.motion_codes.vqvae_names import AVERAGES_LEFT_OUT
 from motiongpt3_jax.systems.motiongpt.build import build_config
 from motiongpt3_jax.systems.motiongpt.official import to_official
 from motiongpt3_jax.tensors.checkpoint_files import write_checkpoint
@@ -18,15 +19,11 @@ TOKENIZER = (
     "the folder `tokenizer` of an exported model in its place"
 )
 OTHER_CODES = "note: this model has {codes} codes; set CODE_NUM and the ids of motions in the official code accordingly"
-AVERAGES = (
-    "The official code saves the vectors of the codes alone: the moving averages with which a training of the motion "
-    "tokenizer would go on are left out."
-)
 
 
 def export_pytorch(out: Path, spec: ModelSpec, variables: Variables) -> list[str]:
     """Writes a checkpoint of the official code; returns what there is to say of it."""
-    config, notes = build_config(spec), [AVERAGES]
+    config, notes = build_config(spec), [AVERAGES_LEFT_OUT]
     official = WORDS[spec.config["model"]["lm"]]
     if config.words != official:
         notes.append(TOKENIZER.format(official=official, words=config.words))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.systems.motion_codes.build import DOWNSAMPLES
+from motiongpt3_jax.systems.motion_codes.vqvae_names import vqvae_features, vqvae_sizes
 from motiongpt3_jax.systems.motiongpt.name_table import LANGUAGE, VQVAE
 from motiongpt3_jax.systems.official_evaluation import drop_evaluation
 from motiongpt3_jax.tensors.read_sizes import Shapes, count_layers, shape_of
@@ -107,26 +107,11 @@ def sizes_from_shapes(checkpoint: Checkpoint) -> Sizes:
     """
     shapes, model, features = checkpoint.shapes, {}, None
     if checkpoint.kind != "language":
-        model["vqvae"] = _vqvae(shapes)
-        features = shape_of(shapes, f"{VQVAE}encoder.model.0.weight", 3)[1]
+        model["vqvae"] = vqvae_sizes(shapes, VQVAE)
+        features = vqvae_features(shapes, VQVAE)
     if checkpoint.lm is not None:
         model["language"] = _t5(shapes) if checkpoint.lm == "t5" else _gpt2(shapes)
     return Sizes(model, features)
-
-
-def _vqvae(shapes: Shapes) -> dict[str, Any]:
-    codes, code_width = shape_of(shapes, f"{VQVAE}quantizer.codebook", 2)
-    downsamples = count_layers(shapes, r"vae\.encoder\.model\.(\d+)\.1\.model\.")
-    if downsamples != DOWNSAMPLES:
-        raise UserError(
-            f"the VQ-VAE halves the frames {downsamples} times; {DOWNSAMPLES} are read, a code for four frames"
-        )
-    return {
-        "width": shape_of(shapes, f"{VQVAE}encoder.model.0.weight", 3)[0],
-        "code_width": code_width,
-        "codes": codes,
-        "depth": count_layers(shapes, r"vae\.encoder\.model\.2\.1\.model\.(\d+)\."),
-    }
 
 
 def _t5(shapes: Shapes) -> dict[str, Any]:

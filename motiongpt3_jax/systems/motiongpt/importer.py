@@ -10,6 +10,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.interface import ModelSpec, Variables
 from motiongpt3_jax.systems.motion_codes.system import CodeModel
+from motiongpt3_jax.systems.motion_codes.vqvae_names import WITHOUT_AVERAGES
 from motiongpt3_jax.systems.motiongpt import identify_checkpoint
 from motiongpt3_jax.systems.motiongpt.build import build_config
 from motiongpt3_jax.systems.motiongpt.identify_checkpoint import identify_tensors, sizes_from_shapes
@@ -31,16 +32,12 @@ EMBEDDINGS = (f"{LANGUAGE}shared.weight", f"{LANGUAGE}transformer.wte.weight")
 GPT2_HEAD = 64
 """Width of the heads of every GPT-2."""
 
-AVERAGES = (
-    "the checkpoint holds the vectors of the codes without their moving averages: a training of the motion tokenizer "
-    "goes on as if each code had been used once"
-)
-
 
 class MotionGPTImporter:
     """See `systems.weights.Importer`."""
 
     reads = "a MotionGPT, its VQ-VAE or a T5 v1.1 such as FLAN-T5"
+    companions = ()
 
     def find_config(self, names: Collection[str]) -> str | None:
         """That of the published model, or of its variant with a GPT-2."""
@@ -64,7 +61,7 @@ class MotionGPTImporter:
             language |= {"heads": heads, "head_width": language["width"] // heads}
             notes += note
         if checkpoint.kind != "language":
-            notes.append(AVERAGES)
+            notes.append(WITHOUT_AVERAGES)
         vqvae = {**model["vqvae"], **sizes.model.get("vqvae", {})}
         return Identified(
             checkpoint.tensors,

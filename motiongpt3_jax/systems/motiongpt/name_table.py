@@ -7,9 +7,10 @@ stand in rows that a published T5 has to spare.
 
 from typing import TYPE_CHECKING
 
-from motiongpt3_jax.models import DecoderConfig, T5Config, VqVaeConfig
+from motiongpt3_jax.models import DecoderConfig, T5Config
 from motiongpt3_jax.models.t5 import SOURCE, TARGET
-from motiongpt3_jax.tensors.layer_entries import convolution, gpt2_block, layer_norm
+from motiongpt3_jax.systems.motion_codes.vqvae_names import vqvae_entries
+from motiongpt3_jax.tensors.layer_entries import gpt2_block, layer_norm
 from motiongpt3_jax.tensors.name_table import Entries, Entry, NameTable, at_layer
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ GPT2_TIED = {"lm_head.weight": "transformer.wte.weight"}
 def name_table(config: "CodeModelConfig") -> NameTable:
     """The name table of a model of these sizes."""
     language = language_table(config.language, config.words, config.new_ids).with_prefix(LANGUAGE)
-    return NameTable((*vqvae_entries(config.vqvae), *language.entries), language.tied)
+    return NameTable((*vqvae_entries(config.vqvae, VQVAE), *language.entries), language.tied)
 
 
 def language_table(config: T5Config | DecoderConfig, words: int, new: int) -> NameTable:
@@ -42,27 +43,6 @@ def language_table(config: T5Config | DecoderConfig, words: int, new: int) -> Na
     t5 = isinstance(config, T5Config)
     entries = t5_entries(config, words, new) if t5 else gpt2_entries(config, words, new)
     return NameTable(tuple(entries), T5_TIED if t5 else GPT2_TIED)
-
-
-def vqvae_entries(config: VqVaeConfig) -> Entries:
-    """The motion tokenizer: convolutions, and the vectors of its codes."""
-    yield Entry(f"{VQVAE}quantizer.codebook", "state/codebook/table", (config.codes, config.code_width))
-    width, last = config.width, 2 + config.downsamples
-    for half, ours, stack in (("encoder", "down_{}", 1), ("decoder", "up_{}", 0)):
-        model, path, encoder = f"{VQVAE}{half}.model", f"vqvae/{half}", half == "encoder"
-        ends = (config.features, config.code_width) if encoder else (config.code_width, config.features)
-        yield from convolution(f"{model}.0", f"{path}/conv_in", ends[0], width, 3)
-        for level in range(config.downsamples):
-            theirs = f"{model}.{2 + level}"
-            resampling = f"{theirs}.0" if encoder else f"{theirs}.2"
-            yield from convolution(resampling, f"{path}/{ours.format(level)}", width, width, 4 if encoder else 3)
-            for block in range(config.depth):
-                residual, place = f"{theirs}.{stack}.model.{block}", f"{path}/stack_{level}/block_{block}"
-                yield from convolution(f"{residual}.conv1", f"{place}/dilated", width, width, 3)
-                yield from convolution(f"{residual}.conv2", f"{place}/pointwise", width, width, 1)
-        if not encoder:
-            yield from convolution(f"{model}.{last}", f"{path}/conv_mid", width, width, 3)
-        yield from convolution(f"{model}.{last if encoder else last + 2}", f"{path}/conv_out", width, ends[1], 3)
 
 
 def t5_entries(config: T5Config, words: int, new: int) -> Entries:

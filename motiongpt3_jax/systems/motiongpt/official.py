@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from motiongpt3_jax.models.codebook import Codebook
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
+from motiongpt3_jax.systems.motion_codes.vqvae_names import codebook_of
 from motiongpt3_jax.systems.motiongpt.name_table import name_table
 from motiongpt3_jax.tensors.name_table import from_state_dict, to_state_dict
 
@@ -30,11 +30,7 @@ def from_official(state: Mapping[str, Any], config: CodeModelConfig, prefix: str
     tensors = {key: state[key] for key in state if key.startswith(prefix)}
     params = from_state_dict(tensors, name_table(config).select(prefix))
     saved = params.pop("state", {})
-    return Variables(params, {"codebook": _codebook(saved["codebook"]["table"])} if saved else {})
-
-
-def _codebook(table: np.ndarray) -> Codebook:
-    return Codebook(table=table, sums=table, counts=np.ones(len(table), np.float32), initialised=np.ones((), bool))
+    return Variables(params, {"codebook": codebook_of(saved["codebook"]["table"])} if saved else {})
 
 
 def to_official(variables: Variables, config: CodeModelConfig, prefix: str = "") -> dict[str, np.ndarray]:

@@ -28,6 +28,7 @@ class MotionGPT3Importer:
     """See `systems.weights.Importer`."""
 
     reads = "a MotionGPT3, MLD's motion VAE or a GPT-2 of any size"
+    companions = ()
 
     def find_config(self, names: Collection[str]) -> str | None:
         """That of the published model."""

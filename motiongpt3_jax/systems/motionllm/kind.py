@@ -23,6 +23,8 @@ from motiongpt3_jax.systems.motion_codes.tokens import MotionTokens
 from motiongpt3_jax.systems.motionllm.answers import OfficialAnswers
 from motiongpt3_jax.systems.motionllm.build import build_config
 from motiongpt3_jax.systems.motionllm.check import read_model
+from motiongpt3_jax.systems.motionllm.exporter import export_pytorch
+from motiongpt3_jax.systems.motionllm.importer import MotionLLMImporter
 from motiongpt3_jax.systems.motionllm.layout import OfficialLayout
 from motiongpt3_jax.systems.motionllm.parts import PART_SIZES, PARTS
 from motiongpt3_jax.systems.motionllm.pretrained import pretrained_files, pretrained_language, published_names
@@ -49,6 +51,9 @@ class MotionLLMKind(CodeModelKind):
         pretrained=pretrained_language,
         pretrained_part="language",
         pretrained_files=pretrained_files,
+        importer=MotionLLMImporter(),
+        exporters={"pytorch": export_pytorch},
+        adapter_formats=("pytorch",),
         published_names=published_names,
     )
 

@@ -13,9 +13,9 @@ from motiongpt3_jax.commands import import_ as command
 from motiongpt3_jax.inference.folder import read_folder
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.interop.import_model import import_model, next_step
+from motiongpt3_jax.systems.motion_codes.vqvae_names import AVERAGES_LEFT_OUT, WITHOUT_AVERAGES
 from motiongpt3_jax.systems.motiongpt.build import build_config
-from motiongpt3_jax.systems.motiongpt.exporter import AVERAGES as NOT_WRITTEN
-from motiongpt3_jax.systems.motiongpt.importer import AVERAGES, MotionGPTImporter
+from motiongpt3_jax.systems.motiongpt.importer import MotionGPTImporter
 from motiongpt3_jax.systems.motiongpt.name_table import LANGUAGE, name_table
 from motiongpt3_jax.systems.motiongpt.official import to_official
 from motiongpt3_jax.tensors.checkpoint_files import read_state_dict, write_checkpoint
@@ -61,9 +61,9 @@ def test_a_checkpoint_comes_back_bit_by_bit_without_any_config(state, folder, tm
     write_checkpoint(tmp_path / "motiongpt.tar", state | EVALUATION)
     result = imported(tmp_path / "motiongpt.tar", folder, tmp_path / "model", config="")
     assert result.config == "motiongpt:base:official"
-    assert result.notes == ["left out: 1 tensors of the official evaluation (metrics.*)", AVERAGES]
+    assert result.notes == ["left out: 1 tensors of the official evaluation (metrics.*)", WITHOUT_AVERAGES]
     export = motiongpt3_jax.export_model(tmp_path / "model", tmp_path / "again.ckpt", "pytorch")
-    assert export.notes[0] == NOT_WRITTEN
+    assert export.notes[0] == AVERAGES_LEFT_OUT
     back = read_state_dict(tmp_path / "again.ckpt")
     assert back.keys() == state.keys()
     for name, tensor in state.items():
