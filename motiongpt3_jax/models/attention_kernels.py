@@ -1,18 +1,23 @@
 """Flash attention of packed rows: splash attention on TPUs, cuDNN's on GPUs; no scores lie in memory (2205.14135).
 
-Splash attention knows causality by index alone, so it reads slots in (segment, position) order, which `slot_order`
-finds once a batch. cuDNN takes the mask as it is.
+Splash attention computes its mask from the places of keys and one number for each query, and no slot is moved. In each
+stream the slots of a sequence lie in the order of their positions, so a query sees those of its segment up to some slot
+of each stream; these ends are packed into its number. cuDNN takes the mask as it is.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 from jax.experimental.pallas.ops.tpu import splash_attention as splash
 from jaxtyping import Array, Bool, Float, Int
+
+from motiongpt3_jax.models.remat import ATTENTION
 
 if TYPE_CHECKING:
     from motiongpt3_jax.models.decoder_config import DecoderConfig
@@ -24,10 +29,10 @@ AUTO = "auto"
 """In configs: a kernel where the devices have one, else the reference."""
 
 LANES = 128
-"""Places of a block are a multiple of this."""
+"""Slots of a block are a multiple of this."""
 
-LARGEST_BLOCK = 512
-"""Places of a block at most."""
+LARGEST_BLOCK = 768
+"""Slots of a block at most: some of its float32 scores must fit into a TPU's vector memory at once."""
 
 NO_SEGMENT = -1
 """Of a key that no query sees."""
@@ -42,131 +47,143 @@ def kernel_name(name: str) -> str:
 
 
 class Segments(NamedTuple):
-    """Which places see each other, by equal numbers.
+    """Which slots of all streams may see each other, by equal numbers.
 
     Attributes:
-      queries, keys: of each place as a query and as a key; the latter is `NO_SEGMENT` where it may be none.
+      queries, keys: of each slot as a query and as a key; the latter is `NO_SEGMENT` where it may be none.
     """
 
-    queries: Int[Array, "batch places"]
-    keys: Int[Array, "batch places"]
+    queries: Int[Array, "batch slots"]
+    keys: Int[Array, "batch slots"]
 
 
-class SlotOrder(NamedTuple):
-    """Slots of packed rows in (segment, position) order, behind them as many empty places as fill whole blocks.
+@dataclass(frozen=True)
+class KeyRanges:
+    """Packs into one number where the keys of its segment that a query sees begin and end in each stream.
 
     Attributes:
-      slots: the slot at each place; past the last slot where a place is empty.
-      places: the place of each slot.
-      together: segments where streams see each other.
-      apart: segments where they do not.
+      slots: of each stream; the streams lie one behind the other.
+      windows: whether they begin elsewhere than with the segment's first key.
     """
 
-    slots: Int[Array, "batch places"]
-    places: Int[Array, "batch slots"]
-    together: Segments
-    apart: Segments
+    slots: tuple[int, ...]
+    windows: bool
+
+    @property
+    def fit(self) -> bool:
+        """Whether a number of 31 bits holds them."""
+        return sum(bits * (1 + self.windows) for _, _, bits in self._streams()) <= 31
+
+    def pack(self, seen: Bool[Array, "batch slots slots"]) -> Int[Array, "batch slots"]:
+        """The number of each query that sees these keys."""
+        packed = jnp.zeros(seen.shape[:2], jnp.int32)
+        for start, count, bits in self._streams():
+            keys, numbers = seen[:, :, start : start + count], jnp.arange(count, dtype=jnp.int32)
+            if self.windows:
+                packed = packed << bits | jnp.where(keys, numbers, count).min(axis=2, initial=count)
+            packed = packed << bits | jnp.where(keys, numbers + 1, 0).max(axis=2, initial=0)
+        return packed
+
+    def unpack(self, packed: Array, keys: Array) -> Array:
+        """Whether queries with these numbers may see keys of their segment; runs within a kernel."""
+        found = keys < 0
+        for start, _, bits in reversed(list(self._streams())):
+            numbers, most = keys - start, (1 << bits) - 1
+            ends, packed = packed & most, packed >> bits
+            first = 0
+            if self.windows:
+                first, packed = packed & most, packed >> bits
+            found = found | (numbers >= first) & (numbers < ends)
+        return found
+
+    def _streams(self) -> Iterator[tuple[int, int, int]]:
+        """Of each stream: its first slot, how many it has, and the bits that hold their number."""
+        start = 0
+        for count in self.slots:
+            yield start, count, count.bit_length()
+            start += count
 
 
-def slot_order(
-    segments: Int[Array, "batch slots"],
-    positions: Int[Array, "batch slots"],
-    attended: Bool[Array, "batch slots"],
-    streams: Int[np.ndarray, "slots"],
-) -> SlotOrder:
-    """The order in which splash attention reads slots.
+class StreamsMask(splash.Mask):
+    """What splash attention knows of a mask when it is compiled: causality within each stream.
 
-    Args:
-      segments, positions, attended: of the slots of all streams, see `models.streams.Stream`. Each sequence must begin
-        with an attended slot, in each stream where streams do not see each other.
-      streams: the number of each slot's stream.
+    Attributes:
+      q_sequence: the queries' numbers, in whose place those of a batch are put.
+      mask_function: of numbers of queries and of keys.
     """
-    slots = jnp.lexsort((positions, segments), axis=-1)
-    places = jnp.argsort(slots, axis=-1)
-    slots = jnp.pad(slots, ((0, 0), (0, -slots.shape[1] % LANES)), constant_values=slots.shape[1])
 
-    def numbered(numbers: Int[Array, "batch slots"]) -> Segments:
-        # Padding sees padding: a row of scores must not be empty.
-        keys = jnp.where(attended | (segments == 0), numbers, NO_SEGMENT)
-        return Segments(*(jnp.take_along_axis(x, slots, axis=1, mode="fill", fill_value=0) for x in (numbers, keys)))
+    def __init__(self, ranges: KeyRanges):
+        slots = sum(ranges.slots)
+        # The last stream has what fills up the last block: a query must be in some block that runs.
+        streams = np.pad(np.repeat(np.arange(len(ranges.slots)), ranges.slots), (0, -slots % LANES), mode="edge")
+        self.q_sequence = np.arange(len(streams), dtype=np.int32)
+        self.mask_function = ranges.unpack
+        past = self.q_sequence[:, None] >= self.q_sequence
+        self._maybe = past | (streams[:, None] != streams)
 
-    return SlotOrder(slots, places, numbered(segments), numbered(segments * (streams.max() + 1) + streams))
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._maybe.shape
+
+    def __getitem__(self, index: tuple[slice, ...]) -> Bool[np.ndarray, "queries keys"]:
+        return self._maybe[index]
+
+
+_mask = cache(StreamsMask)
+"""Equal ranges have the same mask: kernels are compiled for its identity."""
 
 
 def splash_attention(
     queries: Heads,
-    keys: Heads,
-    values: Heads,
-    slots: Int[Array, "batch places"],
-    places: Int[Array, "batch slots"],
-    query_segments: Int[Array, "batch places"],
-    key_segments: Int[Array, "batch places"],
+    keys: Float[Array, "batch kv_heads slots head_width"],
+    values: Float[Array, "batch kv_heads slots head_width"],
+    numbers: Int[Array, "batch slots"],
+    query_segments: Int[Array, "batch slots"],
+    key_segments: Int[Array, "batch slots"],
+    *,
+    ranges: KeyRanges,
     scale: float = 1.0,
     cap: float | None = None,
-    window: int | None = None,
-) -> Heads:
-    """Causal attention within segments, by JAX's splash attention for TPUs.
+) -> Float[Array, "batch heads places head_width"]:
+    """Attention within segments by JAX's splash attention for TPUs; keeps `remat.ATTENTION` for the backward pass.
 
     Args:
-      queries, keys, values: of the slots of all streams, with as many heads each.
-      slots, places: see `SlotOrder`.
+      queries, keys, values: of the slots of all streams; the first have a multiple of the heads of the others.
+      numbers: what `ranges` packs.
       query_segments, key_segments: see `Segments`.
+      ranges: which keys are seen.
       scale: factor of the scores.
       cap: their soft cap; None for none.
-      window: places that a query sees, its own and those before; None for all. Places are counted, so the positions of
-        a sequence must follow one another, and one of its window must be attended.
+
+    Returns:
+      What each slot reads; behind the slots come the places that fill up the last block.
     """
-    kernel = _kernel(queries.shape[1], slots.shape[1], cap, window)
-    moved = [move_slots(x, slots, places) for x in (queries * scale, keys, values)]
-    mixed = jax.vmap(kernel)(*moved, segment_ids=splash.SegmentIds(query_segments, key_segments))
-    return move_slots(mixed, places, slots)
-
-
-def _kernel(
-    heads: int, places: int, cap: float | None, window: int | None
-) -> Callable[..., Float[Array, "heads places head_width"]]:
-    """The kernel for causal attention of so many places."""
+    heads, slots = queries.shape[1:3]
+    mask = _mask(ranges)
+    places = mask.shape[0]
     block = max(size for size in range(LANES, min(places, LARGEST_BLOCK) + 1, LANES) if places % size == 0)
-    names = ("q", "kv", "kv_compute", "q_dkv", "kv_dkv", "kv_dkv_compute", "q_dq", "kv_dq")
-    sizes = splash.BlockSizes(**{f"block_{name}": block for name in names})
-    shape = (places, places)
-    whole = window is None or window >= places
-    mask = splash.CausalMask(shape) if whole else splash.LocalMask(shape, (window - 1, 0), 0)
-    masks = splash.MultiHeadMask([mask] * heads)
-    return splash.make_splash_mha_single_device(masks, block_sizes=sizes, attn_logits_soft_cap=cap)
+    names = ("q", "kv", "kv_compute", "q_dkv", "kv_dkv", "kv_dkv_compute")
+    # A TPU pads the last axis to 128: that of heads is narrower, and lies before the slots.
+    layout = dict.fromkeys(("q_layout", "k_layout", "v_layout"), splash.QKVLayout.SEQ_MINOR)
+    sizes = splash.BlockSizes(**{f"block_{name}": block for name in names}, use_fused_bwd_kernel=True, **layout)
+    kernel = splash.make_splash_mha_single_device(
+        splash.MultiHeadMask([mask] * heads),
+        block_sizes=sizes,
+        attn_logits_soft_cap=cap,
+        residual_checkpoint_name=ATTENTION,
+    )
 
+    def attend(numbers: Int[Array, "places"], segments: splash.SegmentIds, *of_heads: Array) -> Array:
+        infos = (kernel.fwd_mask_info, kernel.dq_mask_info, kernel.dkv_mask_info)
+        infos = (info and info._replace(q_sequence=numbers) for info in infos)
+        return type(kernel)(*infos, **kernel.kwargs)(*of_heads, segment_ids=segments)
 
-@jax.custom_vjp
-def move_slots(x: Heads, source: Int[Array, "batch new"], back: Int[Array, "batch slots"]) -> Heads:
-    """Slots in another order, and their gradients by the inverse order: a gather too, where XLA would scatter.
-
-    Args:
-      x: what slots hold.
-      source: the slot that goes to each place; past the last one for zeros.
-      back: the place to which each slot goes.
-    """
-    return _gather(x, source)
-
-
-def _gather(x: Heads, source: Int[Array, "batch new"]) -> Heads:
-    batch, heads, slots, width = x.shape
-    # Heads side by side: a TPU pads arrays whose last axes are heads and their width, and would move the padding too.
-    joined = jnp.swapaxes(x, 1, 2).reshape(batch, slots, heads * width)
-    moved = jax.vmap(partial(jnp.take, axis=0, mode="fill", fill_value=0))(joined, source)
-    return jnp.swapaxes(moved.reshape(batch, -1, heads, width), 1, 2)
-
-
-def _move_forward(x: Array, source: Array, back: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _gather(x, source), (source, back)
-
-
-def _move_backward(kept: tuple[Array, Array], gradient: Array) -> tuple[Array, np.ndarray, np.ndarray]:
-    source, back = kept
-    nothing = (np.zeros(x.shape, jax.dtypes.float0) for x in (source, back))
-    return _gather(gradient, back), *nothing
-
-
-move_slots.defvjp(_move_forward, _move_backward)
+    none, more = (0, 0), (0, places - slots)
+    numbers, query_segments = (jnp.pad(x, (none, more)) for x in (numbers, query_segments))
+    key_segments = jnp.pad(key_segments, (none, more), constant_values=NO_SEGMENT)
+    of_heads = [jnp.pad(x, (none, none, more, none)) for x in (queries * scale, keys, values)]
+    of_heads = checkpoint_name(of_heads, ATTENTION)
+    return jax.vmap(attend)(numbers, splash.SegmentIds(query_segments, key_segments), *of_heads)
 
 
 CUDNN_WIDTH = 128

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.models.attention_kernels import SlotOrder, slot_order
+from motiongpt3_jax.models.attention_kernels import NO_SEGMENT, KeyRanges, Segments
 from motiongpt3_jax.models.decoder_config import DecoderConfig, LayerValues
 from motiongpt3_jax.models.streams import KVCache, Stream, visible
 
@@ -22,7 +22,7 @@ class Masks(NamedTuple):
       memory: which slots of the memory it sees; None without one.
       bias: what is added to the scores; None for nothing.
       trained: for streams in which gradients pass some slots alone, which those are; None where there is no stream.
-      order: of the slots, for splash attention; None where it is not used.
+      segments: of all slots, for splash attention; None where it is not used.
       positions: of queries and of keys, where layers have windows; None where none has one.
     """
 
@@ -31,7 +31,7 @@ class Masks(NamedTuple):
     memory: Bool[Array, "batch queries slots"] | None = None
     bias: Float[Array, "batch heads queries keys"] | None = None
     trained: dict[str, Bool[Array, "batch slots"]] | None = None
-    order: SlotOrder | None = None
+    segments: Segments | None = None
     positions: tuple[Int[Array, "batch queries"], Int[Array, "batch keys"]] | None = None
 
 
@@ -49,12 +49,22 @@ def joined_positions(config: DecoderConfig, streams: Mapping[str, Stream | KVCac
     return jnp.concatenate([streams[s.name].positions for s in config.streams if s.name in streams], axis=1)
 
 
-def ordered_slots(config: DecoderConfig, streams: Mapping[str, Stream]) -> SlotOrder:
-    """The slots of all streams in the order in which splash attention reads them."""
+def key_ranges(config: DecoderConfig, streams: Mapping[str, Array]) -> KeyRanges:
+    """How splash attention is told which keys a query sees.
+
+    Args:
+      config: the decoder's.
+      streams: arrays (batch, slots, ...).
+    """
+    slots = tuple(streams[s.name].shape[1] for s in config.streams if s.name in streams)
+    return KeyRanges(slots, any(window and window < sum(slots) for window in config.windows))
+
+
+def joined_segments(config: DecoderConfig, streams: Mapping[str, Stream]) -> Segments:
+    """Segments of the slots of all streams, in the config's order."""
     present = [streams[s.name] for s in config.streams if s.name in streams]
-    fields = ("segments", "positions", "attended")
-    joined = (jnp.concatenate([getattr(stream, field) for stream in present], axis=1) for field in fields)
-    return slot_order(*joined, np.repeat(np.arange(len(present)), [s.segments.shape[1] for s in present]))
+    keys = [jnp.where(stream.attended, stream.segments, NO_SEGMENT) for stream in present]
+    return Segments(jnp.concatenate([stream.segments for stream in present], axis=1), jnp.concatenate(keys, axis=1))
 
 
 def visibility(

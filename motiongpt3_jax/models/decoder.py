@@ -17,8 +17,15 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.models.attention_kernels import SlotOrder, cudnn_attention, cudnn_takes, splash_attention
-from motiongpt3_jax.models.attention_masks import Masks, joined_positions, layer_mask, ordered_slots, visibility
+from motiongpt3_jax.models.attention_kernels import KeyRanges, cudnn_attention, cudnn_takes, splash_attention
+from motiongpt3_jax.models.attention_masks import (
+    Masks,
+    joined_positions,
+    joined_segments,
+    key_ranges,
+    layer_mask,
+    visibility,
+)
 from motiongpt3_jax.models.constrain import Constrain, unconstrained
 from motiongpt3_jax.models.decoder_config import DecoderConfig, LayerValues
 from motiongpt3_jax.models.dropout import Dropout
@@ -55,7 +62,7 @@ class Layer(nn.Module):
         trained = masks.trained or {}
         present = [s for s in self.config.streams if s.name in hidden]
         owned = {
-            owner: StreamBlock(s, replace(self.config, leading=s.name in trained), self.constrain, name=owner)
+            owner: StreamBlock(s, replace(self.config, trailing=s.name in trained), self.constrain, name=owner)
             for owner, s in {s.owner: s for s in present}.items()
         }
         blocks = {s.name: owned[s.owner] for s in present}
@@ -77,10 +84,12 @@ class Layer(nn.Module):
             }
             every = {**cache, **keys_values}
             sources = [every[s.name] for s in self.config.streams if s.name in every]
-        if masks.order is None:
+        if masks.segments is None:
             mixed = self._attend(queries, sources, masks, values)
         else:
-            mixed = self._splash(queries, *sources[0], masks.order, values)
+            ranges = key_ranges(self.config, hidden)
+            numbers = ranges.pack(layer_mask(masks, values))
+            mixed = self._splash(ranges, queries, *sources[0], numbers, *masks.segments)
         after, first = {}, 0
         for name, block in blocks.items():
             here = slice(first, first + hidden[name].shape[1])
@@ -99,34 +108,11 @@ class Layer(nn.Module):
         keys_values = memory if isinstance(memory, tuple) else block.cross.keys_values(memory, self.deterministic)
         return lambda queries: self._attend(queries, [keys_values], masks)
 
-    def _splash(
-        self,
-        queries: Float[Array, "batch heads slots head_width"],
-        keys: Float[Array, "batch kv_heads slots head_width"],
-        values: Float[Array, "batch kv_heads slots head_width"],
-        order: SlotOrder,
-        layer: LayerValues,
-    ) -> Float[Array, "batch slots heads head_width"]:
+    def _splash(self, ranges: KeyRanges, *arrays: Array) -> Float[Array, "batch places heads head_width"]:
         """Attention of whole rows by a kernel, on each device that of its own rows and heads."""
-        config, places = self.config, order.slots.shape[1]
-        keys, values = (repeat_heads(x, config.heads) for x in (keys, values))
-        segments = jax.tree.map(partial(jnp.where, layer.shared), order.together, order.apart)
-        names = ["attention"] * 3 + ["activation"] * 4
-        # A kernel's window is fixed when it is compiled, and that of a layer in a scan is data: it chooses the kernel.
-        windows = sorted({min(window or places, places) for window in config.windows or (None,)})
-        kernels = [
-            self.constrain.per_device(
-                partial(splash_attention, scale=config.score_scale, cap=config.flavour.attention_cap, window=window),
-                names,
-                "attention",
-            )
-            for window in windows
-        ]
-        arrays = queries, keys, values, order.slots, order.places, *segments
-        if len(kernels) == 1:
-            return jnp.swapaxes(kernels[0](*arrays), 1, 2)
-        chosen = jnp.searchsorted(jnp.array(windows), jnp.minimum(layer.window, places))
-        return jnp.swapaxes(jax.lax.switch(chosen, kernels, *arrays), 1, 2)
+        config, names = self.config, ["attention"] * 3 + ["activation"] * 3
+        kernel = partial(splash_attention, ranges=ranges, scale=config.score_scale, cap=config.flavour.attention_cap)
+        return jnp.swapaxes(self.constrain.per_device(kernel, names, "attention")(*arrays), 1, 2)
 
     def _attend(
         self,
@@ -272,7 +258,8 @@ class Decoder(nn.Module):
             places = joined_positions(config, streams)
             masks = masks._replace(bias=relative_bias(config, "relative")(places, places))
         elif config.attention == "splash" and (deterministic or not config.attention_dropout):
-            masks = masks._replace(order=ordered_slots(config, streams))
+            fits = key_ranges(config, hidden).fit
+            masks = masks._replace(segments=joined_segments(config, streams) if fits else None)
         trained = {name: s.trained for name, s in streams.items() if s.trained is not None}
         masks = masks._replace(trained=trained or None)
         hidden, keys_values = self._layers(hidden, masks, streams, memory, deterministic)

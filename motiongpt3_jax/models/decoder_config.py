@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.attention_kernels import KERNELS
-from motiongpt3_jax.models.dense import flat_product, kernel_first_product, leading_product
+from motiongpt3_jax.models.dense import flat_product, kernel_first_product, trailing_product
 from motiongpt3_jax.models.flavour import GPT2, BlockFlavour
 from motiongpt3_jax.models.lora import NO_ADAPTERS, Adapters
 
@@ -81,7 +81,7 @@ class DecoderConfig:
       causal: whether a slot sees what came before it alone; an encoder's does not.
       cross: whether layers cross-attend to a memory, between attention and MLP.
       kernel_first: whether kernels lie transposed in memory, as decode steps read them; never changes parameters.
-      leading: whether most slots have no gradient, and those that do come first; never changes results.
+      trailing: whether most slots have no gradient, and those that do come last; never changes results.
       adapters: LoRA adapters of the projections, and which is used.
     """
 
@@ -102,7 +102,7 @@ class DecoderConfig:
     causal: bool = True
     cross: bool = False
     kernel_first: bool = False
-    leading: bool = False
+    trailing: bool = False
     windows: tuple[int | None, ...] = ()
     adapters: Adapters = NO_ADAPTERS
 
@@ -120,8 +120,8 @@ class DecoderConfig:
     @property
     def product(self) -> Callable[[Array, Array], Array]:
         """Multiplies inputs with the kernel of a dense layer."""
-        if self.leading:
-            return leading_product
+        if self.trailing:
+            return trailing_product
         return kernel_first_product if self.kernel_first else flat_product
 
     @property

@@ -48,41 +48,41 @@ def kernel_first_product(x: Float[Array, "*rows inputs"], kernel: Float[Array, "
     return product.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
-LEADING = 32
-"""Slots of each row in a step of the backward pass of `leading_product`."""
+TRAILING = 32
+"""Slots of each row in a step of the backward pass of `trailing_product`."""
 
 
 @jax.custom_vjp
-def leading_product(x: Float[Array, "rows slots inputs"], kernel: Float[Array, "inputs features"]) -> Array:
-    """`flat_product` whose backward pass ends behind the last slot that has a gradient in any row."""
+def trailing_product(x: Float[Array, "rows slots inputs"], kernel: Float[Array, "inputs features"]) -> Array:
+    """`flat_product` whose backward pass begins with the first slot that has a gradient in any row."""
     return flat_product(x, kernel)
 
 
-def _leading_forward(x: Any, kernel: Any) -> tuple[Array, tuple[Array | None, Array | None]]:
+def _trailing_forward(x: Any, kernel: Any) -> tuple[Array, tuple[Array | None, Array | None]]:
     # Each is kept for the other's gradient.
     kept = x.value if kernel.perturbed else None, kernel.value if x.perturbed else None
     return flat_product(x.value, kernel.value), kept
 
 
-def _leading_backward(
+def _trailing_backward(
     kept: tuple[Array | None, Array | None], gradient: Float[Array, "rows slots features"]
 ) -> tuple[Array | None, Array | None]:
     x, kernel = kept
-    to_x = None if kernel is None else _leading_to_inputs(gradient, kernel)
+    to_x = None if kernel is None else _trailing_to_inputs(gradient, kernel)
     to_kernel = None if x is None else x.reshape(-1, x.shape[-1]).T @ gradient.reshape(-1, gradient.shape[-1])
     return to_x, to_kernel
 
 
-def _leading_to_inputs(
+def _trailing_to_inputs(
     gradient: Float[Array, "rows slots features"], kernel: Float[Array, "inputs features"]
 ) -> Float[Array, "rows slots inputs"]:
     rows, slots, _ = gradient.shape
-    size = min(LEADING, slots)
+    size = min(TRAILING, slots)
     there = jnp.any(gradient != 0, axis=2)
-    count = jnp.max(jnp.where(there, jnp.arange(1, slots + 1), 0))
+    count = jnp.max(jnp.where(there, slots - jnp.arange(slots), 0))
 
     def write(index: Array, back: Array) -> Array:
-        start = index * size  # near the end both slices begin earlier
+        start = jnp.maximum(slots - (index + 1) * size, 0)
         part = jax.lax.dynamic_slice_in_dim(gradient, start, size, axis=1)
         return jax.lax.dynamic_update_slice_in_dim(back, flat_product(part, kernel.T), start, axis=1)
 
@@ -90,7 +90,7 @@ def _leading_to_inputs(
     return jax.lax.fori_loop(0, (count + size - 1) // size, write, nothing)
 
 
-leading_product.defvjp(_leading_forward, _leading_backward, symbolic_zeros=True)
+trailing_product.defvjp(_trailing_forward, _trailing_backward, symbolic_zeros=True)
 
 
 def linear(

@@ -12,11 +12,20 @@ Target = TypeVar("Target", bound=Callable[..., Any])
 NONE = "none"
 """Keeps whatever the backward pass reads."""
 
+ATTENTION = "attention"
+"""Name of what an attention kernel takes and gives, which policies that keep products keep too."""
+
+
+def _with_attention(policy: Callable[..., Any]) -> Callable[..., Any]:
+    policies = jax.checkpoint_policies
+    return policies.save_from_both_policies(policy, policies.save_only_these_names(ATTENTION))
+
+
 POLICIES: Mapping[str, Callable[..., Any] | None] = {
     NONE: None,
     "full": jax.checkpoint_policies.nothing_saveable,
-    "dots": jax.checkpoint_policies.dots_saveable,
-    "dots_no_batch": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "dots": _with_attention(jax.checkpoint_policies.dots_saveable),
+    "dots_no_batch": _with_attention(jax.checkpoint_policies.dots_with_no_batch_dims_saveable),
 }
 """From names to those of JAX, from most memory to least: none, dots, dots_no_batch, full."""
 

@@ -26,10 +26,9 @@ INIT = 0.02
 """Deviation of fresh kernels and position tables, as GPT-2 has it."""
 
 
-def one_device() -> bool:
-    """Whether no mesh splits what is computed; then projections can be one product."""
-    mesh = jax.sharding.get_abstract_mesh()
-    return mesh.empty or mesh.size == 1
+def whole_heads() -> bool:
+    """Whether no mesh splits heads; then projections can be one product."""
+    return jax.sharding.get_abstract_mesh().shape.get("tensor", 1) == 1
 
 
 def kernel_inits(stream: StreamConfig, config: DecoderConfig) -> dict[str, nn.initializers.Initializer]:
@@ -58,7 +57,7 @@ def project_to_heads(
 ) -> Sequence[Heads]:
     """Query, key and value projections of one input that have as many heads."""
     weights = [projection(x.shape[-1], deterministic) for projection in projections]
-    return dense_to_heads(x, weights, config.dtype, one_device(), config.product, constrain)
+    return dense_to_heads(x, weights, config.dtype, whole_heads(), config.product, constrain)
 
 
 class CrossAttention(nn.Module):

@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 
 class Stream(struct.PyTreeNode):
-    """One modality's slots of a packed sequence.
+    """One modality's slots of packed sequences; those of each sequence lie in the order of their positions.
 
     Attributes:
       embeddings: slot contents; padding slots hold zeros.
@@ -15,7 +15,7 @@ class Stream(struct.PyTreeNode):
       segments: which sequence of the row a slot belongs to; 0 is padding.
       attended: whether the slot may be a key; others may still query.
       trained: whether gradients pass through the slot's hidden states; None for all slots. It pays off where those
-        slots come first, and the stream's parameters are frozen.
+        slots come last, and the stream's parameters are frozen.
     """
 
     embeddings: Float[Array, "batch slots width"]

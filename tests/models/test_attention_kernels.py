@@ -10,7 +10,8 @@ import pytest
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import Decoder
-from motiongpt3_jax.models.attention_kernels import cudnn_takes
+from motiongpt3_jax.models.attention_kernels import KeyRanges, cudnn_takes
+from motiongpt3_jax.models.attention_masks import joined_segments, key_ranges, layer_mask, visibility
 from motiongpt3_jax.models.flavour import BlockFlavour
 from tests.models.packed_streams import CONFIG, gradients, packed_streams, parameters, run_kernels_stepwise
 
@@ -39,6 +40,37 @@ def test_grouped_heads_rotary_positions_windows_of_some_layers_and_a_cap_go_thro
     streams["text"] = streams["text"].replace(attended=streams["text"].segments > 0)
     params = parameters(config, streams)
     assert_alike(gradients(replace(config, attention="splash"), params, streams), gradients(config, params, streams))
+
+
+def test_slots_of_a_sequence_need_not_lie_together_in_splash_attention():
+    streams = packed_streams(1)
+    text = streams["text"]
+    trained = (text.positions >= 4) & (text.segments > 0)
+    order = jnp.argsort(trained, axis=1, stable=True)
+    streams["text"] = jax.vmap(lambda row, order: jax.tree.map(lambda x: x[order], row))(
+        text.replace(trained=trained), order
+    )
+    params = parameters(CONFIG, streams)
+    assert_alike(gradients(replace(CONFIG, attention="splash"), params, streams), gradients(CONFIG, params, streams))
+
+
+@pytest.mark.parametrize("windows", [(), (None, 3)])
+def test_ranges_of_keys_say_what_a_query_sees_of_its_segment(windows):
+    config, streams = replace(CONFIG, windows=windows), packed_streams(2)
+    masks, segments = visibility(config, streams, streams), joined_segments(config, streams)
+    ranges = key_ranges(config, {name: stream.embeddings for name, stream in streams.items()})
+    assert ranges.fit
+    same = segments.queries[:, :, None] == segments.keys[:, None, :]
+    for layer in range(2):
+        seen = layer_mask(masks, config.layer_values.layer(layer))
+        found = same & ranges.unpack(ranges.pack(seen)[:, :, None], jnp.arange(seen.shape[2]))
+        np.testing.assert_array_equal(found, seen)
+
+
+def test_ranges_that_no_number_holds_are_known():
+    assert KeyRanges((2**15 - 1, 2**16 - 1), windows=False).fit
+    assert not KeyRanges((512, 96), windows=True).fit
+    assert KeyRanges((2**15 - 1,), windows=True).fit
 
 
 def test_what_cudnn_cannot_compute_takes_the_reference():

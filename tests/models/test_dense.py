@@ -17,9 +17,9 @@ from motiongpt3_jax.models.dense import (
     flat_product,
     kernel_first_product,
     kernels_transposed,
-    leading_product,
     linear,
     plain_kernels,
+    trailing_product,
 )
 
 X = jax.random.normal(jax.random.key(0), (4, 6, 3))
@@ -35,23 +35,23 @@ def test_the_kernel_first_gives_the_same_product(shape):
     np.testing.assert_allclose(product, flat_product(x, kernel), atol=1e-5)
 
 
-def test_a_leading_product_has_the_gradients_of_a_whole_one_wherever_there_are_some():
+def test_a_trailing_product_has_the_gradients_of_a_whole_one_wherever_there_are_some():
     keys = jax.random.split(jax.random.key(0), 3)
     x, kernel = jax.random.normal(keys[0], (2, 70, 6)), jax.random.normal(keys[1], (6, 5))
     outer = jax.random.normal(keys[2], (2, 70, 5))
 
     @jax.jit
-    def gradients(last):
-        outer_here = jnp.where(jnp.arange(70)[:, None] < last, outer, 0.0)
+    def gradients(count):
+        outer_here = jnp.where(jnp.arange(70)[:, None] >= 70 - count, outer, 0.0)
         return [
             jax.grad(lambda x, kernel, f=f: (f(x, kernel) * outer_here).sum(), argnums=(0, 1))(x, kernel)
-            for f in (leading_product, flat_product)
+            for f in (trailing_product, flat_product)
         ]
 
-    for last in (0, 1, 32, 33, 70):
-        found, wanted = gradients(last)
+    for count in (0, 1, 32, 33, 70):
+        found, wanted = gradients(count)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), found, wanted)
-        assert bool(jnp.any(found[0])) == (last > 0)
+        assert bool(jnp.any(found[0])) == (count > 0)
 
 
 def test_layers_for_decode_steps_keep_every_kernel_and_know_that_it_is_transposed():
@@ -91,7 +91,7 @@ def total(apply, constrain, dtype, x, params):
     return jnp.sum(apply_params(apply, x, params, dtype, **hook).astype(jnp.float32) ** 2)
 
 
-@pytest.mark.parametrize("product", [flat_product, leading_product])
+@pytest.mark.parametrize("product", [flat_product, trailing_product])
 def test_a_hook_that_pins_nothing_changes_neither_results_nor_gradients(product):
     wanted, found = (
         jax.value_and_grad(partial(total, partial(dense, product=product), hook, "float32"), argnums=(0, 1))(X, PARAMS)

@@ -39,13 +39,13 @@ def trained_slots(batch: Batch, vocabulary: int) -> Bool[Array, "rows slots"]:
     return found & (text.segments > 0)
 
 
-def trained_first(batch: Batch, vocabulary: int) -> tuple[Batch, Bool[Array, "rows slots"]]:
-    """(the batch with the text slots of each row in another order, which of them are `trained_slots`: the first ones).
+def trained_last(batch: Batch, vocabulary: int) -> tuple[Batch, Bool[Array, "rows slots"]]:
+    """(the batch with the text slots of each row in another order, which of them are `trained_slots`: the last ones).
 
-    A slot knows its segment and position, so their order changes nothing.
+    A slot knows its segment and position, so their order changes nothing. Those of a sequence stay in theirs.
     """
     trained = trained_slots(batch, vocabulary)
-    order = jnp.argsort(~trained, axis=1, stable=True)
+    order = jnp.argsort(trained, axis=1, stable=True)
     text = jax.tree.map(lambda x: jnp.take_along_axis(x, order, axis=1), batch.streams["text"])
     ordered = batch.replace(streams={**batch.streams, "text": text})
     return ordered, jnp.take_along_axis(trained, order, axis=1)

@@ -13,7 +13,7 @@ from motiongpt3_jax.motion import SKELETONS
 from motiongpt3_jax.systems.interface import Terms, Tree, Variables
 from motiongpt3_jax.systems.motiongpt3.config import LanguageObjective, MotionGPT3Config, VaeObjective
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, streams, to_language
-from motiongpt3_jax.systems.motiongpt3.frozen_text import text_is_frozen, trained_first
+from motiongpt3_jax.systems.motiongpt3.frozen_text import text_is_frozen, trained_last
 from motiongpt3_jax.systems.motiongpt3.modules import Modules
 
 MOMENT_DECAY = 0.99
@@ -140,7 +140,7 @@ def language_terms(
     params, rngs = variables.params, _rngs(draws, objective.dropout)
     trained = None
     if text_is_frozen(variables):
-        batch, trained = trained_first(batch, modules.config.vocabulary)
+        batch, trained = trained_last(batch, modules.config.vocabulary)
     latents = None
     if batch.clips or batch.encoded is not None:
         vae_rngs = _rngs(draws, objective.vae_dropout)

@@ -12,7 +12,7 @@ from motiongpt3_jax.models import Decoder, DecoderConfig, Stream, StreamConfig
 from motiongpt3_jax.models.constrain import unconstrained
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
-from motiongpt3_jax.systems.motiongpt3.frozen_text import text_is_frozen, trained_first, trained_slots
+from motiongpt3_jax.systems.motiongpt3.frozen_text import text_is_frozen, trained_last, trained_slots
 from tests.quick import one_quick
 from tests.systems.published import language_objective
 from tests.systems.tiny import CONFIG, EXAMPLES, rows, variables
@@ -40,13 +40,13 @@ def test_slots_are_trained_from_the_first_new_id_or_motion_of_their_sample_on():
     assert not trained[1:].any()
 
 
-def test_trained_slots_come_first_with_all_that_belongs_to_them():
-    ordered, trained = trained_first(BATCH, CONFIG.vocabulary)
+def test_trained_slots_come_last_with_all_that_belongs_to_them():
+    ordered, trained = trained_last(BATCH, CONFIG.vocabulary)
     before, after = BATCH.streams["text"], ordered.streams["text"]
-    np.testing.assert_array_equal(trained[0], [1] * 15 + [0] * 9)
-    places = [3, 4, 5, *range(6, 12), *range(13, 19), 0, 1, 2, 12]
+    np.testing.assert_array_equal(trained[0], [0] * 9 + [1] * 15)
+    places = [0, 1, 2, 12, *range(19, 24), 3, 4, 5, *range(6, 12), *range(13, 19)]
     for name in ("ids", "positions", "segments", "targets", "weights"):
-        np.testing.assert_array_equal(getattr(after, name)[0, :19], getattr(before, name)[0, places])
+        np.testing.assert_array_equal(getattr(after, name)[0], getattr(before, name)[0, places])
 
 
 def test_the_branch_is_frozen_when_each_of_its_parameters_is():
@@ -103,6 +103,6 @@ def test_slots_that_are_not_trained_cost_no_products_backward(hook):
         compiled = jax.jit(jax.grad(loss)).lower(jnp.ones((1, slots, 16))).compile()
         return compiled.cost_analysis()["flops"]
 
-    # The compiler counts the loop over layers, and that over leading slots, once.
+    # The compiler counts the loop over layers, and that over trailing slots, once.
     products = 2 * slots * (4 * 16 * 16 + 2 * 16 * 64)
-    assert flops(None) - flops(jnp.arange(slots)[None] < 4) > 0.75 * products
+    assert flops(None) - flops(jnp.arange(slots)[None] >= slots - 4) > 0.75 * products
