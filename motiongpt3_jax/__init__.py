@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from motiongpt3_jax.inference.chat import Chat, Reply
     from motiongpt3_jax.inference.continuation import Joined
     from motiongpt3_jax.inference.model import Model
+    from motiongpt3_jax.inference.planner import Planner
     from motiongpt3_jax.interop.export_model import export_model
     from motiongpt3_jax.interop.import_model import import_model
     from motiongpt3_jax.motion import Motion, load_motion, save_motion
@@ -31,6 +32,7 @@ _HOMES = {
     "Model": "inference.model",
     "Motion": "motion",
     "Note": "motion.notes",
+    "Planner": "inference.planner",
     "Reply": "inference.chat",
     "SourceOptions": "data_pipelines.sources",
     "build_source": "data_pipelines.sources",
@@ -49,6 +51,7 @@ __all__ = [
     "Model",
     "Motion",
     "Note",
+    "Planner",
     "Reply",
     "SourceOptions",
     "build_source",

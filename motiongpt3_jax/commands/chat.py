@@ -21,13 +21,18 @@ from motiongpt3_jax.commands.arguments import (
     sampling,
     user_path,
 )
+from motiongpt3_jax.commands.functions import load_function
 from motiongpt3_jax.commands.motions import note_persons, read_motions
 from motiongpt3_jax.commands.notes import hint_quotes
 from motiongpt3_jax.commands.results import Result, add_results, origin, unknown_note, write_results
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.chat import PLACE, Chat, Reply, check_length, last_motion, named_motions
 from motiongpt3_jax.inference.clips import require_readable
+from motiongpt3_jax.inference.planner import Planner
 from motiongpt3_jax.motion import Motion
+
+RULES = "rules"
+"""The planner that is no chat model."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,6 +46,12 @@ def parser() -> argparse.ArgumentParser:
     add_model(parser)
     add_mesh(parser)
     parser.add_argument("instruction", nargs="*", help="one or several turns")
+    parser.add_argument(
+        "--planner",
+        metavar="PLANNER",
+        help="split long requests into motions that follow each other: by 'rules' (\"walk, then sit down\"), or by any "
+        "chat model: FILE.py:FUNCTION or MODULE:FUNCTION, from messages ({'role', 'content'} each) to text",
+    )
     parser.add_argument("--seconds", type=duration, help="length of motions in answers (default: as the model says)")
     parser.add_argument("--memory", type=integer, default=0, help="earlier turns that the model is shown (default: 0)")
     parser.add_argument("--seed", type=integer, default=0, help="turn n has seed SEED + n")
@@ -58,14 +69,22 @@ def run(arguments: argparse.Namespace) -> int:
     """Answers turn by turn; 2 when a turn could not be answered."""
     if arguments.memory < 0:
         raise UserError(f"--memory {arguments.memory}: show 0 or more earlier turns")
+    if arguments.planner is not None and arguments.memory:
+        raise UserError("--memory shows a model earlier turns; a planner has all of them: leave it out")
     how: dict[str, Any] = {"decoding": decoding(arguments), "seconds": arguments.seconds}
+    chat_model = None if arguments.planner in (None, RULES) else load_function("--planner", arguments.planner)
     hint_quotes(arguments.instruction, "")
     folder = output_folder(arguments.out)
     model = load_model(arguments)
     options = model.motion_options(**sampling(arguments))
-    check_length(model, arguments.seconds)
     how |= asdict(options)
-    chat, replies = Chat(model, arguments.memory), []
+    chat: Chat | Planner
+    if arguments.planner is None:
+        check_length(model, arguments.seconds)
+        chat = Chat(model, arguments.memory)
+    else:
+        chat = Planner(model, chat_model)
+    replies: list[Reply] = []
     results: list[Result] = []
     wrong = False
     try:
@@ -79,8 +98,11 @@ def run(arguments: argparse.Namespace) -> int:
                 continue
             replies.append(reply)
             record = {"instruction": line, "answer": reply.text, "turn": number}
-            warning = unknown_note(model.unknown_words(named_motions(line)[0].replace(PLACE, " ")))
-            results += [Result(motion, line, reply.text, record, warning) for motion in reply.motions]
+            record |= {"steps": reply.steps} if reply.steps else {}
+            said = " ".join(reply.steps) or named_motions(line)[0].replace(PLACE, " ")
+            note = "; ".join(filter(None, [*reply.steps, reply.text]))
+            warning = unknown_note(model.unknown_words(said))
+            results += [Result(motion, line, note, record, warning) for motion in reply.motions]
             print(as_line(reply, len(results) - len(reply.motions)), flush=True)
     finally:
         # An interrupt loses none of the turns before it.
@@ -91,12 +113,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def answer(
-    arguments: argparse.Namespace, chat: Chat, replies: Sequence[Reply], line: str, seed: int, **how: Any
+    arguments: argparse.Namespace, chat: Chat | Planner, replies: Sequence[Reply], line: str, seed: int, **how: Any
 ) -> Reply:
     """The answer to a line that may name motion files; `how` is said as to `Chat.say`.
 
     Raises:
-      UserError: the line cannot be understood.
+      UserError: the line, or a chat model's plan of it, cannot be understood.
       OSError: a file cannot be read.
     """
     instruction, names = named_motions(line)
@@ -115,7 +137,7 @@ def lines() -> Iterator[str]:
             return
 
 
-def read(arguments: argparse.Namespace, chat: Chat, name: str) -> Motion:
+def read(arguments: argparse.Namespace, chat: Chat | Planner, name: str) -> Motion:
     """A motion file that an instruction names."""
     statistics = chat.model.engine.folder.statistics
     (motion,) = read_motions([name], arguments.mapping, file_fps=arguments.fps, statistics=statistics)
@@ -126,5 +148,6 @@ def read(arguments: argparse.Namespace, chat: Chat, name: str) -> Motion:
 
 def as_line(reply: Reply, number: int) -> str:
     """An answer as a line."""
-    motions = [f"[motion_{number + n:03d}: {motion.seconds:.1f} s]" for n, motion in enumerate(reply.motions)]
+    steps = f": {'; '.join(reply.steps)}" if reply.steps else ""
+    motions = [f"[motion_{number + n:03d}: {motion.seconds:.1f} s{steps}]" for n, motion in enumerate(reply.motions)]
     return " ".join(filter(None, [reply.text, *motions])) or "(no answer)"

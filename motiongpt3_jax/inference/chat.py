@@ -40,12 +40,14 @@ class Reply:
     Attributes:
       text: its words; empty when there are none.
       motions: its motions, in their order.
-      lengths: who said how long each motion is to be.
+      lengths: who said how long each motion, or each step of it, is to be.
+      steps: the sentences that the motion shows one after the other, where it was planned.
     """
 
     text: str
     motions: tuple[Motion, ...] = ()
     lengths: tuple[Length, ...] = ()
+    steps: tuple[str, ...] = ()
 
 
 @dataclass
@@ -128,17 +130,7 @@ class Chat:
         return Reply(" ".join(filter(None, parts)), motions, tuple(lengths))
 
     def _question(self, instruction: str, motions: Sequence[Motion | str | Path]) -> tuple[str, tuple[Features, ...]]:
-        check_words(instruction)
-        if not instruction.strip():
-            raise UserError("the instruction is empty; write what the model should do")
-        places = instruction.count(PLACE)
-        if not places and motions:
-            instruction, places = " ".join([instruction, *[PLACE] * len(motions)]), len(motions)
-        if places != len(motions):
-            raise UserError(
-                f"places for a motion in the instruction: {places}, motions that were given: {len(motions)}; "
-                "on the command line a file stands in its place as <motion:FILE>"
-            )
+        instruction = check_places(instruction, len(motions))
         return instruction.replace(PLACE, MOTION), tuple(self._features(motion) for motion in motions)
 
     def _features(self, source: Motion | str | Path) -> Features:
@@ -155,6 +147,26 @@ class Chat:
         recent = self.turns[len(self.turns) - self.memory :] if self.memory else []
         texts = tuple((question, answer) for question, answer, _ in recent)
         return texts, tuple(clip for *_, clips in recent for clip in clips)
+
+
+def check_places(instruction: str, motions: int) -> str:
+    """An instruction with a place for each of so many motions; behind it where it has none.
+
+    Raises:
+      UserError: it is empty, holds what is no text, or has places for another number of motions.
+    """
+    check_words(instruction)
+    if not instruction.strip():
+        raise UserError("the instruction is empty; write what the model should do")
+    places = instruction.count(PLACE)
+    if not places and motions:
+        instruction, places = " ".join([instruction, *[PLACE] * motions]), motions
+    if places != motions:
+        raise UserError(
+            f"places for a motion in the instruction: {places}, motions that were given: {motions}; "
+            "on the command line a file stands in its place as <motion:FILE>"
+        )
+    return instruction
 
 
 def check_length(model: Model, seconds: float | None) -> None:

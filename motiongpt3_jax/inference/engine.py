@@ -153,6 +153,31 @@ class Engine:
             motions |= {i: joints[row, : lengths[row]] for row, i in enumerate(order)}
         return [motions[i] for i in range(len(questions))]
 
+    def generate_joined(
+        self, questions: Sequence[Question], frames: Sequence[int], seeds: Sequence[int], options: Any = None
+    ) -> tuple[Joints, list[int]]:
+        """One motion of several ones: their codes follow each other, and are decoded at once.
+
+        Arguments and errors are those of `generate_motions`, of a model with `Capabilities.end_of_codes`.
+
+        Returns:
+          Its joints, and the frame at which each one ends.
+        """
+        options = self.answers.motion_options() if options is None else options
+        end, codes = self.answers.capabilities.end_of_codes, {}
+        for order, values in self._answer("motion", questions, frames, seeds, options):
+            for i, ids in zip(order, np.asarray(values["tokens"]).tolist()):
+                codes[i] = ids[: ids.index(end)] if end in ids else ids
+        joined = [code for i in range(len(questions)) for code in codes[i]]
+        # What is rendered does not depend on the question.
+        example = self.answers.example(0, questions[0], "motion", options, frames[0])
+        render = self.answers.phases(example, "motion", options, round_up(frames[0], FRAME_STEP, self.frames[1]))[-1]
+        padded = [*joined, *[end] * (round_up(len(joined) + 1, FRAME_STEP) - len(joined))]
+        values = self._run(render, {"tokens": np.array([padded], np.int32), "frames": np.zeros(1, np.int32)})
+        total = int(values["frames"][0])
+        ends = np.cumsum([len(codes[i]) for i in range(len(questions))]) * total // len(joined)
+        return np.asarray(values["joints"])[0, :total], ends.tolist()
+
     def generate_texts(
         self, questions: Sequence[Question], options: Any, seeds: Sequence[int] | None = None
     ) -> list[Text]:

@@ -150,6 +150,8 @@ class Capabilities:
       longest_read: frames of the longest motion that is read at once.
       longest_made: frames of the longest motion that is made at once.
       chats: whether it can begin a motion in the middle of a text.
+      end_of_codes: where motions are codes, the id behind them in the `tokens` that the last phase takes, with `frames`
+        alone (0: all); so the codes of several motions can follow each other and become one. None where they cannot.
     """
 
     tasks: Mapping[str, Task]
@@ -158,6 +160,7 @@ class Capabilities:
     longest_read: int
     longest_made: int
     chats: bool = False
+    end_of_codes: int | None = None
 
     @property
     def takes_length(self) -> bool:

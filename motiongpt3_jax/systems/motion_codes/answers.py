@@ -71,6 +71,7 @@ class CodeModelAnswers:
             longest_read=spec.config["data"]["max_frames"],
             longest_made=longest,
             chats=True,
+            end_of_codes=self.tokens.end_of_motion - self.tokens.first_code,
         )
 
     def prepare(self, variables: Variables) -> Variables:

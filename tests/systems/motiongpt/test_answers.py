@@ -12,6 +12,7 @@ from motiongpt3_jax.inference.engine import Engine
 from motiongpt3_jax.inference.folder import read_folder
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
+from motiongpt3_jax.inference.sequences import generate_sequence
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.systems.interface import Question
 from tests.commands.conftest import call
@@ -64,6 +65,20 @@ def test_questions_that_share_rows_are_answered_as_alone(model, shared_rows):
         np.testing.assert_allclose(alone.joints, motions[number].joints, atol=1e-3)
         assert model.engine.generate_texts([questions[number]], options) == [texts[number]]
     assert len({text.whole for text in texts}) > 1
+
+
+def test_motions_that_follow_each_other_are_decoded_at_once_from_their_joined_codes(model):
+    questions, options = [Question(sentence) for sentence in SENTENCES[:2]], model.motion_options()
+    most = model.engine.frames[1]
+    joints, stops = generate_sequence(model.engine, questions, [16, 2 * most], 3, options)
+    assert stops == [16, 16 + 2 * most]
+    assert joints.shape == (stops[-1], 22, 3)
+    assert np.isfinite(joints).all()
+    alone, _ = generate_sequence(model.engine, questions[:1], [16], 3, options)
+    (usual,) = model.engine.generate_motions(questions[:1], [16], [3], options)
+    np.testing.assert_allclose(alone, usual, atol=1e-4)
+    # The decoder of the first part sees what follows.
+    assert not np.allclose(joints[:16], alone, atol=1e-3)
 
 
 def test_without_a_length_the_model_ends_its_motions(model):
