@@ -14,6 +14,14 @@ Variants:
 Every variant has two adapters: `t2m` makes motions, and trains together with the rows of motions in the vocabulary;
 `m2t` writes captions, and trains alone, so that motions stay what they were.
 
+Append `:pair` (as in `motionllm:demo:pair`) for two people: a stage `pair` trains an adapter of its own, `inter`, and
+rows of its own for roles and places, and all else stays as it was. It starts from a run or model of one person,
+`--config.start=runs/motionllm`, on clips of two: those of InterHuman, in a small variant procedural ones. The
+tokenizer of a small variant has never seen hands that meet: there it trains on with clips of two people, and the rows
+of its codes too, so that such a model makes two people alone. With `--config.pairs.order=interleaved` the two are
+written side by side in time instead of one after the other, and with `--config.pairs.anchors=True` the place of the
+second one is told once a second.
+
 Append `:official` (as in `motionllm:gemma2_2b:official`) to switch every deviation from the published code off at once:
 no soft cap of attention scores, rows of motions frozen as they begin, one sample a row of 200 tokens, a constant rate,
 answers among all ids.
@@ -27,6 +35,7 @@ from ml_collections import ConfigDict
 from motiongpt3_jax.configs.language_model import language_model
 from motiongpt3_jax.configs.motion_codes import CLIPS, KERNELS, TOKENIZER, clips, layout, stage, vqvae
 from motiongpt3_jax.configs.sections import adapter, mesh
+from motiongpt3_jax.data_pipelines.sources import LEAST_FRAMES
 from motiongpt3_jax.errors import UserError
 
 EVERY = ("tokens/.*",)
@@ -34,6 +43,9 @@ EVERY = ("tokens/.*",)
 
 ROWS = "vocabulary/new(_head)?"
 """Vectors of the ids of motions."""
+
+LATER = "vocabulary/later(_head)?"
+"""Vectors of the ids of two people, where rows have a head of their own that too."""
 
 BASE = (r"decoder/(?!.*/lora/).*", r"vocabulary/(table|head)")
 """The language model as it comes trained."""
@@ -84,6 +96,7 @@ def base(hub: str, *, rows: int = 32, remat: str = "full", **sizes: Any) -> Conf
             "start": "",
             "data": clips("humanml3d"),
             "layout": layout(),
+            "pairs": pairs(),
             "mesh": mesh(),
             # The stages to train, in order; `pretrain` where no language model comes trained.
             "run": ("tokenizer", "pretrain", "t2m", "m2t"),
@@ -120,6 +133,18 @@ def model(*, dtype: str = "float32", ranks: tuple[int, int] = (64, 32), **sizes:
             # Writes captions.
             "m2t": adapter(ranks[1], EVERY, makes=("text",)),
         },
+    }
+
+
+def pairs() -> dict[str, Any]:
+    """Whether there are two people, and how they are written."""
+    return {
+        # Whom the model knows: one person, or two as well (`:pair`).
+        "persons": 1,
+        # Codes of two people: "following", the first one's and then the second one's; or "interleaved" in time.
+        "order": "following",
+        # Whether the place of the second one comes once a second, against drift; else once, before its codes.
+        "anchors": False,
     }
 
 
@@ -282,6 +307,56 @@ def test() -> ConfigDict:
     return config
 
 
+PAIRS = (("t2p", 1.0), ("p2t", 0.7), ("react", 0.2), ("react_alone", 0.1))
+"""What the adapter of two people learns, and how often a clip is shown so."""
+
+
+def pair(config: ConfigDict) -> ConfigDict:
+    """Two people, from a model of one."""
+    small = config.data.source == "procedural"
+    source, longest, question = ("procedural_pairs", 96, 56) if small else ("interhuman", 200, 128)
+    config.pairs.persons = 2
+    config.data.update({"source": source, "min_frames": LEAST_FRAMES[source], "max_frames": longest, "crop": False})
+    # Four frames a code, two people, and what stands between them.
+    config.layout.max_length = longest // 2 + question
+    one, t2m = config.model.lora.t2m, config.stages.t2m
+    rows = {"rows": t2m.batch.rows, "samples": t2m.batch.samples, "clips": ((longest, 2 * t2m.batch.samples),)}
+    slots = {"tokens": max(t2m.batch.slots.tokens, 2 * config.layout.max_length)}
+    with config.ignore_type():
+        both = adapter(2 * one.rank, one.targets, dropout=one.dropout, makes=("pair", "pair_text"))
+        config.model.lora.inter = ConfigDict(both)
+        config.stages.pair = ConfigDict(
+            stage(
+                "language",
+                (LORA.format("inter"), LATER, *((ROWS,) * small)),
+                4 * t2m.steps // 3 if small else t2m.steps // 2,
+                rate=t2m.optimizer.learning_rate,
+                muon=t2m.optimizer.muon,
+                templates="pairs",
+                subtasks=PAIRS,
+                adapter="inter",
+                slots=slots,
+                **rows,
+            )
+        )
+        for name in ("log_every", "evaluate_every", "checkpoint_every", "sample_every", "validation_batches"):
+            config.stages.pair[name] = t2m[name]
+        config.stages.pair.optimizer.warmup_steps = t2m.optimizer.warmup_steps
+    if small:
+        # They take three times as long to make as clips of one person.
+        config.data.clips = min(config.data.clips, 8000)
+        config.stages.tokenizer.steps = -(-config.stages.tokenizer.steps // 2)
+        config.stages.tokenizer.batch.window = min(48, config.stages.tokenizer.batch.clips[-1][0])
+        config.run = ("tokenizer", "pair")
+        return config
+    # The others are not run again: what they taught is still asked for in their words.
+    config.run = (*(name for name in config.run if name != "tokenizer"), "pair")
+    for name in config.run:
+        batch = config.stages[name].batch
+        batch.clips = ((longest, sum(count for _, count in batch.clips)),)
+    return config
+
+
 def official(config: ConfigDict) -> ConfigDict:
     """Every deviation from the published code switched off: one sample becomes one row."""
     config.layout.update({"official": True, "max_length": 200})
@@ -321,5 +396,9 @@ VARIANTS: Mapping[str, Callable[[], ConfigDict]] = {
     "test": test,
 }
 
-DEVIATIONS: Mapping[str, Callable[[ConfigDict], ConfigDict]] = {"": lambda config: config, "official": official}
+DEVIATIONS: Mapping[str, Callable[[ConfigDict], ConfigDict]] = {
+    "": lambda config: config,
+    "pair": pair,
+    "official": official,
+}
 """What may stand behind a variant."""

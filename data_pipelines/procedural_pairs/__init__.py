@@ -1,6 +1,5 @@
 """Procedural captioned motions of two people: the embedded data set of interactions, made from parameters."""
 
-from motiongpt3_jax.data_pipelines.procedural_pairs.captions import exchange_caption
 from motiongpt3_jax.data_pipelines.procedural_pairs.generate import (
     Options,
     PairPerformance,
@@ -18,7 +17,6 @@ __all__ = [
     "Options",
     "PairPerformance",
     "clips",
-    "exchange_caption",
     "generate",
     "is_held_out",
     "possible_interactions",

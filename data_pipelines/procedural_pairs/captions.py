@@ -4,8 +4,6 @@ A sentence names the action and, where it has them, its direction, its side and 
 names mostly, "the first person ... the second person", and else says "one person ... the other".
 """
 
-import re
-
 import numpy as np
 
 from motiongpt3_jax.data_pipelines.procedural.captions import PACE, PACE_RATE
@@ -159,14 +157,6 @@ ALONE: dict[tuple[str, str | None], tuple[str, ...]] = {
     ),
 }
 """Sentences in which one does something to the other."""
-
-_OTHER = {"first": "second", "second": "first", "one": "two", "two": "one"}
-_ORDER = re.compile(r"\b(?:(?<=the )(first|second)|(?<=person )(one|two))\b", re.IGNORECASE)
-
-
-def exchange_caption(text: str) -> str:
-    """A sentence about the same two people in the other order: first and second take each other's places."""
-    return _ORDER.sub(lambda match: _OTHER[match.group().lower()], text)
 
 
 def sentence(do: Interaction, rng: np.random.Generator) -> str:

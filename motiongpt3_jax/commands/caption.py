@@ -26,7 +26,8 @@ def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = command_parser(
         "caption",
-        "A sentence for each motion file: .npy or .npz of joints, .npy of features, or .bvh.",
+        "A sentence for each motion file: .npy or .npz of joints, .npy of features, or .bvh; of both people, where the "
+        "file has two and the model knows two.",
         "motiongpt3 caption --model runs/demo --motion motions/motion_000.npy",
     )
     add_model(parser)
@@ -52,7 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     how = {"mapping": arguments.mapping, "file_fps": arguments.fps, "statistics": statistics}
     motions, skipped_files = read_usable(arguments.motion, check, start=arguments.start, stop=arguments.stop, **how)
-    note_persons(dict(motions))
+    if model.engine.answers.capabilities.persons < 2:
+        note_persons(dict(motions))
     sentences = model.captions_in_time(
         [motion for _, motion in motions], seed=arguments.seed, style=arguments.style, **options
     )

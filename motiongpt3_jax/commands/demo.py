@@ -21,9 +21,11 @@ from motiongpt3_jax.commands.arguments import (
     sampling,
     user_path,
 )
+from motiongpt3_jax.commands.demo_pairs import PAIR_NAMES, measure_pairs
 from motiongpt3_jax.commands.training import exit_as_training_ends
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines.clip import Clip
+from motiongpt3_jax.data_pipelines.pairs import clip_motion
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.evaluation.accuracy import (
     Accuracy,
@@ -123,9 +125,10 @@ def run_once(config: ConfigDict, out: Path, arguments: argparse.Namespace) -> di
     usual = asdict(model.motion_options())
     few = {name: value for name, value in SAMPLING.items() if name in usual}
     options = model.motion_options(**{**few, **sampling(arguments)})
-    shares, motions, captions = measure(model, clips, options)
-    slides = feet_slide(motions, clips)
-    print(f"\n{table(shares, NAMES.__getitem__)}")
+    two = model.engine.answers.capabilities.persons > 1 and all(len(clip.persons) > 1 for clip in clips)
+    shares, motions, captions = (measure_pairs if two else measure)(model, clips, options)
+    slides = {} if two else feet_slide(motions, clips)
+    print(f"\n{table(shares, (PAIR_NAMES if two else NAMES).__getitem__)}")
     if slides:
         print(f"feet of generated walks slide {slides['raw']:.2f} m/s, {slides['cleaned']:.2f} m/s when cleaned")
     print()
@@ -197,7 +200,7 @@ def feet_slide(motions: Sequence[Motion], clips: Sequence[Clip]) -> dict[str, fl
 def summary(seeds: Sequence[int], reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Worst and middle of several runs; of each action in text to motion the worst run, and all of them together."""
     over_seeds: dict[str, Any] = {"seeds": list(seeds)}
-    for name in NAMES:
+    for name in _names_of(reports[0]):
         shares = [report[name]["share_right"] for report in reports]
         over_seeds[name] = {"worst": min(shares), "middle": statistics.median(shares), "each": shares}
     for name in ("raw", "cleaned"):
@@ -223,9 +226,10 @@ def by_action(reports: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float
 
 def summary_table(over_seeds: Mapping[str, Any]) -> str:
     """A summary as lines of text."""
-    width = max(map(len, NAMES.values()))
+    names = _names_of(over_seeds)
+    width = max(map(len, names.values()))
     lines = [f"{'over seeds ' + ' '.join(map(str, over_seeds['seeds'])):<{width}}   worst  middle"]
-    for name, title in NAMES.items():
+    for name, title in names.items():
         lines.append(f"{title:<{width}}  {over_seeds[name]['worst']:6.1%}  {over_seeds[name]['middle']:6.1%}")
     for name in ("raw", "cleaned"):
         if speeds := over_seeds.get(f"skating_{name}"):
@@ -236,6 +240,11 @@ def summary_table(over_seeds: Mapping[str, Any]) -> str:
         f"weakest action in one run: {action}, {shares['worst']:.0%} (runs together: {shares['together']:.0%})"
     )
     return "\n".join(lines)
+
+
+def _names_of(report: Mapping[str, Any]) -> Mapping[str, str]:
+    """What a report measures, in words: of one person, or of two."""
+    return PAIR_NAMES if "roles" in report else NAMES
 
 
 def show(
@@ -255,8 +264,9 @@ def show(
         entries.append(Entry(clips[i].captions[0], motions[i], f"seed {i}; {verdict}", section=GENERATED))
     for i in firsts:
         verdict = "a right caption" if shares["captioning"].right[i] else "a wrong caption"
-        motion = Motion(features_to_joints(clips[i].features, model.skeleton)[None], model.fps, model.skeleton)
-        entries.append(Entry(captions[i], motion, f"clip {i}; {verdict}", section=CAPTIONED))
+        entries.append(
+            Entry(captions[i], clip_motion(clips[i], model.skeleton), f"clip {i}; {verdict}", section=CAPTIONED)
+        )
     generated, captioned = shares["text_to_motion"], shares["captioning"]
     title = (
         f"{model.engine.folder.kind.title} from nothing: {generated.share_right:.0%} of {len(generated.right)} "

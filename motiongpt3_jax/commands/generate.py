@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from motiongpt3_jax.commands.arguments import (
     add_mesh,
@@ -21,11 +22,13 @@ from motiongpt3_jax.commands.arguments import (
     user_path,
 )
 from motiongpt3_jax.commands.cleaning import clean
+from motiongpt3_jax.commands.motions import note_persons, read_motions
 from motiongpt3_jax.commands.notes import hint_quotes
 from motiongpt3_jax.commands.results import Result, add_results, origin, unknown_note, write_results
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.lengths import Length, check_length_choosable
 from motiongpt3_jax.inference.model import Model
+from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.text.prompt_files import Prompt, split_marks
 
 SOURCES = {
@@ -34,6 +37,7 @@ SOURCES = {
     "training": "drawn from the lengths of the training clips",
     "config": "drawn between the lengths that its config names",
     "model": "as the model ended it",
+    "given": "as the given motion",
 }
 
 
@@ -58,6 +62,16 @@ def parser() -> argparse.ArgumentParser:
     length.add_argument("--frames", type=integer, help="the same in frames, 20 a second")
     parser.add_argument("--samples", type=integer, default=1, help="motions per sentence (default: 1)")
     parser.add_argument("--seed", type=integer, default=0, help="motion n of the command has seed SEED + n")
+    parser.add_argument(
+        "--persons", type=integer, help="how many move in each motion, 1 or 2 (default: as many as the model makes)"
+    )
+    parser.add_argument(
+        "--react-to",
+        type=user_path,
+        metavar="FILE",
+        help="a motion file whose first person stays as it is; a second one is made that reacts to it, with sentences "
+        'about both ("the second person pushes the first") or without',
+    )
     add_style(parser)
     parser.add_argument(
         "--clean-feet", action="store_true", help="hold feet that slide over the floor where they stand"
@@ -69,7 +83,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Generates, writes, and says where everything lies."""
-    prompts = [Prompt("")] if arguments.unconditional else read_prompts(arguments.text, arguments.file)
+    check_persons(arguments)
+    no_sentence = arguments.unconditional or (arguments.react_to and not arguments.text and not arguments.file)
+    prompts = [Prompt("")] if no_sentence else read_prompts(arguments.text, arguments.file)
     if arguments.unconditional and (arguments.text or arguments.file):
         raise UserError("--unconditional makes motions of no sentence; leave --text and --file out")
     if arguments.samples < 1:
@@ -82,12 +98,21 @@ def run(arguments: argparse.Namespace) -> None:
         rewrite_as_captions(model, [prompt.sentence for prompt in prompts]) if arguments.style == "train" else {}
     )
     requests = [prompt for prompt in prompts for _ in range(arguments.samples)]
-    sentences, lengths = [prompt.sentence for prompt in requests], choose_lengths(arguments, model, requests)
-    note_lengths(model, lengths)
-    frames = [length.frames for length in lengths]
-    motions = model.generate(
-        sentences, frames=frames if any(frames) else None, seed=arguments.seed, style=arguments.style, **asdict(options)
-    )
+    sentences = [prompt.sentence for prompt in requests]
+    if arguments.react_to:
+        motions, lengths = reactions(arguments, model, sentences, options)
+    else:
+        lengths = choose_lengths(arguments, model, requests)
+        note_lengths(model, lengths)
+        frames = [length.frames for length in lengths]
+        motions = model.generate(
+            sentences,
+            frames=frames if any(frames) else None,
+            seed=arguments.seed,
+            style=arguments.style,
+            persons=arguments.persons,
+            **asdict(options),
+        )
     if arguments.clean_feet:
         motions = [clean(motion, f"motion_{number:03d}") for number, motion in enumerate(motions)]
     results = []
@@ -99,9 +124,33 @@ def run(arguments: argparse.Namespace) -> None:
         note = f"seed {seed}, {motion.seconds:.1f} s {SOURCES[length.source]}"
         results.append(Result(motion, sentence or "no sentence", note, record, unknown_note(unknown)))
     record = origin(model, str(Path(arguments.model).resolve()), options) | {"style": arguments.style}
+    record |= {"react_to": arguments.react_to} if arguments.react_to else {}
     write_results(folder, arguments, results, "Motions from sentences", record)
     seconds = spread([motion.seconds for motion in motions])
     print(f"{len(motions)} motions of {seconds} s in {folder}; open {folder / 'index.html'}")
+
+
+def check_persons(arguments: argparse.Namespace) -> None:
+    """Raises UserError when flags about two people do not go together."""
+    if arguments.persons not in (None, 1, 2):
+        raise UserError(f"--persons {arguments.persons}: motions of 1 or of 2 are made")
+    if arguments.react_to and arguments.persons == 1:
+        raise UserError("--react-to makes a second person; leave --persons 1 out")
+    if arguments.react_to and (arguments.seconds is not None or arguments.frames is not None):
+        raise UserError("--react-to makes a motion as long as the given one; leave --seconds and --frames out")
+
+
+def reactions(
+    arguments: argparse.Namespace, model: Model, sentences: Sequence[str], options: Any
+) -> tuple[list[Motion], list[Length]]:
+    """The given person with another one for each sentence, and how long each is."""
+    (given,) = read_motions([arguments.react_to], statistics=model.engine.folder.statistics)
+    note_persons({arguments.react_to: given})
+    motions = [
+        model.react(given, sentence, seed=arguments.seed + number, **asdict(options))
+        for number, sentence in enumerate(sentences)
+    ]
+    return motions, [Length(motion.frames, "given") for motion in motions]
 
 
 def read_prompts(texts: list[str], file: str | None) -> list[Prompt]:

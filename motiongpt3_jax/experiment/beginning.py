@@ -1,5 +1,6 @@
 """What a run starts from, where its parameters are not all fresh: another model's folder, a published model."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ from motiongpt3_jax.mirror import store_of
 from motiongpt3_jax.systems.interface import ModelSpec, Variables
 from motiongpt3_jax.systems.parts import base_patterns, differences, of_parts, part_patterns
 from motiongpt3_jax.systems.registry import find_system
+from motiongpt3_jax.systems.shapes import array_shapes
 from motiongpt3_jax.text import Tokenizer, load_tokenizer
 from motiongpt3_jax.training.partition import merge
 from motiongpt3_jax.training.references import Outside
@@ -74,8 +76,10 @@ def open_beginnings(config: RunConfig) -> tuple[ModelFolder | None, Tokenizer | 
 
 
 def trained_parts(folder: ModelFolder) -> tuple[str, ...]:
-    """The parts of a model that were trained, see `Weights.parts`."""
-    return tuple(part for part in folder.kind.weights.parts if part not in folder.untrained)
+    """The parts of a model that it has and that were trained, see `Weights.parts`."""
+    parts, names = folder.kind.weights.parts, array_shapes(folder.kind, folder.spec)
+    there = {next((part for part, pattern in parts.items() if re.fullmatch(pattern, name)), None) for name in names}
+    return tuple(part for part in parts if part in there and part not in folder.untrained)
 
 
 def of_start(

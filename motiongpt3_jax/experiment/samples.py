@@ -6,11 +6,12 @@ from typing import Any
 import jax
 from jax.experimental.multihost_utils import process_allgather
 
+from motiongpt3_jax.data_pipelines.pairs import clip_motion
 from motiongpt3_jax.experiment.run import Run
 from motiongpt3_jax.inference.engine import Engine
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.prompts import Prompts
-from motiongpt3_jax.motion import Motion, features_to_joints
+from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.pictures import Entry, write_page
 from motiongpt3_jax.parallel import on_one_device
 from motiongpt3_jax.systems.interface import Variables
@@ -53,20 +54,20 @@ def _write_page(
     engine = Engine.of(run.folder, variables, (stage.name, step), compiled)
     picked = range(min(SAMPLES, len(split)))
     sentences = [split.captions[i][0] for i in picked]
-    real = [split.source[i].features for i in picked]
+    real = [split.source[i] for i in picked]
+    capabilities = engine.answers.capabilities
     if shows == "reconstruct":
-        joints = engine.reconstruct(real)
+        joints = engine.reconstruct([clip.features for clip in real])
+        motions = [Motion(places[None], statistics.fps, statistics.skeleton) for places in joints]
     else:
         model = Model(engine, Prompts.of_config(run.config.values, kind, stage.name, fps=statistics.fps))
-        frames = [len(x) for x in real] if engine.answers.capabilities.takes_length else None
-        joints = [motion.joints[0] for motion in model.generate(sentences, frames=frames)]
+        frames = [len(clip.features) for clip in real] if capabilities.takes_length else None
+        persons = min(capabilities.persons, *(len(clip.persons) for clip in real))
+        motions = model.generate(sentences, frames=frames, persons=persons)
     entries = []
-    for sentence, places, features in zip(sentences, joints, real):
-        entries.append(
-            Entry(sentence, Motion(places[None], statistics.fps, statistics.skeleton), f"{stage.name} {step}")
-        )
-        recorded = features_to_joints(features, statistics.skeleton)
-        entries.append(Entry(sentence, Motion(recorded[None], statistics.fps, statistics.skeleton), "recorded"))
+    for sentence, motion, clip in zip(sentences, motions, real):
+        entries.append(Entry(sentence, motion, f"{stage.name} {step}"))
+        entries.append(Entry(sentence, clip_motion(clip, statistics.skeleton), "recorded"))
     if shows == "reconstruct":
         codes = engine.code_motions().items()
         entries += [

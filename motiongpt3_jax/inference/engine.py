@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from motiongpt3_jax.inference.shapes import FRAME_STEP, pad_to_rows, round_up, s
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.motion import features_to_joints
+from motiongpt3_jax.motion.place_codes import decode_places
 from motiongpt3_jax.parallel import SHARDING, constrain
 from motiongpt3_jax.systems.interface import Answers, Features, Makes, Phase, Question, System, Text, Variables
 from motiongpt3_jax.training.arrays import put_like, variables_shardings
@@ -36,6 +37,21 @@ Joints = Float[np.ndarray, "frames joints 3"]
 
 RESULTS = ("frames", "tokens")
 """Values of an answer that say how much was made."""
+
+ANSWERED = ("joints", "frames", "tokens", "place_codes", "times")
+"""Values of an answer that somebody may ask for."""
+
+
+class MadePair(NamedTuple):
+    """Two people, or a second one to one who is given.
+
+    Attributes:
+      joints: of each, from the origin and facing +z.
+      places: of the second in the frame of the first, in frame 0 and, of a model that says so, once a second.
+    """
+
+    joints: Float[np.ndarray, "persons frames joints 3"]
+    places: Float[np.ndarray, "times 3"]
 
 
 @dataclass(frozen=True)
@@ -141,17 +157,36 @@ class Engine:
         Raises:
           UserError: a number of frames or a seed is out of range, or a question is too long for the model.
         """
-        capabilities = self.answers.capabilities
-        low, high = int(not capabilities.ends_motions), self.frames[1]
-        for count in frames:
-            if not low <= count <= high:
-                raise UserError(f"{count} frames were asked for; this model makes {low} to {high} at once")
+        self._check_frames(frames)
         options = self.answers.motion_options() if options is None else options
         motions: dict[int, Joints] = {}
         for order, values in self._answer("motion", questions, frames, seeds, options):
             joints, lengths = np.asarray(values["joints"]), np.asarray(values["frames"])
             motions |= {i: joints[row, : lengths[row]] for row, i in enumerate(order)}
         return [motions[i] for i in range(len(questions))]
+
+    def generate_pairs(
+        self, questions: Sequence[Question], frames: Sequence[int], seeds: Sequence[int], options: Any = None
+    ) -> list[MadePair]:
+        """Two people per question, or the second one alone where the first is given.
+
+        Arguments and errors are those of `generate_motions`, of a model of two people.
+        """
+        self._check_frames(frames)
+        options = self.answers.motion_options() if options is None else options
+        pairs: dict[int, MadePair] = {}
+        for order, values in self._answer("pair", questions, frames, seeds, options):
+            joints, places = np.asarray(values["joints"]), decode_places(np.asarray(values["place_codes"]))
+            for row, i in enumerate(order):
+                count, times = int(values["frames"][row]), int(values["times"][row])
+                pairs[i] = MadePair(joints[row, :, :count], places[row, :times])
+        return [pairs[i] for i in range(len(questions))]
+
+    def _check_frames(self, frames: Sequence[int]) -> None:
+        low, high = int(not self.answers.capabilities.ends_motions), self.frames[1]
+        for count in frames:
+            if not low <= count <= high:
+                raise UserError(f"{count} frames were asked for; this model makes {low} to {high} at once")
 
     def generate_joined(
         self, questions: Sequence[Question], frames: Sequence[int], seeds: Sequence[int], options: Any = None
@@ -179,7 +214,11 @@ class Engine:
         return np.asarray(values["joints"])[0, :total], ends.tolist()
 
     def generate_texts(
-        self, questions: Sequence[Question], options: Any, seeds: Sequence[int] | None = None
+        self,
+        questions: Sequence[Question],
+        options: Any,
+        seeds: Sequence[int] | None = None,
+        makes: Makes = "text",
     ) -> list[Text]:
         """Texts that continue each question, without its end; `seeds` of each, where the options draw.
 
@@ -188,7 +227,7 @@ class Engine:
         """
         seeds = [0] * len(questions) if seeds is None else seeds
         texts: dict[int, Text] = {}
-        for order, values in self._answer("text", questions, [0] * len(questions), seeds, options):
+        for order, values in self._answer(makes, questions, [0] * len(questions), seeds, options):
             tokens = np.asarray(values["tokens"])[: len(order)].tolist()
             texts |= {i: self.answers.text_of(ids, options) for i, ids in zip(order, tokens)}
         return [texts[i] for i in range(len(questions))]
@@ -247,7 +286,7 @@ class Engine:
             }
             for phase in phases:
                 values |= self._run(phase, values)
-            results.append((order, {name: values.get(name) for name in ("joints", "frames", "tokens")}))
+            results.append((order, {name: values.get(name) for name in ANSWERED}))
             if self.phases is not None:
                 arrays = {name: np.asarray(values[name])[: len(order)] for name in RESULTS if name in values}
                 self.flops.append(self.answers.flops(makes, group, arrays, options))

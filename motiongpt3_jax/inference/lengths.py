@@ -31,11 +31,11 @@ class Length(NamedTuple):
       frames: at the model's frame rate.
       source: who said so: the caller, the model's answer to "how long does this take", a draw: from the lengths of the
         training clips, or where they are not known between those that the config names; or the model, which ended the
-        motion itself.
+        motion itself; or a given motion that it goes with.
     """
 
     frames: int
-    source: Literal["asked", "sentence", "training", "config", "model"]
+    source: Literal["asked", "sentence", "training", "config", "model", "given"]
 
 
 def check_length_choosable(capabilities: Capabilities, what: str) -> None:

@@ -9,9 +9,11 @@ from typing import Any, Literal, overload
 import numpy as np
 from jax.sharding import Mesh
 
+from motiongpt3_jax.data_pipelines.clip import Clip
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference import continuation
-from motiongpt3_jax.inference.clips import convert_to_model, name_motion, parts_of
+from motiongpt3_jax.inference.captions import caption_clips, caption_in_time
+from motiongpt3_jax.inference.clips import convert_to_model, name_motion
 from motiongpt3_jax.inference.continuation import Joined
 from motiongpt3_jax.inference.engine import Engine, check_seeds
 from motiongpt3_jax.inference.lengths import (
@@ -23,7 +25,8 @@ from motiongpt3_jax.inference.lengths import (
 )
 from motiongpt3_jax.inference.long_motions import choose_windows, frame_limits, generate_in_windows
 from motiongpt3_jax.inference.notes import note_task, note_words
-from motiongpt3_jax.inference.prompts import Prompts, sentence_of
+from motiongpt3_jax.inference.pairs import caption_pairs, generate_pairs, react
+from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.protocol import official_answers
 from motiongpt3_jax.inference.windows import Windows
 from motiongpt3_jax.motion import Motion, Skeleton, load_motion
@@ -109,6 +112,7 @@ class Model:
         frames: int | Sequence[int] | None = None,
         seed: int = 0,
         style: str = "train",
+        persons: int | None = None,
         **sampling: Any,
     ) -> Motion | list[Motion]:
         """A motion for each sentence, from the origin and facing +z; "" is a motion of no sentence.
@@ -123,19 +127,25 @@ class Model:
           frames: the same at the model's frame rate, of all or of each.
           seed: of the first motion; the next has the next one.
           style: how the model is asked.
+          persons: how many move in each, 1 or 2; None for as many as the model makes.
           **sampling: see `motion_options`.
 
         Raises:
-          UserError: a length is out of range, or a sentence holds a special token.
+          UserError: a length is out of range, or a sentence holds a special token; or the model makes no two people.
         """
         one = isinstance(sentences, str)
         sentences = _strings([sentences] if one else sentences)
         seeds = [seed + n for n in range(len(sentences))]
         check_seeds(seeds)
         counts = self._counts(sentences, seconds, frames, seed)
+        options = self.motion_options(**sampling)
+        if (self.engine.answers.capabilities.persons if persons is None else persons) > 1:
+            written = [self.written(sentence) if style == "train" else sentence for sentence in sentences]
+            note_words(self.engine.folder, sentences)
+            pairs = generate_pairs(self.engine, self.prompts, written, counts, seeds, options, style)
+            return pairs[0] if one else pairs
         windows = [self.windows(count) for count in counts]
         questions = [self._question(*request, style) for request in zip(sentences, seeds, counts)]
-        options = self.motion_options(**sampling)
         note_words(self.engine.folder, sentences)
         joints = generate_in_windows(self.engine, questions, counts, windows, seeds, options)
         motions = [Motion(np.asarray(person, np.float32)[None], self.fps, self.skeleton) for person in joints]
@@ -189,7 +199,9 @@ class Model:
         style: str = "train",
         **decoding: Any,
     ) -> str | list[str]:
-        """A sentence for each motion, or motion file: of its first person; of a long motion one after the other.
+        """A sentence for each motion, or motion file; of a long motion one after the other.
+
+        A model of two people tells of both, where there are two; else it is the first person's.
 
         Args:
           motions: one, or several.
@@ -217,14 +229,8 @@ class Model:
 
         Arguments and errors are those of `caption`.
         """
-        statistics, longest = self.engine.folder.statistics, self.engine.longest_read
-        parts_by_motion = [
-            parts_of(self.read(motion), statistics, longest, name_motion(motion, "the motion")) for motion in motions
-        ]
-        clips = [part.features for parts in parts_by_motion for part in parts]
-        seeds = [seed + number for number, parts in enumerate(parts_by_motion) for _ in parts]
-        sentences = iter(self.caption_features(clips, seeds, style, **decoding))
-        return [[(part.start, part.stop, next(sentences)) for part in parts] for parts in parts_by_motion]
+        read = [(name_motion(motion, "the motion"), self.read(motion)) for motion in motions]
+        return caption_in_time(self.engine, self.prompts, read, seed, self.text_options(**decoding), style)
 
     def caption_features(
         self,
@@ -238,14 +244,33 @@ class Model:
         Raises:
           UserError: a clip is longer than the model reads at once.
         """
-        longest = self.engine.answers.capabilities.longest_read
-        for clip in clips:
-            if len(clip) > longest:
-                raise UserError(f"a clip has {len(clip)} frames; this model reads up to {longest} at once")
-        options = self.text_options(**decoding)
-        task = self.prompts.of_role("caption").name
-        questions = [Question(self.prompts.question(task, style, frames=len(clip)), (clip,)) for clip in clips]
-        return [sentence_of(text.words) for text in self.engine.generate_texts(questions, options, seeds)]
+        return caption_clips(self.engine, self.prompts, clips, seeds, self.text_options(**decoding), style)
+
+    def caption_pairs(
+        self, clips: Sequence[Clip], seeds: Sequence[int] | None = None, style: str = "train", **decoding: Any
+    ) -> list[str]:
+        """A sentence for each clip of two people, see `data_pipelines.pairs.pair_clip`.
+
+        Raises:
+          UserError: the model knows one person alone, or a clip is longer than it reads at once.
+        """
+        return caption_pairs(self.engine, self.prompts, clips, seeds, self.text_options(**decoding), style)
+
+    def react(self, motion: Motion | str | Path, sentence: str = "", *, seed: int = 0, **sampling: Any) -> Motion:
+        """A motion's first person, as it is, and another one's reaction to it in the same world.
+
+        Args:
+          motion: of the given person, or its file.
+          sentence: about both, in which the given one is "the first person"; "" says nothing.
+          seed: decides the reaction.
+          **sampling: see `motion_options`.
+
+        Raises:
+          UserError: the model knows one person alone, or the motion is longer than it makes at once.
+        """
+        options, written = self.motion_options(**sampling), self.written(sentence) if sentence.strip() else ""
+        note_words(self.engine.folder, [sentence])
+        return react(self.engine, self.prompts, self.read(motion), written, seed, options)
 
     def predict(
         self,

@@ -61,13 +61,15 @@ class Prompts:
                 subtasks.setdefault(name, subtask)
         return cls(subtasks, questions or {}, kind.tasks, kind.styles, fps)
 
-    def of_role(self, role: Role) -> Task:
-        """The task of a role.
+    def of_role(self, role: Role, persons: int = 1) -> Task:
+        """The task of a role about so many persons.
 
         Raises:
           UserError: the system has none.
         """
-        task = of_role(self.tasks, role)
+        task = of_role(self.tasks, role, persons)
+        if task is None and persons > 1:
+            raise UserError(f"this model has no task of the kind '{role}' that is about {persons} people")
         if task is None:
             raise UserError(f"this model has no task of the kind '{role}'; its tasks are: {', '.join(self.tasks)}")
         return task
@@ -111,14 +113,14 @@ class Prompts:
             raise UserError(f"the style {style!r} has no question for this; there are: {', '.join(['train', *styles])}")
         return fill(self.styles[style][task], caption, frames, coin, fps=self.fps)
 
-    def motion_question(self, sentence: str, style: str, seed: int, frames: int = 0) -> str:
+    def motion_question(self, sentence: str, style: str, seed: int, frames: int = 0, persons: int = 1) -> str:
         """The prompt of text to motion; the official evaluation quotes a sentence or not, as a coin of the seed falls.
 
         Raises:
           UserError: the style does not ask so, or tells a length that is not known; or the sentence holds a special
             token.
         """
-        coin, task = np.random.default_rng(seed).uniform(), self.of_role("generate").name
+        coin, task = np.random.default_rng(seed).uniform(), self.of_role("generate", persons).name
         if not frames and UNITS["frames"] in self.styles.get(style, {}).get(task, ""):
             raise UserError(f"the style {style!r} tells how long a motion is to be: ask for a length")
         return self.question(task, style, sentence, frames, coin)
@@ -141,6 +143,18 @@ class Prompts:
                 if answers_length and PLACEHOLDER.findall(subtask.inputs[0]) == [CAPTION]:
                     return fill(subtask.inputs[0], caption, 0, 1.0), unit
         return None
+
+    def reaction_question(self, sentence: str) -> str:
+        """The prompt of a reaction to a given motion, with a sentence about both or without.
+
+        Raises:
+          UserError: the system makes none, or the sentence holds a special token.
+        """
+        check_words(sentence)
+        task = self.of_role("react", 2)
+        known = [line for subtask in self.subtasks.values() if subtask.task == task.name for line in subtask.inputs]
+        fitting = [line for line in known if (CAPTION in line) == bool(sentence.strip())]
+        return fill(next(iter(fitting or known), task.question), sentence, 0, 1.0, fps=self.fps)
 
     def template(self, task: str) -> str:
         """How a task is asked, with placeholders."""

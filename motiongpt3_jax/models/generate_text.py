@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,16 @@ DecodeStep = Callable[
 for all) -> (logits of the next tokens, the cache with these tokens written)."""
 
 
+class Grammar(Protocol):
+    """Constrained decoding: which ids may follow what has been written, as an automaton whose states are arrays."""
+
+    def allowed(self, state: Any) -> Bool[Array, "rows vocabulary"]:
+        """The ids that may follow, at least one."""
+
+    def advance(self, state: Any, ids: Int[Array, "rows"]) -> Any:
+        """The state behind these ids."""
+
+
 def generate_text(
     logits: Float[Array, "rows padded"],
     cache: Cache,
@@ -56,6 +66,7 @@ def generate_text(
     seeds: Int[Array, "rows"] | None = None,
     lengths: Int[Array, "rows"] | None = None,
     rooms: Int[Array, "rows"] | None = None,
+    grammar: tuple[Grammar, Any] | None = None,
 ) -> Int[Array, "rows tokens"]:
     """Decodes until every text has ended, in one compiled loop; `end` fills what lies behind a text's end.
 
@@ -73,10 +84,15 @@ def generate_text(
       seeds: of the requests, for sampling alone; a text depends on its own row and seed.
       lengths: tokens of each text before its end, where it is to have exactly so many; 0 leaves that to the model.
       rooms: most tokens of each text, its end counted; None for `max_new` in all.
+      grammar: what may follow, and its state before the first token of each row; not with beams.
 
     Raises:
-      UserError: tokens are to be sampled, and there are no seeds.
+      UserError: tokens are to be sampled, and there are no seeds; or beams are to keep to a grammar.
     """
+    if grammar is not None and options.beams > 1:
+        raise UserError(
+            f"{options.beams} beams were asked for; what keeps to a grammar has one: sample it, or take the best"
+        )
     if options.temperature and seeds is None:
         raise UserError(f"text at temperature {options.temperature} is drawn: give each request a seed")
 
@@ -84,9 +100,11 @@ def generate_text(
         return (state.step < options.max_new) & ~(state.done | jnp.isneginf(state.total)).all()
 
     def step(state: _State) -> _State:
-        return _step(decode_step, options, index, seeds, lengths, rooms, state)
+        return _step(decode_step, options, index, seeds, lengths, rooms, rules, state)
 
+    rules, grammar_state = grammar or (None, None)
     start = _start(logits, cache, options, vocabulary, positions, index)
+    start = replace(start, grammar=grammar_state)
     state = jax.lax.while_loop(unfinished, step, start)
     scores = state.total / text_lengths(state.tokens, options) ** options.length_penalty
     best = jnp.argmax(scores, axis=1)
@@ -114,6 +132,7 @@ class _State:
       only: slots of the cache that a beam sees, its prompt and what it continues; None for one beam.
       cache: of the model.
       finished: finished hypotheses; None where they keep their beams.
+      grammar: state of the grammar; None without one.
     """
 
     step: Int[Array, ""]
@@ -126,6 +145,7 @@ class _State:
     only: Bool[Array, "rows beams slots"] | None
     cache: Cache
     finished: FinishedBeams | None
+    grammar: Any = None
 
 
 def _start(
@@ -159,6 +179,7 @@ def _step(
     seeds: Int[Array, "rows"] | None,
     lengths: Int[Array, "rows"] | None,
     rooms: Int[Array, "rows"] | None,
+    rules: Grammar | None,
     state: _State,
 ) -> _State:
     """One token more of every text."""
@@ -166,6 +187,8 @@ def _step(
     index = index + state.step * options.beams
     lengths = None if lengths is None else jnp.broadcast_to(lengths[:, None], state.done.shape)
     scores = process_logits(state.logits, state.seen, state.step, options, lengths)
+    if rules is not None:
+        scores = jnp.where(rules.allowed(state.grammar)[:, None], scores, -jnp.inf)
     done = None
     if state.finished is not None:
         candidates = best_candidates(scores, state.total, options)
@@ -199,6 +222,7 @@ def _step(
         seen=state.seen | (jnp.arange(state.seen.shape[2]) == token[..., None]),
         done=jnp.broadcast_to(done.reshape(len(done), -1), token.shape),
         cache=cache,
+        grammar=None if rules is None else rules.advance(state.grammar, token[:, 0]),
     )
 
 

@@ -41,11 +41,12 @@ class Tables(struct.PyTreeNode):
 
 
 class Vocabulary(nn.Module):
-    """Ids to vectors and vectors to logits. Parameters: table, new; untied also head, new_head.
+    """Ids to vectors and vectors to logits. Parameters: table, new, later; untied also head, new_head, later_head.
 
     Attributes:
       size: ids of the base table.
       new: ids that follow them, in a table that can train while the base is frozen.
+      later: how many of these, the last ones, have a table of their own, which can train while the others are frozen.
       width: of a vector.
       dtype: of the computation.
       tied: whether logits are products with the vectors of the ids, as GPT-2's; else with rows of their own, as T5's.
@@ -64,17 +65,24 @@ class Vocabulary(nn.Module):
     scale: float = 1.0
     cap: float | None = None
     constrain: Constrain = unconstrained
+    later: int = 0
 
     def setup(self) -> None:
         normal = nn.initializers.normal(self.std)
         self.table = self.param("table", normal, (self.size, self.width))
         if self.new:
-            self.new_table = self.param("new", normal, (self.new, self.width))
+            self.new_table = self._new_rows("", normal)
         if not self.tied:
             fan_in = nn.initializers.normal(self.width**-0.5)
             self.head = self.param("head", fan_in, (self.size, self.width))
             if self.new:
-                self.new_head = self.param("new_head", fan_in, (self.new, self.width))
+                self.new_head = self._new_rows("_head", fan_in)
+
+    def _new_rows(self, kind: str, init: nn.initializers.Initializer) -> Float[Array, "new width"]:
+        rows = self.param(f"new{kind}", init, (self.new - self.later, self.width))
+        if not self.later:
+            return rows
+        return jnp.concatenate([rows, self.param(f"later{kind}", init, (self.later, self.width))])
 
     def tables(self) -> Tables:
         """The tables for embeddings and logits of one loss.

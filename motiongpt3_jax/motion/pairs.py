@@ -154,6 +154,29 @@ def places_over_time(
     return relative_place(*poses)
 
 
+def anchor_pair(joints: Pair, places: Float[np.ndarray, "times 3"], every: int, skeleton: Skeleton = HUMANML3D) -> Pair:
+    """Correct the drift of a second person: it is led through its places at frame 0 and each `every`th after it.
+
+    Between them the correction, a rigid transform on the floor a frame, is interpolated; behind the last it stays.
+
+    Args:
+      joints: both, in one world.
+      places: of the second person in the frame of the first.
+      every: frames from one to the next.
+      skeleton: which joints these are.
+    """
+    joints = _require_two(joints)
+    poses = [ground_poses(person, skeleton) for person in joints]
+    times = np.arange(len(places)) * every
+    first, second = (GroundPose(pose.place[times], pose.yaw[times]) for pose in poses)
+    goal = follow_place(first, places)
+    frames = np.arange(joints.shape[1])
+    steps = [np.interp(frames, times, step) for step in (goal.place - second.place).T]
+    turns = np.interp(frames, times, np.unwrap(wrap_angle(goal.yaw - second.yaw)))
+    wanted = GroundPose(poses[1].place + np.stack(steps, axis=-1), poses[1].yaw + turns)
+    return np.stack([joints[0], move_to_pose(joints[1], poses[1], wanted)])
+
+
 def _turn(
     vector: Float[np.ndarray, "*batch 2"], yaw: Float[np.ndarray, "*batch"]
 ) -> tuple[Float[np.ndarray, "*batch"], Float[np.ndarray, "*batch"]]:

@@ -13,6 +13,10 @@ NAME = Rule(
     "a word of letters, digits and _", lambda value: isinstance(value, str) and value.isidentifier() and value.isascii()
 )
 MAKES = ("motion", "text")
+"""What an adapter may be used for, of one person."""
+
+PAIR_MAKES = ("pair", "pair_text")
+"""The same of two people."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +25,14 @@ class AdapterSection:
 
     Attributes:
       rank, alpha, dropout, targets: see `models.Adapter`.
-      makes: what a loaded model uses it for: "motion", "text", both or neither.
+      makes: what a loaded model uses it for: "motion", "text", of two people "pair" and "pair_text"; or nothing.
     """
 
     rank: int = setting(whole(1, 2**14))
     alpha: float = setting(real(0, 1e6, above=True))
     dropout: float = setting(real(0, 1, below=True))
     targets: tuple[str, ...] = setting(sequence_of(PATTERN, least=1))
-    makes: tuple[str, ...] = setting(sequence_of(one_of(*MAKES)))
+    makes: tuple[str, ...] = setting(sequence_of(one_of(*MAKES, *PAIR_MAKES)))
 
 
 def read_adapters(values: Mapping[str, Any], path: str = "model.lora") -> Adapters:
@@ -41,7 +45,7 @@ def read_adapters(values: Mapping[str, Any], path: str = "model.lora") -> Adapte
     for name, section in values.items():
         check_value(f"a name in {path}", name, NAME)
         sections[name] = from_values(AdapterSection, section, f"{path}.{name}")
-    for makes in MAKES:
+    for makes in (*MAKES, *PAIR_MAKES):
         several = [name for name, section in sections.items() if makes in section.makes]
         if len(several) > 1:
             raise UserError(

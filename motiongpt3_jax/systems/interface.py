@@ -115,7 +115,10 @@ class System(Protocol):
         return tree
 
 
-Makes = Literal["motion", "text"]
+Makes = Literal["motion", "text", "pair", "pair_text"]
+"""What is wanted: a motion, or a text, of one person; or motions of two people, of the second alone where the first is
+given, or a text about two."""
+
 Features = Float[np.ndarray, "frames features"]
 
 
@@ -129,6 +132,7 @@ class Question:
       answer: what has been answered so far, with a placeholder for each motion made; None where nothing has.
       turns: earlier questions and answers of a conversation, whose motions all enter, before those of `text`.
       answer_clips: raw features of each motion of `answer`, in their order.
+      place: of the second of two people in `clips`, in the frame of the first, in frame 0 and once a second.
     """
 
     text: str
@@ -136,6 +140,7 @@ class Question:
     answer: str | None = None
     turns: tuple[tuple[str, str], ...] = ()
     answer_clips: tuple[Features, ...] = ()
+    place: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -183,7 +188,9 @@ class Phase:
         normalised, and `frames` (rows,) of a motion; `tokens` (rows, tokens) of a text.
       takes: names of the values that it takes, None for what is not there; at first there are `batch`, `seeds`,
         `frames` and `places`. Where each phase that takes `batch` also takes `places`, a row may hold several
-        questions, and `places` says where they lie; it is None where each has its row.
+        questions, and `places` says where they lie; it is None where each has its row. Of two people `features` are
+        (rows, persons, frames, features), and there must be `place_codes` (rows, times, 3) and `times` (rows,), see
+        `motion.place_codes`.
       key: tells programs of one name apart: whatever `run` depends on beside its arguments.
     """
 

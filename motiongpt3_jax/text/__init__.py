@@ -3,10 +3,11 @@
 from motiongpt3_jax.text.odd_text import odd_text
 from motiongpt3_jax.text.prompts import check_words, fill
 from motiongpt3_jax.text.subtasks import TEMPLATES, Subtask, load_templates
-from motiongpt3_jax.text.tasks import TASKS, Task, of_role
+from motiongpt3_jax.text.tasks import ALL_TASKS, TASKS, Task, of_role
 from motiongpt3_jax.text.tokenizer import Tokenizer, TokenSpec, load_tokenizer, train_tokenizer
 
 __all__ = [
+    "ALL_TASKS",
     "TASKS",
     "TEMPLATES",
     "Subtask",

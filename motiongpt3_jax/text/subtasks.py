@@ -32,6 +32,7 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "m2t_pretrain": ("m2t_pretrain",),
     "pretrain": ("t2m_pretrain", "m2t_pretrain", "m2m_pretrain"),
     "instructions": ("instructions",),
+    "pairs": ("pairs",),
     "witht2t_instructions": ("instructions", "t2t_instructions"),
     "alpaca": ("alpaca",),
     "all_instructions": ("instructions", "length_instructions", "t2t_instructions"),

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 Share = tuple[float, float]
-Role = Literal["generate", "move", "caption", "predict", "inbetween", "text"]
+Role = Literal["generate", "move", "caption", "predict", "inbetween", "react", "text"]
 """What people do with a task: a motion from a sentence, any motion, a sentence for a motion, a motion's further course,
-what lies between two motions, or text alone."""
+what lies between two motions, somebody's reaction to somebody, or text alone."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Task:
       role: what people do with it; commands ask the first task of the role that they serve.
       input_spans: (beginning, end) of each motion that is given, as shares of a clip.
       output_spans: the same of each motion that is to be made.
-      persons: how many persons move in each.
+      persons: how many persons it is about; of a reaction one is given and one is to be made.
       question: how a model is asked that no template of the task was trained on, with placeholders; "" is never asked.
     """
 
@@ -68,9 +68,9 @@ def by_name(*tasks: Task) -> Mapping[str, Task]:
     return {task.name: task for task in tasks}
 
 
-def of_role(tasks: Mapping[str, Task], role: Role) -> Task | None:
-    """The first task of a role; None where there is none."""
-    return next((task for task in tasks.values() if task.role == role), None)
+def of_role(tasks: Mapping[str, Task], role: Role, persons: int = 1) -> Task | None:
+    """The first task of a role about so many persons; None where there is none."""
+    return next((task for task in tasks.values() if task.role == role and task.persons == persons), None)
 
 
 TASKS = by_name(
@@ -98,3 +98,13 @@ TASKS = by_name(
     Task("text", "text"),
 )
 """The published tasks: t text, m motion, l a length, n nothing; `text` is a caption without a question."""
+
+PAIR_TASKS = by_name(
+    Task("t2p", "generate", output_spans=(WHOLE,), persons=2, question="<Caption_Placeholder>"),
+    Task("p2t", "caption", input_spans=(WHOLE,), persons=2, question="<Motion_Placeholder>"),
+    Task("react", "react", (WHOLE,), (WHOLE,), persons=2, question="<Motion_Placeholder> <Caption_Placeholder>"),
+)
+"""Tasks of two people: both from a sentence, a sentence for both, and one to the other with a sentence or without."""
+
+ALL_TASKS = {**TASKS, **PAIR_TASKS}
+"""Those of one person and of two."""

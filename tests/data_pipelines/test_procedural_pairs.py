@@ -4,10 +4,11 @@ import pytest
 from motiongpt3_jax.data_pipelines import procedural, procedural_pairs
 from motiongpt3_jax.data_pipelines.clip import PLACE
 from motiongpt3_jax.data_pipelines.pairs import clip_motion
-from motiongpt3_jax.data_pipelines.procedural_pairs import SCENES, exchange_caption
+from motiongpt3_jax.data_pipelines.procedural_pairs import SCENES
 from motiongpt3_jax.evaluation.reader import pair_matches, read_pair_caption
 from motiongpt3_jax.evaluation.reader.pairs import measure_pair
 from motiongpt3_jax.motion import HUMANML3D
+from motiongpt3_jax.text.exchange_persons import exchange_caption
 
 SHORT = procedural_pairs.Options(min_frames=40, max_frames=96)
 TOES = [10, 11]

@@ -5,6 +5,7 @@ from motiongpt3_jax.motion import HUMANML3D, canonicalise, canonicalise_pair, jo
 from motiongpt3_jax.motion.ground_pose import GroundPose, ground_poses, wrap_angle
 from motiongpt3_jax.motion.kinematics import facing
 from motiongpt3_jax.motion.pairs import (
+    anchor_pair,
     follow_place,
     inverse_place,
     mirror_place,
@@ -89,3 +90,14 @@ def test_places_over_time_begin_with_the_first_and_are_those_of_the_roots(pair):
 def test_other_numbers_of_people_are_refused(pair):
     with pytest.raises(ValueError, match=r"shape \(30, 22, 3\); expected \(2, frames, joints, 3\)"):
         canonicalise_pair(pair[0])
+
+
+def test_a_second_person_that_drifts_is_led_through_its_places(pair):
+    places = relative_place(*(GroundPose(p.place[0, ::10], p.yaw[0, ::10]) for p in poses(pair)))
+    np.testing.assert_allclose(anchor_pair(pair, places, 10), pair, atol=1e-9)
+    drifting = np.stack([pair[0], pair[1] + np.linspace(0, 1, 30)[:, None, None] * [1.0, 0.0, 0.5]])
+    led = anchor_pair(drifting, places, 10)
+    np.testing.assert_array_equal(led[0], pair[0])
+    np.testing.assert_allclose(led[1, ::10], pair[1, ::10], atol=1e-9)
+    # A straight drift is taken away whole, but for what comes behind the last place.
+    np.testing.assert_allclose(led[1, :21], pair[1, :21], atol=1e-9)

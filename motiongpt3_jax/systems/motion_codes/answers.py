@@ -71,7 +71,7 @@ class CodeModelAnswers:
             longest_read=spec.config["data"]["max_frames"],
             longest_made=longest,
             chats=True,
-            end_of_codes=self.tokens.end_of_motion - self.tokens.first_code,
+            end_of_codes=self.tokens.end_of_motion - self.tokens.words,
         )
 
     def prepare(self, variables: Variables) -> Variables:
@@ -182,9 +182,8 @@ class CodeModelAnswers:
         prefill = partial(generate.prefill, modules, room)
         phases.append(Phase("prefill", prefill, ("batch", "codes", "places"), (room, adapter)))
         taken = ("prefix", "seeds" if options.temperature else "", "frames" if longest else "")
-        phases.append(
-            Phase("decode", partial(generate.decode, modules, options, motion), taken, (options, motion, longest))
-        )
+        decode = partial(generate.decode, modules, options, motion)
+        phases.append(Phase("decode", decode, taken, (options, motion, adapter, longest)))
         if motion:
             phases.append(Phase("render", partial(generate.render, modules, options.end), ("tokens", "frames")))
         return phases

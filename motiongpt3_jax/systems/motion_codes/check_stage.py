@@ -10,7 +10,7 @@ from motiongpt3_jax.systems.motion_codes.config import LanguageObjective
 from motiongpt3_jax.systems.motion_codes.prompts import load_subtasks
 from motiongpt3_jax.systems.motion_codes.sections import BatchSection
 from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE
-from motiongpt3_jax.text import TASKS
+from motiongpt3_jax.text import ALL_TASKS
 from motiongpt3_jax.values import check_value, from_values, one_of
 
 
@@ -70,8 +70,13 @@ def check_language(
     visited = [name for name, visits in stage["subtasks"] if visits] or subtasks
     room = sum(count for _, count in batch.clips)
     for name in visited:
-        task = TASKS[subtasks[name].task]
-        need = len(task.input_spans) + len(task.output_spans)
+        task = ALL_TASKS[subtasks[name].task]
+        if task.persons > config.get("pairs", {}).get("persons", 1):
+            raise UserError(
+                f"{path}: the sub-task {name!r} is about {task.persons} people, and the model knows one: leave it out, "
+                "or take a system and config.pairs.persons that know two"
+            )
+        need = max(len(task.input_spans) + len(task.output_spans), task.persons)
         if room < need:
             raise UserError(
                 f"{path}.batch.clips has room for {room}, and the sub-task {name!r} takes {need}: give more"

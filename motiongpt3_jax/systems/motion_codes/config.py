@@ -25,6 +25,7 @@ class CodeModelConfig:
       tied: whether a decoder alone reads and writes ids with one table.
       logit_cap: soft cap of its logits; None for none.
       base_dtype: in which it is held while it is frozen.
+      later_ids: how many of the new ids, the last ones, are of two people, and have a table of their own.
     """
 
     vqvae: VqVaeConfig
@@ -36,6 +37,7 @@ class CodeModelConfig:
     tied: bool = True
     logit_cap: float | None = None
     base_dtype: str = "float32"
+    later_ids: int = 0
 
     @property
     def first_code(self) -> int:

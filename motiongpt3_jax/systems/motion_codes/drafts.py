@@ -18,7 +18,7 @@ from motiongpt3_jax.systems.motion_codes.layout_sizes import PromptSizes
 from motiongpt3_jax.systems.motion_codes.pieces import Part, Piece, encode_parts, encoded, known, motion, plain, single
 from motiongpt3_jax.systems.motion_codes.prompts import Filling, fill_parts, hidden_codes, official_cuts
 from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE, MotionTokens, codes_of
-from motiongpt3_jax.text import TASKS, Subtask, Task, Tokenizer
+from motiongpt3_jax.text import ALL_TASKS, Subtask, Task, Tokenizer
 from motiongpt3_jax.text.word_tokens import WordTokens
 from motiongpt3_jax.values import FLAG, real, setting, whole
 
@@ -147,7 +147,7 @@ class Drafts:
 
     def _pair(self, sample: Sample) -> Draft:
         subtask = self._subtask(sample.subtask)
-        task = TASKS[subtask.task]
+        task = ALL_TASKS[subtask.task]
         pieces = self._official_pieces if self.options.official else self._pieces
         motions = pieces(sample, task)
 
@@ -251,4 +251,6 @@ def encoded_ranges(tasks: Iterable[Task], frames: int, official: bool) -> list[C
     if official:
         return [ClipRange(0, frames - frames % FRAMES_PER_CODE)]
     ranges = {ClipRange(0, frames), *(ClipRange(*piece) for task in tasks for piece in task.ranges(frames))}
+    if any(task.persons > 1 for task in tasks):
+        ranges.add(ClipRange(0, frames, 1))
     return sorted(piece for piece in ranges if piece.frames)

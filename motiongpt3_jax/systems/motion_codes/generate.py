@@ -18,6 +18,7 @@ from motiongpt3_jax.systems.motion_codes.codes import codes_of_batch, codes_of_c
 from motiongpt3_jax.systems.motion_codes.language import Prefix, Steps, logits_of
 from motiongpt3_jax.systems.motion_codes.losses import decode_codes
 from motiongpt3_jax.systems.motion_codes.modules import Modules
+from motiongpt3_jax.systems.motion_codes.pair_grammar import PairGrammar
 from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE, MotionTokens, codes_of
 
 OFFICIAL_TOP_K = 50
@@ -114,6 +115,7 @@ def decode(
     seeds: Int[Array, "rows"] | None,
     frames: Int[Array, "rows"] | None,
     rooms: Int[Array, "rows"] | None = None,
+    grammar: PairGrammar | None = None,
 ) -> Mapping[str, Any]:
     """Ids that continue each prompt; those of a motion count from the first new id on.
 
@@ -126,6 +128,7 @@ def decode(
       seeds: of the requests, for sampling alone.
       frames: how long each motion is to be; 0 and None leave that to the model.
       rooms: most ids of each row; None for those of the options in all.
+      grammar: of two people, which are to have so many codes each; None for one.
     """
     language, params = modules.language, modules.language.unstacked(variables.params)
     first = modules.config.words if motion else 0
@@ -145,8 +148,9 @@ def decode(
         positions=prefix.positions,
         index=slots - options.cache_slots,
         seeds=seeds,
-        lengths=None if frames is None else codes_of(frames),
+        lengths=None if frames is None or grammar else codes_of(frames),
         rooms=rooms,
+        grammar=(grammar, grammar.start(codes_of(frames))) if grammar else None,
     )
     return {"tokens": tokens}
 

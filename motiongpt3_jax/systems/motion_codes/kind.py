@@ -21,7 +21,7 @@ from motiongpt3_jax.systems.motion_codes.prompts import load_subtasks
 from motiongpt3_jax.systems.motion_codes.sections import BatchSection
 from motiongpt3_jax.systems.motion_codes.system import CodeModel
 from motiongpt3_jax.systems.motion_codes.tokens import MotionTokens
-from motiongpt3_jax.text import TASKS, Task
+from motiongpt3_jax.text import ALL_TASKS, TASKS, Task
 from motiongpt3_jax.values import Rule, from_values, one_of
 
 
@@ -79,7 +79,7 @@ class CodeModelKind:
         """The tokenizer of motion, where config.data.codes is "cached" and the stage reads texts with motions."""
         if spec.config["data"]["codes"] == "online" or not stage["templates"]:
             return None
-        options, tasks = read_layout(spec.config["layout"]), _tasks(stage)
+        options, tasks = read_layout(spec.config["layout"]), tasks_of(stage)
         alone = read_objective(stage["loss"], stage["objective"]).motion_alone
         if not alone and not any(task.input_spans or task.output_spans for task in tasks):
             return None
@@ -89,7 +89,7 @@ class CodeModelKind:
         """The tokenizer's stage shows motions that went through it, stages of motions those of sentences."""
         if stage["loss"] == "tokenizer":
             return "reconstruct"
-        return "generate" if any(task.output_spans for task in _tasks(stage)) else None
+        return "generate" if any(task.output_spans for task in tasks_of(stage)) else None
 
     def check_state(self, state: Tree) -> None:
         """Checks the codebook."""
@@ -97,9 +97,9 @@ class CodeModelKind:
             raise UserError("codes of its codebook are used less than never")
 
 
-def _tasks(stage: Mapping[str, Any]) -> tuple[Task, ...]:
+def tasks_of(stage: Mapping[str, Any]) -> tuple[Task, ...]:
     """The tasks of a stage's templates, each once."""
-    return tuple(dict.fromkeys(TASKS[subtask.task] for subtask in load_subtasks(stage["templates"]).values()))
+    return tuple(dict.fromkeys(ALL_TASKS[subtask.task] for subtask in load_subtasks(stage["templates"]).values()))
 
 
 def unpaired_samples(objective: LanguageObjective) -> UnpairedOptions | None:

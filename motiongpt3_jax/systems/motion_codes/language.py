@@ -293,5 +293,6 @@ def make_language(config: CodeModelConfig, constrain: Constrain | None) -> Langu
         vocabulary = Vocabulary(*ids, language.width, language.dtype, tied=False, std=1.0, **pinned)
         return T5Language(T5(language, **pinned), vocabulary)
     written = {"tied": config.tied, "scale": language.embedding_scale, "cap": config.logit_cap}
+    written |= {"later": config.later_ids}
     vocabulary = Vocabulary(*ids, language.streams[0].width, language.dtype, **written, **pinned)
     return DecoderLanguage(Decoder(language, **pinned), vocabulary)

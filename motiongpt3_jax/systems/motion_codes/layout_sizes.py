@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from motiongpt3_jax.batch import SampleSource, SampleTable, Sizes
 from motiongpt3_jax.systems.motion_codes.pieces import merge_words, plain, split_at_motions
 from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE, MARKS, MotionTokens
-from motiongpt3_jax.text import TASKS, Subtask
+from motiongpt3_jax.text import ALL_TASKS, Subtask
 from motiongpt3_jax.text.prompt_lengths import CaptionLengths, TemplateLengths
 from motiongpt3_jax.text.subtasks import PLACEHOLDERS
 from motiongpt3_jax.text.tasks import clip_frames
@@ -85,7 +85,7 @@ class PromptSizes:
     ) -> None:
         self.captions = CaptionLengths(words, source.texts)
         self.subtasks = [subtasks[name] for name in source.subtasks]
-        self.tasks = [TASKS[subtask.task] for subtask in self.subtasks]
+        self.tasks = [ALL_TASKS[subtask.task] for subtask in self.subtasks]
         self.words, self.fps, self.around, self.unpaired = words, fps, around, unpaired
         self.masks = tokens.mask is not None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from motiongpt3_jax.systems.motion_codes.pieces import Part, Piece, masked_motion, motion, split_at_motions
 from motiongpt3_jax.systems.motion_codes.tokens import FRAMES_PER_CODE, MotionTokens, codes_of
-from motiongpt3_jax.text import TASKS, Subtask, Task, fill, load_templates
+from motiongpt3_jax.text import ALL_TASKS, Subtask, Task, fill, load_templates
 from motiongpt3_jax.text.subtasks import PLACEHOLDERS
 from motiongpt3_jax.text.tasks import Share
 
@@ -63,7 +63,7 @@ def load_subtasks(name_or_path: str | Path, official: bool = False) -> dict[str,
     The official file has two empty questions, and <Framelen_Placeholder> in 48 others. Unless `official`, the empty
     ones are left out where there are others; see `fill_parts` for the placeholder.
     """
-    subtasks = load_templates(name_or_path, TASKS)
+    subtasks = load_templates(name_or_path, ALL_TASKS)
     return subtasks if official else {name: _without_blanks(subtask) for name, subtask in subtasks.items()}
 
 

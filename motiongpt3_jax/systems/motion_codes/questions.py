@@ -78,7 +78,7 @@ class Questions:
             "source": slots_of(join(question, plain((self.tokens.end,)))),
             "target": slots_of(join(*prefix)),
         }
-        return Example(number, streams, _clips(parts.frames))
+        return Example(number, streams, clip_ranges(parts.frames))
 
     def one_text(self, number: int, parts: QuestionParts) -> Example:
         """A question for a decoder alone, up to where it goes on.
@@ -95,7 +95,7 @@ class Questions:
         # The space belongs to the first word, whose piece may bring it along.
         prefix = " " * (not self.official) + parts.answer.lstrip(" ") if parts.answer else ""
         pieces.append(self._encode(fill(prefix)))
-        return Example(number, {"tokens": slots_of(join(*pieces, self._start(parts)))}, _clips(parts.frames))
+        return Example(number, {"tokens": slots_of(join(*pieces, self._start(parts)))}, clip_ranges(parts.frames))
 
     def _start(self, parts: QuestionParts) -> Piece:
         return plain((self.tokens.start_of_motion,) * parts.begins_motion)
@@ -115,7 +115,7 @@ class Questions:
         return encode_parts(self.tokenizer, [parts], trim=not self.official)[0]
 
 
-def _clips(frames: Sequence[int]) -> tuple[ClipRange, ...]:
+def clip_ranges(frames: Sequence[int]) -> tuple[ClipRange, ...]:
     """Where clips lie that come one after the other."""
     return tuple(ClipRange(*ends) for ends in pairwise(np.cumsum([0, *frames]).tolist()))
 

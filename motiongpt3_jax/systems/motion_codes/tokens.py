@@ -42,6 +42,7 @@ class MotionTokens:
       sentinels: ids of <extra_id_0>, <extra_id_1> ...; a decoder alone has none.
       begin: begins a text; None where nothing does.
       marks_first: whether start and end of a motion come before the codes; then hidden codes have no id.
+      later: ids behind those of one person's motions, see `pair_tokens`.
     """
 
     words: int
@@ -51,6 +52,7 @@ class MotionTokens:
     sentinels: tuple[int, ...] = ()
     begin: int | None = None
     marks_first: bool = False
+    later: int = 0
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, codes: int) -> "MotionTokens":
@@ -92,7 +94,7 @@ class MotionTokens:
     @property
     def size(self) -> int:
         """Number of all ids."""
-        return self.words + self.codes + MARKS + (self.mask is not None)
+        return self.words + self.codes + MARKS + (self.mask is not None) + self.later
 
 
 def codes_of(frames: int) -> int:

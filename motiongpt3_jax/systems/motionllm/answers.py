@@ -45,7 +45,7 @@ class OfficialAnswers(CodeModelAnswers):
         self.tokenizer = with_motion_tokens(spec.tokenizer, tokens)
         self.questions = Questions(self.tokenizer, tokens, official=True, text_break="")
         self.most_positions = spec.config["layout"]["max_length"]
-        self.capabilities = replace(self.capabilities, length="after", chats=False)
+        self.capabilities = replace(self.capabilities, length="after", chats=False, end_of_codes=None)
 
     def motion_options(self, **options: Any) -> MotionOptions:
         """How motions are sampled: the best of five beams, unless something else is asked for.

@@ -6,7 +6,7 @@ from motiongpt3_jax.systems.adapters import read_adapters
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.motion_codes.build import vqvae_config
 from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
-from motiongpt3_jax.systems.motionllm.check import read_model
+from motiongpt3_jax.systems.motionllm.check import read_model, read_pairs
 from motiongpt3_jax.systems.motionllm.sections import STREAMS, ModelSection
 from motiongpt3_jax.systems.motionllm.tokens import motion_tokens
 
@@ -18,7 +18,7 @@ def build_config(spec: ModelSpec) -> CodeModelConfig:
       UserError: a size of the config's section `model` is none, is missing, or does not go with another; says which.
     """
     model = read_model(spec.config["model"])
-    tokens = motion_tokens(spec.tokenizer, model.vqvae.codes)
+    tokens = motion_tokens(spec.tokenizer, model.vqvae.codes, read_pairs(spec.config["pairs"]).persons)
     return CodeModelConfig(
         vqvae=vqvae_config(model.vqvae, spec.features, model.dtype),
         permute=model.vqvae.permute,
@@ -29,6 +29,7 @@ def build_config(spec: ModelSpec) -> CodeModelConfig:
         tied=model.language.tied,
         logit_cap=model.language.logit_cap,
         base_dtype=model.base_dtype,
+        later_ids=tokens.later,
     )
 
 

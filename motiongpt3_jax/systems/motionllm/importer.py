@@ -22,7 +22,6 @@ from motiongpt3_jax.systems.motionllm import identify_checkpoint
 from motiongpt3_jax.systems.motionllm.build import build_config
 from motiongpt3_jax.systems.motionllm.identify_checkpoint import adapter_sections, split_tensors
 from motiongpt3_jax.systems.motionllm.name_table import VQVAE, adapter_table, vqvae_table
-from motiongpt3_jax.systems.motionllm.parts import PARTS
 from motiongpt3_jax.systems.motionllm.pretrained import WHAT, pretrained_language
 from motiongpt3_jax.systems.motionllm.prompts import official_questions
 from motiongpt3_jax.systems.weights import Identified
@@ -73,7 +72,7 @@ class MotionLLMImporter:
             features,
             None,
             base if adapters else config["tokenizer"],
-            tuple(part for part in PARTS if not there[part]),
+            tuple(part for part, found in there.items() if not found),
             official_questions()["official_eval"] if adapters else {},
             tuple(notes),
         )

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from motiongpt3_jax.batch import Layout
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.interface import ModelSpec
 from motiongpt3_jax.systems.motion_codes.answers import CodeModelAnswers
 from motiongpt3_jax.systems.motion_codes.check import (
@@ -15,24 +16,27 @@ from motiongpt3_jax.systems.motion_codes.check import (
 )
 from motiongpt3_jax.systems.motion_codes.check_stage import check_stage
 from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
-from motiongpt3_jax.systems.motion_codes.kind import CodeModelKind, unpaired_samples
+from motiongpt3_jax.systems.motion_codes.kind import CodeModelKind, tasks_of, unpaired_samples
 from motiongpt3_jax.systems.motion_codes.layout import TextLayout
+from motiongpt3_jax.systems.motion_codes.pair_answers import PairAnswers
+from motiongpt3_jax.systems.motion_codes.pair_layout import PairTextLayout
+from motiongpt3_jax.systems.motion_codes.pair_sequences import PairSequences
 from motiongpt3_jax.systems.motion_codes.prompts import load_subtasks
 from motiongpt3_jax.systems.motion_codes.system import CodeModel
 from motiongpt3_jax.systems.motion_codes.tokens import MotionTokens
 from motiongpt3_jax.systems.motionllm.answers import OfficialAnswers
 from motiongpt3_jax.systems.motionllm.build import build_config
-from motiongpt3_jax.systems.motionllm.check import read_model
+from motiongpt3_jax.systems.motionllm.check import read_model, read_pairs
 from motiongpt3_jax.systems.motionllm.exporter import export_pytorch
 from motiongpt3_jax.systems.motionllm.importer import MotionLLMImporter
 from motiongpt3_jax.systems.motionllm.layout import OfficialLayout
 from motiongpt3_jax.systems.motionllm.parts import PART_SIZES, PARTS
 from motiongpt3_jax.systems.motionllm.pretrained import pretrained_files, pretrained_language, published_names
 from motiongpt3_jax.systems.motionllm.prompts import official_questions
-from motiongpt3_jax.systems.motionllm.sections import STREAMS
-from motiongpt3_jax.systems.motionllm.tokens import TOKEN_SPEC, motion_tokens
+from motiongpt3_jax.systems.motionllm.sections import ONE_PERSON, STREAMS
+from motiongpt3_jax.systems.motionllm.tokens import TOKEN_SPEC, motion_tokens, pair_tokens
 from motiongpt3_jax.systems.weights import Weights
-from motiongpt3_jax.text import TokenSpec
+from motiongpt3_jax.text import ALL_TASKS, Task, TokenSpec
 from motiongpt3_jax.values import SECTION, check_values
 
 
@@ -41,6 +45,8 @@ class MotionLLMKind(CodeModelKind):
 
     name = "motionllm"
     title = "MotionLLM"
+    tasks = ALL_TASKS
+    sections = (*CodeModelKind.sections, "pairs")
     weights = Weights(
         parts=PARTS,
         part_sizes=PART_SIZES,
@@ -68,22 +74,34 @@ class MotionLLMKind(CodeModelKind):
         return TOKEN_SPEC
 
     def check_config(self, config: Mapping[str, Any], path: str) -> None:
-        """Checks `model` and `layout`."""
-        check_values(path, config, {"model": SECTION, "layout": SECTION}, others=True)
-        model = read_model(config["model"], f"{path}.model")
-        check_positions(model.language.max_positions, read_layout(config["layout"], f"{path}.layout"), path)
+        """Checks `model`, `layout` and `pairs`."""
+        check_values(path, config, {"model": SECTION, "layout": SECTION, "pairs": SECTION}, others=True)
+        model, layout = read_model(config["model"], f"{path}.model"), read_layout(config["layout"], f"{path}.layout")
+        check_positions(model.language.max_positions, layout, path)
+        if read_pairs(config["pairs"], f"{path}.pairs").persons == 1:
+            return
+        if layout.official:
+            raise UserError(
+                f"{path}.pairs.persons is 2, and the published code knows one: set layout.official to False"
+            )
+        if not config["start"]:
+            raise UserError(
+                f"{path}.start is empty; a model of two people starts from a run or a model of one: name it, as in "
+                "--config.start=runs/motionllm"
+            )
 
     def check_stage(self, name: str, config: Mapping[str, Any], path: str) -> None:
         """Checks loss, objective, batch and tasks of a stage."""
         check_stage(name, config, path, "MotionLLM", STREAMS)
 
     def upgrade_config(self, config: Mapping[str, Any], version: int) -> Mapping[str, Any]:
-        """The config of an older folder: the distance of the tokenizer's loss and the base's dtype had no choice."""
+        """The config of an older folder: one person, and no choice of the loss's distance nor of the base's dtype."""
         del version  # values tell
+        config = {"pairs": ONE_PERSON, **config}
         if isinstance(config.get("stages"), Mapping):
-            config = {**config, "stages": fill_distance(config["stages"])}
+            config["stages"] = fill_distance(config["stages"])
         if isinstance(config.get("model"), Mapping):
-            config = {**config, "model": {"base_dtype": "float32", **config["model"]}}
+            config["model"] = {"base_dtype": "float32", **config["model"]}
         return config
 
     def heads(self, model: Mapping[str, Any]) -> int:
@@ -91,8 +109,12 @@ class MotionLLMKind(CodeModelKind):
         return model["language"]["kv_heads"] or model["language"]["heads"]
 
     def stages_to_run(self, config: Mapping[str, Any]) -> list[str]:
-        """A pretrained language model is not pretrained again."""
-        return [name for name in config["run"] if name != "pretrain" or not config["pretrained"]]
+        """A pretrained language model is not pretrained again, nor what a model of two people starts from."""
+        names = [name for name in config["run"] if name != "pretrain" or not config["pretrained"]]
+        if config["pairs"]["persons"] == 1:
+            return names
+        tasks = {name: _tasks_of(config["stages"][name]) for name in names}
+        return [name for name in names if not tasks[name] or any(task.persons > 1 for task in tasks[name])]
 
     def sizes(self, spec: ModelSpec) -> CodeModelConfig:
         """The sizes of a model."""
@@ -100,12 +122,23 @@ class MotionLLMKind(CodeModelKind):
 
     def motion_tokens(self, spec: ModelSpec) -> MotionTokens:
         """The ids behind those of the tokenizer."""
-        return motion_tokens(spec.tokenizer, spec.config["model"]["vqvae"]["codes"])
+        codes, persons = spec.config["model"]["vqvae"]["codes"], read_pairs(spec.config["pairs"]).persons
+        return motion_tokens(spec.tokenizer, codes, persons)
+
+    def pair_sequences(self, spec: ModelSpec) -> PairSequences | None:
+        """How two people are written; None for a model of one."""
+        pairs = read_pairs(spec.config["pairs"])
+        if pairs.persons == 1:
+            return None
+        return PairSequences(pair_tokens(self.motion_tokens(spec)), pairs.order, pairs.anchors)
 
     def make_answers(self, spec: ModelSpec, system: CodeModel) -> CodeModelAnswers:
         """The model as it is asked, or as the published code asks it."""
+        tokens, sequences = self.motion_tokens(spec), self.pair_sequences(spec)
+        if sequences:
+            return PairAnswers(spec, system, tokens, sequences)
         answers = OfficialAnswers if read_layout(spec.config["layout"]).official else CodeModelAnswers
-        return answers(spec, system, self.motion_tokens(spec))
+        return answers(spec, system, tokens)
 
     def language_layout(self, stage: Mapping[str, Any], spec: ModelSpec) -> Layout:
         """Question and answer as one text."""
@@ -113,7 +146,9 @@ class MotionLLMKind(CodeModelKind):
         layout = OfficialLayout if options.official else TextLayout
         subtasks = load_subtasks(stage["templates"], options.official)
         unpaired = unpaired_samples(read_objective(stage["loss"], stage["objective"]))
-        return layout(spec.tokenizer, self.motion_tokens(spec), subtasks, options, spec.fps, unpaired)
+        shared = (spec.tokenizer, self.motion_tokens(spec), subtasks, options, spec.fps, unpaired)
+        sequences = self.pair_sequences(spec)
+        return PairTextLayout(*shared, sequences) if sequences else layout(*shared)
 
     def describe(self, config: Mapping[str, Any]) -> str:
         """Which language model, and what it has learned motion with."""
@@ -121,6 +156,10 @@ class MotionLLMKind(CodeModelKind):
         ranks = ", ".join(f"{name} of rank {section['rank']}" for name, section in adapters.items())
         base = config["pretrained"] or f"{language['layers']} layers of the family {language['family']}"
         return f"MotionLLM on {base}" + (f" with the LoRA adapters {ranks}" if ranks else "")
+
+
+def _tasks_of(stage: Mapping[str, Any]) -> tuple[Task, ...]:
+    return tasks_of(stage) if stage["templates"] else ()
 
 
 KIND = MotionLLMKind()

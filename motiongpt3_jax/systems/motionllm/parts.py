@@ -3,11 +3,13 @@
 PARTS = {
     "tokenizer": "vqvae/.*",
     "language": r"decoder/(?!.*/lora/).*|vocabulary/(table|head)",
+    "pair": r"vocabulary/later(_head)?",
     "motion": ".*",
 }
 """The parameters of each part, by their paths: the first pattern that fits says it.
 
-`motion` is what MotionLLM adds to a language model: its adapters, and the rows of motions.
+`motion` is what MotionLLM adds to a language model: its adapters, and the rows of motions. `pair` are the rows of two
+people.
 """
 
 LANGUAGE_SIZES = (
@@ -20,6 +22,7 @@ CODES = ("code_width", "codes")
 PART_SIZES = {
     "tokenizer": {"vqvae": ("width", "depth", "dilation_growth", *CODES)},
     "language": {"language": LANGUAGE_SIZES},
+    "pair": {"language": LANGUAGE_SIZES},
     "motion": {"vqvae": CODES[1:], "language": LANGUAGE_SIZES},
 }
 """The values of a config's section `model` that each part was trained with and cannot do without."""

@@ -7,7 +7,7 @@ from typing import Any
 from motiongpt3_jax.models.attention_kernels import AUTO, KERNELS
 from motiongpt3_jax.systems.language_models import LanguageModelSection
 from motiongpt3_jax.systems.motion_codes.sections import VqVaeSection
-from motiongpt3_jax.values import SECTION, one_of, real, section, setting
+from motiongpt3_jax.values import FLAG, SECTION, one_of, real, section, setting, whole
 
 STREAMS = ("tokens",)
 """Question and answer are one stream."""
@@ -35,3 +35,22 @@ class ModelSection:
     dtype: str = setting(one_of("float32", "bfloat16", "float16"))
     base_dtype: str = setting(one_of("float32", "bfloat16"))
     lora: Mapping[str, Any] = setting(SECTION)
+
+
+ONE_PERSON = {"persons": 1, "order": "following", "anchors": False}
+"""The section `pairs` of configs from before there were two people."""
+
+
+@dataclass(frozen=True)
+class PairsSection:
+    """Section `pairs`: how two people are written.
+
+    Attributes:
+      persons: 1, or 2 for a model of both.
+      order: of two people's codes, see `motion_codes.pair_sequences`.
+      anchors: whether the place of the second one comes once a second, against drift; else once.
+    """
+
+    persons: int = setting(whole(1, 2))
+    order: str = setting(one_of("following", "interleaved"))
+    anchors: bool = setting(FLAG)

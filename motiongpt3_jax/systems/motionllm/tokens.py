@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import tokenizers
 
+from motiongpt3_jax.systems.motion_codes.pair_tokens import PAIR_IDS, PairTokens
 from motiongpt3_jax.systems.motion_codes.tokens import MotionTokens
 from motiongpt3_jax.text import Tokenizer, TokenSpec
 from motiongpt3_jax.text.tokenizer import BPE, CHARACTER_BPE
@@ -15,14 +16,25 @@ PADDING = "<pad>"
 """What the published code pads with, where the tokenizer has it."""
 
 
-def motion_tokens(tokenizer: Tokenizer, codes: int) -> MotionTokens:
-    """The ids behind those of a tokenizer."""
+def motion_tokens(tokenizer: Tokenizer, codes: int, persons: int = 1) -> MotionTokens:
+    """The ids behind those of a tokenizer: of one person's motions, and where there are two persons of both."""
     backend = tokenizer.backend
     begin = backend.token_to_id(tokenizer.begin) if tokenizer.begin else None
     specials = {i for i, token in backend.get_added_tokens_decoder().items() if token.special}
     return MotionTokens(
-        tokenizer.size, codes, tokenizer.end, frozenset({*specials, tokenizer.end}), begin=begin, marks_first=True
+        tokenizer.size,
+        codes,
+        tokenizer.end,
+        frozenset({*specials, tokenizer.end}),
+        begin=begin,
+        marks_first=True,
+        later=PAIR_IDS if persons > 1 else 0,
     )
+
+
+def pair_tokens(tokens: MotionTokens) -> PairTokens:
+    """The ids of two people, behind those of one."""
+    return PairTokens(tokens.size - tokens.later)
 
 
 def with_motion_tokens(tokenizer: Tokenizer, tokens: MotionTokens) -> Tokenizer:
