@@ -86,7 +86,6 @@ def test_adapters_and_rows_over_their_language_model(given, tmp_path):
     equal(again, theirs)
 
 
-@pytest.mark.golden
 @pytest.mark.torch
 def test_a_whole_model_comes_and_goes_bit_by_bit(given, tmp_path):
     import torch
