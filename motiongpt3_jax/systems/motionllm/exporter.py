@@ -20,8 +20,8 @@ RANKS = {"t2m": 64, "m2t": 32}
 
 BASE = "The published language model that the adapters were trained on{name} is not in the file."
 OTHERS = (
-    "note: the published code has the adapters t2m and m2t of ranks 64 and 32, and this model {has}: set its options "
-    "accordingly"
+    "note: the published code has the adapters t2m and m2t of ranks 64 and 32, and this model has {has}: set its "
+    "options accordingly"
 )
 
 

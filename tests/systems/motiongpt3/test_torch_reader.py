@@ -217,7 +217,8 @@ def latents_of(both, steps, sampler, scale):
 def test_latents_of_the_same_noise_are_the_same(made, variant, sampler, scale):
     both = made(variant)
     noise, wanted, options = latents_of(both, 6, sampler, scale)
-    close(both.torch.sample_latents(SENTENCES, noise=noise, **options), wanted)
+    # Values of hundreds: float32 of two compilers.
+    close(both.torch.sample_latents(SENTENCES, noise=noise, **options), wanted, tolerance=5e-4)
 
 
 def test_joints_of_the_same_noise_are_the_same(made):
