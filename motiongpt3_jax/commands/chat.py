@@ -99,9 +99,9 @@ def run(arguments: argparse.Namespace) -> int:
             replies.append(reply)
             record = {"instruction": line, "answer": reply.text, "turn": number}
             record |= {"steps": reply.steps} if reply.steps else {}
-            said = " ".join(reply.steps) or named_motions(line)[0].replace(PLACE, " ")
+            sentences = " ".join(reply.steps) or named_motions(line)[0].replace(PLACE, " ")
             note = "; ".join(filter(None, [*reply.steps, reply.text]))
-            warning = unknown_note(model.unknown_words(said))
+            warning = unknown_note(model.unknown_words(sentences))
             results += [Result(motion, line, note, record, warning) for motion in reply.motions]
             print(as_line(reply, len(results) - len(reply.motions)), flush=True)
     finally:

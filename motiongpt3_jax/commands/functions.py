@@ -24,10 +24,10 @@ def load_function(flag: str, name: str) -> Callable[..., Any]:
         module = _of_file(Path(os.path.expanduser(where))) if where.endswith(".py") else importlib.import_module(where)
     except (Exception, SystemExit) as error:  # any code may stand there
         raise UserError(f"{flag} {name}: {type(error).__name__}: {' '.join(str(error).split())}") from error
-    found = getattr(module, function, None)
-    if not callable(found):
+    loaded = getattr(module, function, None)
+    if not callable(loaded):
         raise UserError(f"{flag} {name}: there is no function {function!r} in {where!r}")
-    return found
+    return loaded
 
 
 def _of_file(path: Path) -> ModuleType:

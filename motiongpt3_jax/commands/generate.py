@@ -144,10 +144,10 @@ def reactions(
     arguments: argparse.Namespace, model: Model, sentences: Sequence[str], options: Any
 ) -> tuple[list[Motion], list[Length]]:
     """The given person with another one for each sentence, and how long each is."""
-    (given,) = read_motions([arguments.react_to], statistics=model.engine.folder.statistics)
-    note_persons({arguments.react_to: given})
+    (first_person,) = read_motions([arguments.react_to], statistics=model.engine.folder.statistics)
+    note_persons({arguments.react_to: first_person})
     motions = [
-        model.react(given, sentence, seed=arguments.seed + number, **asdict(options))
+        model.react(first_person, sentence, seed=arguments.seed + number, **asdict(options))
         for number, sentence in enumerate(sentences)
     ]
     return motions, [Length(motion.frames, "given") for motion in motions]

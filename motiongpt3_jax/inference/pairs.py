@@ -62,17 +62,17 @@ def generate_pairs(
     ]
     statistics = engine.folder.statistics
     return [
-        Motion(join_made(made, statistics).astype(np.float32), statistics.fps, statistics.skeleton)
-        for made in engine.generate_pairs(questions, frames, seeds, options)
+        Motion(join_persons(pair, statistics).astype(np.float32), statistics.fps, statistics.skeleton)
+        for pair in engine.generate_pairs(questions, frames, seeds, options)
     ]
 
 
-def join_made(made: MadePair, statistics: MotionStatistics) -> Pair:
+def join_persons(pair: MadePair, statistics: MotionStatistics) -> Pair:
     """Both people in one world, the second one led through its places where there are several."""
-    joints = join_pair(made.joints, made.places[0], skeleton=statistics.skeleton)
-    if len(made.places) < 2:
+    joints = join_pair(pair.joints, pair.places[0], skeleton=statistics.skeleton)
+    if len(pair.places) < 2:
         return joints
-    return anchor_pair(joints, made.places, round(statistics.fps), statistics.skeleton)
+    return anchor_pair(joints, pair.places, round(statistics.fps), statistics.skeleton)
 
 
 def react_to_clips(
@@ -88,9 +88,9 @@ def react_to_clips(
     frames = [len(clip.features) for clip in clips]
     reactions = engine.generate_pairs(questions, frames, range(seed, seed + len(clips)), options)
     motions = []
-    for clip, made in zip(clips, reactions):
-        given = features_to_joints(clip.features, statistics.skeleton)[: made.joints.shape[1]]
-        joints = join_made(MadePair(np.stack([given, made.joints[0]]), made.places), statistics)
+    for clip, reaction in zip(clips, reactions):
+        first_person = features_to_joints(clip.features, statistics.skeleton)[: reaction.joints.shape[1]]
+        joints = join_persons(MadePair(np.stack([first_person, reaction.joints[0]]), reaction.places), statistics)
         motions.append(Motion(joints.astype(np.float32), statistics.fps, statistics.skeleton))
     return motions
 
@@ -112,19 +112,21 @@ def react(engine: Engine, prompts: Prompts, motion: Motion, sentence: str, seed:
     require_pairs(engine)
     statistics = engine.folder.statistics
     require_readable(motion, statistics)
-    given = resample_motion(motion, statistics.fps).joints[0]
+    first_person = resample_motion(motion, statistics.fps).joints[0]
     longest = min(engine.longest_read, engine.frames[1])
-    if len(given) > longest + 1:
+    if len(first_person) > longest + 1:
         raise UserError(f"the motion lasts {motion.seconds:.1f} s; give at most {longest / statistics.fps:.1f} s")
-    features = features_of(given, statistics)
+    features = features_of(first_person, statistics)
     question = Question(prompts.reaction_question(sentence), (features,))
-    (made,) = engine.generate_pairs([question], [len(features)], [seed], options)
+    (pair,) = engine.generate_pairs([question], [len(features)], [seed], options)
     # The reaction takes on the given one's size and floor; the place was told in the model's own metres.
-    canonical, _, world = canonicalise_pair(np.stack([given, given]), statistics.skeleton, statistics.offsets)
-    count = made.joints.shape[1]
-    both = join_pair(np.stack([canonical[0, :count], made.joints[0]]), made.places[0], world, statistics.skeleton)
-    if len(made.places) > 1:
-        places = made.places / [1, world.scale, world.scale]
+    canonical, _, world = canonicalise_pair(
+        np.stack([first_person, first_person]), statistics.skeleton, statistics.offsets
+    )
+    count = pair.joints.shape[1]
+    both = join_pair(np.stack([canonical[0, :count], pair.joints[0]]), pair.places[0], world, statistics.skeleton)
+    if len(pair.places) > 1:
+        places = pair.places / [1, world.scale, world.scale]
         both = anchor_pair(both, places, round(statistics.fps), statistics.skeleton)
     # Features are one row fewer than joints: the reaction stands still in the last frame.
     times = np.minimum(np.arange(motion.frames) * statistics.fps / motion.fps, count - 1)

@@ -99,10 +99,10 @@ class Planner:
             talk.append(_message("assistant", answer))
             if not plan.steps or attempt > self.revisions:
                 break
-            reply, made = self._reply(plan.steps, plan.answer, seconds, seed, sampling)
+            reply, sequence = self._reply(plan.steps, plan.answer, seconds, seed, sampling)
             if not of_role(self.model.prompts.tasks, "caption"):
                 break
-            talk.append(_message("user", self._describe(reply.motions[0], made.stops, decoding)))
+            talk.append(_message("user", self._describe(reply.motions[0], sequence.stops, decoding)))
         self.messages = talk
         return Reply(plan.answer or reply.text, reply.motions, reply.lengths, reply.steps)
 
@@ -129,9 +129,9 @@ class Planner:
             Question(model.prompts.motion_question(model.written(sentence), "train", seed, count))
             for sentence, count in zip(sentences, frames)
         ]
-        made = generate_sequence(model.engine, questions, frames, seed, model.motion_options(**sampling))
-        motion = Motion(np.asarray(made.joints, np.float32)[None], model.fps, model.skeleton)
-        return Reply(answer, (motion,), tuple(lengths), tuple(sentences)), made
+        sequence = generate_sequence(model.engine, questions, frames, seed, model.motion_options(**sampling))
+        motion = Motion(np.asarray(sequence.joints, np.float32)[None], model.fps, model.skeleton)
+        return Reply(answer, (motion,), tuple(lengths), tuple(sentences)), sequence
 
     def _describe(self, motion: Motion, stops: Sequence[int], decoding: Mapping[str, Any]) -> str:
         """What a chat model is told of a motion: a caption of every part, where it is long enough to be read."""

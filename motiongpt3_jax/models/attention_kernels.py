@@ -86,15 +86,15 @@ class KeyRanges:
 
     def unpack(self, packed: Array, keys: Array) -> Array:
         """Whether queries with these numbers may see keys of their segment; runs within a kernel."""
-        found = keys < 0
+        visible = keys < 0
         for start, _, bits in reversed(list(self._streams())):
             numbers, most = keys - start, (1 << bits) - 1
             ends, packed = packed & most, packed >> bits
             first = 0
             if self.windows:
                 first, packed = packed & most, packed >> bits
-            found = found | (numbers >= first) & (numbers < ends)
-        return found
+            visible = visible | (numbers >= first) & (numbers < ends)
+        return visible
 
     def _streams(self) -> Iterator[tuple[int, int, int]]:
         """Of each stream: its first slot, how many it has, and the bits that hold their number."""

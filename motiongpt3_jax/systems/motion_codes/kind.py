@@ -1,5 +1,6 @@
 """What the registry knows of every system whose language model reads and writes codes of motion."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
@@ -25,24 +26,24 @@ from motiongpt3_jax.text import ALL_TASKS, TASKS, Task
 from motiongpt3_jax.values import Rule, from_values, one_of
 
 
-class CodeModelKind:
+class CodeModelKind(ABC):
     """The parts of a `systems.kind.SystemKind` that these systems have in common; sizes and language are each one's."""
 
     tasks = TASKS
     sections = ("layout",)
     data_options: Mapping[str, Rule] = MappingProxyType({"codes": one_of("online", "cached")})
 
+    @abstractmethod
     def sizes(self, spec: ModelSpec) -> CodeModelConfig:
         """The sizes of a model."""
-        raise NotImplementedError
 
     def motion_tokens(self, spec: ModelSpec) -> MotionTokens:
         """The ids of motions."""
         return MotionTokens.of(spec.tokenizer, spec.config["model"]["vqvae"]["codes"])
 
+    @abstractmethod
     def language_layout(self, stage: Mapping[str, Any], spec: ModelSpec) -> Layout:
         """How a stage of the language model lays its samples out."""
-        raise NotImplementedError
 
     def make_system(self, spec: ModelSpec, constrain: Constrain | None = None) -> CodeModel:
         """The model's functions."""
