@@ -266,14 +266,15 @@ def demo() -> ConfigDict:
     config.data.update({"min_frames": 47, "max_frames": 47, "sequences": 0.0, "clips": 20_000, "crop": False})
     config.tokenizer = "train:512"
     config.layout.max_length = 64
-    rows = {"rows": 4, "slots": {"tokens": 288}, "clips": ((48, 8),), "samples": 8}
+    rows = {"rows": 4, "slots": {"tokens": 224}, "clips": ((48, 8),), "samples": 8}
+    words = {**rows, "slots": {"tokens": 208}, "samples": 16}
     factors = {"muon": (r".*/lora/.*",)}
     config.stages = ConfigDict(
         {
             "tokenizer": stage(
                 "tokenizer", TOKENIZER, 2200, rate=2e-3, rows=4, clips=((48, 8),), samples=8, muon=KERNELS
             ),
-            "pretrain": pretrain(400, rate=2e-3, muon=KERNELS, **{**rows, "samples": 16}),
+            "pretrain": pretrain(400, rate=2e-3, muon=KERNELS, **words),
             "t2m": motions(1900, rate=2e-3, templates="t2m_pretrain", **factors, **rows),
             "m2t": captions(900, rate=2e-3, templates="m2t_pretrain", **factors, **rows),
         }
@@ -321,7 +322,7 @@ def pair(config: ConfigDict) -> ConfigDict:
     config.layout.max_length = longest // 2 + question
     one, t2m = config.model.lora.t2m, config.stages.t2m
     rows = {"rows": t2m.batch.rows, "samples": t2m.batch.samples, "clips": ((longest, 2 * t2m.batch.samples),)}
-    slots = {"tokens": max(t2m.batch.slots.tokens, 2 * config.layout.max_length)}
+    slots = {"tokens": max(t2m.batch.slots.tokens, 3 * config.layout.max_length)}
     with config.ignore_type():
         both = adapter(2 * one.rank, one.targets, dropout=one.dropout, makes=("pair", "pair_text"))
         config.model.lora.inter = ConfigDict(both)
