@@ -12,7 +12,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.check_config import trained_size
 from motiongpt3_jax.experiment.config import RunConfig
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, plain, read_folder, resolve_model
-from motiongpt3_jax.inference.weights import WEIGHTS, read_variables
+from motiongpt3_jax.inference.weights import WEIGHTS, open_variables
 from motiongpt3_jax.mirror import store_of
 from motiongpt3_jax.systems.interface import ModelSpec, Variables
 from motiongpt3_jax.systems.parts import base_patterns, differences, of_parts, part_patterns
@@ -65,7 +65,7 @@ def open_beginnings(config: RunConfig) -> tuple[ModelFolder | None, Tokenizer | 
     """
     start, kind = open_start(config), find_system(config.system)
     if start:
-        read_variables(start)
+        open_variables(start)
     named = None
     if kind.tokens is not None and not trained_size(config.tokenizer):
         named = load_tokenizer(config.tokenizer, kind.tokens(config.values))
@@ -117,7 +117,7 @@ def beginning(config: RunConfig, spec: ModelSpec, key: jax.Array) -> Variables:
     start, weights = open_start(config), find_system(config.system).weights
     if start:
         parts = trained_parts(start)
-        _, _, trained = read_variables(start)
+        _, _, trained = open_variables(start)
         state = trained.state if weights.state_part in parts else {}
         variables = Variables(of_parts(trained.params, parts, weights), state)
     if config.pretrained:

@@ -22,16 +22,15 @@ from motiongpt3_jax.batch import Batch, Example, Places, RowShape
 from motiongpt3_jax.data_pipelines.packing import build, useful
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, read_folder, resolve_model
-from motiongpt3_jax.inference.on_mesh import on_mesh, open_mesh
+from motiongpt3_jax.inference.on_mesh import on_mesh, open_mesh, put_variables
 from motiongpt3_jax.inference.packed_questions import one_a_row, pack_questions, places_of
 from motiongpt3_jax.inference.shapes import FRAME_STEP, pad_to_rows, round_up, split_into_batches
-from motiongpt3_jax.inference.weights import read_variables
+from motiongpt3_jax.inference.weights import open_variables
 from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.motion import features_to_joints
 from motiongpt3_jax.motion.place_codes import decode_places
-from motiongpt3_jax.parallel import SHARDING, constrain
+from motiongpt3_jax.parallel import constrain
 from motiongpt3_jax.systems.interface import Answers, Features, Makes, Phase, Question, System, Text, Variables
-from motiongpt3_jax.training.arrays import put_like, variables_shardings
 
 Joints = Float[np.ndarray, "frames joints 3"]
 
@@ -113,7 +112,7 @@ class Engine:
         folder = read_folder(resolve_model(path))
         folder.require_trained()
         mesh = open_mesh(mesh, folder)
-        stage, step, variables = read_variables(folder, which)
+        stage, step, variables = open_variables(folder, which)
         engine = cls.of(folder, variables, (stage, step), mesh=mesh)
         return replace(engine, variables=place_variables(engine, variables))
 
@@ -374,11 +373,9 @@ class Engine:
 
 def place_variables(engine: Engine, variables: Variables) -> Variables:
     """Arrays on the devices of an engine, in the quickest form: on a mesh split as in training."""
-    if engine.mesh is None:
-        return jax.tree.map(jnp.asarray, engine.answers.prepare(variables))
-    like = variables_shardings(engine.mesh, engine.system, variables, SHARDING)
     with on_mesh(engine.mesh):
-        return engine.answers.prepare(put_like(like, variables, f"'{engine.folder.path}'"))
+        placed = put_variables(engine.mesh, engine.system, variables, f"'{engine.folder.path}'")
+        return jax.tree.map(jnp.asarray, engine.answers.prepare(placed))
 
 
 def make_system(folder: ModelFolder, constrain: Constrain | None = None) -> System:

@@ -3,16 +3,22 @@
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.folder import ModelFolder
-from motiongpt3_jax.parallel import make_mesh
+from motiongpt3_jax.parallel import SHARDING, make_mesh
 from motiongpt3_jax.parallel.checks import check_divides
 from motiongpt3_jax.parallel.mesh import AXES
+from motiongpt3_jax.systems.interface import System, Variables
+from motiongpt3_jax.tensors.stored_tensors import StoredParameter
+from motiongpt3_jax.training.arrays import put_like, variables_shardings
+from motiongpt3_jax.training.partition import cast
 
 
 def open_mesh(mesh: Mesh | Mapping[str, int] | None, folder: ModelFolder) -> Mesh | None:
@@ -51,3 +57,26 @@ def _make_mesh(axes: list[int]) -> Mesh:
 def on_mesh(mesh: Mesh | None) -> AbstractContextManager[Any]:
     """Within, programs are compiled for the mesh."""
     return nullcontext() if mesh is None else jax.set_mesh(mesh)
+
+
+def put_variables(mesh: Mesh | None, system: System, variables: Variables, where: str) -> Variables:
+    """Sharded `device_put` of a model's variables, a frozen base in the dtype in which training holds it.
+
+    Parameters in files are read straight to their devices. On one device the others stay arrays of this host, of which
+    preparing them for decode steps copies none.
+
+    Args:
+      mesh: the devices; None for one.
+      system: the model's.
+      variables: arrays of this host, and parameters in files.
+      where: what holds them, as errors name it.
+    """
+    held = system.shapes.replace(params=jax.eval_shape(partial(cast, dtypes=system.dtypes), system.shapes.params))
+    if mesh is not None:
+        return put_like(variables_shardings(mesh, system, held, SHARDING), variables, where)
+    here = jnp.zeros(()).sharding
+
+    def place(x: jax.ShapeDtypeStruct, array: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here if isinstance(array, StoredParameter) else None)
+
+    return put_like(jax.tree.map(place, held, variables), variables, where)

@@ -27,6 +27,7 @@ from motiongpt3_jax.motion.lfs import refuse_lfs_pointer
 from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.systems.interface import Tree, Variables
 from motiongpt3_jax.systems.shapes import STATE, array_shapes, flat_arrays
+from motiongpt3_jax.tensors.stored_tensors import StoredParameter
 from motiongpt3_jax.training.restore import restore_variables
 
 WEIGHTS = "model.safetensors"
@@ -34,7 +35,18 @@ FORMAT = "2"
 
 
 def read_variables(folder: ModelFolder, which: Literal["last", "best"] = "last") -> tuple[str, int, Variables]:
-    """(stage, step, variables) of a run's newest stage, or of an exported model, as numpy arrays.
+    """(stage, step, variables) of a run's newest stage, or of an exported model, as numpy arrays of this host.
+
+    Arguments and errors are those of `open_variables`.
+    """
+    stage, step, variables = open_variables(folder, which)
+    return stage, step, jax.tree.map(np.asarray, variables)
+
+
+def open_variables(folder: ModelFolder, which: Literal["last", "best"] = "last") -> tuple[str, int, Variables]:
+    """(stage, step, variables) of a run's newest stage, or of an exported model.
+
+    Arrays are numpy's; of a published language model that the run refers to nothing is read yet, see `StoredParameter`.
 
     Raises:
       FileNotFoundError: there is no such checkpoint.
@@ -55,7 +67,7 @@ def read_variables(folder: ModelFolder, which: Literal["last", "best"] = "last")
 def read_checkpoint(
     folder: ModelFolder, stage: str | None = None, which: Literal["last", "best"] = "last", ema: bool = True
 ) -> tuple[str, int, Variables]:
-    """(stage, step, variables) of a run's checkpoint, as numpy arrays.
+    """(stage, step, variables) of a run's checkpoint, as those of `open_variables`.
 
     Args:
       folder: the run's.
@@ -82,8 +94,8 @@ def read_checkpoint(
 def _read_outside(folder: ModelFolder, place: Path) -> Tree:
     """Parameters that a run refers to outside of itself: an exported model's, or a pretrained one's."""
     if (place / "config.json").is_file() and (place / "statistics.npz").is_file():
-        return read_variables(read_folder(place))[2].params
-    return jax.tree.map(np.asarray, folder.kind.weights.pretrained(str(place), folder.spec))
+        return open_variables(read_folder(place))[2].params
+    return folder.kind.weights.pretrained(str(place), folder.spec)
 
 
 def read_weights(path: Path, folder: ModelFolder) -> tuple[str, int, Variables]:
@@ -139,7 +151,7 @@ def check_variables(where: str, variables: Variables, folder: ModelFolder) -> No
 
     Args:
       where: what holds them, as errors name it.
-      variables: the arrays.
+      variables: the arrays; numbers of those that are not read yet are not looked at.
       folder: the model's.
     """
     arrays = flat_arrays(variables)
@@ -147,10 +159,12 @@ def check_variables(where: str, variables: Variables, folder: ModelFolder) -> No
     for name, shape in expected.items():
         if name not in arrays:
             raise UserError(f"{where} has no {name}: it is damaged, or is of another model; {ANEW}")
-        array = np.asarray(arrays[name])
-        if array.shape != shape:
-            raise UserError(f"{where} has {name} of shape {array.shape}, and the config's sizes say {shape}; {ANEW}")
-        if not np.all(np.isfinite(array)):
+        array = arrays[name]
+        if np.shape(array) != shape:
+            raise UserError(
+                f"{where} has {name} of shape {np.shape(array)}, and the config's sizes say {shape}; {ANEW}"
+            )
+        if not isinstance(array, StoredParameter) and not np.all(np.isfinite(array)):
             raise UserError(f"{where} is damaged: {name} holds values that are not finite; {ANEW}")
     unknown = next((name for name in arrays if name not in expected), None)
     if unknown is not None:

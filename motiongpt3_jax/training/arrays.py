@@ -95,7 +95,7 @@ def put_like(like: Tree, tree: Tree, where: str) -> Tree:
             )
         if isinstance(array, StoredParameter):
             return np.asarray(array, x.dtype) if x.sharding is None else put_stored(array, x.dtype, x.sharding)
-        return put_array(array.astype(x.dtype), x.sharding)
+        return put_array(array if array.dtype == x.dtype else array.astype(x.dtype), x.sharding)
 
     return jax.tree.map_with_path(place, like)
 

@@ -34,6 +34,8 @@ def restore_variables(
 ) -> tuple[str, int, Variables]:
     """Restores (stage, step, variables) of a run as numpy arrays, whatever devices wrote them.
 
+    What `read_outside` gives stays what it is.
+
     Args:
       run_dir: the run.
       stage: the stage; the last that the run reached when not given.

@@ -1,7 +1,8 @@
 """Memory that a run takes which begins with a frozen base in safetensors: start_memory.py FOLDER DTYPE LAYERS WIDTH.
 
 A process of its own, whose devices are those that XLA_FLAGS asks for. Prints JSON: bytes of the base's files, the most
-bytes of its own (none of the mapped files) that the process had beyond those before, and after one update.
+bytes of its own (none of the mapped files) that the process had beyond those before, and after one update. Where the
+run is there already, it is loaded as a model is that answers.
 """
 
 import json
@@ -17,11 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save_file
 
+from motiongpt3_jax.inference.on_mesh import put_variables
 from motiongpt3_jax.parallel import ShardingOptions, make_mesh
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.tensors.name_table import Entry, NameTable
 from motiongpt3_jax.tensors.stored_tensors import open_tensors, stored_params
-from motiongpt3_jax.training import Hooks, Outside, run
+from motiongpt3_jax.training import Hooks, Outside, restore_variables, run
 from tests.training.toy import ToyData, ToySystem, adamw, stage
 
 BASE = "base/layers/text/up/kernel"
@@ -80,9 +82,10 @@ def write_shards(folder: Path, layers: int, width: int) -> list[Path]:
 
 
 def main() -> None:
-    """Begins a run, and takes one step."""
+    """Begins a run, and takes one step; or loads it."""
     folder, dtype, layers, width = Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:5])
-    files = write_shards(folder / "base", layers, width)
+    load = (folder / "run").is_dir()
+    files = sorted((folder / "base").glob("*.safetensors")) if load else write_shards(folder / "base", layers, width)
     entries = (Entry(f"{n}.up.weight", BASE, (width, width), "transposed", n) for n in range(layers))
     table = NameTable(tuple(entries))
     system = OnBase(layers=layers, width=width, dtypes=((BASE, dtype),))
@@ -97,7 +100,11 @@ def main() -> None:
         return Variables(stored_params(open_tensors(files), table))
 
     with OwnMemory() as memory:
-        run(system, [one], lambda _: seen.append(0) or ToyData(rows=8), folder / "run", initial=initial, **settings)
+        if load:
+            _, _, stored = restore_variables(folder / "run", read_outside=lambda _: initial(None).params)
+            seen.append(put_variables(mesh if mesh.size > 1 else None, system, stored, "the run"))
+        else:
+            run(system, [one], lambda _: seen.append(0) or ToyData(rows=8), folder / "run", initial=initial, **settings)
     base = sum(file.stat().st_size for file in files)
     print(json.dumps({"base": base, "peak": memory.most - before, "after": OwnMemory.now() - before}))
 
