@@ -64,7 +64,8 @@ def base() -> ConfigDict:
             # Decides fresh parameters, the order of the data, and every draw.
             "seed": 0,
             "model": model(width=768, layers=12, heads=12, mlp_width=2048),
-            # "train:SIZE" trains one of so many ids on the captions; else a folder or a hub name.
+            # "train:SIZE" trains one of so many ids on the captions, "train:SIZE+procedural_pairs" on those of a made
+            # source as well; else a folder or a hub name.
             "tokenizer": "train:8192",
             # A FLAN-T5 for the language model, a folder or a hub name; it needs its own tokenizer. Empty for none.
             "pretrained": "",

@@ -117,7 +117,8 @@ def base() -> ConfigDict:
             # Decides fresh parameters, the order of the data, and every draw.
             "seed": 0,
             "model": model(),
-            # "train:SIZE" trains one of so many ids on the captions; else a folder or a hub name.
+            # "train:SIZE" trains one of so many ids on the captions, "train:SIZE+procedural_pairs" on those of a made
+            # source as well; else a folder or a hub name.
             "tokenizer": "train:8192",
             # A GPT-2, Llama, Qwen or Gemma for the text branch, a folder or a hub name; it needs its own tokenizer.
             # Empty for none.

@@ -17,8 +17,9 @@ Every variant has two adapters: `t2m` makes motions, and trains together with th
 Append `:pair` (as in `motionllm:demo:pair`) for two people: a stage `pair` trains an adapter of its own, `inter`, and
 rows of its own for roles and places, and all else stays as it was. It starts from a run or model of one person,
 `--config.start=runs/motionllm`, on clips of two: those of InterHuman, in a small variant procedural ones. The
-tokenizer of a small variant has never seen hands that meet: there it trains on with clips of two people, and the rows
-of its codes too, so that such a model makes two people alone. With `--config.pairs.order=interleaved` the two are
+tokenizer of a small variant has never seen hands that meet, and its language model has read no word about two people:
+there both train on with clips and captions of two, and the rows of the codes too, so that such a model makes two people
+alone. With `--config.pairs.order=interleaved` the two are
 written side by side in time instead of one after the other, and with `--config.pairs.anchors=True` the place of the
 second one is told once a second.
 
@@ -88,7 +89,8 @@ def base(hub: str, *, rows: int = 32, remat: str = "full", **sizes: Any) -> Conf
             # Decides fresh parameters, the order of the data, and every draw.
             "seed": 0,
             "model": model(dtype="bfloat16", remat=remat, **sizes),
-            # "train:SIZE" trains one of so many ids on the captions; else a folder or a hub name.
+            # "train:SIZE" trains one of so many ids on the captions, "train:SIZE+procedural_pairs" on those of a made
+            # source as well; else a folder or a hub name.
             "tokenizer": hub,
             # The language model, a folder or a hub name; it needs its own tokenizer. Empty for none: a stage trains it.
             "pretrained": hub,
@@ -264,7 +266,8 @@ def demo() -> ConfigDict:
     for name in config.model.lora:
         config.model.lora[name].dropout = 0.0
     config.data.update({"min_frames": 47, "max_frames": 47, "sequences": 0.0, "clips": 20_000, "crop": False})
-    config.tokenizer = "train:512"
+    # A word about two people is one id then, for the model that `:pair` makes of this one.
+    config.tokenizer = "train:768+procedural_pairs"
     config.layout.max_length = 64
     rows = {"rows": 4, "slots": {"tokens": 224}, "clips": ((48, 8),), "samples": 8}
     words = {**rows, "slots": {"tokens": 208}, "samples": 16}
@@ -275,8 +278,8 @@ def demo() -> ConfigDict:
                 "tokenizer", TOKENIZER, 2200, rate=2e-3, rows=4, clips=((48, 8),), samples=8, muon=KERNELS
             ),
             "pretrain": pretrain(400, rate=2e-3, muon=KERNELS, **words),
-            "t2m": motions(1900, rate=2e-3, templates="t2m_pretrain", **factors, **rows),
-            "m2t": captions(900, rate=2e-3, templates="m2t_pretrain", **factors, **rows),
+            "t2m": motions(2200, rate=2e-3, templates="t2m_pretrain", **factors, **rows),
+            "m2t": captions(1400, rate=2e-3, templates="m2t_pretrain", **factors, **rows),
         }
     )
     for part in config.stages.values():
@@ -308,7 +311,7 @@ def test() -> ConfigDict:
     return config
 
 
-PAIRS = (("t2p", 1.0), ("p2t", 0.7), ("react", 0.2), ("react_alone", 0.1))
+PAIRS = (("t2p", 1.0), ("p2t", 0.5), ("react", 0.2), ("react_alone", 0.1))
 """What the adapter of two people learns, and how often a clip is shown so."""
 
 
@@ -348,10 +351,12 @@ def pair(config: ConfigDict) -> ConfigDict:
         config.data.clips = min(config.data.clips, 8000)
         config.stages.tokenizer.steps = -(-config.stages.tokenizer.steps // 2)
         config.stages.tokenizer.batch.window = min(48, config.stages.tokenizer.batch.clips[-1][0])
-        config.run = ("tokenizer", "pair")
+        # A language model of so few captions knows no word about two people: it reads theirs first.
+        config.stages.pretrain.batch.update({"slots": slots, "clips": rows["clips"]})
+        config.run = ("tokenizer", "pretrain", "pair")
         return config
     # The others are not run again: what they taught is still asked for in their words.
-    config.run = (*(name for name in config.run if name != "tokenizer"), "pair")
+    config.run = (*(name for name in config.run if name in config.model.lora), "pair")
     for name in config.run:
         batch = config.stages[name].batch
         batch.clips = ((longest, sum(count for _, count in batch.clips)),)

@@ -17,6 +17,9 @@ from motiongpt3_jax.motion import HUMANML3D, Skeleton
 MOST_CLIPS, MOST_SHOWN = 1_000_000, 50_000
 """Most clips of a source that makes them that are built, which takes hours, and that are made to be looked at."""
 
+SENTENCES = 2000
+"""Clips whose captions are made where their motions are not asked for."""
+
 LARGEST_SEED = (1 << 63) - 1
 SHORTEST_CLIP, LONGEST_CLIP = 23, 10_000
 """Frames of features that a clip of a source that makes them may have."""
@@ -116,6 +119,15 @@ def possible_actions(source: str, min_frames: int, max_frames: int, sequences: f
     """
     kinds = _kinds(source, SourceOptions(min_frames=min_frames, max_frames=max_frames, sequences=sequences))
     return _POSSIBLE[source](kinds)
+
+
+def made_sentences(source: str) -> Iterable[str]:
+    """Captions such as those of a source that makes its clips.
+
+    Raises:
+      UserError: it makes none.
+    """
+    return _of(source, MADE).sentences(SENTENCES)
 
 
 def open_source(source: str, path: str | os.PathLike[str]) -> Any:

@@ -11,6 +11,7 @@ from motiongpt3_jax.data_pipelines.procedural.generate import (
     indices,
     is_held_out,
     possible_moves,
+    sentences,
     split_of,
     split_of_sentence,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "is_held_out",
     "perform",
     "possible_moves",
+    "sentences",
     "split_of",
     "split_of_sentence",
 ]

@@ -113,6 +113,17 @@ def clips(split: str, count: int | None = None, seed: int = 0, options: Options 
         yield Clip(f"procedural_{seed}_{index:06d}", joints_to_features(joints, HUMANML3D), captions, labels)
 
 
+def sentences(count: int, seed: int = 0, options: Options | None = None) -> Iterator[str]:
+    """Captions of so many training clips without their motions, of one move each; they are not those of `clips`.
+
+    Raises:
+      UserError: options that leave nothing to choose.
+    """
+    for index in indices("train", count):
+        rng = np.random.default_rng((seed, index, 1))
+        yield from _captions([_choices(options or Options()).draw("train", rng)], "train", rng)
+
+
 def indices(split: str, count: int | None = None) -> Iterator[int]:
     """Indices of the clips of a split.
 

@@ -7,6 +7,7 @@ from motiongpt3_jax.data_pipelines.procedural_pairs.generate import (
     generate,
     is_held_out,
     possible_interactions,
+    sentences,
 )
 from motiongpt3_jax.data_pipelines.procedural_pairs.interaction import Interaction
 from motiongpt3_jax.data_pipelines.procedural_pairs.scenes import SCENES
@@ -20,4 +21,5 @@ __all__ = [
     "generate",
     "is_held_out",
     "possible_interactions",
+    "sentences",
 ]

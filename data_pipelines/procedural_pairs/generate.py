@@ -102,6 +102,17 @@ def clips(split: str, count: int | None = None, seed: int = 0, options: Options 
         yield pair_clip(f"procedural_pairs_{seed}_{index:06d}", joints, captions, labels, HUMANML3D)
 
 
+def sentences(count: int, seed: int = 0, options: Options | None = None) -> Iterator[str]:
+    """Captions of so many training clips without their motions; they are not those of `clips`.
+
+    Raises:
+      UserError: options that leave nothing to choose.
+    """
+    for index in indices("train", count):
+        rng = np.random.default_rng((seed, index, 3))
+        yield from _captions(_choices(options or Options()).draw("train", rng), "train", rng)
+
+
 def possible_interactions(options: Options | None = None) -> list[Interaction]:
     """Every combination of parameters that fits into a clip.
 

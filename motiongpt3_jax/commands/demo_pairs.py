@@ -15,6 +15,7 @@ from motiongpt3_jax.evaluation.pair_accuracy import (
     pair_caption_accuracy,
     pair_motion_accuracy,
     role_accuracy,
+    says_roles,
 )
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.pairs import react_to_clips
@@ -24,7 +25,7 @@ PAIR_NAMES = {
     "reader_on_ground_truth": "the reader on recorded pairs",
     "reconstruction": "both through the encoder and back",
     "text_to_motion": "pairs from held-out sentences",
-    "roles": "who does it to whom, of those where one does",
+    "roles": "who does it to whom, where the sentence says it",
     "reaction": "second people, to a recorded first one and a sentence",
     "captioning": "captions of held-out pairs",
 }
@@ -42,11 +43,11 @@ def measure_pairs(
     reactions = react_to_clips(model.engine, model.prompts, clips, sentences, 0, options)
     captions = model.caption_pairs(clips)
     pairs = [motion.joints for motion in motions]
-    with_roles = [i for i, label in enumerate(labels) if has_roles(label)]
+    with_roles = [i for i, label in enumerate(labels) if has_roles(label) and says_roles(sentences[i])]
     shares = {
         "reader_on_ground_truth": pair_motion_accuracy([clip_motion(c, model.skeleton).joints for c in clips], labels),
         "reconstruction": pair_motion_accuracy(reconstruct_pairs(model, clips), labels),
-        "text_to_motion": pair_motion_accuracy(pairs, labels),
+        "text_to_motion": pair_motion_accuracy(pairs, labels, sentences),
         "roles": role_accuracy([pairs[i] for i in with_roles], [labels[i] for i in with_roles]),
         "reaction": pair_motion_accuracy([motion.joints for motion in reactions], labels),
         "captioning": pair_caption_accuracy(captions, labels),

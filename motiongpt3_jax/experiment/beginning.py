@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.experiment.check_config import trained_size
+from motiongpt3_jax.experiment.check_config import trained_tokenizer
 from motiongpt3_jax.experiment.config import RunConfig
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, plain, read_folder, resolve_model
 from motiongpt3_jax.inference.weights import WEIGHTS, open_variables
@@ -67,7 +67,7 @@ def open_beginnings(config: RunConfig) -> tuple[ModelFolder | None, Tokenizer | 
     if start:
         open_variables(start)
     named = None
-    if kind.tokens is not None and not trained_size(config.tokenizer):
+    if kind.tokens is not None and not trained_tokenizer(config.tokenizer):
         named = load_tokenizer(config.tokenizer, kind.tokens(config.values))
     if config.pretrained:
         # What is pretrained depends on the vocabulary, and not on the features.

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from motiongpt3_jax.data_pipelines.sources import MADE, open_source, possible_actions
 from motiongpt3_jax.errors import UserError
@@ -20,8 +20,8 @@ from motiongpt3_jax.values import NAME, Rule, check_value, check_values, one_of,
 FOLDER = Rule(
     "the name of a folder", lambda value: NAME.holds(value) and value not in (".", "..") and not set(value) & {*"/\\"}
 )
-TRAINED = re.compile(r"train:(.*)", re.DOTALL)
-"""A tokenizer that is trained on the captions, and its size."""
+TRAINED = re.compile(r"train:([^+]*)(?:[+](.*))?", re.DOTALL)
+"""A tokenizer that is trained on the captions, its size, and a source whose captions it is trained on as well."""
 
 BATCH = {"rows": whole(1, 10**6)}
 """What every system's section `batch` has."""
@@ -42,7 +42,7 @@ def check_config(values: Mapping[str, Any]) -> RunConfig:
     config = read_config(values)
     find_system(config.system).check_config(values, "config")
     check_data(config.data)
-    if trained_size(config.tokenizer) and config.pretrained:
+    if trained_tokenizer(config.tokenizer) and config.pretrained:
         raise UserError(
             f"config.pretrained is {config.pretrained!r}, and config.tokenizer {config.tokenizer!r}: it "
             "needs the tokenizer that it was trained with; set config.tokenizer to its folder or hub name"
@@ -104,19 +104,34 @@ def parameter_shapes(values: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return {name: shape for name, shape in shapes.items() if not name.startswith(STATE)}
 
 
-def trained_size(tokenizer: str) -> int | None:
-    """The size of a tokenizer that is to be trained on the captions; None for one that is named.
+class TrainedTokenizer(NamedTuple):
+    """A tokenizer that is to be trained on the captions.
+
+    Attributes:
+      size: how many ids it has.
+      source: whose captions it is trained on as well; empty for none.
+    """
+
+    size: int
+    source: str
+
+
+def trained_tokenizer(tokenizer: str) -> TrainedTokenizer | None:
+    """The tokenizer that is to be trained on the captions; None for one that is named.
 
     Raises:
-      UserError: it is no size.
+      UserError: it has no size, or such a source makes no captions.
     """
     match = TRAINED.fullmatch(tokenizer)
     if not match:
         return None
-    if not re.fullmatch(r"[0-9]{1,9}", match[1]):
-        raise UserError(f"config.tokenizer is {tokenizer!r}; write train:SIZE, for example train:1024")
+    if not re.fullmatch(r"[0-9]{1,9}", match[1]) or match[2] not in (None, *MADE):
+        raise UserError(
+            f"config.tokenizer is {tokenizer!r}; write train:SIZE, for example train:1024, or train:SIZE+SOURCE "
+            f"with one of {', '.join(MADE)}, whose captions it is to know as well"
+        )
     check_size(int(match[1]))
-    return int(match[1])
+    return TrainedTokenizer(int(match[1]), match[2] or "")
 
 
 def check_data(data: DataConfig) -> None:

@@ -147,7 +147,7 @@ class RunConfig:
       mesh: how the devices are laid out.
       run: the stages to train, in order.
       stages: by name; more than are run may be described.
-      tokenizer: "train:SIZE", or a folder or hub name; empty where the system has none.
+      tokenizer: "train:SIZE" or "train:SIZE+SOURCE", or a folder or hub name; empty where the system has none.
       pretrained: a published model that a part starts from, a folder or hub name; empty for none.
       values: all of it as plain values, which systems read and model folders keep.
     """

@@ -13,10 +13,10 @@ from ml_collections import ConfigDict
 
 from motiongpt3_jax.data_pipelines.loader import ORDER, ORDERS, Loader, StageData, find_samples
 from motiongpt3_jax.data_pipelines.records import Records, open_records
-from motiongpt3_jax.data_pipelines.sources import build_source
+from motiongpt3_jax.data_pipelines.sources import build_source, made_sentences
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.beginning import beginning, of_start, open_beginnings
-from motiongpt3_jax.experiment.check_config import check_config, check_places, stages_to_run, trained_size
+from motiongpt3_jax.experiment.check_config import check_config, check_places, stages_to_run, trained_tokenizer
 from motiongpt3_jax.experiment.clip_codes import load_codes
 from motiongpt3_jax.experiment.config import RunConfig
 from motiongpt3_jax.experiment.stage_input import stage_input
@@ -175,7 +175,9 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
         statistics = replace(statistics, mean=folder.statistics.mean, std=folder.statistics.std)
     elif tokenizer is None and (tokens := find_system(checked.system).tokens) is not None:
         captions = [caption for captions in records.split("train").captions for caption in captions]
-        tokenizer = train_tokenizer(captions, trained_size(checked.tokenizer), tokens(checked.values))
+        wanted = trained_tokenizer(checked.tokenizer)
+        captions.extend(made_sentences(wanted.source) if wanted.source else ())
+        tokenizer = train_tokenizer(captions, wanted.size, tokens(checked.values))
     if start:
         tokenizer, statistics = of_start(start, tokenizer, statistics)
     words = find_words(checked, records, folder, start)

@@ -13,7 +13,7 @@ from jax.sharding import AbstractMesh, Mesh
 from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.data_pipelines.packing import empty
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.experiment.check_config import trained_size
+from motiongpt3_jax.experiment.check_config import trained_tokenizer
 from motiongpt3_jax.experiment.config import RunConfig
 from motiongpt3_jax.experiment.run import make_stage
 from motiongpt3_jax.models.remat import NONE
@@ -80,9 +80,9 @@ def model_spec(config: RunConfig, words: int | None = None) -> ModelSpec:
     tokens = kind.tokens and kind.tokens(values)
     if tokens is None:
         return ModelSpec(values, skeleton.features, None, skeleton.fps)
-    size = trained_size(config.tokenizer)
-    if size is not None:
-        words = size + len(tokens.sentinels)
+    trained = trained_tokenizer(config.tokenizer)
+    if trained is not None:
+        words = trained.size + len(tokens.sentinels)
     if words is None:
         try:
             words = load_tokenizer(config.tokenizer, tokens).base_vocabulary

@@ -142,3 +142,11 @@ def test_a_split_yields_clips_of_two_with_their_place():
 def test_options_that_leave_nothing_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         procedural_pairs.generate(0, options=procedural_pairs.Options(**options))
+
+
+@pytest.mark.parametrize("source", [procedural, procedural_pairs])
+def test_sentences_without_motions_are_those_of_training(source):
+    sentences = list(source.sentences(20))
+    assert sentences == list(source.sentences(20)) != list(source.sentences(20, seed=1))
+    assert len(sentences) == 20 * len(source.generate(0).captions)
+    assert {procedural.split_of_sentence(sentence) for sentence in sentences} == {"train"}

@@ -4,6 +4,7 @@ from motiongpt3_jax.evaluation.pair_accuracy import (
     pair_caption_accuracy,
     pair_motion_accuracy,
     role_accuracy,
+    says_roles,
 )
 from motiongpt3_jax.text.exchange_persons import exchange_caption
 
@@ -23,6 +24,16 @@ def test_exchanged_roles_are_wrong():
     assert 4 < len(labels) < len(SAMPLES)
     assert role_accuracy([sample.joints for sample in with_roles], labels).share_right > 0.9
     assert role_accuracy([sample.joints[::-1] for sample in with_roles], labels).share_right < 0.1
+
+
+def test_a_sentence_that_does_not_say_who_is_right_with_either():
+    with_roles = [sample for sample in SAMPLES if has_roles(sample.labels)]
+    pairs, labels = [sample.joints[::-1] for sample in with_roles], [sample.labels for sample in with_roles]
+    sentences = [sample.captions[0] for sample in with_roles]
+    silent = [not says_roles(sentence) for sentence in sentences]
+    assert 0 < sum(silent) < len(silent)
+    assert pair_motion_accuracy(pairs, labels, sentences).right == tuple(silent)
+    assert not any(pair_motion_accuracy(pairs, labels).right)
 
 
 def test_captions_say_their_own_labels_and_whose_are_exchanged_do_not():

@@ -34,6 +34,7 @@ def test_every_config_that_comes_with_the_package_is_right(variant, deviations):
         ("tokenizer=train:256", "a tokenizer of 256 ids was asked for; at least 257"),
         ("tokenizer=train:999999999", "262144 are the most"),
         ("tokenizer=train:²", "write train:SIZE"),
+        ("tokenizer=train:300+humanml3d", "with one of procedural, procedural_pairs"),
         ("model.vae.layers=4", "config.model.vae.layers is 4; it must be an odd number from 3 on"),
         ("model.decoder.heads=5", "config.model.decoder.width 32 is not a multiple of its 5 heads"),
         ("model.decoder.motion_factor=0.3", "is 10, which is not a multiple of config.model.head's 4 heads"),

@@ -45,3 +45,14 @@ def test_a_run_from_before_the_option_may_use_it_and_keeps_everything_else(tmp_p
     check_same(now, {"data": {"crop": True, "leave_out": ()}}, tmp_path)
     with pytest.raises(UserError, match=r"begun with data.crop=True, and is now asked for False"):
         check_same(before, {"data": {"crop": False, "leave_out": ()}}, tmp_path)
+
+
+def test_a_tokenizer_knows_the_words_of_another_source_where_the_config_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("motiongpt3_jax.data_pipelines.sources.SENTENCES", 100)
+    lengths = {}
+    for source in ("", "+procedural_pairs"):
+        run = make_run(
+            load_config("motiongpt3:test", ["data.clips=16", f"tokenizer=train:600{source}"]), tmp_path / f"run{source}"
+        )
+        lengths[source] = len(run.folder.tokenizer.encode("the first person follows the second person"))
+    assert lengths["+procedural_pairs"] == 7 < lengths[""]

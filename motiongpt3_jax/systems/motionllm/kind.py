@@ -109,12 +109,12 @@ class MotionLLMKind(CodeModelKind):
         return model["language"]["kv_heads"] or model["language"]["heads"]
 
     def stages_to_run(self, config: Mapping[str, Any]) -> list[str]:
-        """A pretrained language model is not pretrained again, nor what a model of two people starts from."""
+        """A pretrained language model is not pretrained again, nor what one person does learned again before two."""
         names = [name for name in config["run"] if name != "pretrain" or not config["pretrained"]]
         if config["pairs"]["persons"] == 1:
             return names
         tasks = {name: _tasks_of(config["stages"][name]) for name in names}
-        return [name for name in names if not tasks[name] or any(task.persons > 1 for task in tasks[name])]
+        return [name for name in names if not tasks[name] or any(map(_not_of_one, tasks[name]))]
 
     def sizes(self, spec: ModelSpec) -> CodeModelConfig:
         """The sizes of a model."""
@@ -160,6 +160,11 @@ class MotionLLMKind(CodeModelKind):
 
 def _tasks_of(stage: Mapping[str, Any]) -> tuple[Task, ...]:
     return tasks_of(stage) if stage["templates"] else ()
+
+
+def _not_of_one(task: Task) -> bool:
+    """Whether a task is about two people, or about words alone."""
+    return task.persons > 1 or not (task.input_spans or task.output_spans)
 
 
 KIND = MotionLLMKind()
