@@ -103,12 +103,12 @@ class Slice:
         """Bytes a second with which a chip sends around the rings that a group of chips forms.
 
         A group takes the slice's longest axes first, as many as it fills. Along an axis that is closed to a ring a chip
-        sends both ways at once; along an open one the same data make the way there and back.
+        sends both ways at once; along an open one, or a part of one, the same data make the way there and back.
         """
         rate, left = 0.0, group
         for side in sorted(self.sides, reverse=True):
             if left <= 1:
                 break
-            rate += self.chip.link * (2 if side >= self.chip.wrap else 1)
+            rate += self.chip.link * (2 if left >= side >= self.chip.wrap else 1)
             left = -(-left // side)
         return rate or self.chip.link

@@ -12,6 +12,7 @@ from functools import cache
 
 import numpy as np
 
+from motiongpt3_jax.parallel.collectives import KINDS
 from motiongpt3_jax.parallel.hlo import ARRAY, HloArray, Instruction, Program, arrays_of
 
 FREE = frozenset(
@@ -191,7 +192,7 @@ class CostReader:
     def _parts(self, instructions: Mapping[str, Instruction], name: str, whole: float) -> float:
         total = 0.0
         for one in instructions.values():
-            if name not in one.operands:
+            if name not in one.operands or _hands_on(one):
                 continue
             first = one.operands[0] == name
             if one.opcode in PART_READERS and first:
@@ -212,16 +213,26 @@ class CostReader:
         instructions = self.program.computations[fusion.calls[0]]
         root = list(instructions.values())[-1]
         parts = [instructions[name] for name in root.operands] if root.opcode == "tuple" else [root]
-        return sum(self._result(instructions, part) for part in parts)
+        return sum(self._result(instructions, part) for part in parts if part.opcode != "parameter")
 
     def _result(self, instructions: Mapping[str, Instruction], one: Instruction) -> float:
         while one.opcode == "bitcast" and one.operands[0] in instructions:
             one = instructions[one.operands[0]]
+        if _hands_on(one):
+            return 0.0
         if one.opcode == "dynamic-update-slice":
             return stored_bytes(instructions[one.operands[1]].shape)
         if one.opcode == "fusion":
             return self._written(one)
         return stored_bytes(one.shape)
+
+
+def _hands_on(one: Instruction) -> bool:
+    """Whether an instruction of a fusion moves nothing: it names results, or is a step or the end of a collective that
+    runs beside other work, whose bytes its start has.
+    """
+    step = one.opcode in KINDS and "async_collective_fusion_config" in one.rest
+    return step or one.opcode == "tuple" or "AsyncCollectiveDone" in one.rest
 
 
 def _number(parameter: Instruction) -> int:

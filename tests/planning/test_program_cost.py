@@ -89,3 +89,47 @@ def test_a_kernel_of_its_own_brings_its_flops_along():
     reader = CostReader(Program.of(KERNEL_CALL.replace("CONFIG", config)))
     assert reader.total() == Cost(9000.0, 2 * 2 * 8 * 128)
     assert reader.kernels == 1
+
+
+STEPS = """HloModule jit_step, num_partitions=4
+
+%start (shard.0: f32[2,64]) -> (f32[2,64], f32[8,64]) {
+  %shard.0 = f32[2,64] parameter(0)
+  %gather.0 = f32[8,64] all-gather(%shard.0), channel_id=1, backend_config={"async_collective_fusion_config":{}}
+  ROOT %begun = (f32[2,64], f32[8,64]) custom-call(%gather.0), custom_call_target="AsyncCollectiveStart"
+}
+
+%step (shard.1: f32[2,64], whole.1: f32[8,64], x.1: f32[4,8]) -> (f32[4,4], f32[2,64], f32[8,64], f32[8,64]) {
+  %shard.1 = f32[2,64] parameter(0)
+  %whole.1 = f32[8,64] parameter(1)
+  %x.1 = f32[4,8] parameter(2)
+  %gather.1 = f32[8,64] all-gather(%shard.1), channel_id=1, backend_config={"async_collective_fusion_config":{}}
+  %square = f32[4,4] dot(%x.1, %x.1), lhs_contracting_dims={1}, rhs_contracting_dims={1}
+  ROOT %on = (f32[4,4], f32[2,64], f32[8,64], f32[8,64]) tuple(%square, %shard.1, %whole.1, %gather.1)
+}
+
+%done (shard.2: f32[2,64], whole.2: f32[8,64]) -> f32[8,64] {
+  %shard.2 = f32[2,64] parameter(0)
+  %whole.2 = f32[8,64] parameter(1)
+  %gather.2 = f32[8,64] all-gather(%shard.2), channel_id=1, backend_config={"async_collective_fusion_config":{}}
+  ROOT %ended = f32[8,64] custom-call(%shard.2, %whole.2, %gather.2), custom_call_target="AsyncCollectiveDone"
+}
+
+ENTRY %main (shard: f32[2,64], x: f32[4,8]) -> f32[8,64] {
+  %shard = f32[2,64] parameter(0)
+  %x = f32[4,8] parameter(1)
+  %first = (f32[2,64], f32[8,64]) fusion(%shard), kind=kCustom, calls=%start
+  %shard.3 = f32[2,64] get-tuple-element(%first), index=0
+  %whole.3 = f32[8,64] get-tuple-element(%first), index=1
+  %second = (f32[4,4], f32[2,64], f32[8,64], f32[8,64]) fusion(%shard.3, %whole.3, %x), kind=kOutput, calls=%step
+  %shard.4 = f32[2,64] get-tuple-element(%second), index=1
+  %whole.4 = f32[8,64] get-tuple-element(%second), index=3
+  ROOT %last = f32[8,64] fusion(%shard.4, %whole.4), kind=kCustom, calls=%done
+}
+"""
+"""A gather that runs beside a product, as a TPU's compiler writes it."""
+
+
+def test_a_gather_beside_other_work_moves_its_bytes_once():
+    moved, product = 4 * 64 * (2 + 8), 4 * (4 * 8 + 4 * 4)
+    assert CostReader(Program.of(STEPS)).total() == Cost(2 * 4 * 4 * 8, moved + product)

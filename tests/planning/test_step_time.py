@@ -50,6 +50,7 @@ def test_an_all_reduce_goes_around_twice_and_closed_axes_send_both_ways():
     assert once == pytest.approx(2e6 * 15 / 16 / (2 * V5E.link))
     assert collective_seconds(collective("all-reduce", 16), Slice.of("v5e:16x16")) == pytest.approx(2 * once)
     assert Slice.of("v5e:16x16").ring_rate(256) == 4 * V5E.link
+    assert Slice.of("v5e:16x16").ring_rate(64) == 3 * V5E.link, "four chips of an axis are no ring"
     assert Slice.of("v5e:4x4").ring_rate(16) == 2 * V5E.link
     assert Slice.of("v5e:4x4").ring_rate(4) == V5E.link
 
