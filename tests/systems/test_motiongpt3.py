@@ -167,6 +167,12 @@ def test_the_latents_moments_move_towards_the_batchs(packed):
         np.testing.assert_allclose(moved[name], wanted, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("config", [CONFIG, MEASURED], ids=["given", "measured"])
+def test_fresh_moments_have_the_type_of_later_ones(config):
+    """Weakly typed, they would have the train step compiled again for its own results."""
+    assert not any(x.weak_type for x in latent_state(config).values())
+
+
 def test_a_batch_without_clips_leaves_the_latents_moments_alone():
     start = latent_state(MEASURED)
     nothing = {"clips": 0.0} | {name: jnp.zeros_like(x) for name, x in start.items()}

@@ -109,7 +109,7 @@ def latent_state(config: MotionGPT3Config) -> dict[str, Float[Array, "latents wi
     """First and second moment of the VAE's latents: fixed by `latent_scale`, or about to be measured."""
     shape = (config.vae.latents, config.vae.width)
     square = 1.0 if config.latent_scale is None else config.latent_scale**-2
-    return {"latent_mean": jnp.zeros(shape), "latent_square": jnp.full(shape, square)}
+    return {"latent_mean": jnp.zeros(shape), "latent_square": jnp.full(shape, square, jnp.float32)}
 
 
 def _motion_table(params: dict[str, Any], key: jax.Array) -> dict[str, Any]:
