@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ SHOWN = 80
 """Letters of an answer that an error shows of it."""
 
 EXPECTED = '{"steps": [{"motion": "a person walks", "seconds": 2}]} or {"answer": "words"}'
+
+OBJECT = re.compile(r'\{\s*["}]')
+"""How a JSON object begins; each brace that does not is no attempt to read what follows it."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +74,14 @@ def _step(text: str, number: int, step: Any) -> Step:
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
     """The JSON objects in a text, in their order; not those within another."""
-    decoder, place = json.JSONDecoder(), text.find("{")
-    while place >= 0:
+    decoder, begins = json.JSONDecoder(), OBJECT.search(text)
+    while begins:
         try:
-            value, end = decoder.raw_decode(text, place)
+            value, end = decoder.raw_decode(text, begins.start())
             yield value
         except (ValueError, RecursionError):
-            end = place + 1
-        place = text.find("{", end)
+            end = begins.start() + 1
+        begins = OBJECT.search(text, end)
 
 
 def _refuse(text: str, why: str) -> None:
