@@ -16,6 +16,7 @@ from motiongpt3_jax.motion import Motion, save_motion
 from tests.commands.conftest import call
 from tests.motion.samples import dance
 from tests.quick import one_quick
+from tests.trained import FEWER_PROGRAMS, train
 
 TWO_FILES = ("inbetween", "--model", "RUN", "--motion", "x.npy", "--to", "y.npy", "--out", "x")
 
@@ -208,19 +209,18 @@ def test_what_is_wrong_is_said_in_one_sentence_with_status_2(asked, said, traine
 def test_training_leaves_samples_metrics_and_checkpoints(trained):
     assert {path.name for path in (trained / "samples").iterdir()} == {
         "vae_0000002.html",
-        "generate_0000002.html",
         "align_bare_0000002.html",
     }
     lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
-    assert {line["stage"] for line in lines} == {"vae", "text", "generate", "align_bare"}
+    assert {line["stage"] for line in lines} == {"vae", "text", "align_bare"}
     assert all(np.isfinite(line["loss"]) for line in lines if line["kind"] != "time")
-    assert [line["stage"] for line in lines if line["kind"] == "time"] == ["vae", "text", "generate", "align_bare"]
+    assert [line["stage"] for line in lines if line["kind"] == "time"] == ["vae", "text", "align_bare"]
     assert (trained / "checkpoints" / "align_bare" / "2").is_dir()
 
 
 def test_a_finished_run_is_not_trained_again(trained):
     before = sorted((trained / "checkpoints").rglob("*"))
-    status, out, _ = call("train", "--config", "motiongpt3:test", "--workdir", trained)
+    status, out, _ = train("motiongpt3:test", trained, FEWER_PROGRAMS)
     assert status == 0
     assert "loss" not in out
     assert sorted((trained / "checkpoints").rglob("*")) == before
@@ -230,8 +230,7 @@ def test_a_finished_run_is_not_trained_again(trained):
 def test_a_run_continues_with_more_steps_of_its_last_stage(trained, tmp_path):
     folder = tmp_path / "longer"
     shutil.copytree(trained, folder)
-    longer = "--config.stages.align_bare.steps=3"
-    status, out, error = call("train", "--config", "motiongpt3:test", "--workdir", folder, longer)
+    status, out, error = train("motiongpt3:test", folder, (*FEWER_PROGRAMS, "stages.align_bare.steps=3"))
     assert status == 0, error
     assert "align_bare continues at step 2 of 3" in out
 
@@ -252,7 +251,7 @@ def test_a_run_is_exported_as_its_last_stage_left_it(trained, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, run.variables, exported.variables)
 
 
-@one_quick("what", ["train", "generate", "caption"], "generate")
+@one_quick("what", ["train", "generate", "caption"], "caption")
 def test_bench_prints_and_writes_medians(what, tmp_path):
     small = ("--requests", "2", "--frames", "60", "--tokens", "3", "--steps", "2", "--repeats", "2")
     path, sentences = tmp_path / "numbers.json", tmp_path / "sentences.txt"

@@ -22,6 +22,7 @@ from motiongpt3_jax.text import train_tokenizer
 from tests.commands.conftest import call
 from tests.golden import fill
 from tests.inference.models import exported_model
+from tests.quick import one_quick
 
 VOCABULARY = 257
 CONFIG = ("--config", "motiongpt3:test:official")
@@ -69,7 +70,7 @@ VARIANTS = {
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("variant", VARIANTS)
+@one_quick("variant", list(VARIANTS), "streams that meet at the end")
 def test_a_checkpoint_comes_back_bit_by_bit_and_its_sizes_need_not_be_said(variant, given, tmp_path):
     state = filled_state(*VARIANTS[variant])
     write_checkpoint(tmp_path / "official.ckpt", state)

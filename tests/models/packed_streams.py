@@ -9,6 +9,7 @@ import numpy as np
 
 from motiongpt3_jax.models import Decoder, Stream, StreamConfig, attention_kernels
 from tests.models.tiny import CONFIG as TINY
+from tests.models.tiny import drawn
 
 WIDTHS = {"text": 16, "motion": 8}
 CONFIG = replace(
@@ -69,5 +70,4 @@ def gradients(config, params, streams, hook=None):
 
 
 def parameters(config, streams):
-    params = Decoder(config).init(jax.random.key(0), streams)["params"]
-    return jax.tree.map(lambda x: x + 0.1 * jax.random.normal(jax.random.key(1), x.shape), params)
+    return jax.tree.map(jnp.asarray, drawn(Decoder(config).init, streams, scale=0.3))

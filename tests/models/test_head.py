@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from motiongpt3_jax.models import DiffusionHead, HeadConfig
+from tests.models.tiny import drawn
 
 CONFIG = HeadConfig(
     latent=3,
@@ -23,7 +24,7 @@ CONFIG = HeadConfig(
 )
 X, T = jax.random.normal(jax.random.key(1), (2, 1, 3)), jnp.array([3, 990])
 C = jax.random.normal(jax.random.key(2), (2, 4, 8))
-PARAMS = jax.jit(lambda k: DiffusionHead(CONFIG).init(k, X, T, C))(jax.random.key(0))["params"]
+PARAMS = drawn(DiffusionHead(CONFIG).init, X, T, C, scale=0.2)
 
 
 @partial(jax.jit, static_argnames=("config", "method", "deterministic"))

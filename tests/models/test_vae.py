@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.models import MotionVae, VaeConfig, vae_loss
+from tests.models.tiny import drawn
 
 CONFIG = VaeConfig(
     features=70,
@@ -25,7 +26,7 @@ CONFIG = VaeConfig(
 REMATTED = replace(CONFIG, remat="full")
 FRAMES = jnp.array([5, 3])
 CLIPS = jax.random.normal(jax.random.key(1), (2, 5, 70)) * (jnp.arange(5) < FRAMES[:, None])[..., None]
-PARAMS = jax.jit(lambda k: MotionVae(CONFIG).init(k, CLIPS, FRAMES))(jax.random.key(0))["params"]
+PARAMS = drawn(MotionVae(CONFIG).init, CLIPS, FRAMES)
 
 
 @partial(jax.jit, static_argnames=("config", "method", "length", "deterministic"))

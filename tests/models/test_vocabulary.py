@@ -9,10 +9,11 @@ import pytest
 
 from motiongpt3_jax.models import Vocabulary, cross_entropy
 from motiongpt3_jax.models.constrain import unconstrained
+from tests.models.tiny import drawn
 
 SIZE, NEW, WIDTH = 5, 2, 3
 VOCABULARY = Vocabulary(SIZE, NEW, WIDTH)
-PARAMS = VOCABULARY.init(jax.random.key(0), jnp.zeros(1, int))["params"]
+PARAMS = drawn(VOCABULARY.init, jnp.zeros(1, int))
 ROWS = np.concatenate([PARAMS["table"], PARAMS["new"]])
 HIDDEN = jax.random.normal(jax.random.key(1), (2, 4, WIDTH))
 

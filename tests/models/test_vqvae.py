@@ -11,13 +11,14 @@ import pytest
 from motiongpt3_jax.models import VqVae, VqVaeConfig, conv, nearest_codes, repeat_last_frame, vqvae_loss
 from motiongpt3_jax.models.vqvae_loss import position_columns
 from tests.models.published_vqvae import CONFIG as PUBLISHED
+from tests.models.tiny import drawn
 
 CONFIG = VqVaeConfig(
     features=23, width=8, code_width=6, codes=16, downsamples=2, depth=2, dilation_growth=3, dtype="float32"
 )
 FRAMES = np.array([18, 8, 13, 0])
 CLIPS = np.asarray(jax.random.normal(jax.random.key(1), (4, 18, 23)))
-PARAMS = jax.jit(VqVae(CONFIG).init)(jax.random.key(0), CLIPS, FRAMES)["params"]
+PARAMS = drawn(VqVae(CONFIG).init, CLIPS, FRAMES, scale=0.1)
 TABLE = np.asarray(jax.random.normal(jax.random.key(2), (16, 6)))
 
 

@@ -49,8 +49,16 @@ def parameters(config=CONFIG, seed=0):
     return jax.tree.map(jnp.asarray, _drawn(config, seed))
 
 
+def drawn(init, *inputs, scale=0.4, seed=0):
+    """Weights of a module's `init` in which everything matters, drawn by NumPy: JAX's programs take seconds to compile.
+
+    Files of tests draw theirs as they are collected, which each worker does with each file.
+    """
+    shapes = jax.eval_shape(init, jax.random.key(0), *inputs)["params"]
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: rng.normal(size=x.shape, scale=scale).astype(np.float32), shapes)
+
+
 @cache
 def _drawn(config, seed):
-    shapes = jax.eval_shape(lambda k: Decoder(config).init(k, sequence(config=config)), jax.random.key(0))["params"]
-    rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda x: rng.normal(size=x.shape, scale=0.4).astype(np.float32), shapes)
+    return drawn(Decoder(config).init, sequence(config=config), seed=seed)

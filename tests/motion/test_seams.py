@@ -7,6 +7,7 @@ from motiongpt3_jax.motion.resample import resample_joints
 from motiongpt3_jax.motion.seams import bone_lengths, seam_acceleration, set_bone_lengths
 from tests.motion.real import real_motions
 from tests.motion.samples import dance
+from tests.quick import one_quick
 
 
 def acceleration_limit(*fixed):
@@ -122,7 +123,7 @@ def test_lengths_change_neither_the_root_nor_directions():
     np.testing.assert_allclose(between[:, 0], joints[:, 0])
 
 
-@pytest.mark.parametrize("part", ["cmu", "bandai", "hdm05"])
+@one_quick("part", ["cmu", "bandai", "hdm05"])
 def test_seams_of_real_motions_are_calm_and_bones_hardly_give_way(part):
     clips = [clip for clip in real_motions(part, 40) if len(clip) > 60]
     for number, clip in enumerate(clips):

@@ -147,7 +147,7 @@ def test_draws_from_the_best_token_alone_are_the_best_ones(only_the_best):
     np.testing.assert_array_equal(found, write(BOTH, BEST))
 
 
-@pytest.mark.parametrize(
+@one_quick(
     "options",
     [
         replace(FEW_WORDS, beams=2, max_new=6),
@@ -156,6 +156,7 @@ def test_draws_from_the_best_token_alone_are_the_best_ones(only_the_best):
         replace(BEST, beams=3, stops=(2, 5)),
         replace(FEW_WORDS, beams=16, stops=(2,), max_new=2),
     ],
+    replace(BEST, beams=3, stops=(2, 5)),
     ids=["two", "sum", "long", "stops", "more beams than first tokens"],
 )
 def test_beams_find_what_a_search_that_reads_everything_again_finds(options):

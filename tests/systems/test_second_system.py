@@ -140,6 +140,7 @@ def test_step_4_every_stage_trains_and_the_next_goes_on_from_there(run):
     assert not any(np.array_equal(first[name], second[name]) for name in second)
 
 
+@pytest.mark.slow
 def test_step_4_a_run_that_was_stopped_ends_with_the_same_bits(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "speak" / "4")

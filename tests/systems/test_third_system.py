@@ -9,6 +9,7 @@ import pytest
 
 from motiongpt3_jax.training import restore_variables
 from motiongpt3_jax.training import run as train
+from tests.quick import one_quick
 from tests.systems.translate.system import SHAPE, TARGET, Translate, TranslateData, TranslateObjective, examples, packed
 from tests.training.toy import adamw, stage
 
@@ -54,7 +55,7 @@ def _samples(slots):
     return [(row, segment) for row in range(len(slots.segments)) for segment in {*slots.segments[row]} - {0}]
 
 
-@pytest.mark.parametrize("training", [True, False])
+@one_quick("training", [True, False])
 def test_packing_changes_no_loss(training):
     system, six = Translate(), examples(0, 6)
     variables = jax.jit(system.init)(jax.random.key(0))

@@ -107,7 +107,7 @@ def older_run(whole):
     return make
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[pytest.param(1, marks=pytest.mark.slow), 2])
 def old(request, older_run, tmp_path):
     """A copy to continue."""
     return lambda place: shutil.copytree(older_run(place, request.param), tmp_path / "run")

@@ -13,6 +13,7 @@ from motiongpt3_jax.planning.stage_program import make_stage_program, model_spec
 from motiongpt3_jax.planning.traced_flops import step_flops
 from motiongpt3_jax.systems.motion_codes.flops import train_flops
 from motiongpt3_jax.training.partition import paths_of
+from tests.quick import one_quick
 
 FEW = ("rows=2", "samples=1", "clips=((48, 1),)")
 LOW = adapter(24, (".*",), dropout=0.0)
@@ -50,7 +51,7 @@ def low_rank(stage, rows=""):
     )
 
 
-@pytest.mark.parametrize("changes", [(), low_rank("t2m"), low_rank("t2m", "vocabulary/new.*")])
+@one_quick("changes", [(), low_rank("t2m"), low_rank("t2m", "vocabulary/new.*")], low_rank("t2m", "vocabulary/new.*"))
 def test_rows_without_padding_need_the_products_of_the_step(changes):
     program = stage_program("motiongpt:test", "t2m", *T5, *changes)
     frozen, batch = paths_of(program.program.frozen), full(program)

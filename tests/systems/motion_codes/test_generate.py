@@ -48,14 +48,22 @@ def code_ids(lm, options=GREEDY):
     return code_options(model(lm)[0].tokens, options, MOST)
 
 
+@partial(jax.jit, static_argnums=0)
+def ids_of(modules, variables, batch):
+    """The ids of each stream, with those of its clips' codes."""
+    return filled(batch.streams, codes_of_batch(modules, variables, batch), modules.config.words)
+
+
+@partial(jax.jit, static_argnums=0)
+def logits_behind(modules, params, streams, ids):
+    return logits_of(modules.language.vocabulary, params, modules.language.hidden(params, streams, ids))
+
+
 def forward(lm, batch, texts):
     """Logits behind each question and what follows it, by one forward pass."""
     _, modules, variables = model(lm)
     name, texts = modules.language.written, np.asarray(texts)
-    slots, ids = (
-        batch.streams[name],
-        filled(batch.streams, codes_of_batch(modules, variables, batch), modules.config.words),
-    )
+    slots, ids = batch.streams[name], ids_of(modules, variables, batch)
     rows, count = texts.shape
     used = (slots.segments > 0).sum(axis=1)
     # Each row's new ids follow its question, padding comes last.
@@ -66,8 +74,7 @@ def forward(lm, batch, texts):
     positions = np.broadcast_to(np.arange(longer.shape[1], dtype=np.int32), longer.shape)
     new = replace(slots, ids=longer, positions=positions, segments=real.astype(np.int32), attended=real)
     streams = {**batch.streams, name: replace(new, sources=None)}
-    hidden = jax.jit(modules.language.hidden)(variables.params, streams, {**ids, name: longer})
-    logits = np.asarray(logits_of(modules.language.vocabulary, variables.params, hidden))
+    logits = np.asarray(logits_behind(modules, variables.params, streams, {**ids, name: longer}))
     return np.stack([logits[row, used[row] - 1 : used[row] - 1 + count] for row in range(rows)])
 
 
@@ -137,8 +144,7 @@ def test_a_clips_codes_do_not_depend_on_its_batch_mates_and_cover_its_last_frame
 
     def ids(some):
         batch = batch_of(answers, some, "text", options)
-        found = filled(batch.streams, codes_of_batch(modules, variables, batch), modules.config.words)
-        return np.asarray(found["source"])
+        return np.asarray(ids_of(modules, variables, batch)["source"])
 
     both, alone = ids(asked), ids(asked[:1])
     np.testing.assert_array_equal(both[0, : alone.shape[1]], alone[0])
@@ -147,7 +153,7 @@ def test_a_clips_codes_do_not_depend_on_its_batch_mates_and_cover_its_last_frame
     start, stop = (int(np.flatnonzero(alone[0] == mark)[0]) for mark in marks)
     assert stop - start - 1 == 4
     last = np.stack([clips[0], np.concatenate([clips[0][:-1], clip(1, 5)])])
-    vectors, counts = encode_clips(modules, variables, last, np.full(2, 13))
+    vectors, counts = jax.jit(encode_clips, static_argnums=0)(modules, variables, last, np.full(2, 13))
     assert counts.tolist() == [4, 4]
     assert np.abs(vectors[0, 3] - vectors[1, 3]).max() > 1
 

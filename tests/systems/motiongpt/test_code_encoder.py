@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
@@ -41,10 +42,11 @@ def test_cached_codes_fill_the_ids_that_a_step_would_compute(cached_run):
     assert online.codes is None
     system = run.system()
     _, _, variables = read_checkpoint(run.folder)
+    encode = jax.jit(codes_of_batch, static_argnums=0)
     for step in range(2):
         known, encoded = cached.batch(step), online.batch(step)
         assert known.clips == ()
-        codes = codes_of_batch(system.modules, variables, encoded)
+        codes = encode(system.modules, variables, encoded)
         ids = filled(encoded.streams, codes, system.config.words)
         for name, slots in known.streams.items():
             np.testing.assert_array_equal(slots.ids, np.where(slots.segments > 0, ids[name], 0))

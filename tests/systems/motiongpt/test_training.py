@@ -5,7 +5,6 @@ import shutil
 from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
@@ -25,7 +24,7 @@ from tests.quick import one_quick
 from tests.systems.motiongpt.conftest import FEW
 from tests.systems.motiongpt.small import FEATURES, SENTENCES, clip, spec_of, variables_of
 
-STAGES = ["tokenizer", "pretrain", "instruct", "t2m"]
+STAGES = ["tokenizer", "pretrain", "t2m"]
 
 
 def test_every_stage_trains_and_its_loss_falls(trained_motiongpt):
@@ -52,7 +51,7 @@ def test_each_stage_moves_its_own_arrays_alone(trained_motiongpt):
 @pytest.mark.slow
 def test_a_run_that_was_stopped_ends_with_the_same_bits(trained_motiongpt, tmp_path):
     shutil.copytree(trained_motiongpt, tmp_path / "run")
-    for stage in ("t2m", "instruct"):
+    for stage in ("t2m", "pretrain"):
         shutil.rmtree(tmp_path / "run" / "checkpoints" / stage)
     motiongpt3_jax.train("motiongpt:test", tmp_path / "run", FEW)
     again, before = (read_variables(read_folder(folder)) for folder in (tmp_path / "run", trained_motiongpt))
@@ -86,7 +85,7 @@ def test_codes_of_clips_are_what_is_read_and_what_is_predicted():
     spec = spec_of()
     system = KIND.make_system(spec)
     modules, variables, (batch, _, _) = system.modules, variables_of(system), batches_of("pretrain", spec, 3)
-    codes = codes_of_batch(modules, variables, batch)
+    codes = jax.jit(codes_of_batch, static_argnums=0)(modules, variables, batch)
     ids = filled(batch.streams, codes, modules.config.words)
     target = batch.streams["target"]
     targets = fill_targets(target, ids["target"])
@@ -98,7 +97,7 @@ def test_codes_of_clips_are_what_is_read_and_what_is_predicted():
         assert (read[0], predicted[-1]) == (0, end)
     first = np.asarray(targets)[0, target.segments[0] == 1]
     frames = clip(23, 0)
-    wanted = codes_of_clips(modules, variables, jnp.asarray(frames)[None], jnp.array([23]))[0]
+    wanted = jax.jit(codes_of_clips, static_argnums=0)(modules, variables, frames[None], np.array([23]))[0]
     np.testing.assert_array_equal(first[1:-2], np.asarray(wanted) + words)
 
 

@@ -29,6 +29,7 @@ from motiongpt3_jax.systems.motiongpt3.flops import (
 )
 from motiongpt3_jax.systems.motiongpt3.gpt2 import TEXT
 from motiongpt3_jax.training.partition import paths_of
+from tests.quick import one_quick
 
 SIZES = ("model.decoder.width=128", "model.decoder.layers=2", "model.vae.width=64", "model.vae.mlp_width=128")
 ROWS = 2
@@ -74,7 +75,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("stage", CASES)
+@one_quick("stage", list(CASES), "align_bare")
 def test_rows_without_padding_need_the_products_of_the_step(stage):
     program = stage_program(stage, *CASES[stage])
     # Few slots: that a slot sees half of its sequence, where the step has scores of all, weighs little; and that the
@@ -88,7 +89,7 @@ ADAPTED = {
 }
 
 
-@pytest.mark.parametrize("stage", ADAPTED)
+@one_quick("stage", list(ADAPTED), "text")
 def test_an_adapter_on_a_frozen_base_needs_the_products_of_the_step(stage):
     changes = (f"stages.{stage}.trainable=('.*/lora/low/.*',)", f"stages.{stage}.objective.adapter=low")
     lora = {"low": adapter(48, ADAPTED[stage], dropout=0.0)}

@@ -36,6 +36,7 @@ def official(measured):
     return Variables(fold_moments(measured.params, measured.state), CONSTANT)
 
 
+@jax.jit
 def decoded(variables, sampled):
     latents = from_language(variables.state, sampled)
     vae = {"params": variables.params["vae"]}

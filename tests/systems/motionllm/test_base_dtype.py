@@ -7,6 +7,7 @@ import numpy as np
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.training.partition import cast, merge, split
 from tests.systems.motion_codes.test_flops import full, stage_program
+from tests.systems.motiongpt.small import variables_of
 
 GEMMA = ("model.language.family=gemma2", "model.language.kv_heads=2", "model.language.logit_cap=10.0")
 
@@ -17,10 +18,8 @@ def test_what_is_held_in_bfloat16_is_computed_with_as_what_is_rounded_to_it():
     tokens = batch.streams["tokens"]
     ids = np.arange(tokens.ids.size).reshape(tokens.ids.shape) % 200
     batch = batch.replace(streams={"tokens": tokens.replace(ids=ids, targets=(ids + 1) % 200)})
-    fresh = jax.jit(system.init)(jax.random.key(0))
-    # Scales that are no powers of two, whose sums with 1 would be rounded.
-    params = jax.tree.map(lambda x: x + 0.01 * jax.random.normal(jax.random.key(1), x.shape), fresh.params)
-    trained, frozen = split(params, stage.trainable)
+    filled = variables_of(system)
+    trained, frozen = split(filled.params, stage.trainable)
     held = cast(frozen, system.dtypes)
     dtypes = {str(x.dtype) for x in jax.tree.leaves({name: held[name] for name in ("decoder", "vocabulary")})}
     assert "bfloat16" in dtypes
@@ -29,7 +28,7 @@ def test_what_is_held_in_bfloat16_is_computed_with_as_what_is_rounded_to_it():
     def gradients(trained, frozen):
         def loss(trained):
             draws = system.draw(jax.random.key(2), batch, False)
-            variables = Variables(merge(trained, frozen), fresh.state)
+            variables = Variables(merge(trained, frozen), filled.state)
             return system.losses[stage.loss](variables, batch, draws, stage.objective).sums["text"]
 
         return jax.grad(loss)(trained)
