@@ -3,12 +3,14 @@
 It answers, may start a training, and can be pushed to the hub as it is.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from huggingface_hub import ModelCardData
 
 from motiongpt3_jax.errors import UserError
@@ -125,7 +127,7 @@ def model_card(folder: ModelFolder, variables: Variables, trained: tuple[str, in
         title=title or kind.title,
         kind=kind.describe(folder.config),
         formats="".join(map(FORMATS.format, kind.weights.exporters)),
-        parameters=sum(array.size for array in jax.tree.leaves(variables.params)) / 1e6,
+        parameters=sum(math.prod(np.shape(array)) for array in jax.tree.leaves(variables.params)) / 1e6,
         skeleton=folder.statistics.skeleton.name,
         fps=folder.statistics.fps,
         seconds=" to ".join(dict.fromkeys(f"{count / folder.statistics.fps:.1f}" for count in folder.training_frames)),

@@ -17,7 +17,6 @@ import jax
 import numpy as np
 from flax.traverse_util import unflatten_dict
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.check_folder import ANEW
@@ -28,6 +27,7 @@ from motiongpt3_jax.motion.saving import whole_file
 from motiongpt3_jax.systems.interface import Tree, Variables
 from motiongpt3_jax.systems.shapes import STATE, array_shapes, flat_arrays
 from motiongpt3_jax.tensors.stored_tensors import StoredParameter
+from motiongpt3_jax.tensors.write_safetensors import write_safetensors
 from motiongpt3_jax.training.restore import restore_variables
 
 WEIGHTS = "model.safetensors"
@@ -180,19 +180,10 @@ def write_weights(path: Path, variables: Variables, system: str, trained: tuple[
 
     Args:
       path: the file.
-      variables: the arrays.
+      variables: the arrays; of those that lie in files as much is read at once as `write_safetensors` does.
       system: name of the system.
       trained: the stage and step that the arrays come from.
     """
     metadata = {"format_version": FORMAT, "system": system, "stage": trained[0], "step": str(trained[1])}
     with whole_file(path, ".safetensors") as fresh:
-        fresh.touch()
-        mode = fresh.stat().st_mode  # the library's own lets nobody else read
-        arrays = {name: _as_stored(np.asarray(array)) for name, array in flat_arrays(variables).items()}
-        save_file(arrays, fresh, metadata=metadata)
-        fresh.chmod(mode)
-
-
-def _as_stored(array: np.ndarray) -> np.ndarray:
-    """Numbers as float32; truth values stay what they are."""
-    return np.asarray(array, array.dtype if array.dtype == bool else np.float32, order="C")
+        write_safetensors(fresh, flat_arrays(variables), metadata)

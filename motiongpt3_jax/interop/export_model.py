@@ -12,7 +12,7 @@ import numpy as np
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.exported import require_free, write_exported
 from motiongpt3_jax.inference.folder import ModelFolder, read_folder, resolve_model
-from motiongpt3_jax.inference.weights import read_variables
+from motiongpt3_jax.inference.weights import open_variables, read_variables
 from motiongpt3_jax.interop.peft_adapter import PEFT_FILES, write_peft
 from motiongpt3_jax.models.lora import merge_adapter, without_adapters
 from motiongpt3_jax.motion.saving import whole_file
@@ -81,7 +81,8 @@ def export_model(
         adapter = choose_adapter(adapter, adapters, format)
     if format == PYTORCH:
         import_torch()  # said before a large model is read
-    stage, step, variables = read_variables(folder, which)
+    read = open_variables if format == SAFETENSORS and not adapter else read_variables
+    stage, step, variables = read(folder, which)
     if format == PEFT:
         return ExportResult(write_peft(out, folder, variables, adapter), [])
     if adapter:

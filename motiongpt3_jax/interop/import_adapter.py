@@ -6,7 +6,7 @@ from pathlib import Path
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.exported import require_free, write_exported
 from motiongpt3_jax.inference.folder import ModelFolder, read_folder, resolve_model
-from motiongpt3_jax.inference.weights import read_variables
+from motiongpt3_jax.inference.weights import open_variables
 from motiongpt3_jax.interop.peft_adapter import is_peft, read_peft
 from motiongpt3_jax.places import require_room
 from motiongpt3_jax.systems.adapters import NAME
@@ -40,7 +40,7 @@ def import_adapter(source: str | Path, base: str | Path, out: str | Path, name: 
     if name in model.get("lora", {}):
         raise UserError(f"--base {base} has an adapter {name!r} already: give this one another name with --adapter")
     section, params = read_peft(place, folder, name)
-    stage, step, variables = read_variables(folder)
+    stage, step, variables = open_variables(folder)
     config = {**folder.config, "model": {**model, "lora": {**model["lora"], name: section}}}
     variables = variables.replace(params=merge(params, variables.params))
     adapted = replace(folder, config=config)

@@ -12,7 +12,7 @@ from motiongpt3_jax.experiment.beginning import trained_parts
 from motiongpt3_jax.experiment.check_config import check_config
 from motiongpt3_jax.inference.exported import require_free, write_exported
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, plain, read_folder
-from motiongpt3_jax.inference.weights import read_variables
+from motiongpt3_jax.inference.weights import open_variables
 from motiongpt3_jax.interop.identify_system import choose_config
 from motiongpt3_jax.interop.peft_adapter import is_peft
 from motiongpt3_jax.interop.sources import find_source
@@ -81,7 +81,7 @@ def import_model(
         if config or overrides or tokenizer or statistics:
             raise UserError(f"{source} is one of our models, which has its own config, tokenizer and statistics")
         folder = read_folder(place)
-        stage, step, variables = read_variables(folder)
+        stage, step, variables = open_variables(folder)
         return ImportResult(write_exported(out, folder, variables, (stage, step)), [], "")
     if values is not None:
         _importer(values)  # said before a large file is read

@@ -78,7 +78,7 @@ class MotionLLMImporter:
         )
 
     def variables(self, identified: Identified, spec: ModelSpec) -> Variables:
-        """All arrays: those of the tensors and of the language model, the others fresh."""
+        """All arrays: those of the tensors, and of the language model, which are not read yet; the others fresh."""
         config = build_config(spec)
         system, (adapters, vqvae) = CodeModel(config), split_tensors(identified.tensors)
         shapes = _shapes(flatten_dict(system.shapes.params, sep="/"))
@@ -88,8 +88,7 @@ class MotionLLMImporter:
         if adapters:
             names = {*adapter_sections(_shapes(adapters), spec.config["model"]["lora"], ())}
             found |= flatten_dict(from_state_dict(adapters, adapter_table(config, shapes, names)), sep="/")
-            base = flatten_dict(pretrained_language(spec.config["pretrained"], spec), sep="/")
-            found |= {path: np.asarray(stored) for path, stored in base.items()}
+            found |= flatten_dict(pretrained_language(spec.config["pretrained"], spec), sep="/")
         table = found.pop("state/codebook/table", None)
         missing = shapes.keys() - found.keys()
 
