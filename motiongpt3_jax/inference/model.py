@@ -144,6 +144,7 @@ class Model:
             note_words(self.engine.folder, sentences)
             pairs = generate_pairs(self.engine, self.prompts, written, counts, seeds, options, style)
             return pairs[0] if one else pairs
+        self._note_alone("generate")
         windows = [self.windows(count) for count in counts]
         questions = [self._question(*request, style) for request in zip(sentences, seeds, counts)]
         note_words(self.engine.folder, sentences)
@@ -230,6 +231,8 @@ class Model:
         Arguments and errors are those of `caption`.
         """
         read = [(name_motion(motion, "the motion"), self.read(motion)) for motion in motions]
+        if any(motion.persons < 2 for _, motion in read):
+            self._note_alone("caption")
         return caption_in_time(self.engine, self.prompts, read, seed, self.text_options(**decoding), style)
 
     def caption_features(
@@ -391,6 +394,11 @@ class Model:
     def _note_task(self, role: Role) -> None:
         task = self.prompts.of_role(role).name
         note_task(self.prompts.knows(task), task)
+
+    def _note_alone(self, role: Role) -> None:
+        """Notes that a model of two people was not taught one alone."""
+        if self.engine.answers.capabilities.persons > 1:
+            self._note_task(role)
 
     def _question(self, sentence: str, seed: int, frames: int, style: str) -> Question:
         if not sentence.strip():

@@ -8,6 +8,7 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.systems.interface import ModelSpec, Variables
 from motiongpt3_jax.systems.motion_codes.vqvae_names import AVERAGES_LEFT_OUT
 from motiongpt3_jax.systems.motionllm.build import build_config
+from motiongpt3_jax.systems.motionllm.check import read_pairs
 from motiongpt3_jax.systems.motionllm.name_table import adapter_table, vqvae_table
 from motiongpt3_jax.tensors.checkpoint_files import write_checkpoint
 from motiongpt3_jax.tensors.name_table import to_state_dict
@@ -33,6 +34,11 @@ def export_pytorch(out: Path, spec: ModelSpec, variables: Variables) -> list[str
         raise UserError(
             "the model has no LoRA adapters, and files of the published code hold nothing else of a language model: "
             "export it as safetensors"
+        )
+    if read_pairs(spec.config["pairs"]).persons > 1:
+        raise UserError(
+            "the model is of two people, and the published code knows one: export the model of one person that it "
+            "started from, or this one as safetensors"
         )
     if out == beside:
         raise UserError(f"--out {out}: the motion tokenizer will lie there; give another name, such as motionllm.pth")

@@ -11,7 +11,8 @@ from motiongpt3_jax.systems.motionllm.check import read_model
 from motiongpt3_jax.tensors.name_table import NameTable
 from motiongpt3_jax.tensors.stored_tensors import checkpoint_folder, weight_files
 
-WHAT = " or ".join(published.title for published in PUBLISHED.values())
+NAMES = [published.title.removeprefix("a ") for published in PUBLISHED.values()]
+WHAT = f"a {', '.join(NAMES[:-1])} or {NAMES[-1]}"
 """What a base may be, in words."""
 
 

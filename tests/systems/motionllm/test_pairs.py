@@ -10,11 +10,13 @@ from flax.traverse_util import flatten_dict
 import motiongpt3_jax
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines import procedural_pairs
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.check_config import check_config
 from motiongpt3_jax.inference.folder import plain, read_folder
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.inference.weights import read_variables
 from motiongpt3_jax.motion import load_motion, save_motion
+from motiongpt3_jax.systems.motionllm.exporter import export_pytorch
 from tests.commands.conftest import call
 from tests.motion.samples import dance
 
@@ -67,7 +69,8 @@ def test_two_people_come_from_a_sentence_as_long_as_asked_for(model):
     alone = model.generate("two people bow", frames=38, seed=2)
     np.testing.assert_allclose(alone.joints, motions[1].joints, atol=1e-3)
     np.testing.assert_allclose(motions[0].joints[0, 0, 0, [0, 2]], 0, atol=1e-5)
-    assert model.generate("a person walks", frames=41, persons=1).persons == 1
+    with pytest.warns(motiongpt3_jax.Note, match="no stage of this model trained it on the task 't2m'"):
+        assert model.generate("a person walks", frames=41, persons=1).persons == 1
 
 
 def test_a_reaction_leaves_the_given_person_as_it_is(model):
@@ -81,6 +84,12 @@ def test_a_reaction_leaves_the_given_person_as_it_is(model):
 def test_captions_are_of_both_where_the_motion_has_two(model, clips):
     captions = model.caption_pairs(clips, max_new=4)
     assert captions[0] == model.caption_pairs(clips[:1], max_new=4)[0]
+
+
+def test_the_published_code_knows_one_person(pair_run, model, tmp_path):
+    with pytest.raises(UserError, match="export the model of one person that it started from"):
+        export_pytorch(tmp_path / "motionllm.pth", read_folder(pair_run).spec, model.engine.variables)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_in_the_shell(pair_run, tmp_path):

@@ -16,8 +16,11 @@ from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.check_config import check_config
 from motiongpt3_jax.inference.folder import plain, read_folder
 from motiongpt3_jax.inference.weights import read_variables
+from motiongpt3_jax.parallel.sharding import path_name
 from motiongpt3_jax.training import restore_variables
 from motiongpt3_jax.training.folders import last_folder
+from motiongpt3_jax.training.partition import paths_of
+from motiongpt3_jax.training.reading import read_item
 from motiongpt3_jax.training.references import references_of
 from tests.quick import one_quick
 from tests.systems.motionllm.conftest import FEW, LANGUAGE
@@ -56,8 +59,14 @@ def test_checkpoints_hold_adapters_and_rows_of_motions_alone(trained_motionllm):
         referred = {
             path for reference in references_of(last_folder(trained_motionllm, stage)) for path in reference.paths
         }
-        held = set(everything) - referred
-        assert held == {path for path in everything if re.fullmatch(TRAINED[stage], path)}
+        held = {path for path in everything if re.fullmatch(TRAINED[stage], path)}
+        assert set(everything) - referred == held
+        # So it is of the files: these, and what the optimizer has of each.
+        last = last_folder(trained_motionllm, stage)
+        assert paths_of(read_item(last / "params")) == held
+        moments = [path_name(path) for path, _ in jax.tree.leaves_with_path(read_item(last / "progress"))]
+        moments = [path for path in moments if re.search("/(decoder|vocabulary|vqvae)/", path)]
+        assert {path.partition("u/")[2] for path in moments} == held
 
 
 @pytest.mark.slow
