@@ -24,7 +24,7 @@ from motiongpt3_jax.commands.arguments import (
     text_lines,
     user_path,
 )
-from motiongpt3_jax.commands.bench_data import bench_data, describe_input
+from motiongpt3_jax.commands.bench_data import bench_data, describe_input, usual_stage
 from motiongpt3_jax.commands.measurement import PRODUCT, Measurement, describe, measurement
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.data_pipelines import procedural
@@ -46,6 +46,9 @@ from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.training.partition import paths_of
 from motiongpt3_jax.training.program import make_program
 
+FRAMES = 196
+"""Frames of a motion that are measured by default: the most that the data of the field have."""
+
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
@@ -60,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("what", choices=("train", "vae", "encode", "generate", "caption", "samplers", "data"))
     parser.add_argument("--config", type=user_path, help="motiongpt3:base, :tiny ...")
-    parser.add_argument("--stage", default="generate", help="stage to train or to read (default: generate)")
+    parser.add_argument("--stage", help="stage to train or to read (default: generate, or the config's last)")
     parser.add_argument(
         "--requests",
         type=integer,
@@ -73,7 +76,9 @@ def parser() -> argparse.ArgumentParser:
         type=user_path,
         help="generate: a text file with a sentence a line (default: captions of the data)",
     )
-    parser.add_argument("--frames", type=integer, default=196, help="frames of each motion (default: 196)")
+    parser.add_argument(
+        "--frames", type=integer, help="frames of each motion (default: 196, of captions at most what the config reads)"
+    )
     parser.add_argument("--tokens", type=integer, default=40, help="tokens of each caption (default: 40)")
     parser.add_argument("--repeats", type=integer, default=5, help="measured calls after the first (default: 5)")
     parser.add_argument("--json", type=user_path, metavar="FILE", help="also write the numbers to this file")
@@ -93,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Measures and prints."""
     for name in ("frames", "tokens", "repeats", "count", "clips"):
-        if getattr(arguments, name) < 1:
+        if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
             raise UserError(f"--{name} {getattr(arguments, name)}: ask for at least 1")
     if min(arguments.requests) < 1:
         raise UserError(f"--requests {min(arguments.requests)}: ask for at least 1")
@@ -121,8 +126,11 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         raise UserError(f"bench {arguments.what} measures a config: give --config, for example motiongpt3:tiny")
     config = load_config(arguments.config, arguments.overrides)
     stages = stages_to_run(check_config(plain(config.to_dict())))
+    arguments.stage = arguments.stage or usual_stage(stages)
     if arguments.what == "train" and arguments.stage not in stages:
         raise UserError(f"--stage {arguments.stage}: the config runs {', '.join(stages)}")
+    if arguments.frames is None:
+        arguments.frames = min(FRAMES, config.data.max_frames) if arguments.what == "caption" else FRAMES
     if arguments.what == "vae" and "vae" not in config.stages:
         raise UserError(f"bench vae measures a stage 'vae'; {arguments.config} has: {', '.join(config.stages)}")
     if arguments.what == "vae":
@@ -131,7 +139,7 @@ def bench_config(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         config.stages.vae.batch.update({"clips": ((arguments.frames, 1),), "samples": 1})
     if not config.data.path:
         # Speed does not depend on what the clips show.
-        longest = arguments.frames if arguments.what == "vae" else min(config.data.max_frames, 196)
+        longest = arguments.frames if arguments.what == "vae" else min(config.data.max_frames, FRAMES)
         config.data.update({"source": "procedural", "clips": min(config.data.clips, 400), "max_frames": longest})
     keep_host_memory()
     with tempfile.TemporaryDirectory() as folder:

@@ -89,11 +89,17 @@ def keep(clips: Recorded) -> Recorded:
     return replace(clips, source=[clips.source[i] for i in range(len(clips.source))])
 
 
+def usual_stage(stages: Sequence[str]) -> str:
+    """The stage that is measured where none is named, of those that a config runs."""
+    return "generate" if "generate" in stages else stages[-1]
+
+
 def bench_data(arguments: argparse.Namespace) -> list[InputMeasurement]:
     """Speeds of the input of a stage, for each number of readers."""
     if not arguments.config:
         raise UserError("bench data measures a config: give --config, for example motiongpt3:tiny")
     config = read_config(plain(load_config(arguments.config, arguments.overrides).to_dict()))
+    arguments.stage = arguments.stage or usual_stage(list(config.run))
     if arguments.stage not in config.stages:
         raise UserError(f"--stage {arguments.stage}: the config has {', '.join(config.stages)}")
     rows = config.stages[arguments.stage].rows

@@ -193,6 +193,7 @@ def test_convert_mirrors_left_and_right(tmp_path):
         (("bench", "data", "--config", "motiongpt3:test", "--stage", "none"), "the config has align_bare, "),
         (("bench", "data", "--config", "motiongpt3:test", "--readers", "3"), "do not divide by it"),
         (("bench", "data"), "give --config"),
+        (("bench", "train", "--config", "motionllm:test", "--stage", "none"), "the config runs tokenizer, pretrain, "),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence_with_status_2(asked, said, trained, tmp_path, monkeypatch):

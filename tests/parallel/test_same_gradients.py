@@ -1,4 +1,4 @@
-"""Eight devices compute what one does: the loss, and every array of gradients, of the stages of both systems."""
+"""Eight devices compute what one does: the loss, and every array of gradients, of the stages of every system."""
 
 import json
 import os
@@ -77,6 +77,7 @@ def test_eight_devices_give_the_gradients_of_one(system, stages, overrides, tmp_
     [
         ("motiongpt3", ("vae", "text", "generate", "align_bare")),
         ("motiongpt", ("tokenizer", "pretrain", "instruct", "t2m")),
+        ("motionllm", ("tokenizer", "pretrain", "t2m", "m2t")),
     ],
 )
 def test_every_stage_gives_the_same_gradients_on_every_mesh(system, stages, tmp_path):
