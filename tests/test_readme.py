@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import motiongpt3_jax
+from tests.trained import FEWER_PROGRAMS
 
 HERE = Path(__file__).resolve().parents[1]
 PIECE = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -22,7 +23,12 @@ def test_the_readmes_python_runs(number, trained, tmp_path, monkeypatch):
     (tmp_path / "motions").mkdir()
     motiongpt3_jax.save_motion("motions/motion_000.npy", motion)
     # The run there is of the smallest config, and few clips are enough.
-    piece = pieces[number].replace("motiongpt3:demo", "motiongpt3:test").replace("clips=400", "clips=20")
+    piece = (
+        pieces[number]
+        .replace("clips=400", "clips=20")
+        .replace('train("motiongpt3:demo", "runs/demo")', f'train("motiongpt3:test", "runs/demo", {FEWER_PROGRAMS!r})')
+    )
+    assert "motiongpt3:demo" not in piece
     names = {}
     exec(compile(piece, f"README.md, piece {number}", "exec"), names)
     if number == 2:
