@@ -175,9 +175,9 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
         statistics = replace(statistics, mean=folder.statistics.mean, std=folder.statistics.std)
     elif tokenizer is None and (tokens := find_system(checked.system).tokens) is not None:
         captions = [caption for captions in records.split("train").captions for caption in captions]
-        wanted = trained_tokenizer(checked.tokenizer)
-        captions.extend(made_sentences(wanted.source) if wanted.source else ())
-        tokenizer = train_tokenizer(captions, wanted.size, tokens(checked.values))
+        size, source = trained_tokenizer(checked.tokenizer)
+        captions.extend(made_sentences(source) if source else ())
+        tokenizer = train_tokenizer(captions, size, tokens(checked.values))
     if start:
         tokenizer, statistics = of_start(start, tokenizer, statistics)
     words = find_words(checked, records, folder, start)

@@ -71,12 +71,12 @@ def put_variables(mesh: Mesh | None, system: System, variables: Variables, where
       variables: arrays of this host, and parameters in files.
       where: what holds them, as errors name it.
     """
-    held = system.shapes.replace(params=jax.eval_shape(partial(cast, dtypes=system.dtypes), system.shapes.params))
+    shapes = system.shapes.replace(params=jax.eval_shape(partial(cast, dtypes=system.dtypes), system.shapes.params))
     if mesh is not None:
-        return put_like(variables_shardings(mesh, system, held, SHARDING), variables, where)
+        return put_like(variables_shardings(mesh, system, shapes, SHARDING), variables, where)
     here = jnp.zeros(()).sharding
 
     def place(x: jax.ShapeDtypeStruct, array: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here if isinstance(array, StoredParameter) else None)
 
-    return put_like(jax.tree.map(place, held, variables), variables, where)
+    return put_like(jax.tree.map(place, shapes, variables), variables, where)

@@ -286,7 +286,7 @@ def run_start_memory(folder, dtype, layers, width, devices=1):
 def test_a_base_in_bfloat16_takes_its_own_size_and_never_that_of_float32(tmp_path, devices):
     # Once as it is trained with, and once as it answers.
     for _ in range(2):
-        found = run_start_memory(tmp_path, "bfloat16", 48, 2048, devices)
-        assert found["base"] > 400e6
+        measured = run_start_memory(tmp_path, "bfloat16", 48, 2048, devices)
+        assert measured["base"] > 400e6
         # Beside the base: a device's part that is on its way, one tensor, and what the toy's programs take.
-        assert found["peak"] < (1 + 1 / devices) * found["base"] + 100e6
+        assert measured["peak"] < (1 + 1 / devices) * measured["base"] + 100e6

@@ -97,8 +97,8 @@ def test_codes_of_clips_are_what_is_read_and_what_is_predicted():
         assert (read[0], predicted[-1]) == (0, end)
     first = np.asarray(targets)[0, target.segments[0] == 1]
     frames = clip(23, 0)
-    wanted = jax.jit(codes_of_clips, static_argnums=0)(modules, variables, frames[None], np.array([23]))[0]
-    np.testing.assert_array_equal(first[1:-2], np.asarray(wanted) + words)
+    alone = jax.jit(codes_of_clips, static_argnums=0)(modules, variables, frames[None], np.array([23]))[0]
+    np.testing.assert_array_equal(first[1:-2], np.asarray(alone) + words)
 
 
 @one_quick(("stage", "lm"), [("tokenizer", "t5"), ("pretrain", "t5"), ("pretrain", "gpt2")], ("pretrain", "t5"))

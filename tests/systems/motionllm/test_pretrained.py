@@ -62,12 +62,12 @@ def test_a_model_that_answers_holds_its_base_in_its_dtype_and_reads_it_where_it_
     fresh = jax.tree.map(np.asarray, jax.jit(system.init)(jax.random.key(0)))
     stored = fresh.replace(params=merge(KIND.weights.pretrained(str(tmp_path), spec), fresh.params))
     placed = put_variables(mesh and make_mesh(1, 1, 1), system, stored, "a run")
-    found, before = flatten_dict(placed.params, sep="/"), flatten_dict(fresh.params, sep="/")
-    for path, array in found.items():
+    arrays, fresh_arrays = flatten_dict(placed.params, sep="/"), flatten_dict(fresh.params, sep="/")
+    for path, array in arrays.items():
         base = re.fullmatch(PARTS["language"], path)
-        assert array.dtype == ("bfloat16" if base else before[path].dtype), path
+        assert array.dtype == ("bfloat16" if base else fresh_arrays[path].dtype), path
         assert isinstance(array, jax.Array) or (mesh is None and not base), path
-    table = np.asarray(found["vocabulary/table"], np.float32)
+    table = np.asarray(arrays["vocabulary/table"], np.float32)
     np.testing.assert_array_equal(table, tensors["model.embed_tokens.weight"].astype(table.dtype).astype(jnp.bfloat16))
 
 

@@ -59,14 +59,14 @@ def test_checkpoints_hold_adapters_and_rows_of_motions_alone(trained_motionllm):
         referred = {
             path for reference in references_of(last_folder(trained_motionllm, stage)) for path in reference.paths
         }
-        held = {path for path in everything if re.fullmatch(TRAINED[stage], path)}
-        assert set(everything) - referred == held
+        trained = {path for path in everything if re.fullmatch(TRAINED[stage], path)}
+        assert set(everything) - referred == trained
         # So it is of the files: these, and what the optimizer has of each.
         last = last_folder(trained_motionllm, stage)
-        assert paths_of(read_item(last / "params")) == held
+        assert paths_of(read_item(last / "params")) == trained
         moments = [path_name(path) for path, _ in jax.tree.leaves_with_path(read_item(last / "progress"))]
         moments = [path for path in moments if re.search("/(decoder|vocabulary|vqvae)/", path)]
-        assert {path.partition("u/")[2] for path in moments} == held
+        assert {path.partition("u/")[2] for path in moments} == trained
 
 
 @pytest.mark.slow
