@@ -9,6 +9,7 @@ from motiongpt3_jax.data_pipelines.procedural import generate
 from motiongpt3_jax.motion import Motion, save_motion
 from tests.commands.conftest import call
 from tests.motion.samples import dance
+from tests.quick import one_quick
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_a_bad_file_alone_is_one_sentence_that_names_it(trained, tmp_path, name)
     assert "left out" not in error
 
 
-@pytest.mark.parametrize("name", ["single.npy", "two_frames.npz", "lfs.npy"])
+@one_quick("name", ["single.npy", "two_frames.npz", "lfs.npy"])
 def test_a_bad_file_of_a_conversation_is_named(trained, tmp_path, name):
     what = bad_files(tmp_path)[name]
     asked = (f"What is <motion:{tmp_path / name}>?", "--format", "none", "--out", tmp_path / "out")
@@ -66,7 +67,7 @@ def test_a_bad_file_of_a_conversation_is_named(trained, tmp_path, name):
     assert not list((tmp_path / "out").glob("*"))
 
 
-@pytest.mark.parametrize("command", ["predict", "inbetween"])
+@one_quick("command", ["predict", "inbetween"])
 def test_predictions_of_good_files_come_whatever_the_others_are(trained, tmp_path, good, command):
     bad = [tmp_path / name for name in bad_files(tmp_path) if name != "nowhere.npy"]
     asked = ("--motion", good[0], *bad, "--steps", "1", "--format", "none", "--seconds", "3", "--out", tmp_path / "out")

@@ -50,6 +50,7 @@ def test_warm_up_compiles_what_is_asked_for_then(trained):
     assert model.engine.programs == before
 
 
+@pytest.mark.slow
 def test_programs_that_are_shared_keep_no_model_alive(trained):
     folder = Engine.load(trained)
     own = Engine.of(folder.folder, jax.tree.map(jnp.copy, folder.variables), folder.trained)

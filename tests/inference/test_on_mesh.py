@@ -46,6 +46,7 @@ def test_motions_and_captions_on_a_mesh_are_those_of_one_device(tmp_path):
     assert [(answers["devices"], answers["share"]) for answers in found["gpt2"]] == [(8, 0.5), (2, 1.0)]
 
 
+@pytest.mark.slow
 def test_a_pretrained_branch_is_read_once_and_by_the_parts_of_the_devices(found):
     read = found["start"]["read"]
     for name, (asked, most, size) in read.items():
@@ -55,6 +56,7 @@ def test_a_pretrained_branch_is_read_once_and_by_the_parts_of_the_devices(found)
             assert most == size // 4, name
 
 
+@pytest.mark.slow
 def test_a_start_on_a_mesh_is_that_of_one_device_and_its_fresh_branch_is_split_too(found):
     assert found["start"]["same"]
     assert found["start"]["motion_share"] == 0.25

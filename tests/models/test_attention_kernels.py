@@ -42,6 +42,7 @@ def test_grouped_heads_rotary_positions_windows_of_some_layers_and_a_cap_go_thro
     assert_alike(gradients(replace(config, attention="splash"), params, streams), gradients(config, params, streams))
 
 
+@pytest.mark.slow
 def test_slots_of_a_sequence_need_not_lie_together_in_splash_attention():
     streams = packed_streams(1)
     text = streams["text"]

@@ -103,6 +103,7 @@ def test_a_slot_that_is_not_attended_moves_no_other():
     assert jnp.abs(before[0, 1] - after[0, 1]).max() > 1e-3
 
 
+@pytest.mark.slow
 @one_quick("options", [{"scan": False}, {"remat": "full"}, {"remat": "dots_no_batch"}], ids=str)
 def test_scan_and_remat_change_neither_parameters_nor_results(options):
     config = replace(CONFIG, **options)

@@ -20,9 +20,10 @@ from motiongpt3_jax.models.lora import ADAPTER
 from motiongpt3_jax.tensors.name_table import to_state_dict
 from tests.golden import compare, golden_motionllm
 from tests.models.motionllm_tiny import NEW, named, sizes, tables, weights
+from tests.quick import one_quick
 
 pytestmark = pytest.mark.golden
-EACH_TASK = pytest.mark.parametrize("task", ["t2m", "m2t"])
+EACH_TASK = one_quick("task", ["t2m", "m2t"])
 
 
 def logits(params, ids, mask, used, capped=True):

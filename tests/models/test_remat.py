@@ -64,6 +64,7 @@ def vae(policy: str) -> core.Jaxpr:
     ).jaxpr
 
 
+@pytest.mark.slow
 @one_quick("model", [decoder, t5, vae])
 def test_a_policy_decides_which_products_are_computed_again(model: Callable[[str], core.Jaxpr]):
     all_products = {policy: products(model(policy)) for policy in POLICIES}

@@ -77,6 +77,7 @@ def test_pairs_packed_in_a_row_give_what_they_give_alone():
     assert jnp.isfinite(packed).all()
 
 
+@pytest.mark.slow
 @one_quick("changed", [{"scan": False}, {"remat": "full"}], {"remat": "full"}, ids=str)
 def test_scan_and_remat_change_neither_parameters_nor_results(changed):
     config, pair = replace(TINY, **changed), (stream(0, 3), stream(1, 4))

@@ -6,7 +6,7 @@ from motiongpt3_jax.planning.memory_check import check_memory
 
 
 def config(*overrides):
-    return load_config("motiongpt3:test", ("run=('text','vae')", *overrides))
+    return load_config("motiongpt3:test", ("run=('text',)", *overrides))
 
 
 @pytest.mark.slow

@@ -36,9 +36,8 @@ def planned(tmp_path, *arguments):
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
-    options = ("--config", "motiongpt3:test", "--stage", "generate", "--topology", "v5e:2x2", "--mesh", "data=2,fsdp=2")
+    options = ("--config", "motiongpt3:test", "--stage", "text", "--topology", "v5e:2x2", "--mesh", "data=2,fsdp=2")
     more = ("--platform", "cpu", "--show-shardings", "--config.mesh.rows=per_shard", "--config.mesh.whole_below=0")
-    more += ("--config.stages.generate.optimizer.muon=()",)  # its products are none of the model's
     return planned(tmp_path_factory.mktemp("plan"), *options, *more)
 
 
@@ -58,9 +57,9 @@ def test_simulated_devices_give_shardings_and_collectives_and_no_time(simulated)
     assert found["mfu"] is None
     assert "nothing is said of time" in said
     assert found["collectives"]["all-gather"] > 0
-    assert "decoder/layers/motion/up/kernel" in said
-    arrays = {row["path"]: row for row in found["stages"]["generate"]["arrays"]}
-    kernel = arrays["decoder/layers/motion/up/kernel"]
+    assert "decoder/layers/text/up/kernel" in said
+    arrays = {row["path"]: row for row in found["stages"]["text"]["arrays"]}
+    kernel = arrays["decoder/layers/text/up/kernel"]
     assert "fsdp" in kernel["split"]
     assert kernel["bytes_per_chip"] == 4 * 2 * 32 * 128 / 2
     held = sum(row["bytes_per_chip"] for row in arrays.values() if row["trains"])

@@ -131,6 +131,7 @@ def test_configs_from_before_adapters_have_none():
         assert plain(find_system(system).upgrade_config(old, 2)) == values
 
 
+@pytest.mark.slow
 def test_answers_use_the_adapter_of_what_they_make():
     """Greedy codes with an adapter are those of the weights that it is merged into, and captions have another."""
     lora = {"t2m": adapter(4, (".*",), makes=("motion",)), "m2t": adapter(2, (".*/(q|v)",), makes=("text",))}

@@ -101,6 +101,7 @@ def write(variables, batch, clip_noise, options):
     return respond_text(modules, variables, batch, options, understand(modules, variables, batch, clip_noise))
 
 
+@pytest.mark.slow
 @one_quick("case", cases("train_", "_gpt_loss"), "train_mixed")
 def test_training_losses_equal_the_official_ones(case, data):
     rows = examples(data, case)

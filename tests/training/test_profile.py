@@ -37,6 +37,7 @@ def test_each_stage_leaves_a_trace_of_its_steps_and_the_results_of_a_run_without
         assert steps == set(range(first, last + 1))
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_while_it_is_traced_leaves_the_trace_and_lets_others_follow(tmp_path):
     hooks = Hooks(show=lambda line: None, profile=tmp_path / "traces")
     with pytest.raises(TrainingDiverged):

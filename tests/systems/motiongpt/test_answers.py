@@ -125,6 +125,7 @@ def test_the_official_protocol_encodes_the_whole_motion_and_cuts_its_codes(model
         assert np.isfinite(motion.joints).all()
 
 
+@pytest.mark.slow
 def test_a_chat_answers_in_words_and_motions(model):
     chat = motiongpt3_jax.Chat(model)
     # One word, the end and the start of a motion, each with a fair chance.

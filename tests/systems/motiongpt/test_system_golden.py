@@ -90,6 +90,7 @@ def test_the_losses_of_all_tasks_equal_the_official_ones(data):
         compare(f"e2e/{case}_loss", loss(model()[1], pairs(data, case)), data[f"{case}_loss"], atol=3e-5, rtol=0)
 
 
+@pytest.mark.slow
 @one_quick("case", ["cap", "capl"])
 def test_captions_equal_the_official_ones(data, case):
     modules, variables = model()

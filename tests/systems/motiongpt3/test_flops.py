@@ -89,6 +89,7 @@ ADAPTED = {
 }
 
 
+@pytest.mark.slow
 @one_quick("stage", list(ADAPTED), "text")
 def test_an_adapter_on_a_frozen_base_needs_the_products_of_the_step(stage):
     changes = (f"stages.{stage}.trainable=('.*/lora/low/.*',)", f"stages.{stage}.objective.adapter=low")

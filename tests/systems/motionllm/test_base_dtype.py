@@ -12,6 +12,7 @@ from tests.systems.motiongpt.small import variables_of
 GEMMA = ("model.language.family=gemma2", "model.language.kv_heads=2", "model.language.logit_cap=10.0")
 
 
+@pytest.mark.slow
 def test_what_is_held_in_bfloat16_is_computed_with_as_what_is_rounded_to_it():
     program = stage_program("motionllm:test", "t2m", *GEMMA, "model.base_dtype=bfloat16")
     system, stage, batch = program.system, program.stage, full(program)

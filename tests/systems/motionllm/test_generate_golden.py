@@ -163,6 +163,7 @@ def test_the_best_hypothesis_of_other_searches(name):
     assert found[0, :length].tolist() == data[f"{name}_ids"][0, :length].tolist()
 
 
+@pytest.mark.slow
 def test_codes_of_the_search_behind_the_released_planner():
     data, (answers, modules) = golden_motionllm("generate"), model(True)
     modules, tokens = modules.using("t2m"), answers.tokens
