@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+import pytest
 from jax.extend import core
 
 from motiongpt3_jax.models import T5, Decoder, MotionVae, VaeConfig

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.training.partition import cast, merge, split
