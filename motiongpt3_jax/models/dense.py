@@ -240,7 +240,7 @@ def _backward(
     # The gradient of what is linear is the same at all parameters; these have its dtype.
     zeros = {name: jnp.zeros(value.shape, summed.dtype) for name, value in params.items()}
     (to_params,) = jax.vjp(partial(apply, constrain("summed", x)), zeros)[1](summed)
-    to_params = _whole(to_params, constrain, pin)
+    to_params = {name: constrain(f"{pin}/{name}/gradient", value) for name, value in to_params.items()}
     return to_x, {name: value.astype(stored[name].dtype) for name, value in to_params.items()}
 
 

@@ -25,6 +25,12 @@ TENSOR_AXIS: Mapping[str, int] = {
 }
 """The axis of a named array that `tensor` splits where it divides it; nothing but rows splits any other."""
 
+FSDP_AXIS: Mapping[str, int] = {"mlp/kernel": 0, "heads/kernel": 0, "joined/kernel": -1}
+"""The axis of a kernel that `fsdp` splits where it is stored, as `models.sharding_rules` has it; others lie whole."""
+
+GRADIENT = "/gradient"
+"""Behind the name of a parameter: its gradient."""
+
 WITHOUT_ROWS = re.compile(r".*/(kernel|bias)|positions")
 """Names of arrays that have no rows."""
 
@@ -51,6 +57,8 @@ class MeshConstrain:
         if name == "copies":
             x = jnp.broadcast_to(x, (row_shards(mesh.shape), *x.shape[1:]))
             return jax.lax.with_sharding_constraint(x, _spec(mesh, x.shape, 1, ROWS[0]))
+        if name.endswith(GRADIENT):
+            return jax.lax.with_sharding_constraint(x, _gradient_spec(mesh, name.removesuffix(GRADIENT), x.shape))
         return jax.lax.with_sharding_constraint(x, _spec_of(mesh, name, x.shape))
 
     def per_device(self, function: Callable[..., Array], names: Sequence[str], result: str) -> Callable[..., Array]:
@@ -74,6 +82,16 @@ constrain = MeshConstrain()
 def make_constrain(options: ShardingOptions) -> MeshConstrain:
     """The hook by which models pin arrays to the mesh in use."""
     return constrain if options.reduce_dtype == "compute" else MeshConstrain(options.reduce_dtype)
+
+
+def _gradient_spec(mesh: AbstractMesh, name: str, shape: tuple[int, ...]) -> P:
+    """How the gradient of a parameter is split: as that is stored, so that what sums it scatters it as well."""
+    whole, axis = _spec(mesh, shape, TENSOR_AXIS.get(name)), FSDP_AXIS.get(name)
+    if axis is None or shape[axis] % mesh.shape["fsdp"]:
+        return whole
+    axes = list(whole)
+    axes[axis] = "fsdp"
+    return P(*axes)
 
 
 def _spec_of(mesh: AbstractMesh, name: str, shape: tuple[int, ...]) -> P:

@@ -129,7 +129,8 @@ def test_gradients_are_pinned_by_the_names_of_what_they_are_of():
     jax.grad(lambda params: layer.apply(params, X).sum())(params)
     forward = {("mlp", (4, 6, 5)), ("mlp/kernel", (3, 5)), ("mlp/bias", (5,))}
     assert set(seen[:3]) == forward
-    assert set(seen[3:]) == forward | {("summed", (4, 6, 5)), ("summed", (4, 6, 3))}
+    gradients = {("mlp/kernel/gradient", (3, 5)), ("mlp/bias/gradient", (5,))}
+    assert set(seen[3:]) == forward | gradients | {("summed", (4, 6, 5)), ("summed", (4, 6, 3))}
 
 
 def test_gradients_are_summed_in_the_dtype_that_a_mesh_asks_for():
