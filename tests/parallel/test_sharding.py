@@ -87,6 +87,21 @@ def test_constrain_changes_nothing_without_a_mesh_or_on_one_device():
         assert constrain("mlp", x) is x
 
 
+@pytest.mark.parametrize(
+    ("name", "path", "shape"),
+    [
+        ("mlp/kernel", "up/kernel", (4, 8)),
+        ("joined/kernel", "down/kernel", (8, 4)),
+        ("mlp/kernel", "up/kernel", (3, 8)),
+    ],
+)
+def test_the_gradient_of_a_kernel_is_split_as_the_kernel_is_stored(name, path, shape):
+    with jax.sharding.use_abstract_mesh(MESH):
+        (equation,) = jax.make_jaxpr(lambda x: constrain(f"{name}/gradient", x))(jnp.zeros(shape)).eqns
+    stored = spec(MESH, f"decoder/layers/text/{path}", (12, *shape), DECODER_RULES)
+    assert equation.params["sharding"].spec == P(*stored[1:])
+
+
 @pytest.mark.slow
 def test_eight_devices_give_the_losses_of_one(tmp_path):
     flags = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"}
