@@ -14,8 +14,8 @@ class Constrain(Protocol):
     of "activation" lie together, and so do those of "joined", which is summed over split inputs, and of "low_rank",
     which is what an adapter computes. Before a product "mlp/kernel" and "mlp/bias" are the parameters that make "mlp",
     and so on; "mlp/kernel/gradient" is the gradient of one, which devices sum. "positions" is a table of which every
-    row of a batch reads the same. "copies" is a table (1, ids, width), of which each device
-    may get a copy, (devices, ids, width). "summed" is what a product multiplies to the gradient of parameters, which
+    row of a batch reads the same. "copies" is a table (1, ids, width), of which each device may get a copy, (devices,
+    ids, width). "summed" is what a product multiplies to the gradient of parameters, which
     devices then sum: in the dtype of those sums. "attention" is (rows, heads, slots, width), with heads that a mesh may
     split.
     """

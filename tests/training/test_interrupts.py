@@ -68,6 +68,7 @@ def whole(tmp_path_factory):
     ("at", "stopped", "saved"),
     [
         ((1, 0), "SIGTERM: stage 'first' stopped and saved at step 0 of 3", (None, None)),  # before the first step
+        ((1, 1), "SIGTERM: stage 'first' stopped and saved at step 2 of 3", (2, None)),
         ((1, 2), "SIGTERM: stage 'first' stopped and saved at step 3 of 3", (3, None)),  # another stage is left
         ((2, 0), "SIGTERM: stage 'second' stopped and saved at step 0 of 3", (3, None)),
     ],
