@@ -48,16 +48,22 @@ S1, MASKED = "<Motion_Placeholder_s1>", "<Motion_Placeholder_Masked>"
 class CodeModelAnswers:
     """A language model with codes of motion as inference knows it.
 
+    Args:
+      spec: what the model was made from.
+      system: the model.
+      tokens: its ids of motions.
+      temperature: of drawn codes, where a request names none.
+
     Attributes:
       capabilities: what it can do.
       schema: the arrays that examples fill.
     """
 
-    def __init__(self, spec: ModelSpec, system: CodeModel, tokens: MotionTokens):
+    def __init__(self, spec: ModelSpec, system: CodeModel, tokens: MotionTokens, temperature: float = 1.0):
         model, options = spec.config["model"], read_layout(spec.config["layout"])
         self.modules, self.tokenizer = system.modules, spec.tokenizer
         self.adapters = {makes: adapter_for(model["lora"], makes) for makes in MAKES}
-        self.tokens = tokens
+        self.tokens, self.temperature = tokens, temperature
         self.questions = Questions(spec.tokenizer, tokens, options.official)
         self.paired = isinstance(system.config.language, T5Config)
         self.schema: Schema = PAIR_SCHEMA if self.paired else TEXT_SCHEMA
@@ -79,7 +85,7 @@ class CodeModelAnswers:
         return variables.replace(params=self.modules.language.unstacked(variables.params))
 
     def motion_options(self, **options: Any) -> MotionOptions:
-        """How motions are sampled: drawn as officially, unless the temperature is 0 or several are followed.
+        """How motions are sampled: drawn, unless the temperature is 0 or several are followed.
 
         Raises:
           UserError: there is no such option, or it has no such value.
@@ -87,7 +93,7 @@ class CodeModelAnswers:
         options = dict(known_options(options, MotionOptions))
         if options.get("beams", 1) != 1:
             options.setdefault("temperature", 0.0)
-        if not options.get("temperature", 1.0):
+        if not options.setdefault("temperature", self.temperature):
             options.setdefault("top_k", 0)
         return MotionOptions(**options)
 

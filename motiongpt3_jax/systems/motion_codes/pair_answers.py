@@ -34,8 +34,10 @@ from motiongpt3_jax.text import ALL_TASKS
 class PairAnswers(CodeModelAnswers):
     """A model of one person and of two; see `systems.interface.Answers`."""
 
-    def __init__(self, spec: ModelSpec, system: CodeModel, tokens: MotionTokens, sequences: PairSequences):
-        super().__init__(spec, system, tokens)
+    def __init__(
+        self, spec: ModelSpec, system: CodeModel, tokens: MotionTokens, sequences: PairSequences, temperature: float
+    ):
+        super().__init__(spec, system, tokens, temperature)
         self.sequences = sequences
         self.adapters |= {makes: adapter_for(spec.config["model"]["lora"], makes) for makes in PAIR_MAKES}
         self.capabilities = replace(self.capabilities, tasks=ALL_TASKS, persons=2)

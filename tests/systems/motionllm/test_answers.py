@@ -44,6 +44,12 @@ def test_motions_have_exactly_the_frames_that_are_asked_for_whatever_their_batch
     np.testing.assert_allclose(alone.joints, motions[1].joints, atol=1e-3)
 
 
+def test_codes_are_drawn_a_little_colder_than_they_come(model):
+    assert model.motion_options().temperature == 0.7
+    assert model.motion_options(temperature=1.0).temperature == 1.0
+    assert model.motion_options(beams=3) == model.motion_options(beams=3, temperature=0.0)
+
+
 def test_captions_are_words_and_predictions_keep_what_is_given(model):
     clips = [np.random.default_rng(n).normal(size=(frames, 263)) for n, frames in enumerate((13, 47))]
     captions = model.caption_features(clips)
