@@ -333,7 +333,7 @@ def pair(config: ConfigDict) -> ConfigDict:
             stage(
                 "language",
                 (LORA.format("inter"), LATER, *((ROWS,) * small)),
-                4 * t2m.steps // 3 if small else t2m.steps // 2,
+                6 * t2m.steps // 5 if small else t2m.steps // 2,
                 rate=(2 if t2m.optimizer.muon else 1) * t2m.optimizer.learning_rate,
                 muon=t2m.optimizer.muon,
                 templates="pairs",

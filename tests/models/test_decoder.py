@@ -104,7 +104,7 @@ def test_a_slot_that_is_not_attended_moves_no_other():
 
 
 @pytest.mark.slow
-@one_quick("options", [{"scan": False}, {"remat": "full"}, {"remat": "dots_no_batch"}], ids=str)
+@pytest.mark.parametrize("options", [{"scan": False}, {"remat": "full"}, {"remat": "dots_no_batch"}], ids=str)
 def test_scan_and_remat_change_neither_parameters_nor_results(options):
     config = replace(CONFIG, **options)
     shapes = [jax.eval_shape(Decoder(c).init, jax.random.key(0), sequence()) for c in (config, CONFIG)]

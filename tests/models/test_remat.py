@@ -14,7 +14,6 @@ from tests.models.t5_rows import TINY
 from tests.models.test_t5 import T5_PARAMS
 from tests.models.test_t5 import stream as t5_stream
 from tests.models.tiny import CONFIG, parameters, sequence
-from tests.quick import one_quick
 
 VAE = VaeConfig(
     features=7,
@@ -66,7 +65,7 @@ def vae(policy: str) -> core.Jaxpr:
 
 
 @pytest.mark.slow
-@one_quick("model", [decoder, t5, vae])
+@pytest.mark.parametrize("model", [decoder, t5, vae])
 def test_a_policy_decides_which_products_are_computed_again(model: Callable[[str], core.Jaxpr]):
     all_products = {policy: products(model(policy)) for policy in POLICIES}
     of_kernels = {policy: products(model(policy), batched=False) for policy in POLICIES}

@@ -78,7 +78,7 @@ def test_pairs_packed_in_a_row_give_what_they_give_alone():
 
 
 @pytest.mark.slow
-@one_quick("changed", [{"scan": False}, {"remat": "full"}], {"remat": "full"}, ids=str)
+@pytest.mark.parametrize("changed", [{"scan": False}, {"remat": "full"}], ids=str)
 def test_scan_and_remat_change_neither_parameters_nor_results(changed):
     config, pair = replace(TINY, **changed), (stream(0, 3), stream(1, 4))
     shapes = [jax.eval_shape(T5(c).init, jax.random.key(0), *pair) for c in (config, TINY)]

@@ -142,7 +142,7 @@ def test_drawn_tokens_have_the_chances_of_the_tempered_scores(temperature):
 
 
 @pytest.mark.slow
-@one_quick("only_the_best", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-6}], ids=str)
+@pytest.mark.parametrize("only_the_best", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-6}], ids=str)
 def test_draws_from_the_best_token_alone_are_the_best_ones(only_the_best):
     found = write(BOTH, replace(DRAWN, **only_the_best), jnp.array([5, 9]))
     np.testing.assert_array_equal(found, write(BOTH, BEST))
@@ -168,7 +168,7 @@ def test_beams_find_what_a_search_that_reads_everything_again_finds(options):
 
 
 @pytest.mark.slow
-@one_quick("length_penalty", [0.0, 1.0, 2.5], 1.0)
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0, 2.5])
 def test_beams_for_every_text_find_the_best_of_all_texts(length_penalty):
     options = replace(FEW_WORDS, beams=4**FEW_WORDS.max_new, length_penalty=length_penalty)
     found = np.asarray(write(BOTH, options))
@@ -203,7 +203,7 @@ def test_layers_one_by_one_write_what_stacked_ones_do():
 
 
 @pytest.mark.slow
-@one_quick("place", [0, 2])
+@pytest.mark.parametrize("place", [0, 2])
 def test_a_text_that_stops_keeps_the_id_that_stopped_it(place):
     found = np.asarray(write(BOTH, BEST))[0]
     stop = int(found[place])

@@ -102,7 +102,7 @@ def write(variables, batch, clip_noise, options):
 
 
 @pytest.mark.slow
-@one_quick("case", cases("train_", "_gpt_loss"), "train_mixed")
+@pytest.mark.parametrize("case", cases("train_", "_gpt_loss"))
 def test_training_losses_equal_the_official_ones(case, data):
     rows = examples(data, case)
     batch = batch_of(data, rows)

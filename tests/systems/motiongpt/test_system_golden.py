@@ -21,7 +21,6 @@ from motiongpt3_jax.systems.motiongpt.t5_weights import from_t5
 from tests.golden import MOTIONGPT, compare, golden_motiongpt
 from tests.models.published_vqvae import CONFIG, from_official
 from tests.models.t5_rows import END, PREFIX, sizes
-from tests.quick import one_quick
 
 pytestmark = pytest.mark.golden
 
@@ -91,7 +90,7 @@ def test_the_losses_of_all_tasks_equal_the_official_ones(data):
 
 
 @pytest.mark.slow
-@one_quick("case", ["cap", "capl"])
+@pytest.mark.parametrize("case", ["cap", "capl"])
 def test_captions_equal_the_official_ones(data, case):
     modules, variables = model()
     source = data[f"{case}_src"]

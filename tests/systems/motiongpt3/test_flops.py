@@ -90,7 +90,7 @@ ADAPTED = {
 
 
 @pytest.mark.slow
-@one_quick("stage", list(ADAPTED), "text")
+@pytest.mark.parametrize("stage", list(ADAPTED))
 def test_an_adapter_on_a_frozen_base_needs_the_products_of_the_step(stage):
     changes = (f"stages.{stage}.trainable=('.*/lora/low/.*',)", f"stages.{stage}.objective.adapter=low")
     lora = {"low": adapter(48, ADAPTED[stage], dropout=0.0)}

@@ -13,7 +13,6 @@ from motiongpt3_jax.models.constrain import unconstrained
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3 import MotionGPT3
 from motiongpt3_jax.systems.motiongpt3.frozen_text import text_is_frozen, trained_last, trained_slots
-from tests.quick import one_quick
 from tests.systems.published import language_objective
 from tests.systems.tiny import CONFIG, EXAMPLES, rows, variables
 
@@ -77,7 +76,7 @@ def test_losses_and_gradients_beside_a_frozen_text_branch_are_those_of_the_whole
 
 
 @pytest.mark.slow
-@one_quick("hook", [unconstrained, lambda name, x: x], ids=["free", "pinned"])
+@pytest.mark.parametrize("hook", [unconstrained, lambda name, x: x], ids=["free", "pinned"])
 def test_slots_that_are_not_trained_cost_no_products_backward(hook):
     slots, streams = 256, (StreamConfig("text", 16, 64), StreamConfig("motion", 16, 64))
     config = DecoderConfig(
