@@ -10,11 +10,6 @@ from motiongpt3_jax.systems.kind import SystemKind
 STATE = "state/"
 """What the paths of a model's state begin with, beside those of its parameters."""
 
-MOST_MODELS = 64
-"""Models whose shapes are kept: configs and weights are checked more often than models change."""
-
-_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
-
 
 def flat_arrays(variables: Variables) -> dict[str, Any]:
     """All arrays by their paths, those of the state behind `state/`."""
@@ -24,12 +19,4 @@ def flat_arrays(variables: Variables) -> dict[str, Any]:
 
 def array_shapes(kind: SystemKind, spec: ModelSpec) -> dict[str, tuple[int, ...]]:
     """Shapes of all parameters and of the state, by their paths."""
-    sections = {name: spec.config[name] for name in ("model", *kind.sections)}
-    vocabulary = None if spec.tokenizer is None else spec.tokenizer.base_vocabulary
-    model = repr((kind.name, sections, spec.features, spec.fps, vocabulary))
-    if model not in _shapes:
-        if len(_shapes) >= MOST_MODELS:
-            _shapes.clear()
-        variables = kind.make_system(spec).shapes
-        _shapes[model] = {name: array.shape for name, array in flat_arrays(variables).items()}
-    return dict(_shapes[model])
+    return {name: array.shape for name, array in flat_arrays(kind.make_system(spec).shapes).items()}

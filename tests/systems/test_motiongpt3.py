@@ -90,7 +90,7 @@ def draws(batch, train=False):
 
 
 def largest(tree):
-    return max(float(jnp.abs(x).max()) for x in jax.tree.leaves(tree))
+    return max(float(np.abs(x).max()) for x in jax.tree.leaves(tree))
 
 
 def test_the_full_model_has_as_many_parameters_as_the_official_one():

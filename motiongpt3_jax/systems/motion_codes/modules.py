@@ -1,7 +1,7 @@
 """The parts of a language model with codes of motion, made from its sizes."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import jax
 import jax.numpy as jnp
@@ -46,9 +46,13 @@ class Modules:
         return self.config.words + self.config.new_ids
 
 
-def init(modules: Modules, rng: jax.Array) -> Variables:
-    """Fresh variables; the codebook is filled by the first batch that trains it."""
-    config, keys = modules.config, jax.random.split(rng, 3)
+@partial(jax.jit, static_argnames="config")
+def init(config: CodeModelConfig, rng: jax.Array) -> Variables:
+    """Fresh variables; the codebook is filled by the first batch that trains it.
+
+    Under `jit`, a process traces each config once, for shapes and for numbers.
+    """
+    modules, keys = Modules(config), jax.random.split(rng, 3)
     clip, one = jnp.zeros((1, FRAMES_PER_CODE, config.vqvae.features)), jnp.full((1,), FRAMES_PER_CODE)
     language = modules.language
     params = {

@@ -1,7 +1,7 @@
 """The parts of a MotionGPT3, made from its sizes."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -71,9 +71,13 @@ class Modules:
         return linear_beta(self.config.diffusion_steps, *self.config.betas)
 
 
-def init(modules: Modules, rng: jax.Array) -> Variables:
-    """Fresh variables (specification of the official initialisation: GPT-2 for the decoder, PyTorch's for the rest)."""
-    config = modules.config
+@partial(jax.jit, static_argnames="config")
+def init(config: MotionGPT3Config, rng: jax.Array) -> Variables:
+    """Fresh variables (specification of the official initialisation: GPT-2 for the decoder, PyTorch's for the rest).
+
+    Under `jit`, a process traces each config once, for shapes and for numbers.
+    """
+    modules = Modules(config)
     keys = dict(
         zip(("vae", "decoder", "text", "motion", "motion_head", "understand", "head"), jax.random.split(rng, 7))
     )

@@ -50,7 +50,7 @@ class MotionGPT3(System):
 
     def init(self, rng: jax.Array) -> Variables:
         """Fresh variables."""
-        return init(self.modules, rng)
+        return init(self.config, rng)
 
     def draw(self, key: jax.Array, batch: Batch, train: bool) -> Draws:
         """Every random number of a loss on `batch`."""
