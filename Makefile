@@ -12,6 +12,8 @@ PEFT ?= peft accelerate psutil
 EXTRAS ?= dev
 VENV := .venv
 RUN := $(VENV)/bin/python -m
+# Tests start many processes, each of which would compile every module again.
+export PYTHONDONTWRITEBYTECODE :=
 INSTALLED := $(VENV)/installed
 # The environment of the tests against PyTorch borrows the packages of the other, which stays as it is.
 TORCH_VENV := .venv-torch

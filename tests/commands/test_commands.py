@@ -15,7 +15,6 @@ from motiongpt3_jax.inference.engine import Engine
 from motiongpt3_jax.motion import Motion, save_motion
 from tests.commands.conftest import call
 from tests.motion.samples import dance
-from tests.quick import one_quick
 from tests.trained import FEWER_PROGRAMS, train
 
 TWO_FILES = ("inbetween", "--model", "RUN", "--motion", "x.npy", "--to", "y.npy", "--out", "x")
@@ -252,7 +251,8 @@ def test_a_run_is_exported_as_its_last_stage_left_it(trained, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, run.variables, exported.variables)
 
 
-@one_quick("what", ["train", "generate", "caption"], "caption")
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["train", "generate", "caption"])
 def test_bench_prints_and_writes_medians(what, tmp_path):
     small = ("--requests", "2", "--frames", "60", "--tokens", "3", "--steps", "2", "--repeats", "2")
     path, sentences = tmp_path / "numbers.json", tmp_path / "sentences.txt"

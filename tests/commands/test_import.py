@@ -165,6 +165,7 @@ def gpt2(width, layers):
     return {name: fill(name, shape) for name, shape in shapes.items()}
 
 
+@pytest.mark.slow
 def test_a_gpt2_of_any_size_is_a_beginning_with_the_tokenizer_beside_it_and_no_statistics(tmp_path):
     state = gpt2(128, 3)
     train_tokenizer(["a person walks"], VOCABULARY).save(tmp_path / "gpt2")

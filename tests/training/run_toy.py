@@ -42,6 +42,11 @@ def write_page(run_dir: str, stage: Stage, step: int, variables: Variables) -> N
         page.write_text(json.dumps(sums))
 
 
+def toy_stages(steps: int) -> list[Stage]:
+    """Stages of so many steps, with pages of samples."""
+    return [replace(stage, sample_every=7) for stage in two_stages(steps)]
+
+
 def main() -> None:
     run_dir, steps, _, *process = sys.argv[1:]
     if process:
@@ -50,7 +55,6 @@ def main() -> None:
     # As on a torus, where the devices of one process need not be neighbours on the mesh.
     devices = sorted(jax.devices(), key=lambda device: device.id % 2) if process[7:] else None
     mesh = make_mesh(data, fsdp, tensor, devices=devices)
-    stages = [replace(stage, sample_every=7) for stage in two_stages(int(steps))]
     try:
         data = SlowData(rows=rows, mesh=mesh)
         with exit_as_training_ends():
@@ -59,7 +63,7 @@ def main() -> None:
                 show_every=0,
                 step_timeout=float(os.environ.get("STEP_TIMEOUT", "0")),
             )
-            run(ToySystem(), stages, lambda stage: data, run_dir, mesh=mesh, hooks=hooks)
+            run(ToySystem(), toy_stages(int(steps)), lambda stage: data, run_dir, mesh=mesh, hooks=hooks)
     except UserError as stopped:
         sys.exit(f"{stopped}")
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -15,7 +16,9 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.statuses import CONTINUES
-from motiongpt3_jax.training import restore_variables
+from motiongpt3_jax.training import Hooks, restore_variables, run
+from tests.training.run_toy import toy_stages, write_page
+from tests.training.toy import ToyData, ToySystem
 
 ROOT = Path(__file__).parents[2]
 STEPS = 60
@@ -45,7 +48,10 @@ def finish(run_dir: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finish(tmp_path_factory.mktemp("whole"))
+    folder = tmp_path_factory.mktemp("whole")
+    hooks = Hooks(samples=partial(write_page, str(folder)), show_every=0)
+    run(ToySystem(), toy_stages(STEPS), lambda stage: ToyData(), folder, hooks=hooks)
+    return folder
 
 
 def assert_same(run_dir: Path, whole: Path) -> None:
