@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import importlib.util
 import inspect
 import os
 import traceback
@@ -75,9 +74,10 @@ def _from_file(name: str, arguments: Sequence[str]) -> ConfigDict:
     path = Path(os.path.expanduser(name))
     if not path.is_file():
         raise UserError(f"config file {name!r} does not exist")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    _running(path, spec.loader.exec_module, module)
+    module = ModuleType(path.stem)
+    module.__file__ = str(path)
+    # Not imported: that would leave bytecode beside it, and read it where two edits are within a second.
+    _running(path, lambda: exec(compile(path.read_bytes(), path, "exec"), module.__dict__))
     get_config = _function_of(module, path)
     _require_arguments(get_config, arguments, f"config file '{path}'")
     config = _running(path, get_config, *arguments)
