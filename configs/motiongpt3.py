@@ -468,7 +468,6 @@ def demo() -> ConfigDict:
 def test() -> ConfigDict:
     """The smallest that runs: a few steps of every stage in seconds."""
     config = shrink(demo(), width=32, layers=2, vae_width=32, vae_layers=3, head_width=32)
-    config.model.head.depth = 1
     config.data.update({"clips": 64})
     config.model.update({"dropout": 0.0, "flow": False})
     config.tokenizer = "train:300"
