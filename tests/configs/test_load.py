@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from motiongpt3_jax.configs import load_config
@@ -64,6 +66,17 @@ def test_a_file_is_a_config_too(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("from motiongpt3_jax.configs.motiongpt3 import tiny\n\ndef get_config():\n    return tiny()\n")
     assert load_config(str(path), ["seed=5"]).seed == 5
+
+
+def test_a_file_is_read_anew_each_time_and_nothing_is_left_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = tmp_path / "mine.py"
+    for seed in (1, 2):
+        path.write_text(
+            f"from ml_collections import ConfigDict\ndef get_config(): return ConfigDict({{'seed': {seed}}})\n"
+        )
+        assert load_config(str(path)).seed == seed
+    assert [*tmp_path.iterdir()] == [path]
 
 
 def test_official_switches_every_deviation_off():

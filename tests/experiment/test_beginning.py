@@ -44,9 +44,9 @@ def equal(found, expected):
 def test_trained_parts_are_taken_and_the_others_are_left_to_be_drawn(untrained, tmp_path):
     folder, _, given = start_of(tmp_path, untrained=untrained)
     trained = beginning(config_of(folder), folder.spec, jax.random.key(3))
-    drawn = jax.tree.map(lambda x: np.full(x.shape, -7, x.dtype), make_system(folder).shapes)
-    found = drawn.replace(params=merge(trained.params, drawn.params), state={**drawn.state, **trained.state})
-    taken = {part: given if part not in untrained else drawn for part in ("vae", "text", "motion")}
+    filler = jax.tree.map(lambda x: np.full(x.shape, -7, x.dtype), make_system(folder).shapes)
+    found = filler.replace(params=merge(trained.params, filler.params), state={**filler.state, **trained.state})
+    taken = {part: given if part not in untrained else filler for part in ("vae", "text", "motion")}
     places = {
         "vae": [("vae",)],
         "text": [("decoder", "layers", "text"), ("decoder", "final_norm", "text"), ("vocabulary", "text", "table")],
@@ -59,7 +59,7 @@ def test_trained_parts_are_taken_and_the_others_are_left_to_be_drawn(untrained, 
                 ours, wanted = ours[name], wanted[name]
             assert equal(ours, wanted), path
     assert equal(found.state, taken["vae"].state)
-    assert jax.tree.structure(found.params) == jax.tree.structure(drawn.params)
+    assert jax.tree.structure(found.params) == jax.tree.structure(filler.params)
 
 
 def test_the_tokenizer_and_the_statistics_stay_those_of_the_trained_parts(tmp_path):

@@ -40,7 +40,7 @@ from motiongpt3_jax.text import ALL_TASKS, Task, TokenSpec
 from motiongpt3_jax.values import SECTION, check_values
 
 TEMPERATURE = 0.7
-"""Of drawn codes: motions vary, and show what was asked nearly as often as the best codes, which the paper searches."""
+"""Of drawn codes, where the paper searches the best: motions vary, and more show what was asked than at 1."""
 
 
 class MotionLLMKind(CodeModelKind):

@@ -44,7 +44,7 @@ def test_motions_have_exactly_the_frames_that_are_asked_for_whatever_their_batch
     np.testing.assert_allclose(alone.joints, motions[1].joints, atol=1e-3)
 
 
-def test_codes_are_drawn_a_little_colder_than_they_come(model):
+def test_codes_are_drawn_at_a_temperature_of_seven_tenths_unless_a_request_names_one(model):
     assert model.motion_options().temperature == 0.7
     assert model.motion_options(temperature=1.0).temperature == 1.0
     assert model.motion_options(beams=3) == model.motion_options(beams=3, temperature=0.0)
