@@ -14,12 +14,10 @@ from motiongpt3_jax.models.dense_heads import HeadParams, dense_to_heads
 from tests.models.tiny import CONFIG, NARROW, PLACES, parameters, sequence, stream
 from tests.quick import one_quick
 
-PARAMS = parameters()
-
 
 @partial(jax.jit, static_argnames="config")
 def run(streams, config=CONFIG, params=None, **options):
-    return Decoder(config).apply({"params": PARAMS if params is None else params}, streams, **options)
+    return Decoder(config).apply({"params": parameters() if params is None else params}, streams, **options)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -39,7 +37,7 @@ def gradients(config, params, streams, place):
 
 def influence(config, place):
     """{position: how much its input moves the output at `place`}, over both streams."""
-    found = gradients(config, PARAMS, sequence(), place)
+    found = gradients(config, parameters(), sequence(), place)
     return {p: float(jnp.abs(found[n][0, i]).max()) for n in PLACES for i, p in enumerate(PLACES[n])}
 
 
@@ -114,7 +112,7 @@ def test_scan_and_remat_change_neither_parameters_nor_results(options):
         return sum(jnp.sum(h**3) for h in run(sequence(), config, params).values())
 
     found = jax.jit(jax.value_and_grad(loss), static_argnums=1)
-    for ours, wanted in zip(found(PARAMS, config), found(PARAMS, CONFIG)):
+    for ours, wanted in zip(found(parameters(), config), found(parameters(), CONFIG)):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), ours, wanted)
 
 
@@ -133,7 +131,7 @@ def test_dropout_acts_only_when_asked():
     @partial(jax.jit, static_argnums=0)
     def train(config, key):
         apply = Decoder(config).apply
-        return apply({"params": PARAMS}, streams, deterministic=False, rngs={"dropout": key})["text"]
+        return apply({"params": parameters()}, streams, deterministic=False, rngs={"dropout": key})["text"]
 
     first, second = (train(CONFIG, key) for key in jax.random.split(jax.random.key(5)))
     assert float(jnp.abs(first - second).max()) > 1e-3
@@ -142,7 +140,7 @@ def test_dropout_acts_only_when_asked():
 
 
 def test_streams_of_one_width_share_positions_and_another_width_has_its_own():
-    assert set(PARAMS["positions"]) == {"text"}
+    assert set(parameters()["positions"]) == {"text"}
     assert {n: x.shape for n, x in parameters(NARROW)["positions"].items()} == {"text": (16, 8), "motion": (16, 4)}
 
 
@@ -177,10 +175,10 @@ def test_a_mesh_can_pin_rows_heads_and_the_mlp_and_their_parameters():
         seen.add((name, x.ndim))
         return x
 
-    Decoder(CONFIG, constrain).apply({"params": PARAMS}, sequence())
+    Decoder(CONFIG, constrain).apply({"params": parameters()}, sequence())
     activations = {("activation", 3), ("heads", 3), ("mlp", 3), ("joined", 3), ("positions", 2)}
-    parameters = {("heads/kernel", 2), ("heads/bias", 1), ("mlp/kernel", 2), ("mlp/bias", 1), ("joined/bias", 1)}
-    assert seen == activations | parameters | {("joined/kernel", 2), ("joined/kernel", 3)}
+    weights = {("heads/kernel", 2), ("heads/bias", 1), ("mlp/kernel", 2), ("mlp/bias", 1), ("joined/bias", 1)}
+    assert seen == activations | weights | {("joined/kernel", 2), ("joined/kernel", 3)}
 
 
 def test_what_does_not_fit_is_refused_in_one_sentence():

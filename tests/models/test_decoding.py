@@ -12,17 +12,15 @@ from motiongpt3_jax.models import Decoder, decode_step, grow, prefill, unstack_l
 from tests.models.tiny import CONFIG, NARROW, parameters, sequence, stream
 from tests.quick import one_quick
 
-PARAMS = parameters()
+
+@partial(jax.jit, static_argnames="config")
+def read_all(streams, config=CONFIG, params=None):
+    return prefill(Decoder(config), params or parameters(), streams)
 
 
 @partial(jax.jit, static_argnames="config")
-def read_all(streams, config=CONFIG, params=PARAMS):
-    return prefill(Decoder(config), params, streams)
-
-
-@partial(jax.jit, static_argnames="config")
-def go_on(streams, cache, index, config=CONFIG, params=PARAMS, only=None):
-    return decode_step(Decoder(config), unstack_layers(params), streams, cache, index, only)
+def go_on(streams, cache, index, config=CONFIG, params=None, only=None):
+    return decode_step(Decoder(config), unstack_layers(params or parameters()), streams, cache, index, only)
 
 
 def slots(stream, *places):

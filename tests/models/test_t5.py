@@ -26,9 +26,6 @@ from motiongpt3_jax.parallel.sharding import spec
 from tests.models.t5_rows import IDS, NEW, TINY, generate, options, parameters, stream_of, vocabulary
 from tests.quick import one_quick
 
-PARAMS = parameters()
-T5_PARAMS = PARAMS["t5"]
-
 
 def stream(seed, slots, mask=None):
     ids = np.zeros((1, slots), int)
@@ -36,7 +33,8 @@ def stream(seed, slots, mask=None):
 
 
 @partial(jax.jit, static_argnames=("config", "deterministic"))
-def run(source, target, config=TINY, params=T5_PARAMS, key=None, deterministic=True):
+def run(source, target, config=TINY, params=None, key=None, deterministic=True):
+    params = parameters()["t5"] if params is None else params
     rngs = None if key is None else {"dropout": key}
     return T5(config).apply({"params": params}, source, target, deterministic, rngs=rngs)
 
@@ -88,7 +86,7 @@ def test_scan_and_remat_change_neither_parameters_nor_results(changed):
     def loss(params, config):
         return jax.value_and_grad(lambda p: jnp.sum(run(*pair, config, p) ** 3))(params)
 
-    for ours, wanted in zip(loss(T5_PARAMS, config), loss(T5_PARAMS, TINY)):
+    for ours, wanted in zip(loss(parameters()["t5"], config), loss(parameters()["t5"], TINY)):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), ours, wanted)
 
 
@@ -124,16 +122,16 @@ def test_decode_steps_equal_one_pass():
             found.append(hidden)
         return jnp.concatenate(found, axis=1)
 
-    np.testing.assert_allclose(steps(T5_PARAMS), whole, atol=1e-5)
+    np.testing.assert_allclose(steps(parameters()["t5"]), whole, atol=1e-5)
 
 
 @one_quick("beams", [1, 2], 2)
 def test_a_text_is_the_same_whatever_its_batch_mates_are(beams):
     sources = jnp.array([[3, 4, 5, 1], [7, 1, 0, 0], [9, 9, 1, 0]])
-    together = generate(TINY, vocabulary(TINY), options(6, beams), PARAMS, sources, sources > 0)
+    together = generate(TINY, vocabulary(TINY), options(6, beams), parameters(), sources, sources > 0)
     for row, text in zip(sources, together):
         alone = jnp.stack([row, jnp.zeros_like(row), row + 1])
-        found = generate(TINY, vocabulary(TINY), options(6, beams), PARAMS, alone, alone > 0)
+        found = generate(TINY, vocabulary(TINY), options(6, beams), parameters(), alone, alone > 0)
         np.testing.assert_array_equal(found[0], text)
 
 
@@ -184,7 +182,7 @@ def test_heads_are_split_over_tensor_and_widths_over_fsdp(path, shape, wanted):
 
 def test_logits_of_an_untied_vocabulary_are_products_with_rows_of_their_own():
     hidden = jax.random.normal(jax.random.key(3), (2, TINY.width))
-    table = PARAMS["vocabulary"]
+    table = parameters()["vocabulary"]
     found = vocabulary(TINY).apply({"params": table}, hidden, method="logits")
     rows = np.concatenate([table["head"], table["new_head"]])
     np.testing.assert_allclose(found[:, : IDS + NEW], hidden @ rows.T, atol=1e-5)

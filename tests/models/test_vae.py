@@ -1,7 +1,7 @@
 """The motion VAE's own promises: what padding does, what sees what, and what it refuses."""
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,11 @@ CONFIG = VaeConfig(
 REMATTED = replace(CONFIG, remat="full")
 FRAMES = jnp.array([5, 3])
 CLIPS = jax.random.normal(jax.random.key(1), (2, 5, 70)) * (jnp.arange(5) < FRAMES[:, None])[..., None]
-PARAMS = drawn(MotionVae(CONFIG).init, CLIPS, FRAMES)
+
+
+@cache
+def weights():
+    return drawn(MotionVae(CONFIG).init, CLIPS, FRAMES)
 
 
 @partial(jax.jit, static_argnames=("config", "method", "length", "deterministic"))
@@ -34,7 +38,7 @@ def apply(*args, method, config=CONFIG, length=None, deterministic=True, dropout
     extra = () if length is None else (length,)
     rngs = None if dropout is None else {"dropout": dropout}
     vae = MotionVae(config)
-    return vae.apply({"params": PARAMS}, *args, *extra, method=method, deterministic=deterministic, rngs=rngs)
+    return vae.apply({"params": weights()}, *args, *extra, method=method, deterministic=deterministic, rngs=rngs)
 
 
 def test_frames_beyond_a_clips_own_change_nothing():
@@ -68,17 +72,17 @@ def test_remat_changes_neither_parameters_nor_results():
         return jnp.sum(decoded**2) + jnp.sum(spread**2)
 
     found = jax.jit(jax.value_and_grad(loss), static_argnums=1)
-    for ours, wanted in zip(*(found(PARAMS, config, jax.random.key(5)) for config in (CONFIG, REMATTED))):
+    for ours, wanted in zip(*(found(weights(), config, jax.random.key(5)) for config in (CONFIG, REMATTED))):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, wanted)
 
 
 def test_every_frame_sees_every_other():
     latent = jax.random.normal(jax.random.key(2), (2, 1, 8))
-    positions = PARAMS["decoder_positions"]
+    positions = weights()["decoder_positions"]
 
     def first_frame(positions):
-        params = {**PARAMS, "decoder_positions": positions}
-        return MotionVae(CONFIG).apply({"params": params}, latent, FRAMES, 5, method="decode")[0, 0] @ jnp.arange(70.0)
+        changed = {**weights(), "decoder_positions": positions}
+        return MotionVae(CONFIG).apply({"params": changed}, latent, FRAMES, 5, method="decode")[0, 0] @ jnp.arange(70.0)
 
     found = jnp.abs(jax.jit(jax.grad(first_frame))(positions)).max(axis=1)
     assert (found[:5] > 0).all()

@@ -1,7 +1,7 @@
 """The motion VQ-VAE's own promises: padding and batch mates change nothing, sizes, lengths, and what it refuses."""
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -18,13 +18,17 @@ CONFIG = VqVaeConfig(
 )
 FRAMES = np.array([18, 8, 13, 0])
 CLIPS = np.asarray(jax.random.normal(jax.random.key(1), (4, 18, 23)))
-PARAMS = drawn(VqVae(CONFIG).init, CLIPS, FRAMES, scale=0.1)
 TABLE = np.asarray(jax.random.normal(jax.random.key(2), (16, 6)))
+
+
+@cache
+def weights():
+    return drawn(VqVae(CONFIG).init, CLIPS, FRAMES, scale=0.1)
 
 
 @partial(jax.jit, static_argnames=("config", "method"))
 def apply(x, lengths, method, config=CONFIG):
-    return VqVae(config).apply({"params": PARAMS}, x, lengths, method=method)
+    return VqVae(config).apply({"params": weights()}, x, lengths, method=method)
 
 
 def alone(x, length, method):
@@ -71,10 +75,10 @@ def test_gradients_of_a_batch_are_the_sum_of_each_clips():
         sums, _ = vqvae_loss(CLIPS[:, :16], decoded, vectors, 0 * vectors, frames // 4 * 4, frames // 4)
         return sums["features"] + sums["commit"]
 
-    each = [gradient(PARAMS, np.where(np.arange(4) == row, FRAMES, 0)) for row in range(3)]
+    each = [gradient(weights(), np.where(np.arange(4) == row, FRAMES, 0)) for row in range(3)]
     assert max(float(jnp.abs(x).max()) for x in jax.tree.leaves(each[1])) > 0.1
     total = jax.tree.map(lambda *x: sum(x), *each)
-    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-4, rtol=1e-4), gradient(PARAMS, FRAMES), total)
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-4, rtol=1e-4), gradient(weights(), FRAMES), total)
 
 
 def test_nothing_beyond_a_clips_end_has_an_influence_not_even_a_nan():

@@ -52,7 +52,7 @@ def parameters(config=CONFIG, seed=0):
 def drawn(init, *inputs, scale=0.4, seed=0):
     """Weights of a module's `init` in which everything matters, drawn by NumPy: JAX's programs take seconds to compile.
 
-    Files of tests draw theirs as they are collected, which each worker does with each file.
+    For functions alone: each worker collects each file of tests.
     """
     shapes = jax.eval_shape(init, jax.random.key(0), *inputs)["params"]
     rng = np.random.default_rng(seed)

@@ -28,9 +28,13 @@ from tests.systems.tiny import CONFIG, EXAMPLES, rows, variables
 WORDS = Adapter("words", 2, 4.0, 0.0, ("text/.*",))
 ADAPTED = replace(CONFIG, decoder=replace(CONFIG.decoder, adapters=Adapters((WORDS, replace(WORDS, name="other")))))
 BATCH = rows(EXAMPLES)
-VARIABLES = variables(ADAPTED)
-FACTORS = {path: x for path, x in flatten_dict(VARIABLES.params, sep="/").items() if "/lora/words/" in path}
-BASE = {path: x for path, x in flatten_dict(VARIABLES.params, sep="/").items() if path not in FACTORS}
+
+
+def arrays():
+    """(the adapter's factors, all other parameters) by path."""
+    flat = flatten_dict(variables(ADAPTED).params, sep="/")
+    factors = {path: x for path, x in flat.items() if "/lora/words/" in path}
+    return factors, {path: x for path, x in flat.items() if path not in factors}
 
 
 def config(system="motiongpt3", lora=None, stage="generate", **changed):
@@ -79,7 +83,7 @@ def test_what_adapters_are_used_for_is_said_once():
 def test_a_stage_trains_the_adapter_that_it_uses(system, stage, stream):
     lora = {"a": adapter(4, (f"{stream}/(q|v)",))}
     stages = check_config(using(config(system, lora, stage), stage, "a")).stages
-    factor = next(iter(path for path in FACTORS)).replace("/words/", "/a/")
+    factor = next(iter(arrays()[0])).replace("/words/", "/a/")
     # Patterns that match all parameters do not train an adapter that is not used.
     assert [name for name in stages if matches(factor, stages[name].trainable)] == [stage]
     other = using(config(system, lora, stage), stage, "b") | {"run": (stage,)}
@@ -96,26 +100,29 @@ def loss(factors, base, objective):
     params = unflatten_dict({**factors, **base}, sep="/")
     system = MotionGPT3(ADAPTED)
     draws = system.draw(jax.random.key(0), BATCH, False)
-    terms = system.losses["language"](Variables(params, VARIABLES.state, frozenset(base)), BATCH, draws, objective)
+    terms = system.losses["language"](
+        Variables(params, variables(ADAPTED).state, frozenset(base)), BATCH, draws, objective
+    )
     return terms.sums["text"] + terms.sums["diffusion"]
 
 
 def test_the_loss_uses_the_adapter_of_its_objective_through_the_frozen_text_branch():
     used, none = (replace(language_objective(), adapter=name) for name in ("words", ""))
-    gradients = jax.jit(jax.grad(loss), static_argnums=2)(FACTORS, BASE, used)
+    gradients = jax.jit(jax.grad(loss), static_argnums=2)(*arrays(), used)
     # The last layer's queries, and what follows, reach the text's logits; each of the first layer's reaches all.
     assert all(np.any(np.asarray(x)[0]) for x in gradients.values())
-    unused = jax.jit(jax.grad(loss), static_argnums=2)(FACTORS, BASE, none)
+    unused = jax.jit(jax.grad(loss), static_argnums=2)(*arrays(), none)
     assert not any(np.any(x) for x in unused.values())
 
 
 def test_a_text_branch_with_an_adapter_that_trains_is_not_frozen():
-    assert not text_is_frozen(VARIABLES.replace(frozen=frozenset(BASE)))
-    assert text_is_frozen(VARIABLES.replace(frozen=frozenset({*BASE, *FACTORS})))
+    factors, base = arrays()
+    assert not text_is_frozen(variables(ADAPTED).replace(frozen=frozenset(base)))
+    assert text_is_frozen(variables(ADAPTED).replace(frozen=frozenset({*base, *factors})))
     used, none = (replace(language_objective(), adapter=name) for name in ("words", ""))
     everything, adapter_alone, nothing = (
         train_flops(ADAPTED, "language", BATCH, objective, frozen)
-        for objective, frozen in ((used, ()), (used, BASE), (none, {*BASE, *FACTORS}))
+        for objective, frozen in ((used, ()), (used, base), (none, {*base, *factors}))
     )
     assert nothing < adapter_alone < everything
 

@@ -21,7 +21,6 @@ from tests.systems.published import PUBLISHED, language_objective, vae_objective
 from tests.systems.tiny import CONFIG, EXAMPLES, example, features, rows, variables
 
 SYSTEM = MotionGPT3(CONFIG)
-VARIABLES = variables()
 KEY = jax.random.key(11)
 MEASURED = replace(CONFIG, latent_scale=None)
 # Of one shape, so that one program serves both.
@@ -48,11 +47,11 @@ class Found(NamedTuple):
 @jax.jit
 def run(batch, draws, chance):
     """Everything in one program, as compiling takes longest; `chance` is that of the null condition."""
-    params, state, modules = VARIABLES.params, VARIABLES.state, SYSTEM.modules
+    params, state, modules = variables().params, variables().state, SYSTEM.modules
 
     def diffusion(params):
         objective = language_objective(condition_dropout=chance)
-        found = SYSTEM.losses["language"](VARIABLES.replace(params=params), batch, draws, objective)
+        found = SYSTEM.losses["language"](variables().replace(params=params), batch, draws, objective)
         return found.sums["diffusion"] / found.counts["diffusion"], found
 
     (_, language), gradients = jax.value_and_grad(diffusion, has_aux=True)(params)
@@ -183,7 +182,7 @@ def test_a_fixed_scale_stays_fixed():
     _, alone = traced("vae", PACKED, vae_objective())
     assert alone
     latents = jnp.ones((2, 1, CONFIG.vae.width))
-    np.testing.assert_allclose(to_language(VARIABLES.state, latents), CONFIG.latent_scale * latents, rtol=1e-6)
+    np.testing.assert_allclose(to_language(variables().state, latents), CONFIG.latent_scale * latents, rtol=1e-6)
 
 
 def test_measured_latents_become_standard_and_come_back():
@@ -211,7 +210,7 @@ def test_unpredictable_targets_count_as_the_uniform_guess():
     plain, lost = (
         text_terms(
             SYSTEM.modules,
-            VARIABLES.params,
+            variables().params,
             words,
             PACKED.replace(extra={**PACKED.extra, "unpredictable": np.array([n, 0, 0])}),
         )

@@ -12,7 +12,6 @@ from motiongpt3_jax.systems.motiongpt3 import MotionGPT3, MotionOptions
 from tests.systems.tiny import CONFIG, IDS, MADE, example, rows, variables
 
 SYSTEM = MotionGPT3(CONFIG)
-VARIABLES = variables()
 OPTIONS = MotionOptions(sampler="ancestral", steps=3, guidance_scale=2.0)
 FIRST = example(1, [5, 7, *MADE, IDS.end], (), inputs=0)
 SECOND = example(2, [11, 3, 8, 2, *MADE, IDS.end], (), inputs=0)
@@ -20,8 +19,8 @@ SECOND = example(2, [11, 3, 8, 2, *MADE, IDS.end], (), inputs=0)
 
 @partial(jax.jit, static_argnames="options")
 def move(batch, seeds, frames, options=OPTIONS):
-    latents = SYSTEM.latents(VARIABLES, SYSTEM.conditions(VARIABLES, batch), seeds, options)
-    return SYSTEM.features(VARIABLES, latents, frames, 12)
+    latents = SYSTEM.latents(variables(), SYSTEM.conditions(variables(), batch), seeds, options)
+    return SYSTEM.features(variables(), latents, frames, 12)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +51,7 @@ def test_a_motion_depends_on_its_words(moved):
 
 def test_conditions_are_the_same_with_layers_one_by_one():
     batch, read = rows([FIRST], [SECOND]), jax.jit(SYSTEM.conditions)
-    np.testing.assert_allclose(read(SYSTEM.unstacked(VARIABLES), batch), read(VARIABLES, batch), atol=1e-5)
+    np.testing.assert_allclose(read(SYSTEM.unstacked(variables()), batch), read(variables(), batch), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +76,6 @@ def test_options_that_mean_nothing_are_refused_in_one_sentence(wrong, said):
 )
 def test_a_sampler_of_the_other_kind_of_model_is_refused(flow, sampler, kind):
     system = MotionGPT3(replace(CONFIG, flow=flow))
-    condition = SYSTEM.null_conditions(VARIABLES, 1)
+    condition = SYSTEM.null_conditions(variables(), 1)
     with pytest.raises(ValueError, match=f"sampler '{sampler}' does not fit this model, which was trained as {kind}"):
-        system.latents(VARIABLES, condition, jnp.array([0]), MotionOptions(sampler=sampler, steps=1))
+        system.latents(variables(), condition, jnp.array([0]), MotionOptions(sampler=sampler, steps=1))

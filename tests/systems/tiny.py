@@ -62,7 +62,9 @@ def _drawn(config: MotionGPT3Config, seed: int) -> Variables:
     made = jax.eval_shape(MotionGPT3(config).init, jax.random.key(0))
     rng = np.random.default_rng(seed)
     params = jax.tree.map(lambda x: rng.normal(size=x.shape, scale=0.4).astype(np.float32), made.params)
-    return Variables(params, latent_state(config))
+    # A function that is being traced may be the first to ask.
+    with jax.ensure_compile_time_eval():
+        return Variables(params, latent_state(config))
 
 
 def features(number: int, person: int = 0) -> np.ndarray:

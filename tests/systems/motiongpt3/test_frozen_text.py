@@ -20,12 +20,11 @@ TRAINED = re.compile(r"decoder/.+/motion/.*|vocabulary/(text/new|motion/.*)|unde
 """What the stage `generate` trains, where both streams share a table of positions."""
 
 BATCH = rows(EXAMPLES, [], [])
-VARIABLES = variables()
 
 
 def parts():
     """(trainable, frozen) parameters, flat."""
-    flat = flatten_dict(VARIABLES.params, sep="/")
+    flat = flatten_dict(variables().params, sep="/")
     return tuple(
         {path: x for path, x in flat.items() if bool(TRAINED.fullmatch(path)) == side} for side in (True, False)
     )
@@ -50,9 +49,9 @@ def test_trained_slots_come_last_with_all_that_belongs_to_them():
 
 def test_the_branch_is_frozen_when_each_of_its_parameters_is():
     _, frozen = parts()
-    assert text_is_frozen(VARIABLES.replace(frozen=frozenset(frozen)))
-    assert not text_is_frozen(VARIABLES)
-    assert not text_is_frozen(VARIABLES.replace(frozen=frozenset({*frozen} - {"vocabulary/text/table"})))
+    assert text_is_frozen(variables().replace(frozen=frozenset(frozen)))
+    assert not text_is_frozen(variables())
+    assert not text_is_frozen(variables().replace(frozen=frozenset({*frozen} - {"vocabulary/text/table"})))
 
 
 def test_losses_and_gradients_beside_a_frozen_text_branch_are_those_of_the_whole_backward_pass():
@@ -61,7 +60,9 @@ def test_losses_and_gradients_beside_a_frozen_text_branch_are_those_of_the_whole
 
     def loss(trainable, paths):
         params = unflatten_dict(trainable | frozen, sep="/")
-        terms = system.losses["language"](Variables(params, VARIABLES.state, paths), BATCH, draws, language_objective())
+        terms = system.losses["language"](
+            Variables(params, variables().state, paths), BATCH, draws, language_objective()
+        )
         return terms.sums["text"] + terms.sums["diffusion"]
 
     def both(trainable):
