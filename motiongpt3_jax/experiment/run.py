@@ -181,7 +181,9 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
     if start:
         tokenizer, statistics = of_start(start, tokenizer, statistics)
     words = find_words(checked, records, folder, start)
-    return Run(checked, make_folder(workdir, checked.values, tokenizer, statistics, words=words), records)
+    learned = folder.learned if folder else learned_tasks(start)
+    made = make_folder(workdir, checked.values, tokenizer, statistics, words=words, learned=learned)
+    return Run(checked, made, records)
 
 
 def check_workdir(workdir: str | Path) -> Path:
@@ -246,6 +248,14 @@ def find_words(
     if before is None or before.kind.weights.captions_part in before.untrained:
         return words
     return before.words and words.merge(before.words)
+
+
+def learned_tasks(start: ModelFolder | None) -> tuple[str, ...]:
+    """The tasks that a model was trained on; none where its captions' part is fresh, or there is no model."""
+    if start is None or start.kind.weights.captions_part in start.untrained:
+        return ()
+    prompts = Prompts.of(start, "")
+    return tuple(task for task in start.kind.tasks if prompts.knows(task))
 
 
 def make_statistics(records: Records) -> MotionStatistics:

@@ -41,9 +41,10 @@ FOLDER = {
     "fps": real(1, 1000),
     "untrained": sequence_of(TEXT),
     "questions": SECTION,
+    "learned": sequence_of(TEXT),
     SHA256: SECTION,
 }
-OPTIONAL = ("format", "untrained", "questions", SHA256)
+OPTIONAL = ("format", "untrained", "questions", "learned", SHA256)
 CONFIG = {
     "system": TEXT,
     "seed": whole(0, 2**63 - 1),
@@ -84,6 +85,8 @@ def check_folder_config(path: Path, config_json: Any) -> dict[str, Any]:
         kind, config = check_config(config_json["config"], version)
         for part in config_json.get("untrained", ()):
             check_value("untrained", part, one_of(*kind.weights.parts))
+        for task in config_json.get("learned", ()):
+            check_value("learned", task, one_of(*kind.tasks))
         for task, question in config_json.get("questions", {}).items():
             check_question(task, question, kind)
         for name, digest in config_json.get(SHA256, {}).items():

@@ -96,7 +96,15 @@ def write_exported(
             questions[name] = question
     config = without_local_paths(folder.config)
     return make_folder(
-        out, config, folder.tokenizer, folder.statistics, folder.untrained, questions, folder.words, weights=(WEIGHTS,)
+        out,
+        config,
+        folder.tokenizer,
+        folder.statistics,
+        folder.untrained,
+        questions,
+        folder.words,
+        weights=(WEIGHTS,),
+        learned=folder.learned,
     )
 
 

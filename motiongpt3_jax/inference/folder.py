@@ -83,6 +83,7 @@ class ModelFolder:
       untrained: parts of the model that are as fresh as at the start of training, see `Weights.parts`.
       questions: how the model is asked, by task, with placeholders; where it does not say, its templates do.
       words: those of its training captions; None where they are not known, as in older and imported models.
+      learned: tasks that the model it started from had been trained on.
       sha256: digests of the folder's files when they were written; empty in folders of earlier versions.
     """
 
@@ -94,6 +95,7 @@ class ModelFolder:
     questions: Mapping[str, str] = field(default_factory=dict)
     words: CaptionWords | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
+    learned: tuple[str, ...] = ()
 
     @property
     def kind(self) -> SystemKind:
@@ -152,6 +154,7 @@ def make_folder(
     questions: Mapping[str, str] | None = None,
     words: CaptionWords | None = None,
     weights: Sequence[str] = (),
+    learned: tuple[str, ...] = (),
 ) -> ModelFolder:
     """Writes a model's folder; `config.json` last, so that a folder that has it is complete.
 
@@ -160,7 +163,7 @@ def make_folder(
       config: the whole config as plain values.
       tokenizer: text to ids.
       statistics: features to joints.
-      untrained, questions, words: see `ModelFolder`.
+      untrained, questions, words, learned: see `ModelFolder`.
       weights: names of files that lie there already and belong to the model.
     """
     path = Path(path)
@@ -176,11 +179,14 @@ def make_folder(
         config_json["untrained"] = untrained
     if questions:
         config_json["questions"] = dict(questions)
+    if learned:
+        config_json["learned"] = learned
     files = [STATISTICS, *weights] if tokenizer is None else [STATISTICS, TOKENIZER, *weights]
     config_json = with_digests(config_json, path, files)
     with whole_file(path / CONFIG, ".json") as fresh:
         fresh.write_text(json.dumps(config_json, indent=1) + "\n", encoding="utf-8")
-    return ModelFolder(path, config, tokenizer, statistics, untrained, questions or {}, words, config_json[SHA256])
+    digests = config_json[SHA256]
+    return ModelFolder(path, config, tokenizer, statistics, untrained, questions or {}, words, digests, learned)
 
 
 def read_folder(path: str | Path) -> ModelFolder:
@@ -209,8 +215,9 @@ def read_folder(path: str | Path) -> ModelFolder:
     kind = find_system(config["system"])
     tokenizer = load_tokenizer(path / "tokenizer", kind.tokens(config)) if kind.tokens is not None else None
     statistics = MotionStatistics(**arrays, skeleton=skeleton, fps=config_json["fps"])
-    untrained, questions = plain(config_json.get("untrained", [])), config_json.get("questions", {})
-    return ModelFolder(path, config, tokenizer, statistics, untrained, questions, read_words(path), digests)
+    untrained, learned = (plain(config_json.get(name, [])) for name in ("untrained", "learned"))
+    questions, words = config_json.get("questions", {}), read_words(path)
+    return ModelFolder(path, config, tokenizer, statistics, untrained, questions, words, digests, learned)
 
 
 def _read_statistics(path: Path) -> dict[str, np.ndarray]:

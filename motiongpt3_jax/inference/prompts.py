@@ -1,7 +1,7 @@
 """Prompts of a model: in the words that it was trained with, or as the official evaluation asks."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class Prompts:
       tasks: what the system can be asked, by name.
       styles: how the official code of the system asks, by style and task.
       fps: frames in a second, for questions that say how long a motion is in seconds.
+      learned: tasks that the model it started from had been trained on.
     """
 
     subtasks: Mapping[str, Subtask] = field(default_factory=dict)
@@ -37,11 +38,13 @@ class Prompts:
     tasks: Mapping[str, Task] = field(default_factory=lambda: TASKS)
     styles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     fps: float = 20.0
+    learned: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, folder: ModelFolder, stage: str) -> "Prompts":
         """What the stages of a model's config up to this one have taught; all of them, if it is none of them."""
-        return cls.of_config(folder.config, folder.kind, stage, folder.questions, folder.statistics.fps)
+        prompts = cls.of_config(folder.config, folder.kind, stage, folder.questions, folder.statistics.fps)
+        return replace(prompts, learned=folder.learned)
 
     @classmethod
     def of_config(
@@ -75,8 +78,8 @@ class Prompts:
         return task
 
     def knows(self, task: str) -> bool:
-        """Whether the model was trained on a task."""
-        return any(subtask.task == task for subtask in self.subtasks.values())
+        """Whether the model was trained on a task, or the one that it started from was."""
+        return task in self.learned or any(subtask.task == task for subtask in self.subtasks.values())
 
     @property
     def wordings(self) -> list[str]:

@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 from motiongpt3_jax.experiment.beginning import beginning, of_start, open_start
 from motiongpt3_jax.experiment.config import read_config
+from motiongpt3_jax.experiment.run import learned_tasks
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import read_folder
 from motiongpt3_jax.inference.weights import read_variables
@@ -75,6 +76,17 @@ def test_the_tokenizer_and_the_statistics_stay_those_of_the_trained_parts(tmp_pa
     assert of_start(replace(start, untrained=("text", "vae")), tokenizer, body) == (tokenizer, body)
     with pytest.raises(ValueError, match="of the humanml3d skeleton, the data's of kit"):
         of_start(start, tokenizer, replace(body, skeleton=KIT))
+
+
+def test_a_run_knows_the_tasks_that_its_start_was_trained_on(tmp_path):
+    _, start, _ = start_of(tmp_path)
+    learned = learned_tasks(start)
+    assert {"t2m", "m2t"} <= {*learned}
+    # A model whose config trains nothing of them hands on what it was begun with.
+    text_alone = replace(start, config={**start.config, "run": ("text",)})
+    assert "t2m" not in learned_tasks(text_alone)
+    assert "t2m" in learned_tasks(replace(text_alone, learned=("t2m",)))
+    assert learned_tasks(replace(start, untrained=("motion",))) == learned_tasks(None) == ()
 
 
 def test_other_sizes_are_said_with_what_to_set(tmp_path):

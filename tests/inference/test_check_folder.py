@@ -66,6 +66,16 @@ def test_a_config_that_was_edited_is_refused_until_its_digest_is_taken_out(model
     assert read_folder(model).config["model"]["decoder"]["heads"] == 8
 
 
+def test_tasks_that_a_model_learned_before_are_read_and_others_refused(model):
+    config_json = config_of(model)
+    del config_json["sha256"]["config.json"]
+    (model / "config.json").write_text(json.dumps(config_json | {"learned": ["m2t"]}))
+    assert read_folder(model).learned == ("m2t",)
+    (model / "config.json").write_text(json.dumps(config_json | {"learned": ["juggling"]}))
+    with pytest.raises(ValueError, match=r"config\.json' is damaged, or was edited: learned is 'juggling'"):
+        read_folder(model)
+
+
 def test_spaces_and_order_of_a_config_are_no_edit(model):
     config_json = config_of(model)
     (model / "config.json").write_text(json.dumps(dict(reversed(config_json.items())), indent=4))
