@@ -47,7 +47,9 @@ def hidden() -> Iterator[None]:
     def find_spec(name: str, *arguments: Any, **options: Any) -> ModuleSpec | None:
         return None if _of_an_extra(name) else find(name, *arguments, **options)
 
-    imported = {name: sys.modules.pop(name) for name in [*sys.modules] if _of_an_extra(name)}
+    # Thousands of modules are looked through only where there is one of them.
+    there = any(package in sys.modules for package in PACKAGES)
+    imported = {name: sys.modules.pop(name) for name in [*sys.modules] if _of_an_extra(name)} if there else {}
     PathFinder.find_spec = staticmethod(find_spec)
     try:
         yield

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from motiongpt3_jax.models import VqVae, empty_codebook
+from motiongpt3_jax.models import VqVae, VqVaeConfig, empty_codebook
 from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motion_codes.config import CodeModelConfig
@@ -50,14 +51,18 @@ class Modules:
 def init(config: CodeModelConfig, rng: jax.Array) -> Variables:
     """Fresh variables; the codebook is filled by the first batch that trains it.
 
-    Under `jit`, a process traces each config once, for shapes and for numbers.
+    Under `jit`, a process traces each config once, and its VQ-VAE, for shapes and for numbers.
     """
-    modules, keys = Modules(config), jax.random.split(rng, 3)
-    clip, one = jnp.zeros((1, FRAMES_PER_CODE, config.vqvae.features)), jnp.full((1,), FRAMES_PER_CODE)
-    language = modules.language
+    language, keys = Modules(config).language, jax.random.split(rng, 3)
     params = {
-        "vqvae": modules.vqvae.init(keys[0], clip, one)["params"],
+        "vqvae": _init_vqvae(config.vqvae, keys[0]),
         **language.init(keys[1]),
         "vocabulary": language.vocabulary.init(keys[2], jnp.zeros((1, 1), jnp.int32))["params"],
     }
     return Variables(params, {"codebook": empty_codebook(config.vqvae.codes, config.vqvae.code_width)})
+
+
+@partial(jax.jit, static_argnames="config")
+def _init_vqvae(config: VqVaeConfig, rng: jax.Array) -> dict[str, Any]:
+    clip = jnp.zeros((1, FRAMES_PER_CODE, config.features))
+    return VqVae(config).init(rng, clip, jnp.full((1,), FRAMES_PER_CODE))["params"]

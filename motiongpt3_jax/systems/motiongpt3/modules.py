@@ -9,7 +9,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from motiongpt3_jax.diffusion import NoiseSchedule, linear_beta
-from motiongpt3_jax.models import Decoder, DiffusionHead, MotionVae, Stream, Vocabulary
+from motiongpt3_jax.models import (
+    Decoder,
+    DecoderConfig,
+    DiffusionHead,
+    HeadConfig,
+    MotionVae,
+    Stream,
+    VaeConfig,
+    Vocabulary,
+)
 from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.systems.interface import Variables
 from motiongpt3_jax.systems.motiongpt3.config import MotionGPT3Config
@@ -75,7 +84,7 @@ class Modules:
 def init(config: MotionGPT3Config, rng: jax.Array) -> Variables:
     """Fresh variables (specification of the official initialisation: GPT-2 for the decoder, PyTorch's for the rest).
 
-    Under `jit`, a process traces each config once, for shapes and for numbers.
+    Under `jit`, a process traces each config once, and each of its parts, for shapes and for numbers.
     """
     modules = Modules(config)
     keys = dict(
@@ -83,13 +92,11 @@ def init(config: MotionGPT3Config, rng: jax.Array) -> Variables:
     )
     latents, channels = config.vae.latents, config.vae.width
     width = config.decoder.streams[1].width
-    one = jnp.ones((1,), jnp.int32)
-    clip = jnp.zeros((1, 1, config.vae.features))
     ids = jnp.zeros((1, 1), jnp.int32)
     bound = (latents * channels) ** -0.5
     params: dict[str, Any] = {
-        "vae": modules.vae.init(keys["vae"], clip, one)["params"],
-        "decoder": modules.decoder.init(keys["decoder"], _probe(config))["params"],
+        "vae": _init_vae(config.vae, keys["vae"]),
+        "decoder": _init_decoder(config.decoder, keys["decoder"]),
         "vocabulary": {
             "text": modules.text.init(keys["text"], ids, method="embed")["params"],
             "motion": _motion_table(modules.motion.init(keys["motion"], ids, method="embed")["params"], keys["motion"]),
@@ -102,11 +109,27 @@ def init(config: MotionGPT3Config, rng: jax.Array) -> Variables:
             )
         },
         "null_condition": jnp.zeros((config.holders, width)),
-        "head": modules.head.init(
-            keys["head"], jnp.zeros((1, latents, channels)), one, jnp.zeros((1, config.holders, width))
-        )["params"],
+        "head": _init_head(config.head, (latents, channels), (config.holders, width), keys["head"]),
     }
     return Variables(params=params, state=latent_state(config))
+
+
+@partial(jax.jit, static_argnames="config")
+def _init_vae(config: VaeConfig, rng: jax.Array) -> dict[str, Any]:
+    return MotionVae(config).init(rng, jnp.zeros((1, 1, config.features)), jnp.ones((1,), jnp.int32))["params"]
+
+
+@partial(jax.jit, static_argnames="config")
+def _init_decoder(config: DecoderConfig, rng: jax.Array) -> dict[str, Any]:
+    return Decoder(config).init(rng, _probe(config))["params"]
+
+
+@partial(jax.jit, static_argnames=("config", "latent", "condition"))
+def _init_head(
+    config: HeadConfig, latent: tuple[int, int], condition: tuple[int, int], rng: jax.Array
+) -> dict[str, Any]:
+    one = jnp.ones((1,), jnp.int32)
+    return DiffusionHead(config).init(rng, jnp.zeros((1, *latent)), one, jnp.zeros((1, *condition)))["params"]
 
 
 def latent_state(config: MotionGPT3Config) -> dict[str, Float[Array, "latents width"]]:
@@ -122,9 +145,8 @@ def _motion_table(params: dict[str, Any], key: jax.Array) -> dict[str, Any]:
     return {**params, "table": table.at[1].set(0.0)}
 
 
-def _probe(config: MotionGPT3Config) -> dict[str, Stream]:
+def _probe(config: DecoderConfig) -> dict[str, Stream]:
     zeros = jnp.zeros((1, 1), jnp.int32)
     return {
-        stream.name: Stream(jnp.zeros((1, 1, stream.width)), zeros, zeros + 1, zeros == 0)
-        for stream in config.decoder.streams
+        stream.name: Stream(jnp.zeros((1, 1, stream.width)), zeros, zeros + 1, zeros == 0) for stream in config.streams
     }
