@@ -19,15 +19,15 @@ LINT = "import sys; from importlinter.cli import lint_imports_command; sys.exit(
 
 VIOLATIONS = {
     "the ground imports a system": ("motion/planted.py", "import motiongpt3_jax.systems.interface"),
-    "the ground imports its neighbour": ("diffusion/planted.py", "from motiongpt3_jax import models"),
+    "the ground imports its neighbour": ("diffusion/planted.py", "import motiongpt3_jax.models"),
     "the batch imports the ground": ("batch.py", "import motiongpt3_jax.motion"),
-    "a system imports training": ("systems/planted.py", "from motiongpt3_jax import training"),
-    "a system imports data": ("systems/planted.py", "from motiongpt3_jax import data_pipelines"),
-    "training imports a command": ("training/planted.py", "from motiongpt3_jax import commands"),
-    "training imports a system": ("training/planted.py", "from motiongpt3_jax.systems import motiongpt3"),
-    "inference imports a system": ("inference/planted.py", "from motiongpt3_jax.systems.motiongpt3 import MotionGPT3"),
+    "a system imports training": ("systems/planted.py", "import motiongpt3_jax.training"),
+    "a system imports data": ("systems/planted_too.py", "import motiongpt3_jax.data_pipelines"),
+    "training imports a command": ("training/planted.py", "import motiongpt3_jax.commands"),
+    "training imports a system": ("training/planted_too.py", "import motiongpt3_jax.systems.motiongpt3"),
+    "inference imports a system": ("inference/planted.py", "import motiongpt3_jax.systems.motiongpt3"),
     "a command imports a system": ("commands/planted.py", "import motiongpt3_jax.systems.motiongpt3.layout"),
-    "import and export import a system": ("interop/planted.py", "from motiongpt3_jax.systems import motiongpt3"),
+    "import and export import a system": ("interop/planted.py", "import motiongpt3_jax.systems.motiongpt3"),
     "the interface imports a system": ("systems/interface.py", "import motiongpt3_jax.systems.motiongpt3"),
     "language models import a system": (
         "systems/language_models/planted.py",
@@ -37,13 +37,12 @@ VIOLATIONS = {
         "systems/motion_codes/planted.py",
         "import motiongpt3_jax.systems.motiongpt",
     ),
-    "inference imports import and export": ("inference/planted.py", "from motiongpt3_jax import interop"),
-    "training imports inference": ("training/planted.py", "from motiongpt3_jax import inference"),
-    "an experiment imports a command": ("experiment/planted.py", "from motiongpt3_jax.commands import train"),
-    "data imports a model": ("data_pipelines/planted.py", "from motiongpt3_jax import models"),
-    "data imports JAX": ("data_pipelines/planted.py", "import jax"),
-    "a config imports training": ("configs/planted.py", "from motiongpt3_jax import training"),
-    "a new folder has no layer": ("planted/__init__.py", ""),
+    "inference imports import and export": ("inference/planted_too.py", "import motiongpt3_jax.interop"),
+    "training imports inference": ("training/planted_three.py", "import motiongpt3_jax.inference"),
+    "an experiment imports a command": ("experiment/planted.py", "import motiongpt3_jax.commands.train"),
+    "data imports a model": ("data_pipelines/planted.py", "import motiongpt3_jax.models"),
+    "data imports JAX": ("data_pipelines/planted_too.py", "import jax"),
+    "a config imports training": ("configs/planted.py", "import motiongpt3_jax.training"),
 }
 
 
@@ -75,15 +74,30 @@ def test_imports_run_one_way(tree):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("violation", VIOLATIONS)
-def test_a_planted_violation_is_found(tree, violation):
-    path, line = VIOLATIONS[violation]
+def plant(tree, path, line):
     planted = tree / "motiongpt3_jax" / path
     planted.parent.mkdir(exist_ok=True)
     planted.write_text((planted.read_text() if planted.exists() else "") + f"\n{line}\n")
+
+
+def test_planted_violations_are_found(tree):
+    for path, line in VIOLATIONS.values():
+        plant(tree, path, line)
     done = lint_imports(tree)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "BROKEN" in done.stdout or "planted" in done.stdout, done.stdout
+    missed = []
+    for violation, (path, line) in VIOLATIONS.items():
+        module = path.removesuffix(".py").replace("/", ".")
+        if f"motiongpt3_jax.{module} -> {line.removeprefix('import ')} (l." not in done.stdout:
+            missed.append(violation)
+    assert not missed, done.stdout
+
+
+def test_a_new_folder_has_no_layer(tree):
+    plant(tree, "planted/__init__.py", "")
+    done = lint_imports(tree)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "planted" in done.stdout
 
 
 def test_every_name_is_defined():
