@@ -15,7 +15,6 @@ from motiongpt3_jax.batch import Batch
 from motiongpt3_jax.configs import load_config
 from motiongpt3_jax.experiment.run import Run, make_run
 from motiongpt3_jax.inference.engine import make_system
-from motiongpt3_jax.models.lora import ADAPTER
 from motiongpt3_jax.parallel import (
     ShardingOptions,
     constrain,
@@ -26,7 +25,7 @@ from motiongpt3_jax.parallel import (
     sharding,
 )
 from motiongpt3_jax.parallel.sharding import path_name
-from motiongpt3_jax.systems.interface import Tree, Variables
+from motiongpt3_jax.systems.interface import System, Tree, Variables
 from motiongpt3_jax.training import Stage
 from motiongpt3_jax.training.arrays import rules_of, with_shardings
 from motiongpt3_jax.training.partition import merge, paths_of, split
@@ -81,7 +80,7 @@ def main() -> None:
     for stage in (stage for stage in run.stages() if stage.name in stages):
         stage = replace(stage, objective=without_dropout(stage.objective))
         batch = run.data(stage).batch(0)
-        variables = with_filled_adapters(jax.jit(make_system(run.folder).init)(jax.random.key(1)))
+        variables = drawn(make_system(run.folder))
         loss, gradients = loss_and_gradients(run, stage, batch, variables, (1, 1, 1))
         least = NOTHING * np.sqrt(sum(np.sum(x**2) for x in gradients.values()))
         for mesh in meshes:
@@ -101,14 +100,16 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def with_filled_adapters(variables: Variables) -> Variables:
-    """Fresh LoRA adapters with other factors B than zeros, which would leave their factors A without gradients."""
+def drawn(system: System) -> Variables:
+    """Parameters that all matter, LoRA's factors B too, drawn by NumPy: the program of `init` takes long to compile."""
+    rng, shapes = np.random.default_rng(1), system.shapes
 
-    def fill(path: tuple[object, ...], x: jax.Array) -> jax.Array:
-        match = ADAPTER.fullmatch(path_name(path))
-        return 0.1 * jax.random.normal(jax.random.key(3), x.shape) if match and match["factor"] == "b" else x
+    def draw(path: tuple[object, ...], x: jax.ShapeDtypeStruct) -> np.ndarray:
+        one = path_name(path).endswith("scale")
+        return (one + rng.normal(size=x.shape, scale=0.1)).astype(x.dtype)
 
-    return variables.replace(params=jax.tree.map_with_path(fill, variables.params))
+    state = jax.jit(lambda key: system.init(key).state)(jax.random.key(1))
+    return Variables(jax.tree.map_with_path(draw, shapes.params), state)
 
 
 def split_words(words: list[str]) -> list[list[str]]:

@@ -146,7 +146,8 @@ def test_gradients_equal_the_official_ones(case, data):
     compare(f"{case}/h{last}_c_attn1_rows", attention[: len(rows)], rows, atol=1e-6, rtol=1e-3)
 
 
-@one_quick("case", cases("infer_", "_latent"), "infer_inbetween")
+@pytest.mark.slow
+@pytest.mark.parametrize("case", cases("infer_", "_latent"))
 def test_motions_equal_the_official_ones_down_to_joints(case, data):
     _, variables = model()
     batch = batch_of(data, examples(data, case, clips=False))

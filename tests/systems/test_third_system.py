@@ -70,12 +70,14 @@ def test_packing_changes_no_loss(training):
     assert together.counts["words"] == apart.counts["words"] > 6
 
 
+@pytest.mark.slow
 def test_the_loss_falls(run):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if line["kind"] == "train"]
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.slow
 def test_greedy_decoding_translates_what_it_never_saw(run):
     held_out = examples(10**8, 16)
     _, _, variables = restore_variables(run)

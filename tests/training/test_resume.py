@@ -80,15 +80,20 @@ def numbers(run_dir: Path) -> list[dict]:
     ]
 
 
-def test_a_run_stopped_by_each_signal_in_turn_ends_like_one_that_never_stopped(tmp_path, uninterrupted):
+def test_a_run_killed_and_then_stopped_by_ctrl_c_ends_like_one_that_never_stopped(tmp_path, uninterrupted):
     code, errors = stop(tmp_path, signal.SIGKILL, 0.1)
     assert code == -signal.SIGKILL
+    code, errors = stop(tmp_path, signal.SIGINT, 0.05)
+    assert "Ctrl-C: stage '" in errors
+    assert_same(finish(tmp_path), uninterrupted)
+
+
+@pytest.mark.slow
+def test_a_run_stopped_by_sigterm_says_so_by_its_status_and_ends_like_one_that_never_stopped(tmp_path, uninterrupted):
     code, errors = stop(tmp_path, signal.SIGTERM, 0.05)
     assert code == CONTINUES
     assert "motiongpt3: SIGTERM: stage '" in errors
     assert "the same command continues" in errors
-    code, errors = stop(tmp_path, signal.SIGINT, 0.05)
-    assert "Ctrl-C: stage '" in errors
     assert_same(finish(tmp_path), uninterrupted)
 
 

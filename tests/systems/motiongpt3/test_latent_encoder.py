@@ -13,6 +13,7 @@ from motiongpt3_jax.experiment.run import make_run
 from motiongpt3_jax.inference.folder import plain
 from motiongpt3_jax.systems.motiongpt3.flops import encode_flops
 from motiongpt3_jax.systems.motiongpt3.forward import encode_clips
+from tests.inference.models import random_variables
 
 WHOLE = "data.crop=False"
 CACHED = "data.latents='cached'"
@@ -27,7 +28,7 @@ def checked(*overrides):
 def runs(tmp_path_factory):
     """(a run whose steps encode their clips, the same with cached latents, variables of both)."""
     online = make_run(load_config("motiongpt3:test", [WHOLE]), tmp_path_factory.mktemp("run"))
-    return online, replace(online, config=checked(CACHED)), jax.jit(online.system().init)(jax.random.key(0))
+    return online, replace(online, config=checked(CACHED)), random_variables(online.folder)[1]
 
 
 @pytest.fixture(scope="module")
