@@ -9,9 +9,10 @@ from typing import Any
 import jax
 
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.experiment.check_config import trained_tokenizer
+from motiongpt3_jax.experiment.check_config import stages_to_run, trained_tokenizer
 from motiongpt3_jax.experiment.config import RunConfig
 from motiongpt3_jax.inference.folder import ModelFolder, MotionStatistics, plain, read_folder, resolve_model
+from motiongpt3_jax.inference.prompts import Prompts
 from motiongpt3_jax.inference.weights import WEIGHTS, open_variables
 from motiongpt3_jax.mirror import store_of
 from motiongpt3_jax.systems.interface import ModelSpec, Variables
@@ -19,7 +20,7 @@ from motiongpt3_jax.systems.parts import base_patterns, differences, of_parts, p
 from motiongpt3_jax.systems.registry import find_system
 from motiongpt3_jax.systems.shapes import array_shapes
 from motiongpt3_jax.text import Tokenizer, load_tokenizer
-from motiongpt3_jax.training.partition import merge
+from motiongpt3_jax.training.partition import matches, merge
 from motiongpt3_jax.training.references import Outside
 
 
@@ -80,6 +81,23 @@ def trained_parts(folder: ModelFolder) -> tuple[str, ...]:
     parts, names = folder.kind.weights.parts, array_shapes(folder.kind, folder.spec)
     there = {next((part for part, pattern in parts.items() if re.fullmatch(pattern, name)), None) for name in names}
     return tuple(part for part in parts if part in there and part not in folder.untrained)
+
+
+def learned_tasks(config: RunConfig, start: ModelFolder | None) -> tuple[str, ...]:
+    """The tasks of the model that a run starts from, as far as it can keep them.
+
+    There are none where the part that reads captions is fresh, nor where the run trains what encodes motions: then
+    latents and codes mean something else.
+    """
+    if start is None or start.kind.weights.captions_part in start.untrained:
+        return ()
+    encoder = start.kind.weights.parts[start.kind.weights.statistics_part]
+    names = [name for name in array_shapes(start.kind, start.spec) if re.fullmatch(encoder, name)]
+    trainable = [config.stages[stage].trainable for stage in stages_to_run(config)]
+    if any(matches(name, patterns) for patterns in trainable for name in names):
+        return ()
+    prompts = Prompts.of(start, "")
+    return tuple(task for task in start.kind.tasks if prompts.knows(task))
 
 
 def of_start(

@@ -15,7 +15,7 @@ from motiongpt3_jax.data_pipelines.loader import ORDER, ORDERS, Loader, StageDat
 from motiongpt3_jax.data_pipelines.records import Records, open_records
 from motiongpt3_jax.data_pipelines.sources import build_source, made_sentences
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.experiment.beginning import beginning, of_start, open_beginnings
+from motiongpt3_jax.experiment.beginning import beginning, learned_tasks, of_start, open_beginnings
 from motiongpt3_jax.experiment.check_config import check_config, check_places, stages_to_run, trained_tokenizer
 from motiongpt3_jax.experiment.clip_codes import load_codes
 from motiongpt3_jax.experiment.config import RunConfig
@@ -181,7 +181,7 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
     if start:
         tokenizer, statistics = of_start(start, tokenizer, statistics)
     words = find_words(checked, records, folder, start)
-    learned = folder.learned if folder else learned_tasks(start)
+    learned = folder.learned if folder else learned_tasks(checked, start)
     made = make_folder(workdir, checked.values, tokenizer, statistics, words=words, learned=learned)
     return Run(checked, made, records)
 
@@ -248,14 +248,6 @@ def find_words(
     if before is None or before.kind.weights.captions_part in before.untrained:
         return words
     return before.words and words.merge(before.words)
-
-
-def learned_tasks(start: ModelFolder | None) -> tuple[str, ...]:
-    """The tasks that a model was trained on; none where its captions' part is fresh, or there is no model."""
-    if start is None or start.kind.weights.captions_part in start.untrained:
-        return ()
-    prompts = Prompts.of(start, "")
-    return tuple(task for task in start.kind.tasks if prompts.knows(task))
 
 
 def make_statistics(records: Records) -> MotionStatistics:

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from motiongpt3_jax.experiment.beginning import beginning, of_start, open_start
+from motiongpt3_jax.experiment.beginning import beginning, learned_tasks, of_start, open_start
 from motiongpt3_jax.experiment.config import read_config
-from motiongpt3_jax.experiment.run import learned_tasks
 from motiongpt3_jax.inference.engine import make_system
 from motiongpt3_jax.inference.folder import read_folder
 from motiongpt3_jax.inference.weights import read_variables
@@ -79,14 +78,16 @@ def test_the_tokenizer_and_the_statistics_stay_those_of_the_trained_parts(tmp_pa
 
 
 def test_a_run_knows_the_tasks_that_its_start_was_trained_on(tmp_path):
-    _, start, _ = start_of(tmp_path)
-    learned = learned_tasks(start)
-    assert {"t2m", "m2t"} <= {*learned}
+    folder, start, _ = start_of(tmp_path)
+    config = config_of(folder, run=("text",))
+    assert {"t2m", "m2t"} <= {*learned_tasks(config, start)}
     # A model whose config trains nothing of them hands on what it was begun with.
     text_alone = replace(start, config={**start.config, "run": ("text",)})
-    assert "t2m" not in learned_tasks(text_alone)
-    assert "t2m" in learned_tasks(replace(text_alone, learned=("t2m",)))
-    assert learned_tasks(replace(start, untrained=("motion",))) == learned_tasks(None) == ()
+    assert "t2m" not in learned_tasks(config, text_alone)
+    assert "t2m" in learned_tasks(config, replace(text_alone, learned=("t2m",)))
+    assert learned_tasks(config, replace(start, untrained=("motion",))) == learned_tasks(config, None) == ()
+    # Latents of a VAE that is trained on mean something else.
+    assert learned_tasks(config_of(folder, run=("vae", "text")), start) == ()
 
 
 def test_other_sizes_are_said_with_what_to_set(tmp_path):

@@ -182,8 +182,8 @@ def commands(folder: Path) -> Iterator[Case]:
 
 def test_damaged_configs_are_refused_by_key_and_nothing_is_built(whole, tmp_path):
     try_all(commands(tmp_path), tmp_path)
-    try_all(damaged(whole, 250), tmp_path)
-    try_all(overridden(whole, 100), tmp_path)
+    try_all(damaged(whole, 120), tmp_path)
+    try_all(overridden(whole, 50), tmp_path)
 
 
 @pytest.mark.slow

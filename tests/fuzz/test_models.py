@@ -217,8 +217,8 @@ def flipped(copies: Copies, count: int) -> Iterator[Case]:
 
 def test_damaged_models_are_refused_by_file_and_key(copies):
     try_all(known(copies), copies.folder / "none")
-    try_all(edited(copies, 120), copies.folder / "none")
-    try_all(flipped(copies, 40), copies.folder / "none")
+    try_all(edited(copies, 60), copies.folder / "none")
+    try_all(flipped(copies, 20), copies.folder / "none")
 
 
 @pytest.mark.slow

@@ -41,6 +41,7 @@ def test_a_new_sentence_or_length_within_a_bucket_compiles_nothing(model):
     assert model.engine.programs == before
 
 
+@pytest.mark.slow
 def test_warm_up_compiles_what_is_asked_for_then(trained):
     loaded = Model.load(trained)
     model = replace(loaded, engine=replace(loaded.engine, compiled={}))

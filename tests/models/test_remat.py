@@ -11,7 +11,7 @@ from jax.extend import core
 from motiongpt3_jax.models import T5, Decoder, MotionVae, VaeConfig
 from motiongpt3_jax.models.remat import POLICIES, policy_name
 from tests.models.t5_rows import TINY
-from tests.models.test_t5 import T5_PARAMS
+from tests.models.t5_rows import parameters as t5_parameters
 from tests.models.test_t5 import stream as t5_stream
 from tests.models.tiny import CONFIG, parameters, sequence
 
@@ -53,7 +53,9 @@ def decoder(policy: str) -> core.Jaxpr:
 
 def t5(policy: str) -> core.Jaxpr:
     model, pair = T5(replace(TINY, remat=policy, scan=False)), (t5_stream(0, 3), t5_stream(1, 4))
-    return jax.make_jaxpr(jax.grad(lambda p: jnp.sum(model.apply({"params": p}, *pair) ** 3)))(T5_PARAMS).jaxpr
+    return jax.make_jaxpr(jax.grad(lambda p: jnp.sum(model.apply({"params": p}, *pair) ** 3)))(
+        t5_parameters()["t5"]
+    ).jaxpr
 
 
 def vae(policy: str) -> core.Jaxpr:

@@ -27,5 +27,6 @@ def faults(how):
     return int(done.stdout)
 
 
+@pytest.mark.slow
 def test_large_blocks_are_not_mapped_anew():
     assert faults("keep") < 1000 < 4 * (64 << 20) // 4096 // 2 < faults("map")

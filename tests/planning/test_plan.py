@@ -89,6 +89,7 @@ def estimated(config, stage, topology, overrides, words=None):
 
 
 @needs_libtpu
+@pytest.mark.slow
 def test_a_plan_for_chips_says_memory_time_and_money(tmp_path):
     options = ("--config", "motiongpt3:test", "--stage", "text", "--topology", "v5e:2x2", "--price", "v5e=1.2")
     said, found = planned(tmp_path, *options, *(f"--config.{value}" for value in TOY))

@@ -267,6 +267,7 @@ def test_every_command_works_with_it(run, installed, tmp_path):
     assert "has: fit, speak" in error
 
 
+@pytest.mark.slow
 def test_a_fresh_process_finds_it_by_its_entry_point(exported, installed, tmp_path):
     command = [sys.executable, "-m", "motiongpt3_jax", "generate", "--model", str(exported), "--text", SENTENCES[0]]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (HERE, installed)))}

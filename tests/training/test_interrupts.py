@@ -68,9 +68,13 @@ def whole(tmp_path_factory):
     ("at", "stopped", "saved"),
     [
         ((1, 0), "SIGTERM: stage 'first' stopped and saved at step 0 of 3", (None, None)),  # before the first step
-        ((1, 1), "SIGTERM: stage 'first' stopped and saved at step 2 of 3", (2, None)),
+        pytest.param(
+            (1, 1), "SIGTERM: stage 'first' stopped and saved at step 2 of 3", (2, None), marks=pytest.mark.slow
+        ),
         ((1, 2), "SIGTERM: stage 'first' stopped and saved at step 3 of 3", (3, None)),  # another stage is left
-        ((2, 0), "SIGTERM: stage 'second' stopped and saved at step 0 of 3", (3, None)),
+        pytest.param(
+            (2, 0), "SIGTERM: stage 'second' stopped and saved at step 0 of 3", (3, None), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_signal_saves_and_the_next_call_ends_with_the_same_bits(tmp_path, whole, at, stopped, saved):

@@ -88,6 +88,7 @@ def test_a_mean_of_squares_in_bfloat16_falls_though_a_step_moves_it_by_less_than
     assert float(found.mean()) == pytest.approx(0.999**1000, rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_in_another_dtype_and_ends_near_where_it_would_have(tmp_path):
     def train(name: str, steps: int, **options: object) -> None:
         config = adamw(learning_rate=1e-2, **options)

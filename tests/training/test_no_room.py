@@ -48,6 +48,7 @@ def same(found, expected):
     jax.tree.map(np.testing.assert_array_equal, restore_variables(found), restore_variables(expected))
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_a_page_of_samples_is_a_sentence_and_the_same_command_continues(tmp_path, whole):
     def full(stage, step, variables):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "samples/page.html"))

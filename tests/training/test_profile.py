@@ -15,6 +15,7 @@ def test_steps_are_traced_once_they_run_evenly_and_never_the_one_that_compiles(d
     assert list(traced_steps(done, steps)) == list(traced)
 
 
+@pytest.mark.slow
 def test_each_stage_leaves_a_trace_of_its_steps_and_the_results_of_a_run_without(tmp_path):
     lines: list[str] = []
 

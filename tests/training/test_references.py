@@ -232,6 +232,7 @@ def test_a_pattern_of_dtypes_that_matches_no_parameter_is_refused(tmp_path):
         train(tmp_path / "run", stage(), system=Halved(dtypes=(("boby/.*", jnp.bfloat16),)))
 
 
+@pytest.mark.slow
 def test_frozen_parameters_are_held_in_the_dtype_of_their_pattern_and_stored_in_their_own(tmp_path):
     seen = []
 

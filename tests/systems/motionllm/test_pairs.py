@@ -84,6 +84,7 @@ def test_a_reaction_leaves_the_given_person_as_it_is(model):
     assert np.isfinite(both.joints).all()
 
 
+@pytest.mark.slow
 def test_captions_are_of_both_where_the_motion_has_two(model, clips):
     captions = model.caption_pairs(clips, max_new=4)
     assert captions[0] == model.caption_pairs(clips[:1], max_new=4)[0]
@@ -95,6 +96,7 @@ def test_the_published_code_knows_one_person(pair_run, model, tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.slow
 def test_in_the_shell(pair_run, tmp_path):
     out, quick = tmp_path / "pairs", ("--format", "none", "--out", tmp_path / "pairs")
     asked = ("--text", SENTENCE, "--seconds", "2", "--also", "bvh")
