@@ -182,8 +182,8 @@ def make_run(config: ConfigDict, workdir: str | Path) -> Run:
         tokenizer, statistics = of_start(start, tokenizer, statistics)
     words = find_words(checked, records, folder, start)
     learned = folder.learned if folder else learned_tasks(checked, start)
-    made = make_folder(workdir, checked.values, tokenizer, statistics, words=words, learned=learned)
-    return Run(checked, made, records)
+    folder = make_folder(workdir, checked.values, tokenizer, statistics, words=words, learned=learned)
+    return Run(checked, folder, records)
 
 
 def check_workdir(workdir: str | Path) -> Path:
