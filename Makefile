@@ -1,7 +1,8 @@
 # Everything runs in .venv, which is made on first use; a machine needs Python 3.11 or later with venv and nothing else.
 
-# The first of these that is new enough; PYTHON=/path/to/python chooses another.
-PYTHON ?= $(shell for python in python3 python3.12 python3.13 python3.11 python; do \
+# The first of these that is new enough; PYTHON=/path/to/python chooses another. Distributions build theirs with
+# profile-guided optimization, and tests take a sixth less time with it than with one that is built as usual.
+PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.12 python3.13 python3.11 python; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 WORKERS ?= 2
 # What the tests against PyTorch are run with: any requirement that pip understands, as torch==2.13.0.
@@ -15,9 +16,9 @@ RUN := $(VENV)/bin/python -m
 # Tests start many processes, each of which would compile every module again.
 export PYTHONDONTWRITEBYTECODE :=
 INSTALLED := $(VENV)/installed
-# The environment of the tests against PyTorch borrows the packages of the other, which stays as it is.
 TORCH_VENV := .venv-torch
 TORCH_RUN := $(TORCH_VENV)/bin/python -m
+TORCH_FETCHED := $(TORCH_VENV)/fetched
 TORCH_INSTALLED := $(TORCH_VENV)/installed
 
 .PHONY: help demo test test-torch test-all lint format install clean
@@ -61,20 +62,27 @@ install: $(INSTALLED)
 # Python compiles modules as they are used; compiling all of them takes longer than installing them.
 export PIP_NO_COMPILE := 1
 
-$(INSTALLED): setup.py pyproject.toml
+.PHONY: python
+python:
 	@test -n "$(PYTHON)" || { echo "There is no Python 3.11 or later with venv here; set PYTHON=/path/to/python."; exit 1; }
+
+$(INSTALLED): setup.py pyproject.toml | python
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 
-# `addsitedir` reads the other environment's .pth files too, among them that of this project.
-$(TORCH_INSTALLED): $(INSTALLED)
+# PyTorch lies in an environment of its own, which borrows the packages of the other; that one stays as it is.
+$(TORCH_FETCHED): setup.py pyproject.toml | python
 	rm -rf $(TORCH_VENV)
-	$(RUN) venv $(TORCH_VENV)
-	$(VENV)/bin/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
-		> "$$($(TORCH_VENV)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/borrowed.pth"
+	$(if $(wildcard $(INSTALLED)),$(VENV)/bin/python,$(PYTHON)) -m venv $(TORCH_VENV)
 	$(TORCH_RUN) pip install --quiet --disable-pip-version-check '$(TORCH)'
 	$(TORCH_RUN) pip install --quiet --disable-pip-version-check --no-deps $(PEFT)
+	@touch $@
+
+# `addsitedir` reads the other environment's .pth files too, among them that of this project.
+$(TORCH_INSTALLED): $(INSTALLED) $(TORCH_FETCHED)
+	$(VENV)/bin/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
+		> "$$($(TORCH_VENV)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/borrowed.pth"
 	$(TORCH_VENV)/bin/python -c "import torch"
 	@touch $@
 
