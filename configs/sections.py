@@ -36,8 +36,9 @@ def data(source: str, **options: Any) -> dict[str, Any]:
         "shuffle": True,
         # Whether a third of the visits see the clip cut to a multiple of four frames.
         "crop": True,
-        # Processes that load batches; 0 loads in threads of the training process.
-        "workers": 0,
+        # Processes that load batches; 0 loads in a thread of the training process. -1 takes half of the cores, and up
+        # to 16, if there are eight or more and an accelerator trains.
+        "workers": -1,
         # Training samples that never come, as the message of a loss that is not finite names them: "CLIP (SUB-TASK)",
         # or "CLIP" for all of a clip's. All others come when they did; a run may be continued with other names.
         "leave_out": (),

@@ -187,7 +187,7 @@ def make_loader(
 ) -> Loader:
     """The batches of a stage, as the first of so many processes loads them."""
     batches = stage_input(config, stage, ModelSpec(config.values, HUMANML3D.features, tokenizer, HUMANML3D.fps))
-    options, rows = replace(batches.options, workers=0), range(batches.options.rows // readers)
+    options, rows = batches.options, range(batches.options.rows // readers)
     codes = zero_codes(batches.encoder, lengths) if batches.encoder else None
     ones = np.ones(HUMANML3D.features, np.float32)
     return Loader(source, lengths, captions, 0 * ones, ones, batches.layout, options, rows, codes=codes)

@@ -48,7 +48,8 @@ class DataConfig:
     Attributes:
       source: what is built where `path` names no built clips.
       path, min_frames, max_frames, on_bad, clips, sequences: see `SourceOptions`.
-      shuffle, crop, workers: see `LoaderOptions`.
+      shuffle, crop: see `LoaderOptions`.
+      workers: see `reading_processes`.
       leave_out: names of training samples that never come, see `find_samples`.
     """
 
@@ -61,7 +62,7 @@ class DataConfig:
     sequences: float = setting(real(0, 1))
     shuffle: bool = setting(FLAG)
     crop: bool = setting(FLAG)
-    workers: int = setting(whole(0, 1024))
+    workers: int = setting(whole(-1, 1024))
     leave_out: tuple[str, ...] = setting(sequence_of(NAME))
 
     def source_options(self, seed: int) -> SourceOptions:

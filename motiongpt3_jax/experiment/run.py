@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from motiongpt3_jax.data_pipelines.loader import ORDER, ORDERS, Loader, StageData, find_samples
+from motiongpt3_jax.data_pipelines.reading_processes import reading_processes
 from motiongpt3_jax.data_pipelines.records import Records, open_records
 from motiongpt3_jax.data_pipelines.sources import build_source, made_sentences
 from motiongpt3_jax.errors import UserError
@@ -40,7 +41,7 @@ from motiongpt3_jax.training.manifest import read_meta
 CHANGING = ("mesh", "run", "stages")
 """Sections of the config that a run may be continued with other values of; the others it keeps."""
 
-CHANGING_VALUES = {"data": ("leave_out",)}
+CHANGING_VALUES = {"data": ("leave_out", "workers")}
 """Values of the other sections of which the same holds."""
 
 QUANTILES = 21
@@ -85,7 +86,8 @@ class Run:
     def loader(self, stage: str, split: str, frozen: Callable[[], Variables] | None = None) -> Loader:
         """Batches of one split, as a stage lays them out; `frozen` reads what clips are encoded with before it."""
         clips, batches = self.records.split(split), stage_input(self.config, stage, self.folder.spec)
-        options = replace(batches.options, rows=rows_of(self.config, stage))
+        workers = reading_processes(self.config.data.workers, jax.default_backend() != "cpu")
+        options = replace(batches.options, rows=rows_of(self.config, stage), workers=workers)
         codes = None
         if batches.encoder:
             codes = load_codes(self.folder, clips, batches.encoder, frozen or partial(self._frozen, stage))

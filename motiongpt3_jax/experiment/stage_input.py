@@ -42,7 +42,7 @@ def stage_input(config: RunConfig, stage: str, spec: ModelSpec) -> StageInput:
         subtasks=section.subtasks or tuple((name, 1.0) for name in names),
         shuffle=config.data.shuffle,
         crop=config.data.crop and encoder is None,
-        workers=config.data.workers,
+        workers=0,
     )
     return StageInput(options, kind.layout(values, spec), encoder)
 

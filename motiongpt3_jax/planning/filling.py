@@ -96,7 +96,7 @@ def make_loader(config: RunConfig, stage: str, records: Records, tokenizer: Toke
         records.mean,
         records.std,
         batches.layout,
-        replace(batches.options, rows=ROWS, workers=0),
+        replace(batches.options, rows=ROWS),
         range(ROWS),
         clips.extras,
         zero_codes(batches.encoder, clips.lengths) if batches.encoder else None,

@@ -43,6 +43,7 @@ def test_a_run_from_before_the_option_may_use_it_and_keeps_everything_else(tmp_p
     before, now = {"data": {"crop": True}}, {"data": {"crop": True, "leave_out": ("a (t2m)",)}}
     check_same(before, now, tmp_path)
     check_same(now, {"data": {"crop": True, "leave_out": ()}}, tmp_path)
+    check_same(now, {"data": {"crop": True, "workers": 4}}, tmp_path)
     with pytest.raises(UserError, match=r"begun with data.crop=True, and is now asked for False"):
         check_same(before, {"data": {"crop": False, "leave_out": ()}}, tmp_path)
 
