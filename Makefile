@@ -25,7 +25,7 @@ TORCH_INSTALLED := $(TORCH_VENV)/installed
 
 help:
 	@echo "make demo        train a small model on embedded data, and generate and caption motions with it"
-	@echo "make test        style, import contracts and tests: 12 minutes on two cores"
+	@echo "make test        style, import contracts and tests: 10 minutes on two cores"
 	@echo "make test-torch  the tests against PyTorch, which it installs beside (TORCH=torch==2.13.0 chooses a version)"
 	@echo "make test-all    the slow tests as well, and those against PyTorch"
 	@echo "make lint        style and import contracts alone"
