@@ -19,7 +19,11 @@ VQVAE_FILE = "vqvae.pth"
 RANKS = {"t2m": 64, "m2t": 32}
 """The adapters that the published code makes, and their ranks."""
 
-BASE = "The published language model that the adapters were trained on{name} is not in the file."
+BASE = "The published language model that the adapters were trained on, {name!r}, is not in the file."
+OWN_BASE = (
+    "note: the language model that the adapters were trained on is not in the file, and as it is no published one, the "
+    "file cannot be read back: export the model as safetensors too"
+)
 OTHERS = (
     "note: the published code has the adapters t2m and m2t of ranks 64 and 32, and this model has {has}: set its "
     "options accordingly"
@@ -48,7 +52,7 @@ def export_pytorch(out: Path, spec: ModelSpec, variables: Variables) -> list[str
     write_checkpoint(beside, tokenizer, key="net")
     base = spec.config["pretrained"]
     notes = [f"The motion tokenizer lies beside it, in '{beside}'.", AVERAGES_LEFT_OUT]
-    notes.append(BASE.format(name=f", {base!r}," if base else ""))
+    notes.append(BASE.format(name=base) if base else OWN_BASE)
     if adapters != RANKS:
         notes.append(OTHERS.format(has=", ".join(f"{name} of rank {rank}" for name, rank in adapters.items())))
     return notes

@@ -117,6 +117,8 @@ def base_sizes(place: str, language: Mapping[str, Any]) -> dict[str, Any]:
     if not (folder / CONFIG).is_file():
         raise FileNotFoundError(f"'{folder}' has no {CONFIG}; give the folder of {WHAT} checkpoint")
     values = read_json(folder / CONFIG)
+    if "system" in values:
+        raise UserError(f"--base {place}: a model's folder is there; give the folder or hub name of {WHAT} checkpoint")
     kind = values.get("model_type")
     family = next((family for family, published in PUBLISHED.items() if kind in published.models), None)
     if family is None:

@@ -67,6 +67,9 @@ def test_adapters_and_rows_over_their_language_model(given, tmp_path):
     source, out = MOTIONLLM.path(FILE), tmp_path / "model"
     with pytest.raises(UserError, match="name the language model that they adapt with --base"):
         import_model(source, out, CONFIG, ("pretrained=", *SIZES), statistics=statistics)
+    (tmp_path / "config.json").write_text('{"system": "motionllm"}')
+    with pytest.raises(UserError, match=r"a model's folder is there; give the folder or hub name of .*Gemma 3"):
+        import_model(source, out, overrides=SIZES, statistics=statistics, base=tmp_path)
     result = import_model(source, out, overrides=SIZES, statistics=statistics, base=base)
     folder, variables = result.folder, read_variables(result.folder)[2]
     assert folder.untrained == ("tokenizer",)
