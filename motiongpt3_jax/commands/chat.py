@@ -129,7 +129,7 @@ def answer(
 def lines() -> Iterator[str]:
     """Instructions typed in, or piped."""
     if sys.stdin.isatty():
-        print("an instruction a line; an empty line ends", file=sys.stderr)
+        print("an instruction a line; <motion:FILE> stands for a motion, an empty line ends", file=sys.stderr)
     for line in sys.stdin:
         if line.strip():
             yield line.strip()
