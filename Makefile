@@ -9,6 +9,8 @@ WORKERS ?= 2
 TORCH ?= torch
 # What the tests of LoRA adapters compare with: PEFT and what it imports beside PyTorch and transformers.
 PEFT ?= peft accelerate psutil
+# What a run in a bucket of Google Cloud Storage is tested with.
+GCS ?= gcsfs google-cloud-storage gcp-storage-emulator
 # Extras of setup.py in the environment; with `dev,tpu` the train step is also compiled for TPU slices.
 EXTRAS ?= dev
 VENV := .venv
@@ -40,7 +42,8 @@ test: lint-style
 
 test-all: lint-style $(TORCH_INSTALLED)
 	$(RUN) pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20 $(PYTEST_ARGS)
-	$(TORCH_RUN) pytest -m torch
+	$(TORCH_RUN) pip install --quiet --disable-pip-version-check $(GCS)
+	$(TORCH_RUN) pytest -m "torch or gcs"
 
 test-torch: $(TORCH_INSTALLED)
 	$(TORCH_RUN) pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "torch and not slow" --durations=5 $(PYTEST_ARGS)
