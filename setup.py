@@ -64,6 +64,8 @@ setup(
         ],
         "torch": ["torch>=2.4"],
         "peft": ["peft>=0.18", "torch>=2.4"],
+        "gcs": ["gcsfs>=2025.3", "google-cloud-storage>=2.18"],
+        "gcs_emulator": ["gcp-storage-emulator>=2026.7"],
         "tpu": ["jax[tpu]>=0.10"],
         "gpu": ["jax[cuda12]>=0.10"],
     },

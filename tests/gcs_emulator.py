@@ -9,15 +9,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from gcp_storage_emulator import server
-from gcp_storage_emulator.exceptions import NotFound
-from gcp_storage_emulator.handlers import objects
-
 BUCKET = "motion"
 
 
 def main(port: int) -> None:
     """Serves until the process ends."""
+    from gcp_storage_emulator import server
+    from gcp_storage_emulator.handlers import objects
+
     for _, handlers in server.HANDLERS:
         for method, handler in handlers.items():
             if handler in (objects.get, objects.download):
@@ -28,6 +27,7 @@ def main(port: int) -> None:
 
 def with_generation(handler: Callable[..., None]) -> Callable[..., None]:
     """A handler of reads whose answers say which generation was read."""
+    from gcp_storage_emulator.exceptions import NotFound
 
     def answer(request: Any, response: Any, storage: Any) -> None:
         handler(request, response, storage)
