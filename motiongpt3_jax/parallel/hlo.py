@@ -155,8 +155,24 @@ class Program:
             if test.opcode == "compare" and test.attribute(r"\bdirection=(\w+)") == "LT":
                 first, last = map(value, test.operands)
                 if last is not None:
-                    return max(last - (first or 0), 1)
+                    return max(-(-(last - (first or 0)) // self.step(loop, condition.get(test.operands[0]))), 1)
         return max(self.pieces(loop.attribute(r"\bbody=%?([\w.\-]+)")), default=1)
+
+    def step(self, loop: Instruction, counter: Instruction | None) -> int:
+        """What the body of a loop adds to the counter that its condition reads; 1 where it cannot be seen.
+
+        Rings of collectives that the compiler unrolls by two count by two.
+        """
+        body = self.computations[loop.attribute(r"\bbody=%?([\w.\-]+)")]
+        result = next(reversed(body.values()), None)
+        if counter is None or counter.opcode != "get-tuple-element" or result is None or result.opcode != "tuple":
+            return 1
+        raised = body.get(result.operands[int(counter.attribute(r"\bindex=(\d+)"))])
+        while raised is not None and raised.opcode in ("copy", "bitcast") and raised.operands:
+            raised = body.get(raised.operands[0])
+        terms = [body.get(name) for name in raised.operands] if raised is not None and raised.opcode == "add" else []
+        added = [int(term.operands[0]) for term in terms if term is not None and term.opcode == "constant"]
+        return max(added[0], 1) if len(added) == 1 else 1
 
     def pieces(self, computation: str) -> Iterator[int]:
         """In how many pieces each array that a computation updates in place is written."""

@@ -195,3 +195,30 @@ def test_the_program_of_a_compiled_function_is_read():
 def test_bytes_of_dtypes():
     found = arrays_of("(f32[2,3]{1,0:T(2,128)}, bf16[4], pred[5], s32[], f8e4m3fn[8], u4[6], token[])")
     assert [array.bytes for array in found] == [24, 8, 5, 4, 8, 3, 0]
+
+
+def test_a_loop_that_counts_by_two_runs_half_as_often():
+    text = """HloModule m, num_partitions=16
+
+%body (a: (f32[2], u32[])) -> (f32[2], u32[]) {
+  %sent = f32[2]{0} collective-permute(%first), channel_id=4, source_target_pairs={{0,1},{1,0}}
+  %counter = u32[] get-tuple-element(%a), index=1
+  %two = u32[]{:T(128)} constant(2)
+  %raised = u32[] add(%counter, %two)
+  %copied = u32[] copy(%raised)
+  ROOT %r = (f32[2], u32[]) tuple(%sent, %copied)
+}
+
+%condition (a.1: (f32[2], u32[])) -> pred[] {
+  %end = u32[] constant(8)
+  %counter.1 = u32[] get-tuple-element(%a.1), index=1
+  ROOT %c = pred[] compare(%counter.1, %end), direction=LT
+}
+
+ENTRY %main (b.1: f32[2]) -> f32[2] {
+  %zero = u32[] constant(0)
+  %t = (f32[2], u32[]) tuple(%b.1, %zero)
+  ROOT %w = (f32[2], u32[]) while(%t), condition=%condition, body=%body
+}
+"""
+    assert [one.trips for one in read_collectives(text)] == [4]
