@@ -48,6 +48,7 @@ def check_weights_move(found, places=()):
     parameters, collectives, size = found["parameters"], found["collectives"], found["size"]
     tables = [p for p in parameters if p["path"].startswith("vocabulary/")]
     layers = [p for p in parameters if not p["path"].startswith("vocabulary/")]
+    assert any(one["kind"] == "all-gather" and one["trips"] > 1 for one in collectives), "no layer gathers its weights"
     for one in collectives:
         for numbers, array in ((array[1], array[3]) for array in one["arrays"]):
             what = f"{one['kind']} of {array} x {one['trips']} in {one['op']}"
@@ -56,11 +57,6 @@ def check_weights_move(found, places=()):
                 assert numbers <= max(p["numbers"] for p in layers), f"{what}: more than one layer of any weight"
     split = sum(p["numbers"] * p["layers"] for p in layers if p["split"])
     trained = sum(p["numbers"] * p["layers"] for p in layers if p["trains"])
-    looped = [one for one in collectives if one["trips"] > 1]
-    # Where a device holds a few columns, libtpu gathers by a sum of arrays that are zero elsewhere, in each pass.
-    summed = sum(a[2] * one["trips"] for one in looped if one["kind"] == "all-reduce" for a in one["arrays"])
-    gathers = any(one["kind"] == "all-gather" for one in looped) or summed >= 2 * size * split
-    assert gathers, "no layer gathers its weights"
     wanted = size * (2 * split + trained)
     table = sum(p["numbers"] for p in tables)
     # A table is gathered once; its gradient is summed in float32, as are those of norms.
