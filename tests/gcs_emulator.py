@@ -32,10 +32,10 @@ def with_generation(handler: Callable[..., None]) -> Callable[..., None]:
     def answer(request: Any, response: Any, storage: Any) -> None:
         handler(request, response, storage)
         try:
-            found = storage.get_file_obj(request.params["bucket_name"], request.params["object_id"])
+            metadata = storage.get_file_obj(request.params["bucket_name"], request.params["object_id"])
         except NotFound:
             return
-        response["x-goog-generation"] = found["generation"]
+        response["x-goog-generation"] = metadata["generation"]
 
     return answer
 

@@ -49,7 +49,7 @@ class DataConfig:
       source: what is built where `path` names no built clips.
       path, min_frames, max_frames, on_bad, clips, sequences: see `SourceOptions`.
       shuffle, crop: see `LoaderOptions`.
-      workers: see `reading_processes`.
+      workers: see `num_workers`.
       leave_out: names of training samples that never come, see `find_samples`.
     """
 

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from motiongpt3_jax.data_pipelines.loader import ORDER, ORDERS, Loader, StageData, find_samples
-from motiongpt3_jax.data_pipelines.reading_processes import reading_processes
+from motiongpt3_jax.data_pipelines.num_workers import num_workers
 from motiongpt3_jax.data_pipelines.records import Records, open_records
 from motiongpt3_jax.data_pipelines.sources import build_source, made_sentences
 from motiongpt3_jax.errors import UserError
@@ -86,7 +86,7 @@ class Run:
     def loader(self, stage: str, split: str, frozen: Callable[[], Variables] | None = None) -> Loader:
         """Batches of one split, as a stage lays them out; `frozen` reads what clips are encoded with before it."""
         clips, batches = self.records.split(split), stage_input(self.config, stage, self.folder.spec)
-        workers = reading_processes(self.config.data.workers, jax.default_backend() != "cpu")
+        workers = num_workers(self.config.data.workers, jax.default_backend() != "cpu")
         options = replace(batches.options, rows=rows_of(self.config, stage), workers=workers)
         codes = None
         if batches.encoder:

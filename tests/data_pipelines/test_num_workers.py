@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from motiongpt3_jax.data_pipelines import reading_processes as module
-from motiongpt3_jax.data_pipelines.reading_processes import reading_processes
+from motiongpt3_jax.data_pipelines import num_workers as module
+from motiongpt3_jax.data_pipelines.num_workers import num_workers
 
 NOTEBOOK = SimpleNamespace(__spec__=None)
 
@@ -27,18 +27,18 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(("cores", "processes"), [(2, 0), (7, 0), (8, 4), (16, 8), (224, 16)])
 def test_half_of_the_cores_read_for_an_accelerator_from_eight_on(machine, cores, processes):
     machine(cores)
-    assert reading_processes(-1, accelerated=True) == processes
-    assert reading_processes(-1, accelerated=False) == 0
+    assert num_workers(-1, accelerated=True) == processes
+    assert num_workers(-1, accelerated=False) == 0
 
 
 def test_a_number_that_is_asked_for_is_kept(machine):
     machine(2, free=0)
-    assert [reading_processes(asked, accelerated=False) for asked in (0, 3)] == [0, 3]
+    assert [num_workers(asked, accelerated=False) for asked in (0, 3)] == [0, 3]
 
 
 def test_little_shared_memory_begins_none(machine):
     machine(16, free=64 * 2**20)
-    assert reading_processes(-1, accelerated=True) == 0
+    assert num_workers(-1, accelerated=True) == 0
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,4 @@ def test_little_shared_memory_begins_none(machine):
 )
 def test_a_script_begins_none_unasked_as_its_processes_would_run_it_again(machine, main, processes):
     machine(16, main=main)
-    assert reading_processes(-1, accelerated=True) == processes
+    assert num_workers(-1, accelerated=True) == processes

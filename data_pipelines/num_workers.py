@@ -21,18 +21,18 @@ COMMAND = "motiongpt3"
 """Name of the command that begins a run."""
 
 
-def reading_processes(asked: int, accelerated: bool) -> int:
+def num_workers(requested: int, accelerated: bool) -> int:
     """Worker processes of a data loader; 0 reads in a thread of this process.
 
     A thread feeds a model on the same CPU, but no accelerator. Processes import the main module again, so none are
     begun unasked from a script, which may have no `if __name__ == "__main__"`.
 
     Args:
-      asked: how many; -1 takes half of the cores that this process may use, up to 16, from eight cores on.
+      requested: how many; -1 takes half of the cores that this process may use, up to 16, from eight cores on.
       accelerated: whether an accelerator trains.
     """
-    if asked >= 0:
-        return asked
+    if requested >= 0:
+        return requested
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     unfit = not accelerated or cores < LEAST_CORES or _in_script() or _shared_memory() < LEAST_SHARED
     return 0 if unfit else min(cores // 2, MOST)
