@@ -1,9 +1,10 @@
 """Tests that need more than `make test` installs carry a marker; the others do not see what an extra brings.
 
-`make test-torch` runs the tests marked `torch`, in an environment with PyTorch; elsewhere they are skipped. While any
-other test runs or is collected, packages of extras cannot be found, also where they are installed or were imported
-before, so a test that needs one fails on every machine; so does one that skips itself for want of one. What a
-subprocess imports is not hidden: such a test fails where the extra is not installed, as with `make test`.
+`make test-torch` runs the tests marked `torch`, in an environment with PyTorch, and `make test-all` those marked `gcs`
+there; elsewhere they are skipped. While any other test runs or is collected, packages of extras cannot be found, also
+where they are installed or were imported before, so a test that needs one fails on every machine; so does one that
+skips itself for want of one. What a subprocess imports is not hidden: such a test fails where the extra is not
+installed, as with `make test`.
 """
 
 import importlib.util
@@ -17,25 +18,47 @@ from typing import Any
 
 import pytest
 
-PACKAGES = ("torch", "tensorflow", "peft")
-"""What only tests with a marker see: packages of extras, and those that libraries use where they find them."""
+PACKAGES = {
+    "torch": "torch",
+    "tensorflow": "tensorflow",
+    "peft": "peft",
+    "gcsfs": "gcsfs",
+    "google-cloud-storage": "google.cloud.storage",
+    "gcp-storage-emulator": "gcp_storage_emulator",
+}
+"""What only tests with a marker see: packages of extras, and those that libraries use where they find them, each with
+the module that it brings."""
 
 NEEDS_TORCH = "needs PyTorch: `make test-torch` runs it, in an environment of its own"
+NEEDS_GCS = "needs gcsfs, google-cloud-storage and gcp-storage-emulator: `make test-all` installs them and runs it"
+MARKERS = {
+    "torch": (("torch",), NEEDS_TORCH),
+    "gcs": (("gcsfs", "google.cloud.storage", "gcp_storage_emulator"), NEEDS_GCS),
+}
+"""For each marker the modules without which its tests are skipped, and what the skip says."""
 
 # As a word of its own: a path that holds the name is none.
-NAMED = re.compile(rf"(?<![\w/\\.-])({'|'.join(PACKAGES)}|pytorch)(?![\w/\\-])", re.IGNORECASE)
-MARKED_MODULE = re.compile(r"^pytestmark = .*\bmark\.torch\b", re.MULTILINE)
+WORDS = "|".join(re.escape(word) for word in {*PACKAGES, *PACKAGES.values(), "pytorch"})
+NAMED = re.compile(rf"(?<![\w/\\.-])({WORDS})(?![\w/\\-])", re.IGNORECASE)
+MARKED_MODULE = re.compile(rf"^pytestmark = .*\bmark\.({'|'.join(MARKERS)})\b", re.MULTILINE)
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # A package that would hold it is missing.
+        return False
 
 
 def torch_module() -> ModuleType:
     """PyTorch for a module all of whose tests need it; skips the module where it is not installed."""
-    if importlib.util.find_spec("torch") is None:
+    if not _installed("torch"):
         pytest.skip(NEEDS_TORCH, allow_module_level=True)
     return importlib.import_module("torch")
 
 
 def _of_an_extra(module: str) -> bool:
-    return module.partition(".")[0] in PACKAGES
+    return any(module == package or module.startswith(f"{package}.") for package in PACKAGES.values())
 
 
 @contextmanager
@@ -48,7 +71,7 @@ def hidden() -> Iterator[None]:
         return None if _of_an_extra(name) else find(name, *arguments, **options)
 
     # Thousands of modules are looked through only where there is one of them.
-    there = any(package in sys.modules for package in PACKAGES)
+    there = any(package in sys.modules for package in PACKAGES.values())
     imported = {name: sys.modules.pop(name) for name in [*sys.modules] if _of_an_extra(name)} if there else {}
     PathFinder.find_spec = staticmethod(find_spec)
     try:
@@ -63,14 +86,15 @@ def _around(node: pytest.Item | pytest.Collector) -> AbstractContextManager[None
     if isinstance(node, pytest.Module):
         marked = bool(MARKED_MODULE.search(node.path.read_text(encoding="utf-8")))
     else:
-        marked = isinstance(node, pytest.Item) and node.get_closest_marker("torch") is not None
+        marked = isinstance(node, pytest.Item) and any(node.get_closest_marker(name) for name in MARKERS)
     return nullcontext() if marked else hidden()
 
 
 def _judged(report: pytest.TestReport | pytest.CollectReport) -> pytest.TestReport | pytest.CollectReport:
     """The report itself; a skip that names an extra, and is not ours of tests with the marker, has failed."""
     reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
-    if NAMED.search(reason) and NEEDS_TORCH not in reason and not hasattr(report, "wasxfail"):
+    ours = any(sentence in reason for _, sentence in MARKERS.values())
+    if NAMED.search(reason) and not ours and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped for want of an extra, which takes a marker (tests/extras.py): {reason}"
     return report
@@ -93,9 +117,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests against PyTorch are skipped where it is not installed."""
-    if item.get_closest_marker("torch") and importlib.util.find_spec("torch") is None:
-        pytest.skip(NEEDS_TORCH)
+    """Tests with a marker are skipped where its modules are not installed."""
+    for name, (modules, sentence) in MARKERS.items():
+        if item.get_closest_marker(name) and not all(map(_installed, modules)):
+            pytest.skip(sentence)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -37,6 +37,9 @@ def test_imports_after_a_marked_test():
 def test_skips_itself():
     pytest.importorskip("torch")
 
+def test_skips_itself_for_a_store():
+    pytest.importorskip("gcsfs")
+
 def test_skips_itself_with_words():
     pytest.importorskip("torch", reason="PyTorch is not here")
 
@@ -70,6 +73,7 @@ VIOLATIONS = (
     "imports",
     "imports_after_a_marked_test",
     "skips_itself",
+    "skips_itself_for_a_store",
     "skips_itself_with_words",
     "is_skipped",
     "has_a_fixture_that_skips",
