@@ -1,5 +1,6 @@
 """Device meshes, the sharding table, and arrays on their way to devices."""
 
+from motiongpt3_jax.parallel.compiler_options import compiler_options
 from motiongpt3_jax.parallel.constrain import constrain, make_constrain
 from motiongpt3_jax.parallel.host_memory import keep_host_memory
 from motiongpt3_jax.parallel.mesh import make_mesh, on_one_device
@@ -18,6 +19,7 @@ from motiongpt3_jax.parallel.sharding import (
 __all__ = [
     "SHARDING",
     "ShardingOptions",
+    "compiler_options",
     "constrain",
     "first_does",
     "initialize_distributed",

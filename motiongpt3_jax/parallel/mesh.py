@@ -1,9 +1,12 @@
 """The three mesh axes: `data` and `fsdp` split a batch's rows, `fsdp` and `tensor` split parameters."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import jax
+import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh
 
 from motiongpt3_jax.errors import UserError
@@ -23,11 +26,34 @@ def make_mesh(
       devices: the devices to use; all of every process when not given.
 
     Raises:
-      UserError: the axes do not multiply to the number of devices.
+      UserError: the axes do not multiply to the number of devices; TPU slices do not divide `data`.
     """
-    count = len(devices) if devices is not None else jax.device_count()
-    shape = _sizes(count, data, fsdp, tensor)
-    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+    devices = jax.devices() if devices is None else devices
+    shape = _sizes(len(devices), data, fsdp, tensor)
+    return Mesh(_arrange(shape, devices), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def _arrange(shape: tuple[int, int, int], devices: Sequence[jax.Device]) -> np.ndarray:
+    """The devices in an array of this shape, those that exchange most beside each other.
+
+    Hosts of GPUs and of CPUs are slices as well to JAX, and any axis may cross them. What is between TPU slices is a
+    network as slow as that between hosts, for chips that are faster: `data` alone crosses it.
+    """
+    slices = defaultdict(list)
+    for device in devices:
+        slices[getattr(device, "slice_index", 0) if device.platform == "tpu" else 0].append(device)
+    data, *inner = shape
+    if data % len(slices):
+        raise UserError(
+            f"mesh data {data} x fsdp {inner[0]} x tensor {inner[1]} puts weights of one layer on several of "
+            f"{len(slices)} TPU slices, between which the network is slow; choose data as a multiple of {len(slices)}."
+        )
+    within = (data // len(slices), *inner)
+    parts = [
+        mesh_utils.create_device_mesh(within, part, allow_split_physical_axes=True)
+        for _, part in sorted(slices.items())
+    ]
+    return np.concatenate(parts)
 
 
 def make_abstract_mesh(count: int, data: int | None = None, fsdp: int = 1, tensor: int = 1) -> AbstractMesh:

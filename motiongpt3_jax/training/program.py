@@ -8,7 +8,7 @@ import jax
 from jax.sharding import Mesh
 
 from motiongpt3_jax.batch import Batch
-from motiongpt3_jax.parallel import SHARDING, ShardingOptions, replicated, rows_sharding
+from motiongpt3_jax.parallel import SHARDING, ShardingOptions, compiler_options, replicated, rows_sharding
 from motiongpt3_jax.systems.interface import System, Tree, Variables
 from motiongpt3_jax.training.arrays import cast_like, rules_of, with_shardings
 from motiongpt3_jax.training.optimizers import make_optimizer
@@ -76,6 +76,7 @@ def make_program(
     state_at, frozen_at = jax.tree.map(lambda x: x.sharding, (state, frozen))
     rows, everywhere = rows_sharding(mesh), replicated(mesh)
     jitted = jax.jit(first_state, out_shardings=state_at)
+    options = compiler_options(mesh)
 
     def start(variables: Variables) -> tuple[TrainState, Tree]:
         trainable, read = split(variables.params, stage.trainable)
@@ -89,11 +90,13 @@ def make_program(
             in_shardings=(state_at, frozen_at, rows),
             out_shardings=(state_at, everywhere),
             donate_argnums=0,
+            compiler_options=options,
         ),
         evaluate=jax.jit(
             make_evaluate_step(system, stage),
             in_shardings=(state_at.params, frozen_at, state_at.state, everywhere, rows),
             out_shardings=everywhere,
+            compiler_options=options,
         ),
         state=state,
         frozen=frozen,

@@ -1,0 +1,15 @@
+"""Compiler options (XLA flags) of programs that run on a mesh, by the kind of its devices."""
+
+from collections.abc import Mapping
+
+from jax.sharding import Mesh
+
+TPU: Mapping[str, bool] = {"xla_tpu_prefer_async_allgather_to_allreduce": True}
+"""Where weights are split over all chips of a slice, libtpu gathers those of 64 KB a chip and less by an all-reduce of
+the whole, which sends each number twice. With this option it gathers them, on slices whose links are a 2D torus of
+v5e."""
+
+
+def compiler_options(mesh: Mesh) -> dict[str, bool] | None:
+    """What `jax.jit` takes as `compiler_options` for programs on this mesh; None where nothing is to be said."""
+    return dict(TPU) if mesh.devices.flat[0].platform == "tpu" else None
