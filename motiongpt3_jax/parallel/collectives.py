@@ -16,9 +16,13 @@ Kind = Literal[
     "ragged-all-to-all",
     "collective-permute",
     "collective-broadcast",
+    "between-slices",
 ]
 
 KINDS = get_args(Kind)
+
+NETWORK = re.compile(r'_xla_megascale_target="\{([\d,]+)\}')
+"""In a send to the host: the TPU slices that exchange what it sends, over the network."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Collective:
     """One collective operation of a program.
 
     Attributes:
-      kind: what it does.
+      kind: what it does; "between-slices": a chip and those in its place of other TPU slices sum what each holds.
       arrays: the whole arrays, as they are after an all-gather and before a reduce-scatter. Compilers put several into
         one operation.
       trips: how often a run of the program executes it, as a body of loops.
@@ -66,6 +70,10 @@ def read_collectives(text: str) -> list[Collective]:
     found: dict[object, Collective] = {}
     for computation, times, instruction in program.instructions():
         kind = instruction.opcode.removesuffix("-start")
+        if slices := kind == "send" and NETWORK.search(instruction.rest):
+            sent, group = arrays_of(instruction.shape)[:1], slices[1].count(",") + 1
+            key = ("between-slices", computation, instruction.name)
+            found[key] = Collective("between-slices", tuple(sent), times, None, group, "")
         if kind not in KINDS:
             continue
         if kind == "all-reduce" and computation.startswith("all-reduce-scatter"):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -22,11 +23,17 @@ FAST_COMPILE: Mapping[str, float] = {"exec_time_optimization_effort": -1.0, "mem
 """Compiler options that take a fraction of the time and leave collectives as they are; memory and speed differ."""
 
 
+def split_topology(topology: str) -> tuple[int, str]:
+    """(number of slices, name of one of them): "4xv5e:16x16" is four slices of 256 chips."""
+    count = re.match(r"([1-9]\d{0,3})x", topology)
+    return (int(count[1]), topology[count.end() :]) if count else (1, topology)
+
+
 def slice_devices(topology: str) -> Sequence[jax.Device]:
-    """The devices of a slice, which compile and do not run; `make_mesh` takes them.
+    """The devices of a slice or of several, which compile and do not run; `make_mesh` takes them.
 
     Args:
-      topology: generation and shape, such as "v5e:4x4".
+      topology: generation and shape, such as "v5e:4x4"; of several slices with their number, "2xv5e:4x4".
 
     Raises:
       UserError: there is no libtpu, or it knows no such slice.
@@ -38,8 +45,10 @@ def slice_devices(topology: str) -> Sequence[jax.Device]:
         )
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    count, name = split_topology(topology)
+    several = {"num_slices": count} if count > 1 else {}
     try:
-        return topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
+        return topologies.get_topology_desc(platform="tpu", topology_name=name, **several).devices
     except (jax.errors.JaxRuntimeError, ValueError, NotImplementedError) as error:
         raise UserError(
             f"libtpu knows no slice '{topology}' ({str(error).splitlines()[0]}); write for example v5e:4x4"

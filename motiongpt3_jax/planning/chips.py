@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.parallel.product_rate import PUBLISHED
+from motiongpt3_jax.parallel.topology import split_topology
 
 PRODUCTS = 0.7
 """Share of a chip's peak at which matrix products of a train step are counted."""
@@ -59,17 +60,19 @@ CHIPS: Mapping[str, Chip] = {
 
 @dataclass(frozen=True)
 class Slice:
-    """Chips that work together.
+    """Chips that work together, of one slice or of several that a network links.
 
     Attributes:
-      name: as libtpu knows it, such as "v5e:16x16".
+      name: such as "v5e:16x16", which is libtpu's; of several slices with their number, "4xv5e:16x16".
       generation: of the chips.
-      sides: chips along each axis.
+      sides: chips along each axis of a slice.
+      slices: how many there are.
     """
 
     name: str
     generation: str
     sides: tuple[int, ...]
+    slices: int = 1
 
     @classmethod
     def of(cls, name: str) -> "Slice":
@@ -78,15 +81,16 @@ class Slice:
         Raises:
           UserError: it is none.
         """
-        match = re.fullmatch(r"([\w.]+):([1-9]\d{0,4}(?:x[1-9]\d{0,4})*)", name)
+        slices, one = split_topology(name)
+        match = re.fullmatch(r"([\w.]+):([1-9]\d{0,4}(?:x[1-9]\d{0,4})*)", one)
         if not match:
             raise UserError(f"--topology {name}: write a generation and a shape, for example v5e:4x4 or v5p:2x2x2")
-        return cls(name, match[1], tuple(map(int, match[2].split("x"))))
+        return cls(name, match[1], tuple(map(int, match[2].split("x"))), slices)
 
     @property
     def chips(self) -> int:
         """How many there are."""
-        return math.prod(self.sides)
+        return self.slices * math.prod(self.sides)
 
     @property
     def chip(self) -> Chip:
@@ -98,6 +102,20 @@ class Slice:
         if self.generation not in CHIPS:
             raise UserError(f"--topology {self.name}: no such chips are known; there are {', '.join(CHIPS)}")
         return CHIPS[self.generation]
+
+    @property
+    def network_rate(self) -> float:
+        """Bytes a second from a chip to other slices.
+
+        Raises:
+          UserError: nobody has written down the network of these chips.
+        """
+        if self.chip.network is None:
+            raise UserError(
+                f"--topology {self.name}: nobody says how fast the network between slices of {self.generation} is; "
+                "plan one slice"
+            )
+        return self.chip.network
 
     def ring_rate(self, group: int) -> float:
         """Bytes a second with which a chip sends around the rings that a group of chips forms.

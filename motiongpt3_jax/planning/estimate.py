@@ -125,7 +125,7 @@ def estimate_step(trace: StepTrace, mesh: Mesh | AbstractMesh, chips: Slice) -> 
     """What a traced step takes on each chip of a mesh."""
     memory, moved = estimate_memory(trace, mesh, chips.chip.hbm)
     cost = Cost(trace.flops / mesh.shape["tensor"], moved)
-    collectives = _collectives(trace, _parameters(trace, mesh), mesh.shape)
+    collectives = _collectives(trace, _parameters(trace, mesh), mesh.shape, chips.slices)
     return Estimate(memory, cost, collectives, estimate_time(cost, collectives, chips))
 
 
@@ -202,14 +202,24 @@ def estimate_memory(trace: StepTrace, mesh: Mesh | AbstractMesh, capacity: float
     )
 
 
-def _collectives(trace: StepTrace, params: Sequence[_Parameter], axes: Mapping[str, int]) -> list[Collective]:
-    """Weights that are split are gathered for both passes; gradients are summed, all of a kind in one."""
+def _collectives(
+    trace: StepTrace, params: Sequence[_Parameter], axes: Mapping[str, int], slices: int
+) -> list[Collective]:
+    """Weights that are split are gathered for both passes; gradients are summed, all of a kind in one.
+
+    Sums over `data` are made within each slice, and then each chip's share of them between slices.
+    """
     fsdp, data = axes["fsdp"], axes["data"]
     sums: dict[tuple[str, int], float] = {}
 
     def add(kind: str, group: int, count: float) -> None:
         if group > 1 and count:
             sums[kind, group] = sums.get((kind, group), 0.0) + count
+
+    def add_sum(group: int, count: float) -> None:
+        within = group // slices
+        add("all-reduce", within, count)
+        add("between-slices", slices, count / within)
 
     for one in params:
         numbers = math.prod(one.shape)
@@ -219,9 +229,9 @@ def _collectives(trace: StepTrace, params: Sequence[_Parameter], axes: Mapping[s
             add("all-gather", fsdp, numbers * trace.gathers)
         if one.trains and one.fsdp:
             add("reduce-scatter", fsdp, numbers)
-            add("all-reduce", data, numbers / fsdp)
+            add_sum(data, numbers / fsdp)
         elif one.trains:
-            add("all-reduce", row_shards(axes), numbers)
+            add_sum(row_shards(axes), numbers)
     name = HLO_NAMES.get(trace.dtype, "f32")
     return [
         Collective(kind, (HloArray(name, (math.ceil(count),)),), 1, None, group, "")
@@ -232,7 +242,7 @@ def _collectives(trace: StepTrace, params: Sequence[_Parameter], axes: Mapping[s
 def estimate_time(cost: Cost, collectives: Sequence[Collective], chips: Slice) -> StepTime:
     """Layers' weights come, and their gradients go, beside the computation; what all chips hold is summed after it."""
     products, memory = cost.flops / (PRODUCTS * chips.chip.flops), cost.bytes / chips.chip.hbm_rate
-    behind = sum(collective_seconds(one, chips) for one in collectives if one.kind == "all-reduce")
+    behind = sum(collective_seconds(one, chips) for one in collectives if one.kind in ("all-reduce", "between-slices"))
     beside = sum(collective_seconds(one, chips) for one in collectives) - behind
     hidden = min(beside, max(products, memory))
     return StepTime(products, memory, behind + beside - hidden, hidden)

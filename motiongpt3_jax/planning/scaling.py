@@ -141,9 +141,10 @@ def _part(chips: Slice, slices: Sequence[Slice]) -> Slice:
       UserError: there is none, or it does not divide the chips; or nobody wrote down the network between slices.
     """
     pod = chips.chip.pod
-    if chips.chips <= pod:
+    if chips.chips // chips.slices <= pod:
         return chips
-    part = next((one for one in reversed(slices) if one.chips <= pod and chips.chips % one.chips == 0), None)
+    whole = [one for one in slices if one.slices == 1 and one.chips <= pod and chips.chips % one.chips == 0]
+    part = whole[-1] if whole and chips.slices == 1 else None
     if part is None or chips.chip.network is None:
         raise UserError(f"--scaling {chips.name}: a pod has {pod} chips; name a slice of it that divides these as well")
     return part
@@ -165,7 +166,7 @@ def network_seconds(collectives: Mapping[str, float], part: Slice, copies: int) 
     if copies == 1:
         return 0.0
     summed = sum(collectives.get(kind, 0.0) for kind in ("all-reduce", "reduce-scatter"))
-    return 2 * (copies - 1) / copies * summed / part.chips / part.chip.network
+    return 2 * (copies - 1) / copies * summed / part.chips / part.network_rate
 
 
 def _efficiency(point: Point, first: Point) -> float | None:

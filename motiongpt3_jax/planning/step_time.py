@@ -8,7 +8,7 @@ from motiongpt3_jax.planning.chips import PRODUCTS, Chip, Slice
 from motiongpt3_jax.planning.program_cost import Cost, CostReader
 from motiongpt3_jax.planning.results import StepTime
 
-ROUNDS: Mapping[str, float] = {"all-reduce": 2.0}
+ROUNDS: Mapping[str, float] = {"all-reduce": 2.0, "between-slices": 2.0}
 """How often the arrays of a kind of collective go around a ring; others go once."""
 
 
@@ -17,7 +17,8 @@ def collective_seconds(one: Collective, chips: Slice) -> float:
     if one.kind == "collective-permute":
         return one.bytes / chips.chip.link
     rounds = ROUNDS.get(one.kind, 1.0) * (one.group - 1) / one.group
-    return rounds * one.bytes / chips.ring_rate(one.group)
+    rate = chips.network_rate if one.kind == "between-slices" else chips.ring_rate(one.group)
+    return rounds * one.bytes / rate
 
 
 def compute_seconds(cost: Cost, chip: Chip) -> float:

@@ -222,3 +222,20 @@ ENTRY %main (b.1: f32[2]) -> f32[2] {
 }
 """
     assert [one.trips for one in read_collectives(text)] == [4]
+
+
+def test_what_chips_of_several_slices_sum_over_the_network_is_what_each_sends():
+    text = """HloModule m, num_partitions=16
+
+ENTRY %main (a: bf16[4,8,128]) -> bf16[4,8,128] {
+  %a = bf16[4,8,128]{2,1,0} parameter(0)
+  %after = token[] after-all()
+  %send = (bf16[4,8,128]{2,1,0}, u32[], token[]) send(%a, %after), channel_id=4, is_host_transfer=true, frontend_attributes={_xla_host_transfer_handler_name="xla_megascale_runtime",_xla_megascale_target="{1,2,3}x{0:15}",_xla_megascale_transfer_type="ALL_REDUCE"}
+  %sent = token[] send-done(%send), channel_id=4, is_host_transfer=true
+  %recv = (bf16[4,8,128]{2,1,0}, u32[], token[]) recv(%after), channel_id=3, is_host_transfer=true, frontend_attributes={_xla_megascale_target="{1,2,3}x{0:15}"}
+  %got = (bf16[4,8,128]{2,1,0}, token[]) recv-done(%recv), channel_id=3, is_host_transfer=true
+  ROOT %result = bf16[4,8,128]{2,1,0} get-tuple-element(%got), index=0
+}
+"""  # noqa: E501
+    (one,) = read_collectives(text)
+    assert (one.kind, one.group, one.bytes, one.trips) == ("between-slices", 3, 2 * 4 * 8 * 128, 1)

@@ -127,3 +127,22 @@ def test_base_gathers_its_weights_on_slices(stage, fsdp):
     )
     # The head's pooling reads the positions of four holders and of its token.
     check_weights_move(found, places=(5,))
+
+
+@pytest.mark.slow
+def test_between_slices_each_chip_sends_its_share_of_the_gradients_alone():
+    found = exchanged(
+        topology="2xv5e:4x4",
+        axes=[2, 16, 1],
+        rows=8,
+        words=50257,
+        config="motiongpt3:base",
+        stage="tune",
+        overrides=["model.dtype=bfloat16"],
+    )
+    trained = [p for p in found["parameters"] if p["trains"]]
+    wanted = sum(p["numbers"] * p["layers"] * (4 if p["path"].startswith("vocabulary/") else 2) for p in trained) / 16
+    crossing = [one for one in found["collectives"] if one["kind"] == "between-slices"]
+    sent = sum(amount * one["trips"] for one in crossing for _, _, amount, _ in one["arrays"])
+    assert {one["group"] for one in crossing} == {2}
+    assert 0.9 * wanted < sent <= SLACK * wanted

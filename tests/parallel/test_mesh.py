@@ -45,7 +45,7 @@ def test_data_alone_crosses_tpu_slices():
 
 
 def test_weights_across_tpu_slices_are_an_error():
-    with pytest.raises(ValueError, match="mesh data 1 x fsdp 32 x tensor 1 .* choose data as a multiple of 2"):
+    with pytest.raises(ValueError, match=r"mesh data 1 x fsdp 32 x tensor 1 .* choose data as a multiple of 2"):
         make_mesh(1, 32, 1, devices=chips(slices=2, width=4, height=4))
 
 

@@ -56,6 +56,16 @@ def test_gradients_are_summed_over_the_rows_and_split_weights_gathered_for_both_
     assert kinds["reduce-scatter", 2] + kinds["all-reduce", 4] == pytest.approx(2 * trained, abs=4)
 
 
+def test_slices_sum_each_chips_share_of_the_gradients_between_them(traced):
+    two = estimate_step(traced, make_abstract_mesh(4, data=4), Slice.of("2xv5e:1x2"))
+    kinds = {(one.kind, one.group): one.bytes for one in two.collectives}
+    trained = numbers(traced.state.params)
+    assert kinds == {("all-reduce", 2): 2 * trained, ("between-slices", 2): trained}
+    assert two.time.collectives == pytest.approx(
+        sum(collective_seconds(one, Slice.of("2xv5e:1x2")) for one in two.collectives)
+    )
+
+
 def test_time_is_the_longer_of_products_and_memory_and_the_sums_that_nothing_hides(traced):
     found = estimate(traced, data=4)
     assert found.time.collectives == pytest.approx(sum(collective_seconds(one, CHIPS) for one in found.collectives))

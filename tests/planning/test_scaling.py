@@ -74,6 +74,12 @@ def test_more_chips_than_a_pod_has_are_several_slices_that_sum_over_the_network(
     assert said.count("  extrapolated") == 1
 
 
+def test_several_slices_that_are_named_so_are_planned_themselves(quick):
+    named = plan_scaling("motiongpt3:test", ["v5e:16x16", "4xv5e:16x16"], **OPTIONS)
+    weak = points(named, "weak")
+    assert (weak["4xv5e:16x16"].chips, weak["4xv5e:16x16"].extrapolated) == (1024, False)
+
+
 def test_each_chip_sends_and_gets_its_share_of_the_gradients():
     pod = Slice.of("v5e:16x16")
     share = 512e6 / 256

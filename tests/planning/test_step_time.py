@@ -64,3 +64,17 @@ def test_what_names_no_slice_is_refused_with_an_example(name):
 def test_chips_that_nobody_described_are_refused_with_those_that_are():
     with pytest.raises(ValueError, match="there are v4, v5e, v5p, v6e, tpu7x"):
         _ = Slice.of("v9:4x4").chip
+
+
+def test_what_slices_exchange_takes_as_long_as_a_chips_part_of_the_network_lets_it():
+    two = Slice.of("2xv5e:4x4")
+    assert (two.chips, two.slices, two.sides) == (32, 2, (4, 4))
+    assert collective_seconds(collective("between-slices", 2), two) == pytest.approx(2 * 0.5 * 2e6 / V5E.network)
+    assert collective_seconds(collective("all-gather", 16), two) == collective_seconds(
+        collective("all-gather", 16), SLICE
+    )
+
+
+def test_slices_whose_network_nobody_described_are_refused():
+    with pytest.raises(ValueError, match="nobody says how fast the network between slices of v4 is"):
+        _ = Slice.of("2xv4:2x2x1").network_rate
