@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--topology",
-        help="the slice: v5e:4x4, v5p:2x2x2, v6e:4x4 ...; 4xv5e:16x16 is four of them; with --search several, with commas",
+        help="the slice: v5e:4x4, v5p:2x2x2, v6e:4x4 ...; 4xv5e:16x16 is four; with --search several, by commas",
     )
     parser.add_argument("--mesh", help="data=N,fsdp=N,tensor=N, instead of the config's; data takes what others leave")
     parser.add_argument("--stage", help="plan this stage alone")
