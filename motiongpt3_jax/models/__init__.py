@@ -18,6 +18,7 @@ from motiongpt3_jax.models.cross_entropy import cross_entropy
 from motiongpt3_jax.models.decoder import Decoder
 from motiongpt3_jax.models.decoder_config import DecoderConfig, StreamConfig
 from motiongpt3_jax.models.decoding import cross_cache, decode_step, prefill, unstack_layers
+from motiongpt3_jax.models.denoising import denoise_step, modulate_steps, unstack_blocks
 from motiongpt3_jax.models.flavour import BlockFlavour
 from motiongpt3_jax.models.head import DiffusionHead, HeadConfig
 from motiongpt3_jax.models.lora import Adapter, Adapters, merge_adapter, unmerge_adapter
@@ -64,10 +65,12 @@ __all__ = [
     "cross_entropy",
     "decode_step",
     "decode_step_t5",
+    "denoise_step",
     "effective_rank",
     "empty_codebook",
     "grow",
     "merge_adapter",
+    "modulate_steps",
     "nearest_codes",
     "perplexity",
     "prefill",
@@ -79,6 +82,7 @@ __all__ = [
     "unmerge_adapter",
     "unpack_cache",
     "unpack_slots",
+    "unstack_blocks",
     "unstack_layers",
     "unstack_t5",
     "vae_loss",

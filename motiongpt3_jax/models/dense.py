@@ -100,6 +100,7 @@ def linear(
     name: str | None = None,
     xavier: bool = False,
     constrain: Constrain = unconstrained,
+    product: Product = flat_product,
 ) -> "Dense":
     """A dense layer uniform in +-1/sqrt(inputs), bias included, as PyTorch's Linear starts.
 
@@ -110,13 +111,14 @@ def linear(
       name: of the parameters, where a compact method makes it.
       xavier: start the kernel, not the bias, with Xavier's uniform instead.
       constrain: where a mesh may pin the result.
+      product: multiplies inputs with the kernel.
     """
 
     def uniform(key: Array, shape: tuple[int, ...], kind: jnp.dtype = jnp.float32) -> Array:
         return jax.random.uniform(key, shape, kind, -(inputs**-0.5), inputs**-0.5)
 
     kernel = nn.initializers.xavier_uniform() if xavier else uniform
-    return Dense(features, dtype, kernel, bias_init=uniform, constrain=constrain, name=name)
+    return Dense(features, dtype, kernel, bias_init=uniform, product=product, constrain=constrain, name=name)
 
 
 class Dense(nn.Module):

@@ -1,6 +1,7 @@
 """The diffusion head: a small residual MLP that reads the holders' hidden states (MotionGPT3, section 3.3; MAR)."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.models.attention import PostNormLayer
 from motiongpt3_jax.models.constrain import Constrain, unconstrained
-from motiongpt3_jax.models.dense import Dense, linear
+from motiongpt3_jax.models.dense import Dense, flat_product, kernel_first_product, linear
 
 EPS = 1e-6
 
@@ -28,6 +29,7 @@ class HeadConfig:
       dropout: in the pool.
       dtype: of the computation.
       max_positions: rows of the pool's position table.
+      kernel_first: whether kernels lie transposed in memory, as denoising steps read them; never changes parameters.
     """
 
     latent: int
@@ -40,6 +42,12 @@ class HeadConfig:
     dropout: float
     dtype: str
     max_positions: int = 500
+    kernel_first: bool = False
+
+    def layer(self, features: int, inputs: int, constrain: Constrain) -> Dense:
+        """A dense layer of the head."""
+        product = kernel_first_product if self.kernel_first else flat_product
+        return linear(features, inputs, self.dtype, constrain=constrain, product=product)
 
 
 class ResidualBlock(nn.Module):
@@ -48,23 +56,32 @@ class ResidualBlock(nn.Module):
     config: HeadConfig
     constrain: Constrain = unconstrained
 
-    @nn.compact
+    def setup(self) -> None:
+        width, layer = self.config.width, self.config.layer
+        self.modulation = layer(3 * width, width, self.constrain)
+        self.norm = nn.LayerNorm(epsilon=EPS, dtype=jnp.float32)
+        self.mlp_in = layer(width, width, self.constrain)
+        self.mlp_out = layer(width, width, self.constrain)
+
     def __call__(
         self,
         x: Float[Array, "batch tokens width"],
         y: Float[Array, "conditions 1 width"],
         condition_index: Int[Array, "batch"] | None = None,
     ) -> tuple[Array, None]:
-        width, dtype = self.config.width, self.config.dtype
+        return self.update(x, of_rows(self.modulate(y), condition_index)), None
 
-        def layer(features: int, name: str) -> Dense:
-            return linear(features, width, dtype, name, constrain=self.constrain)
+    def modulate(self, y: Float[Array, "*rows width"]) -> Float[Array, "*rows modulation"]:
+        """Shift, scale and gate of each condition, beside each other."""
+        return self.modulation(nn.silu(y))
 
-        modulation = of_rows(layer(3 * width, "modulation")(nn.silu(y)), condition_index)
+    def update(
+        self, x: Float[Array, "batch tokens width"], modulation: Float[Array, "batch 1 modulation"]
+    ) -> Float[Array, "batch tokens width"]:
+        """The block's result for rows whose modulation is known."""
         shift, scale, gate = jnp.split(modulation, 3, axis=-1)
-        h = nn.LayerNorm(epsilon=EPS, dtype=jnp.float32, name="norm")(x).astype(dtype) * (1 + scale) + shift
-        h = layer(width, "mlp_out")(nn.silu(layer(width, "mlp_in")(h)))
-        return x + gate * h, None
+        h = self.norm(x).astype(self.config.dtype) * (1 + scale) + shift
+        return x + gate * self.mlp_out(nn.silu(self.mlp_in(h)))
 
 
 def of_rows(x: Float[Array, "conditions ..."], index: Int[Array, "batch"] | None) -> Float[Array, "batch ..."]:
@@ -105,10 +122,7 @@ class DiffusionHead(nn.Module):
 
     def setup(self) -> None:
         config, constrain = self.config, self.constrain
-
-        def layer(features: int, inputs: int) -> Dense:
-            return linear(features, inputs, config.dtype, constrain=constrain)
-
+        layer = partial(config.layer, constrain=constrain)
         self.pooling = Pool(config, constrain)
         self.time_in = layer(config.width, config.time)
         self.time_out = layer(config.width, config.width)
@@ -147,8 +161,22 @@ class DiffusionHead(nn.Module):
     ) -> Float[Array, "batch tokens latent"]:
         """The noise in `x`, given sums `y` of pooled condition and time: one for each row, or by index."""
         y = y[:, None]
-        x, _ = self.blocks(self.input(x), y, condition_index)
-        shift, scale = jnp.split(of_rows(self.final_modulation(nn.silu(y)), condition_index), 2, axis=-1)
+        x, _ = self.blocks(self.enter(x), y, condition_index)
+        return self.leave(x, of_rows(self.modulate_last(y), condition_index))
+
+    def enter(self, x: Float[Array, "batch tokens latent"]) -> Float[Array, "batch tokens width"]:
+        """What the first block reads."""
+        return self.input(x)
+
+    def modulate_last(self, y: Float[Array, "*rows width"]) -> Float[Array, "*rows modulation"]:
+        """Shift and scale behind the last block of each condition, beside each other."""
+        return self.final_modulation(nn.silu(y))
+
+    def leave(
+        self, x: Float[Array, "batch tokens width"], modulation: Float[Array, "batch 1 modulation"]
+    ) -> Float[Array, "batch tokens latent"]:
+        """The noise, from what the last block leaves."""
+        shift, scale = jnp.split(modulation, 2, axis=-1)
         return self.final(self.final_norm(x) * (1 + scale) + shift).astype(jnp.float32)
 
     def __call__(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from motiongpt3_jax.diffusion import SAMPLERS, classifier_free_guidance
-from motiongpt3_jax.diffusion.samplers import even_log_snr
+from motiongpt3_jax.diffusion.samplers import even_log_snr, steps_at_once
 from tests.diffusion.official import SCHEDULE
 
 MEAN, SPREAD = 2.0, 0.5
@@ -113,6 +113,31 @@ def test_a_constant_velocity_is_followed_exactly_in_one_step():
 def test_euler_tells_the_time_from_noise_to_data():
     samples = SAMPLERS["euler"](lambda x, t: t[:, None, None] + 0 * x, SCHEDULE, recorded(4), SHAPE, options(4))
     np.testing.assert_allclose(samples - start(), (0 + 0.25 + 0.5 + 0.75) / 4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_denoiser_may_be_told_what_was_made_of_several_times_at_once(name):
+    denoiser, seen = gaussian_velocity if name == "euler" else gaussian_eps, []
+
+    def of_times(t):
+        seen.append(t.shape)
+        return {"time": t, "twice": 2 * t}
+
+    def eps(x, at):
+        return denoiser(x, jnp.broadcast_to(at["twice"] - at["time"], (len(x),)))
+
+    shape = (3, 1, 64)
+    found = SAMPLERS[name](eps, SCHEDULE, keys(5, 3), shape, options(6), of_times)
+    np.testing.assert_allclose(found, sample(name, keys(5, 3), 6, shape=shape), rtol=1e-4, atol=1e-4)
+    assert seen == [(6,)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "batch", "count"),
+    [(100, 32, 10), (10, 32, 10), (100, 1, 10), (64, 1, 16), (17, 1, 1), (100, 256, 2), (8, 999, 1)],
+)
+def test_steps_that_are_prepared_together_divide_all_and_are_fewer_for_many_rows(steps, batch, count):
+    assert steps_at_once(steps, batch) == count
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

@@ -58,7 +58,7 @@ def compare(folder: Path, overrides: tuple[str, ...], meshes: tuple[dict[str, in
     for axes in meshes:
         model = Model.load(exported.path, mesh=axes)
         others, other_texts = answers(model)
-        kernel = model.engine.variables.params["head"]["blocks"]["mlp_in"]["kernel"]
+        kernel = model.engine.variables.params["head"]["blocks"][0]["mlp_in"]["kernel"].array
         parts = {shard.data.size for shard in kernel.addressable_shards}
         found.append(
             {

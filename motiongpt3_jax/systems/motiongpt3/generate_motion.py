@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from motiongpt3_jax.batch import Batch, Places
-from motiongpt3_jax.diffusion import SAMPLERS, Denoiser, Noise, classifier_free_guidance
+from motiongpt3_jax.diffusion import SAMPLERS, Denoiser, Noise, OfTimes, classifier_free_guidance
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.models import prefill
+from motiongpt3_jax.models import denoise_step, modulate_steps, prefill, unstack_blocks
 from motiongpt3_jax.systems.interface import Tree, Variables
 from motiongpt3_jax.systems.motiongpt3.forward import conditions, encode_clips, from_language, streams, to_language
 from motiongpt3_jax.systems.motiongpt3.modules import Modules
@@ -111,30 +111,37 @@ def sample_latents(
         kind = "a rectified flow" if modules.config.flow else "diffusion"
         raise UserError(f"sampler {options.sampler!r} does not fit this model, which was trained as {kind}")
     shape = (len(condition), modules.config.vae.latents, modules.config.vae.width)
-    eps = _denoiser(modules, variables.params, condition, options.guidance_scale)
-    sampled = SAMPLERS[options.sampler](eps, modules.schedule, noise, shape, options)
+    eps, of_times = _denoiser(modules, variables.params, condition, options.guidance_scale)
+    sampled = SAMPLERS[options.sampler](eps, modules.schedule, noise, shape, options, of_times)
     return from_language(variables.state, sampled)
 
 
-def _denoiser(modules: Modules, params: Tree, condition: Float[Array, "rows holders width"], scale: float) -> Denoiser:
-    """The head as a function of (x, t), its pooled conditions computed once."""
+def _denoiser(
+    modules: Modules, params: Tree, condition: Float[Array, "rows holders width"], scale: float
+) -> tuple[Denoiser, OfTimes]:
+    """The head as a function of latents and modulations, and these as a function of times."""
+    weights = unstack_blocks(params["head"])
 
     def head(*args: Array, method: str) -> Array:
-        return modules.head.apply({"params": params["head"]}, *args, method=method)
+        return modules.head.apply({"params": {k: v for k, v in weights.items() if k != "blocks"}}, *args, method=method)
 
-    pooled = head(condition, method="pool")
-    if scale == 1.0:
-        return lambda x, t: head(x, pooled + head(t[:1], method="time"), method="denoise")
-    # Both guesses in one call, which reads the head's weights once; the null condition is one row, shared by all.
-    rows = jnp.arange(len(pooled))
-    pooled = jnp.concatenate([pooled, head(params["null_condition"][None], method="pool")])
-    condition_index = jnp.concatenate([rows, jnp.full_like(rows, len(rows))])
+    pooled, condition_index = head(condition, method="pool"), None
+    if scale != 1.0:
+        # Both guesses in one call, which reads the head's weights once; the null condition is one row, shared by all.
+        rows = jnp.arange(len(pooled))
+        pooled = jnp.concatenate([pooled, head(params["null_condition"][None], method="pool")])
+        condition_index = jnp.concatenate([rows, jnp.full_like(rows, len(rows))])
 
-    def eps(x: Array, t: Array) -> Array:
-        both = head(jnp.concatenate([x, x]), pooled + head(t[:1], method="time"), condition_index, method="denoise")
+    def of_times(t: Float[Array, "steps"]) -> Tree:
+        return modulate_steps(modules.head, weights, pooled + head(t, method="time")[:, None])
+
+    def eps(x: Array, modulations: Tree) -> Array:
+        if condition_index is None:
+            return denoise_step(modules.head, weights, x, modulations)
+        both = denoise_step(modules.head, weights, jnp.concatenate([x, x]), modulations, condition_index)
         return classifier_free_guidance(*jnp.split(both, 2), scale)
 
-    return eps
+    return eps, of_times
 
 
 def decode_latents(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.batch import Batch, Places
-from motiongpt3_jax.models import DECODER_RULES, TextOptions, unstack_layers
+from motiongpt3_jax.models import DECODER_RULES, TextOptions, unstack_blocks, unstack_layers
 from motiongpt3_jax.models.constrain import Constrain
 from motiongpt3_jax.systems.interface import Loss, System, Tree, Variables
 from motiongpt3_jax.systems.motiongpt3 import generate_motion, generate_text
@@ -69,8 +69,10 @@ class MotionGPT3(System):
         return upgrade_tree(tree, self.config.decoder.heads) if version < 3 else tree
 
     def unstacked(self, variables: Variables) -> Variables:
-        """The variables with the decoder's layers one by one: answers copy none of them then; losses need stacks."""
-        return variables.replace(params={**variables.params, "decoder": unstack_layers(variables.params["decoder"])})
+        """The variables with layers and the head's blocks one by one: answers copy none then; losses need stacks."""
+        decoder, head = (variables.params[name] for name in ("decoder", "head"))
+        unstacked = {"decoder": unstack_layers(decoder), "head": unstack_blocks(head)}
+        return variables.replace(params={**variables.params, **unstacked})
 
     def understand(
         self, variables: Variables, batch: Batch, seeds: Int[Array, "rows"] | None = None
