@@ -11,6 +11,7 @@ from flax import struct
 from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.models.constrain import Constrain, unconstrained
+from motiongpt3_jax.models.dense import kernel_first_product
 
 LANES = 128
 """Logits are padded to a multiple of this, which the matrix units like."""
@@ -146,7 +147,11 @@ class Vocabulary(nn.Module):
         return jnp.concatenate([*rows, jnp.zeros((-(self.size + self.new) % LANES, self.width), self.dtype)])
 
     def _scores(self, hidden: Float[Array, "*batch width"], rows: Float[Array, "ids width"]) -> Array:
-        return soft_cap(jnp.matmul(hidden, rows.T.astype(self.dtype), preferred_element_type=jnp.float32), self.cap)
+        kernel = rows.T.astype(self.dtype)
+        if jax.default_backend() == "cpu" and self.dtype == "float32":
+            # A table lies as a transposed kernel does.
+            return soft_cap(kernel_first_product(hidden, kernel), self.cap)
+        return soft_cap(jnp.matmul(hidden, kernel, preferred_element_type=jnp.float32), self.cap)
 
     def __call__(self, ids: Int[Array, "*batch"]) -> Float[Array, "*batch width"]:
         """Same as `embed`."""
