@@ -4,7 +4,9 @@ Products have several forms: as XLA's CPU backend takes them fastest, and with a
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -25,8 +27,26 @@ Apply = Callable[[Array, Params], Array]
 Product = Callable[[Array, Array], Array]
 """(input, kernel) -> `input @ kernel`, by whichever way."""
 
+TARGET: ContextVar[str | None] = ContextVar("TARGET", default=None)
+"""The platform that programs are traced for; None for that of this process's devices."""
+
 FEW = 128
 """Rows below which a product is bound by reading its kernel."""
+
+
+@contextmanager
+def traced_for(platform: str) -> Iterator[None]:
+    """Within, programs are traced for devices of a platform ("cpu", "gpu", "tpu") that need not be here."""
+    token = TARGET.set(platform)
+    try:
+        yield
+    finally:
+        TARGET.reset(token)
+
+
+def for_cpu() -> bool:
+    """Whether what is traced now runs on CPUs."""
+    return (TARGET.get() or jax.default_backend()) == "cpu"
 
 
 def flat_product(x: Float[Array, "*rows inputs"], kernel: Float[Array, "inputs features"]) -> Array:
@@ -269,7 +289,7 @@ def transpose_kernels(params: Any) -> Any:
     The decode steps of 32 sentences (`bench generate --config motiongpt:base`) take a quarter less time. See
     `plain_kernels` for the way back.
     """
-    if jax.default_backend() != "cpu":
+    if not for_cpu():
         return params
 
     def transposed(path: tuple[Any, ...], leaf: Any) -> Any:

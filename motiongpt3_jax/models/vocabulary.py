@@ -11,7 +11,7 @@ from flax import struct
 from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.models.constrain import Constrain, unconstrained
-from motiongpt3_jax.models.dense import kernel_first_product
+from motiongpt3_jax.models.dense import for_cpu, kernel_first_product
 
 LANES = 128
 """Logits are padded to a multiple of this, which the matrix units like."""
@@ -148,7 +148,7 @@ class Vocabulary(nn.Module):
 
     def _scores(self, hidden: Float[Array, "*batch width"], rows: Float[Array, "ids width"]) -> Array:
         kernel = rows.T.astype(self.dtype)
-        if jax.default_backend() == "cpu" and self.dtype == "float32":
+        if for_cpu() and self.dtype == "float32":
             # A table lies as a transposed kernel does.
             return soft_cap(kernel_first_product(hidden, kernel), self.cap)
         return soft_cap(jnp.matmul(hidden, kernel, preferred_element_type=jnp.float32), self.cap)

@@ -21,6 +21,7 @@ from motiongpt3_jax.experiment.run import make_statistics
 from motiongpt3_jax.inference.engine import Engine
 from motiongpt3_jax.inference.folder import ModelFolder, plain
 from motiongpt3_jax.inference.prompts import Prompts
+from motiongpt3_jax.models.dense import traced_for
 from motiongpt3_jax.parallel.hlo import Program as HloProgram
 from motiongpt3_jax.planning.chips import PRODUCTS, Chip, Slice
 from motiongpt3_jax.planning.filling import make_tokenizer, open_clips
@@ -199,13 +200,13 @@ def plan_answers(
     price = price_of(chips, prices or {})
     devices = devices_of(chips, platform)
     checked = check_config(plain(loaded.to_dict()))
-    programs = record_programs(checked, requests, words)
     if platform == "estimate":
         take = partial(estimate_phase, chip=chips.chip)
     else:
         capacity = chips.chip.hbm if platform == "tpu" else None
         take = partial(compile_phase, device=devices[0], chip=chips.chip, capacity=capacity, full=effort == "full")
-    phases = [take(program) for program in programs]
+    with traced_for("cpu" if platform == "cpu" else "tpu"):
+        phases = [take(program) for program in record_programs(checked, requests, words)]
     return AnswerPlan(named, topology, platform, requests, phases, price, chips.chip.flops)
 
 

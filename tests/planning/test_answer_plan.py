@@ -6,7 +6,8 @@ import pytest
 
 from motiongpt3_jax.commands.plan import parser, run
 from motiongpt3_jax.errors import UserError
-from motiongpt3_jax.planning import filling
+from motiongpt3_jax.models.dense import kernels_transposed
+from motiongpt3_jax.planning import answer_plan, filling
 from motiongpt3_jax.planning.answer_plan import Requests, plan_answers
 from tests.planning.test_plan import TOP, planned
 
@@ -38,6 +39,20 @@ def test_a_batch_of_motions_takes_what_its_phases_take(few_steps):
     assert found["dollars_per_million"] == pytest.approx(1.2 * seconds / 3600 / 4 * 1e6)
     assert found["bound"] == "memory"
     assert "one chip" in found["notes"][0]
+
+
+@pytest.mark.parametrize(("platform", "transposed"), [("estimate", False), ("cpu", True)])
+def test_programs_are_those_of_the_chips_and_not_of_this_machine(monkeypatch, platform, transposed):
+    class Recorded(Exception):
+        """Ends a plan before it compiles."""
+
+    def take(program, **_):
+        raise Recorded(kernels_transposed(program.arguments[0].params["decoder"]))
+
+    monkeypatch.setattr(answer_plan, "estimate_phase", take)
+    monkeypatch.setattr(answer_plan, "compile_phase", take)
+    with pytest.raises(Recorded, match=str(transposed)):
+        plan_answers("motiongpt3:test", "v5e:1x1", Requests("generate", 4, frames=32), platform=platform)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.systems.interface import Question
 from tests.commands.conftest import call
 from tests.systems.motiongpt.small import variables_of
+from tests.systems.same_joints import check_same_joints
 
 SENTENCES = ["a person walks", "a man sits down", "someone jumps", "a woman waves"]
 
@@ -32,11 +33,6 @@ def model(trained_motiongpt):
     return Model(engine, Prompts.of(folder, "t2m"))
 
 
-def check_same(found, expected):
-    """Raises AssertionError unless joints are equal to rounding, which random weights make far larger than metres."""
-    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
-
-
 def still(frames, fps=20.0):
     """A person who stands and moves an arm."""
     joints = np.tile(np.random.default_rng(0).normal(size=(1, 22, 3)), (frames, 1, 1)).astype(np.float32)
@@ -50,7 +46,7 @@ def test_motions_have_exactly_the_frames_that_are_asked_for_whatever_their_batch
     assert [motion.frames for motion in motions] == frames
     assert all(np.isfinite(motion.joints).all() for motion in motions)
     alone = model.generate(SENTENCES[2], frames=41, seed=5)
-    check_same(alone.joints, motions[2].joints)
+    check_same_joints(alone.joints, motions[2].joints)
     assert model.lengths(SENTENCES[0], seconds=2.0)[0].frames == 40
 
 
@@ -67,7 +63,7 @@ def test_questions_that_share_rows_are_answered_as_alone(model, shared_rows):
     assert shared_rows == [True, True]
     for number in (0, 3, 13):
         alone = model.generate(sentences[number], frames=24, seed=3 + number)
-        check_same(alone.joints, motions[number].joints)
+        check_same_joints(alone.joints, motions[number].joints)
         assert model.engine.generate_texts([questions[number]], options) == [texts[number]]
     assert len({text.whole for text in texts}) > 1
 
@@ -81,7 +77,7 @@ def test_motions_that_follow_each_other_are_decoded_at_once_from_their_joined_co
     assert np.isfinite(joints).all()
     alone, _ = generate_sequence(model.engine, questions[:1], [16], 3, options)
     (usual,) = model.engine.generate_motions(questions[:1], [16], [3], options)
-    check_same(alone, usual)
+    check_same_joints(alone, usual)
     # The decoder of the first part sees what follows.
     assert np.abs(joints[:16] - alone).max() > 0.01 * np.abs(alone).max()
 

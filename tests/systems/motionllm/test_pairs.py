@@ -20,6 +20,7 @@ from motiongpt3_jax.motion import load_motion, save_motion
 from motiongpt3_jax.systems.motionllm.exporter import export_pytorch
 from tests.commands.conftest import call
 from tests.motion.samples import dance
+from tests.systems.same_joints import check_same_joints
 
 pytestmark = pytest.mark.filterwarnings("ignore::motiongpt3_jax.Note")
 
@@ -68,7 +69,7 @@ def test_two_people_come_from_a_sentence_as_long_as_asked_for(model):
     motions = model.generate([SENTENCE, "two people bow"], frames=[41, 38], seed=1)
     assert [motion.joints.shape[:2] for motion in motions] == [(2, 41), (2, 38)]
     alone = model.generate("two people bow", frames=38, seed=2)
-    np.testing.assert_allclose(alone.joints, motions[1].joints, atol=1e-3)
+    check_same_joints(alone.joints, motions[1].joints)
     np.testing.assert_allclose(motions[0].joints[0, 0, 0, [0, 2]], 0, atol=1e-5)
     # What it was trained on before it began stays known.
     with warnings.catch_warnings():
