@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from motiongpt3_jax.models.attention import PostNormLayer
 from motiongpt3_jax.models.constrain import Constrain, unconstrained
-from motiongpt3_jax.models.dense import Dense, flat_product, kernel_first_product, linear
+from motiongpt3_jax.models.dense import Product, flat_product, kernel_first_product, linear
 
 EPS = 1e-6
 
@@ -44,10 +44,10 @@ class HeadConfig:
     max_positions: int = 500
     kernel_first: bool = False
 
-    def layer(self, features: int, inputs: int, constrain: Constrain) -> Dense:
-        """A dense layer of the head."""
-        product = kernel_first_product if self.kernel_first else flat_product
-        return linear(features, inputs, self.dtype, constrain=constrain, product=product)
+    @property
+    def product(self) -> Product:
+        """Multiplies inputs with the kernel of a dense layer."""
+        return kernel_first_product if self.kernel_first else flat_product
 
 
 class ResidualBlock(nn.Module):
@@ -57,11 +57,12 @@ class ResidualBlock(nn.Module):
     constrain: Constrain = unconstrained
 
     def setup(self) -> None:
-        width, layer = self.config.width, self.config.layer
-        self.modulation = layer(3 * width, width, self.constrain)
+        config, width = self.config, self.config.width
+        layer = partial(linear, dtype=config.dtype, constrain=self.constrain, product=config.product)
+        self.modulation = layer(3 * width, width)
         self.norm = nn.LayerNorm(epsilon=EPS, dtype=jnp.float32)
-        self.mlp_in = layer(width, width, self.constrain)
-        self.mlp_out = layer(width, width, self.constrain)
+        self.mlp_in = layer(width, width)
+        self.mlp_out = layer(width, width)
 
     def __call__(
         self,
@@ -122,7 +123,7 @@ class DiffusionHead(nn.Module):
 
     def setup(self) -> None:
         config, constrain = self.config, self.constrain
-        layer = partial(config.layer, constrain=constrain)
+        layer = partial(linear, dtype=config.dtype, constrain=constrain, product=config.product)
         self.pooling = Pool(config, constrain)
         self.time_in = layer(config.width, config.time)
         self.time_out = layer(config.width, config.width)
