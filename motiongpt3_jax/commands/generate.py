@@ -166,7 +166,7 @@ def read_prompts(texts: list[str], file: str | None) -> list[Prompt]:
     if not prompts:
         raise UserError("no sentence was given; use --text or --file")
     if not all(prompt.sentence.strip() for prompt in prompts):
-        raise UserError("a sentence is empty; write what the motion should show")
+        raise UserError("a sentence of --text or --file is empty; write what the motion should show")
     return prompts
 
 

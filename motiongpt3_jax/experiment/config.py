@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from motiongpt3_jax.data_pipelines.sources import SOURCES, SourceOptions
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.check_folder import LONGEST
 from motiongpt3_jax.parallel import ShardingOptions
 from motiongpt3_jax.systems.kind import SystemKind
@@ -190,10 +191,12 @@ def read_config(values: Any) -> RunConfig:
     config = from_values(RunConfig, shared, "config", values=values, **others)
     stages = {name: from_values(StageConfig, stage, f"config.stages.{name}") for name, stage in config.stages.items()}
     if config.model.get("lora"):
-        stages = {name: _train_used_adapter(stage) for name, stage in stages.items()}
+        stages = {name: _train_used_adapter(stage, f"config.stages.{name}") for name, stage in stages.items()}
     return replace(config, stages=stages)
 
 
-def _train_used_adapter(stage: StageConfig) -> StageConfig:
+def _train_used_adapter(stage: StageConfig, path: str) -> StageConfig:
     used = stage.objective.get("adapter", "")
+    if not isinstance(used, str):
+        raise UserError(f"{path}.objective.adapter is {used!r}; it must be a name in config.model.lora, or ''")
     return replace(stage, trainable=base_patterns(stage.trainable, (used,) if used else ()))

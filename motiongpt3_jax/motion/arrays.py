@@ -89,7 +89,10 @@ class Header(NamedTuple):
     @property
     def possible(self) -> bool:
         """Whether there can be such an array."""
-        return self.dtype.itemsize > 0 and len(self.shape) <= 32 and all(0 <= n < 1 << 62 for n in self.shape)
+        if self.dtype.itemsize == 0 or len(self.shape) > 32 or any(size < 0 for size in self.shape):
+            return False
+        # NumPy multiplies the other sizes of an empty array too.
+        return math.prod(size or 1 for size in self.shape) * self.dtype.itemsize < 1 << 62
 
 
 def read_npy(path: str | PathLike[str]) -> np.ndarray:

@@ -48,7 +48,7 @@ def load_mapping(path: str | os.PathLike[str] | Mapping[str, Any] | None) -> dic
     if path is None or isinstance(path, Mapping):
         return check_mapping(path or {})
     is_json = str(path).lstrip().startswith("{")
-    what = "mapping" if is_json else f"mapping '{path}'"
+    what = "mapping" if is_json else f"--mapping '{path}'"
     if not is_json and not Path(path).is_file():
         raise FileNotFoundError(
             f'{what} does not exist; give a JSON file such as {{"pelvis": "Hips"}}, or the JSON itself.'

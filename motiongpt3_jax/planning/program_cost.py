@@ -199,14 +199,23 @@ class CostReader:
                 total += stored_bytes(one.shape)
             elif one.opcode == "dynamic-update-slice" and first:
                 continue  # written in place
-            elif one.opcode == "bitcast":
-                total += self._parts(instructions, one.name, whole)
+            elif self._renames(one):
+                is_result = one is list(instructions.values())[-1]
+                total += whole if is_result else self._parts(instructions, one.name, whole)
             elif one.opcode == "fusion":
                 places = [i for i, operand in enumerate(one.operands) if operand == name]
                 total += sum(self._read(one.calls[0], i, instructions[name].shape) for i in places)
             else:
                 return whole
         return total
+
+    def _renames(self, one: Instruction) -> bool:
+        """Whether an instruction gives its operand another shape and nothing else, by itself or as a fusion."""
+        if one.opcode != "fusion":
+            return one.opcode == "bitcast"
+        return all(
+            inner.opcode in ("parameter", "bitcast") for inner in self.program.computations[one.calls[0]].values()
+        )
 
     def _written(self, fusion: Instruction) -> float:
         """What a fusion writes: of arrays that it updates in place, the update alone."""

@@ -74,8 +74,19 @@ def _equation_flops(equation: Any, kernels: bool) -> float:
     if name == "scan":
         return inside * parameters["length"]
     if name == "while":
-        return inside * written_pieces(parameters["body_jaxpr"].jaxpr)
+        return inside * loop_trips(parameters["cond_jaxpr"].jaxpr, parameters["body_jaxpr"].jaxpr)
     return inside
+
+
+def loop_trips(condition: core.Jaxpr, body: core.Jaxpr) -> int:
+    """How often a loop can run: the number that its counter stays below, else in how many pieces it writes its arrays.
+
+    A loop that may end earlier counts as long as it can be.
+    """
+    for equation in condition.eqns:
+        if equation.primitive.name == "lt" and isinstance(equation.invars[1], core.Literal):
+            return max(int(equation.invars[1].val), 1)
+    return written_pieces(body)
 
 
 def written_pieces(body: core.Jaxpr) -> int:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from jax.extend import core
 
-from motiongpt3_jax.planning.traced_flops import written_pieces
+from motiongpt3_jax.planning.traced_flops import loop_trips
 
 WRITERS = frozenset(
     (
@@ -321,7 +321,7 @@ def _inner(operation: _Operation, size: Size) -> Traced:
     if operation.name == "while":
         body = parameters["body_jaxpr"].jaxpr
         one = _Body(body, size).traced()
-        return Traced(one.peak, one.moved * written_pieces(body))
+        return Traced(one.peak, one.moved * loop_trips(parameters["cond_jaxpr"].jaxpr, body))
     if operation.name == "cond":
         each = [_Body(branch.jaxpr, size).traced() for branch in parameters["branches"]]
         return Traced(max(one.peak for one in each), max(one.moved for one in each))

@@ -37,9 +37,10 @@ class _Terminated(BaseException):
 def stop_at_sigterm() -> Iterator[None]:
     """SIGTERM raises TrainingInterrupted, as Ctrl-C raises KeyboardInterrupt: for what surrounds the steps.
 
-    `Interrupts` and, of several processes, JAX put their own handlers in its place while they watch.
+    `Interrupts` and, of several processes, JAX put their own handlers in its place while they watch. JAX's stays where
+    the processes have met already: it tells the others.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or jax.distributed.is_initialized():
         yield
         return
     before = signal.signal(signal.SIGTERM, _raise_terminated)

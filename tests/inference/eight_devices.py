@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from motiongpt3_jax.inference import engine
+from motiongpt3_jax.inference import on_mesh
 from motiongpt3_jax.inference.model import Model
 from motiongpt3_jax.motion import Motion
 from motiongpt3_jax.motion.notes import Note
@@ -111,7 +111,7 @@ def main() -> None:
     warnings.simplefilter("ignore", Note)
     folder, cases = Path(sys.argv[1]), sys.argv[2:]
     # The arrays of the smallest models are split too.
-    sharding.SMALL, engine.SHARDING = 64, SPLIT
+    sharding.SMALL, on_mesh.SHARDING = 64, SPLIT
     known = {
         "start": start,
         "captions": compare_captions,

@@ -67,6 +67,7 @@ BROKEN = {
     "sizes whose product is 64 bits": claiming((1 << 62, 4)),
     "a negative size": claiming((-1, 22, 3)),
     "nothing of much": claiming((0, 10**30)),
+    "nothing of much in all": claiming((0, 1 << 61, 22, 3)),
     "a size too many": claiming((3,)),
     "numbers of no size": claiming((10**12,), "<U0"),
     "axes without end": claiming((1,) * 40),

@@ -133,3 +133,29 @@ ENTRY %main (shard: f32[2,64], x: f32[4,8]) -> f32[8,64] {
 def test_a_gather_beside_other_work_moves_its_bytes_once():
     moved, product = 4 * 64 * (2 + 8), 4 * (4 * 8 + 4 * 4)
     assert CostReader(Program.of(STEPS)).total() == Cost(2 * 4 * 4 * 8, moved + product)
+
+
+RENAMED = """HloModule jit_step, num_partitions=1
+
+%renamed (inner: f32[64,32]) -> f32[64,32] {
+  %inner = f32[64,32]{1,0} parameter(0)
+  ROOT %other = f32[64,32]{1,0} bitcast(%inner)
+}
+
+%outer (x: f32[8,64], w: f32[64,32]) -> f32[8,32] {
+  %x = f32[8,64]{1,0} parameter(0)
+  %w = f32[64,32]{1,0} parameter(1)
+  %kernel = f32[64,32]{1,0} fusion(%w), kind=kLoop, calls=%renamed
+  ROOT %product = f32[8,32]{1,0} dot(%x, %kernel), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+}
+
+ENTRY %main (a: f32[8,64], b: f32[64,32]) -> f32[8,32] {
+  %a = f32[8,64]{1,0} parameter(0)
+  %b = f32[64,32]{1,0} parameter(1)
+  ROOT %result = f32[8,32]{1,0} fusion(%a, %b), kind=kOutput, calls=%outer
+}
+"""
+
+
+def test_a_kernel_that_a_fusion_gives_another_shape_before_it_multiplies_is_read():
+    assert CostReader(Program.of(RENAMED)).total() == Cost(FLOPS, INPUT + KERNEL + RESULT)

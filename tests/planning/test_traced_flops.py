@@ -33,6 +33,22 @@ def test_a_loop_that_ends_with_the_data_counts_to_its_longest():
     assert function_flops(pieces, W, X, jax.ShapeDtypeStruct((), jnp.int32)) == PRODUCT
 
 
+def test_a_loop_that_may_end_early_counts_to_what_its_counter_stays_below():
+    def unfinished(state):
+        step, kept = state
+        return (step < 3) & (kept.sum() < 1)
+
+    def write(state):
+        step, kept = state
+        row = kept[:1] @ jnp.ones((16, 16))
+        return step + 1, jax.lax.dynamic_update_slice_in_dim(kept, row, step, axis=0)
+
+    def run(x):
+        return jax.lax.while_loop(unfinished, write, (0, x))
+
+    assert function_flops(run, X) == 3 * 2 * 16 * 16
+
+
 def test_a_convolution_that_spreads_its_input_does_not_count_the_zeros():
     clip, kernel = jnp.zeros((1, 10, 4)), jnp.zeros((3, 4, 5))
     numbers = ("NWC", "WIO", "NWC")
