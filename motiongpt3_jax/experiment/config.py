@@ -190,13 +190,15 @@ def read_config(values: Any) -> RunConfig:
     shared = {**{key: values[key] for key in common}, "data": data}
     config = from_values(RunConfig, shared, "config", values=values, **others)
     stages = {name: from_values(StageConfig, stage, f"config.stages.{name}") for name, stage in config.stages.items()}
+    for name, stage in stages.items():
+        if not isinstance(used := stage.objective.get("adapter", ""), str):
+            said = f"config.stages.{name}.objective.adapter is {used!r}"
+            raise UserError(f"{said}; it must be a name in config.model.lora, or ''")
     if config.model.get("lora"):
-        stages = {name: _train_used_adapter(stage, f"config.stages.{name}") for name, stage in stages.items()}
+        stages = {name: _train_used_adapter(stage) for name, stage in stages.items()}
     return replace(config, stages=stages)
 
 
-def _train_used_adapter(stage: StageConfig, path: str) -> StageConfig:
+def _train_used_adapter(stage: StageConfig) -> StageConfig:
     used = stage.objective.get("adapter", "")
-    if not isinstance(used, str):
-        raise UserError(f"{path}.objective.adapter is {used!r}; it must be a name in config.model.lora, or ''")
     return replace(stage, trainable=base_patterns(stage.trainable, (used,) if used else ()))
