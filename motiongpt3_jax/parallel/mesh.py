@@ -42,18 +42,24 @@ def _arrange(shape: tuple[int, int, int], devices: Sequence[jax.Device]) -> np.n
     slices = defaultdict(list)
     for device in devices:
         slices[getattr(device, "slice_index", 0) if device.platform == "tpu" else 0].append(device)
+    check_slices(shape, len(slices))
     data, *inner = shape
-    if data % len(slices):
-        raise UserError(
-            f"mesh data {data} x fsdp {inner[0]} x tensor {inner[1]} puts weights of one layer on several of "
-            f"{len(slices)} TPU slices, between which the network is slow; choose data as a multiple of {len(slices)}."
-        )
     within = (data // len(slices), *inner)
     parts = [
         mesh_utils.create_device_mesh(within, part, allow_split_physical_axes=True)
         for _, part in sorted(slices.items())
     ]
     return np.concatenate(parts)
+
+
+def check_slices(shape: Sequence[int], slices: int) -> None:
+    """Raises UserError when an axis other than `data` of a mesh of this shape crosses TPU slices."""
+    if shape[0] % slices:
+        shown = " x ".join(f"{name} {size}" for name, size in zip(AXES, shape))
+        raise UserError(
+            f"mesh {shown} puts weights of one layer on several of {slices} TPU slices, between which the network is "
+            f"slow; choose data as a multiple of {slices}."
+        )
 
 
 def make_abstract_mesh(count: int, data: int | None = None, fsdp: int = 1, tensor: int = 1) -> AbstractMesh:

@@ -19,7 +19,7 @@ from motiongpt3_jax.parallel import make_mesh
 from motiongpt3_jax.parallel.checks import BatchSize, check_divides
 from motiongpt3_jax.parallel.collectives import Collective, bytes_by_kind, read_collectives
 from motiongpt3_jax.parallel.hlo import Program as HloProgram
-from motiongpt3_jax.parallel.mesh import AXES, make_abstract_mesh
+from motiongpt3_jax.parallel.mesh import AXES, check_slices, make_abstract_mesh
 from motiongpt3_jax.parallel.sharding import row_shards
 from motiongpt3_jax.parallel.topology import slice_devices
 from motiongpt3_jax.planning.advice import advice
@@ -201,8 +201,11 @@ def make_grid(config: RunConfig, chips: Slice, devices: Sequence[jax.Device] | N
     axes = config.mesh
     data = None if axes.data < 0 else axes.data
     if devices is None:
-        return make_abstract_mesh(chips.chips, data, axes.fsdp, axes.tensor)
-    return make_mesh(data, axes.fsdp, axes.tensor, devices=devices)
+        grid = make_abstract_mesh(chips.chips, data, axes.fsdp, axes.tensor)
+    else:
+        grid = make_mesh(data, axes.fsdp, axes.tensor, devices=devices)
+    check_slices(tuple(grid.shape.values()), chips.slices)
+    return grid
 
 
 def price_of(chips: Slice, prices: Mapping[str, float]) -> float | None:

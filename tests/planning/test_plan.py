@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from motiongpt3_jax.configs import load_config
+from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.experiment.check_config import check_config
 from motiongpt3_jax.inference.folder import plain
 from motiongpt3_jax.parallel.mesh import make_abstract_mesh
 from motiongpt3_jax.planning.chips import CHIPS, Slice
 from motiongpt3_jax.planning.estimate import estimate_step, trace_step
-from motiongpt3_jax.planning.make_plan import parse_pairs
+from motiongpt3_jax.planning.make_plan import parse_pairs, plan
 from motiongpt3_jax.planning.stage_program import model_spec
 
 ROOT = Path(__file__).parents[2]
@@ -136,6 +137,11 @@ def test_an_estimate_needs_no_compiler_and_has_all_numbers(tmp_path):
     assert found["fits"] is True
     assert found["memory"]["optimizer"] == pytest.approx(2 * found["memory"]["parameters"], rel=0.01)
     assert "machine code" in said
+
+
+def test_weights_across_slices_are_refused_where_nothing_is_compiled_too():
+    with pytest.raises(UserError, match="puts weights of one layer on several of 2 TPU slices"):
+        plan("motiongpt3:test", "2xv5e:2x2", platform="estimate", mesh={"fsdp": 8}, stage="vae")
 
 
 @pytest.mark.parametrize("text", ["data", "data=", "=2", "data=2,data=2", "data=0", "data=two"])
