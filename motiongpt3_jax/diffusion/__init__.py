@@ -1,6 +1,6 @@
 """Noise schedules, guidance and samplers, as functions of a denoising function."""
 
-from motiongpt3_jax.diffusion.samplers import SAMPLERS, Denoiser, Noise, OfTimes, classifier_free_guidance
+from motiongpt3_jax.diffusion.samplers import SAMPLERS, Denoiser, Noise, classifier_free_guidance
 from motiongpt3_jax.diffusion.schedule import NoiseSchedule, linear_beta, respace
 
 __all__ = [
@@ -8,7 +8,6 @@ __all__ = [
     "Denoiser",
     "Noise",
     "NoiseSchedule",
-    "OfTimes",
     "classifier_free_guidance",
     "linear_beta",
     "respace",

@@ -1,12 +1,11 @@
 """Diffusion and flow samplers (DDPM, DDIM, DPM-Solver++, Euler), as functions of a denoising function.
 
-A denoiser is `eps(x, t)`: the noise in `x` (batch, tokens, latent) at step `t` (batch,) of the full schedule, or, for
-rectified flow, the velocity at time `t` in [0, 1]. Where a sampler is given `of_times`, a denoiser takes what that
-makes of `t` instead, for several steps at once. Noise comes from one key per request, so that batch mates change
-nothing, or as recorded arrays (start, (steps, ...) in order of use).
+Noise comes from one key per request, so that batch mates change nothing, or as recorded arrays (start, (steps, ...) in
+order of use).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jax
@@ -18,10 +17,6 @@ from motiongpt3_jax.diffusion.schedule import NoiseSchedule, at_steps, respace
 from motiongpt3_jax.errors import UserError
 
 Latents = Float[Array, "batch tokens latent"]
-Denoiser = Callable[[Latents, Any], Latents]
-OfTimes = Callable[[Float[Array, "steps"]], Any]
-"""Times -> a tree with as many rows in front: what a denoiser needs to know of each."""
-
 Noise = Key[Array, "batch"] | tuple[Latents, Float[Array, "steps batch tokens latent"]]
 Shape = tuple[int, int, int]
 
@@ -30,6 +25,20 @@ MOST_ROWS = 512
 
 MOST_STEPS = 16
 """Steps whose times are prepared together."""
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """A model that tells the noise in latents, its work on times apart from that on latents.
+
+    Attributes:
+      times: steps of the full schedule, or times of a rectified flow in [0, 1] -> a tree with as many rows in front, of
+        which `eps` takes one. It is called for several steps at once.
+      eps: (latents, a row of that tree) -> the noise in them or, for rectified flow, the velocity.
+    """
+
+    times: Callable[[Float[Array, "steps"]], Any]
+    eps: Callable[[Latents, Any], Latents]
 
 
 class Options(Protocol):
@@ -59,14 +68,7 @@ def _normals(keys: Key[Array, "batch"], number: Any, shape: Shape) -> Latents:
     return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, number), shape[1:]))(keys)
 
 
-def ancestral(
-    eps: Denoiser,
-    schedule: NoiseSchedule,
-    noise: Noise,
-    shape: Shape,
-    options: Options,
-    of_times: OfTimes | None = None,
-) -> Latents:
+def ancestral(denoiser: Denoiser, schedule: NoiseSchedule, noise: Noise, shape: Shape, options: Options) -> Latents:
     """DDPM ancestral sampling with the small fixed variance, unclipped, as the official code samples."""
     few = respace(schedule, options.steps)
     tables = {
@@ -79,21 +81,14 @@ def ancestral(
     }
 
     def step(x: Latents, at: dict[str, Array]) -> tuple[Latents, None]:
-        clean = at["inverse"] * x - at["inverse_noise"] * eps(x, at["t"])
+        clean = at["inverse"] * x - at["inverse_noise"] * denoiser.eps(x, at["t"])
         fresh = step_noise(noise, at["number"], shape) * options.temperature
         return at["clean"] * clean + at["noisy"] * x + at["spread"] * fresh, None
 
-    return _run(step, start_noise(noise, shape), tables, shape[0], of_times)
+    return _run(step, start_noise(noise, shape), tables, shape, denoiser)
 
 
-def ddim(
-    eps: Denoiser,
-    schedule: NoiseSchedule,
-    noise: Noise,
-    shape: Shape,
-    options: Options,
-    of_times: OfTimes | None = None,
-) -> Latents:
+def ddim(denoiser: Denoiser, schedule: NoiseSchedule, noise: Noise, shape: Shape, options: Options) -> Latents:
     """DDIM (arXiv 2010.02502, equation 12): `eta` 0 adds no fresh noise, 1 as much as the ancestral sampler."""
     few = respace(schedule, options.steps)
     before = np.append(1.0, few.alphas_cumprod[:-1])
@@ -108,23 +103,18 @@ def ddim(
     }
 
     def step(x: Latents, at: dict[str, Array]) -> tuple[Latents, None]:
-        predicted = eps(x, at["t"])
+        predicted = denoiser.eps(x, at["t"])
         clean = (x - at["spread"] * predicted) / at["signal"]
         x = at["next_signal"] * clean + at["next_spread"] * predicted
         if options.eta:
             x = x + at["fresh"] * options.temperature * step_noise(noise, at["number"], shape)
         return x, None
 
-    return _run(step, start_noise(noise, shape), tables, shape[0], of_times)
+    return _run(step, start_noise(noise, shape), tables, shape, denoiser)
 
 
 def dpm_solver_pp_2m(
-    eps: Denoiser,
-    schedule: NoiseSchedule,
-    noise: Noise,
-    shape: Shape,
-    options: Options,
-    of_times: OfTimes | None = None,
+    denoiser: Denoiser, schedule: NoiseSchedule, noise: Noise, shape: Shape, options: Options
 ) -> Latents:
     """DPM-Solver++(2M) evenly spaced in log-SNR (arXiv 2211.01095, algorithm 2); the last step is first order."""
     few = at_steps(schedule, even_log_snr(schedule, options.steps))
@@ -145,12 +135,12 @@ def dpm_solver_pp_2m(
 
     def step(carry: tuple[Latents, Latents], at: dict[str, Array]) -> tuple[tuple[Latents, Latents], None]:
         x, before = carry
-        clean = (x - at["spread"] * eps(x, at["t"])) / at["signal"]
+        clean = (x - at["spread"] * denoiser.eps(x, at["t"])) / at["signal"]
         ahead = clean + at["second"] * (clean - before)
         return (at["keep"] * x + at["gain"] * ahead, clean), None
 
     start = start_noise(noise, shape)
-    return _run(step, (start, jnp.zeros_like(start)), tables, shape[0], of_times)[0]
+    return _run(step, (start, jnp.zeros_like(start)), tables, shape, denoiser)[0]
 
 
 def even_log_snr(schedule: NoiseSchedule, steps: int) -> np.ndarray:
@@ -171,22 +161,15 @@ def even_log_snr(schedule: NoiseSchedule, steps: int) -> np.ndarray:
     return excess.astype(int)
 
 
-def euler(
-    velocity: Denoiser,
-    schedule: NoiseSchedule,
-    noise: Noise,
-    shape: Shape,
-    options: Options,
-    of_times: OfTimes | None = None,
-) -> Latents:
+def euler(denoiser: Denoiser, schedule: NoiseSchedule, noise: Noise, shape: Shape, options: Options) -> Latents:
     """Euler steps of a rectified flow from noise (time 0) to data (time 1) (arXiv 2209.03003)."""
     del schedule
     tables = {"t": np.arange(options.steps)[::-1] / options.steps}
 
     def step(x: Latents, at: dict[str, Array]) -> tuple[Latents, None]:
-        return x + velocity(x, at["t"]) / options.steps, None
+        return x + denoiser.eps(x, at["t"]) / options.steps, None
 
-    return _run(step, start_noise(noise, shape), tables, shape[0], of_times)
+    return _run(step, start_noise(noise, shape), tables, shape, denoiser)
 
 
 SAMPLERS = {"ancestral": ancestral, "ddim": ddim, "dpm++": dpm_solver_pp_2m, "euler": euler}
@@ -199,19 +182,14 @@ def steps_at_once(steps: int, batch: int) -> int:
     return max(count for count in range(1, most + 1) if steps % count == 0)
 
 
-def _run(
-    step: Callable[..., Any], start: Any, tables: dict[str, np.ndarray], batch: int, of_times: OfTimes | None
-) -> Any:
+def _run(step: Callable[..., Any], start: Any, tables: dict[str, np.ndarray], shape: Shape, denoiser: Denoiser) -> Any:
     """Runs a step over tables that are indexed by step, from the last to the first."""
-    rows = {name: jnp.asarray(table[::-1].copy(), jnp.float32) for name, table in tables.items()}
-    steps = len(rows["t"])
-    rows["number"] = jnp.arange(steps)
-    if of_times is None:
-        rows["t"] = jnp.broadcast_to(rows["t"][:, None], (steps, batch))
-        return jax.lax.scan(step, start, rows)[0]
-    count = steps_at_once(steps, batch)
+    steps = len(tables["t"])
+    together = (-1, steps_at_once(steps, shape[0]))
+    rows = {name: jnp.asarray(table[::-1].reshape(together), jnp.float32) for name, table in tables.items()}
+    rows["number"] = jnp.arange(steps).reshape(together)
 
     def several(carry: Any, rows: dict[str, Array]) -> tuple[Any, None]:
-        return jax.lax.scan(step, carry, {**rows, "t": of_times(rows["t"])})[0], None
+        return jax.lax.scan(step, carry, {**rows, "t": denoiser.times(rows["t"])})[0], None
 
-    return jax.lax.scan(several, start, {name: x.reshape(-1, count) for name, x in rows.items()})[0]
+    return jax.lax.scan(several, start, rows)[0]

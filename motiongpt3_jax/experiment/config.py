@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from motiongpt3_jax.data_pipelines.sources import SOURCES, SourceOptions
-from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.inference.check_folder import LONGEST
 from motiongpt3_jax.parallel import ShardingOptions
 from motiongpt3_jax.systems.kind import SystemKind
@@ -191,9 +190,7 @@ def read_config(values: Any) -> RunConfig:
     config = from_values(RunConfig, shared, "config", values=values, **others)
     stages = {name: from_values(StageConfig, stage, f"config.stages.{name}") for name, stage in config.stages.items()}
     for name, stage in stages.items():
-        if not isinstance(used := stage.objective.get("adapter", ""), str):
-            said = f"config.stages.{name}.objective.adapter is {used!r}"
-            raise UserError(f"{said}; it must be a name in config.model.lora, or ''")
+        check_value(f"config.stages.{name}.objective.adapter", stage.objective.get("adapter", ""), TEXT)
     if config.model.get("lora"):
         stages = {name: _train_used_adapter(stage) for name, stage in stages.items()}
     return replace(config, stages=stages)

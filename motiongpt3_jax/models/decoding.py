@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import jax
 from jaxtyping import Array, Bool, Float, Int
 
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models.attention_masks import joined_positions, visibility
 from motiongpt3_jax.models.decoder import Decoder, FinalNorm, Layer, Positions, check_streams, relative_bias
-from motiongpt3_jax.models.dense import kernels_transposed, plain_kernels, transpose_kernels
+from motiongpt3_jax.models.dense import kernels_transposed, plain_kernels, unstack
 from motiongpt3_jax.models.stream_block import CrossAttention
 from motiongpt3_jax.models.streams import KVCache, Stream, update_slots
 
@@ -18,16 +17,8 @@ Tree = Any
 
 
 def unstack_layers(params: Tree) -> Tree:
-    """A decoder's parameters for decode steps: a list of its layers instead of stacks, see also `transpose_kernels`.
-
-    Every use of a stack would copy its layer. This copies all of them: do it once, before a loop or when a model is
-    loaded. Lists stay as they are.
-    """
-    stacked = params["layers"]
-    if isinstance(stacked, list):
-        return params
-    layers = len(jax.tree.leaves(stacked)[0])
-    return {**params, "layers": [transpose_kernels(jax.tree.map(lambda x, n=n: x[n], stacked)) for n in range(layers)]}
+    """A decoder's parameters for decode steps: a list of its layers instead of stacks, see `unstack`."""
+    return {**params, "layers": unstack(params["layers"])}
 
 
 def cross_cache(decoder: Decoder, params: Tree, memory: Stream) -> KVCache:

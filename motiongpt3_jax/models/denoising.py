@@ -4,34 +4,27 @@ What a block does to its input depends on condition and time, and not on the lat
 several steps in one product, which reads the larger half of the head's weights once for all of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import jax
 from jaxtyping import Array, Float, Int
 
-from motiongpt3_jax.models.dense import kernels_transposed, plain_kernels, transpose_kernels
+from motiongpt3_jax.models.dense import kernels_transposed, plain_kernels, transpose_kernels, unstack
 from motiongpt3_jax.models.head import DiffusionHead, ResidualBlock, of_rows
 
 Tree = Any
 
-LAST = "final_modulation"
-"""The parameters behind the last block that condition and time alone go through."""
+ENDS = ("input", "final_modulation", "final")
+"""The head's dense layers before and behind the blocks."""
 
 
 def unstack_blocks(params: Tree) -> Tree:
-    """A head's parameters for denoising steps: a list of its blocks instead of a stack, see also `transpose_kernels`.
-
-    Every use of a stack would copy its block. This copies all of them: do it once, before a loop or when a model is
-    loaded. Lists stay as they are.
-    """
-    stacked = params["blocks"]
-    if isinstance(stacked, list):
+    """A head's parameters for denoising steps: a list of its blocks instead of a stack, see `unstack`."""
+    if isinstance(params["blocks"], list):
         return params
-    depth = len(jax.tree.leaves(stacked)[0])
-    blocks = [transpose_kernels(jax.tree.map(lambda x, n=n: x[n], stacked)) for n in range(depth)]
-    return {**params, "blocks": blocks, LAST: transpose_kernels(params[LAST])}
+    return {**params, **{name: transpose_kernels(params[name]) for name in ENDS}, "blocks": unstack(params["blocks"])}
 
 
 def modulate_steps(
@@ -44,12 +37,9 @@ def modulate_steps(
       params: its parameters, see `unstack_blocks`.
       y: of the steps that follow.
     """
+    ends, blocks = _bound(head, params)
     y = y[:, :, None]
-    last = {LAST: plain_kernels(params[LAST])}
-    return (
-        *(_block(head, block, y, method="modulate") for block in params["blocks"]),
-        _with_product(head, params[LAST]).apply({"params": last}, y, method="modulate_last"),
-    )
+    return (*(block(y, method="modulate") for block in blocks), ends(y, method="modulate_last"))
 
 
 def denoise_step(
@@ -68,18 +58,20 @@ def denoise_step(
       modulations: of this step, see `modulate_steps`.
       condition_index: the condition of each row, where rows share some.
     """
-    ends = {"params": {name: params[name] for name in ("input", "final")}}
-    x = head.apply(ends, x, method="enter")
-    for block, modulation in zip(params["blocks"], modulations):
-        x = _block(head, block, x, of_rows(modulation, condition_index), method="update")
-    return head.apply(ends, x, of_rows(modulations[-1], condition_index), method="leave")
+    ends, blocks = _bound(head, params)
+    *of_blocks, last = (of_rows(one, condition_index) for one in modulations)
+    x = ends(x, method="enter")
+    for block, modulation in zip(blocks, of_blocks, strict=True):
+        x = block(x, modulation, method="update")
+    return ends(x, last, method="leave")
 
 
-def _with_product(head: DiffusionHead, params: Tree) -> DiffusionHead:
-    """The head, multiplying as fits how its kernels lie."""
-    return head.clone(config=replace(head.config, kernel_first=kernels_transposed(params)))
-
-
-def _block(head: DiffusionHead, params: Tree, *args: Array, method: str) -> Array:
-    block = ResidualBlock(_with_product(head, params).config, head.constrain)
-    return block.apply({"params": plain_kernels(params)}, *args, method=method)
+def _bound(head: DiffusionHead, params: Tree) -> tuple[Callable[..., Array], list[Callable[..., Array]]]:
+    """(`apply` of the head without its blocks, that of each block), with their parameters."""
+    config = replace(head.config, kernel_first=kernels_transposed(params["blocks"]))
+    block = ResidualBlock(config, head.constrain)
+    ends = {name: plain_kernels(params[name]) for name in ENDS}
+    return (
+        partial(DiffusionHead(config, head.constrain).apply, {"params": ends}),
+        [partial(block.apply, {"params": plain_kernels(one)}) for one in params["blocks"]],
+    )

@@ -303,6 +303,18 @@ def transpose_kernels(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(transposed, params)
 
 
+def unstack(stacked: Any) -> list[Any]:
+    """Parameters of layers one by one instead of a stack, see also `transpose_kernels`; lists stay as they are.
+
+    Every use of a stack would copy its layer. This copies all of them: do it once, before a loop or when a model is
+    loaded.
+    """
+    if isinstance(stacked, list):
+        return stacked
+    layers = len(jax.tree.leaves(stacked)[0])
+    return [transpose_kernels(jax.tree.map(lambda x, n=n: x[n], stacked)) for n in range(layers)]
+
+
 def plain_kernels(params: Any) -> Any:
     """Parameters with kernels as the modules know them; within a program that costs nothing."""
     return jax.tree.map(

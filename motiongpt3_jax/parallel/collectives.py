@@ -70,10 +70,9 @@ def read_collectives(text: str) -> list[Collective]:
     found: dict[object, Collective] = {}
     for computation, times, instruction in program.instructions():
         kind = instruction.opcode.removesuffix("-start")
-        if slices := kind == "send" and NETWORK.search(instruction.rest):
-            sent, group = arrays_of(instruction.shape)[:1], slices[1].count(",") + 1
-            key = ("between-slices", computation, instruction.name)
-            found[key] = Collective("between-slices", tuple(sent), times, None, group, "")
+        if kind == "send" and (slices := NETWORK.search(instruction.rest)):
+            sent, group = arrays_of(instruction.shape)[0], slices[1].count(",") + 1
+            found[computation, instruction.name] = Collective("between-slices", (sent,), times, None, group, "")
         if kind not in KINDS:
             continue
         if kind == "all-reduce" and computation.startswith("all-reduce-scatter"):

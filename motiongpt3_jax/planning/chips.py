@@ -103,19 +103,13 @@ class Slice:
             raise UserError(f"--topology {self.name}: no such chips are known; there are {', '.join(CHIPS)}")
         return CHIPS[self.generation]
 
-    @property
-    def network_rate(self) -> float:
-        """Bytes a second from a chip to other slices.
-
-        Raises:
-          UserError: nobody has written down the network of these chips.
-        """
-        if self.chip.network is None:
+    def check_described(self) -> None:
+        """Raises UserError where nobody wrote down what these chips can do, or the network between several slices."""
+        if self.chip.network is None and self.slices > 1:
             raise UserError(
                 f"--topology {self.name}: nobody says how fast the network between slices of {self.generation} is; "
                 "plan one slice"
             )
-        return self.chip.network
 
     def ring_rate(self, group: int) -> float:
         """Bytes a second with which a chip sends around the rings that a group of chips forms.

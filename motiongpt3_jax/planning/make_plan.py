@@ -190,7 +190,7 @@ def stage_plan(program: StageProgram, taken: Taken, chips: Slice, filling: Filli
 
 def devices_of(chips: Slice, platform: Platform) -> Sequence[jax.Device] | None:
     """The devices that a platform compiles for; None where it compiles nothing."""
-    chips.chip, chips.slices > 1 and chips.network_rate  # noqa: B018 - refuse what nobody described
+    chips.check_described()
     if platform == "estimate":
         return None
     return slice_devices(chips.name) if platform == "tpu" else simulated_devices(chips)

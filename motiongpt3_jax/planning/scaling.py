@@ -166,7 +166,7 @@ def network_seconds(collectives: Mapping[str, float], part: Slice, copies: int) 
     if copies == 1:
         return 0.0
     summed = sum(collectives.get(kind, 0.0) for kind in ("all-reduce", "reduce-scatter"))
-    return 2 * (copies - 1) / copies * summed / part.chips / part.network_rate
+    return 2 * (copies - 1) / copies * summed / part.chips / part.chip.network
 
 
 def _efficiency(point: Point, first: Point) -> float | None:

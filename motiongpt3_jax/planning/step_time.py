@@ -17,7 +17,7 @@ def collective_seconds(one: Collective, chips: Slice) -> float:
     if one.kind == "collective-permute":
         return one.bytes / chips.chip.link
     rounds = ROUNDS.get(one.kind, 1.0) * (one.group - 1) / one.group
-    rate = chips.network_rate if one.kind == "between-slices" else chips.ring_rate(one.group)
+    rate = chips.chip.network if one.kind == "between-slices" else chips.ring_rate(one.group)
     return rounds * one.bytes / rate
 
 

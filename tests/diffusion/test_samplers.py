@@ -8,13 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motiongpt3_jax.diffusion import SAMPLERS, classifier_free_guidance
+from motiongpt3_jax.diffusion import SAMPLERS, Denoiser, classifier_free_guidance, samplers
 from motiongpt3_jax.diffusion.samplers import even_log_snr, steps_at_once
 from tests.diffusion.official import SCHEDULE
 
 MEAN, SPREAD = 2.0, 0.5
 SHAPE = (64, 1, 64)
 LEFT = jnp.asarray(SCHEDULE.alphas_cumprod, jnp.float32)
+
+
+def broadcast(eps, rows=SHAPE[0]):
+    """A denoiser of a function of latents and a time for each of so many rows."""
+    return Denoiser(lambda t: jnp.broadcast_to(t[:, None], (len(t), rows)), eps)
 
 
 def options(steps, temperature=1.0, eta=0.0):
@@ -46,7 +51,7 @@ def keys(first=0, count=SHAPE[0]):
 
 @partial(jax.jit, static_argnames=("name", "steps", "shape"))
 def sample(name, noise, steps, temperature=1.0, shape=SHAPE):
-    denoiser = gaussian_velocity if name == "euler" else gaussian_eps
+    denoiser = broadcast(gaussian_velocity if name == "euler" else gaussian_eps, shape[0])
     return SAMPLERS[name](denoiser, SCHEDULE, noise, shape, options(steps, temperature))
 
 
@@ -106,30 +111,41 @@ def test_every_step_weighs_its_data_prediction_by_the_last_two_step_widths():
 
 
 def test_a_constant_velocity_is_followed_exactly_in_one_step():
-    samples = SAMPLERS["euler"](lambda x, t: jnp.full_like(x, 3.0), SCHEDULE, recorded(1), SHAPE, options(1))
+    constant = broadcast(lambda x, t: jnp.full_like(x, 3.0))
+    samples = SAMPLERS["euler"](constant, SCHEDULE, recorded(1), SHAPE, options(1))
     np.testing.assert_allclose(samples, start() + 3.0, rtol=1e-6)
 
 
 def test_euler_tells_the_time_from_noise_to_data():
-    samples = SAMPLERS["euler"](lambda x, t: t[:, None, None] + 0 * x, SCHEDULE, recorded(4), SHAPE, options(4))
+    clock = broadcast(lambda x, t: t[:, None, None] + 0 * x)
+    samples = SAMPLERS["euler"](clock, SCHEDULE, recorded(4), SHAPE, options(4))
     np.testing.assert_allclose(samples - start(), (0 + 0.25 + 0.5 + 0.75) / 4, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_a_denoiser_may_be_told_what_was_made_of_several_times_at_once(name):
-    denoiser, seen = gaussian_velocity if name == "euler" else gaussian_eps, []
+def test_several_times_are_given_to_a_denoiser_at_once_and_each_step_has_its_own(name):
+    eps, asked = gaussian_velocity if name == "euler" else gaussian_eps, []
 
-    def of_times(t):
-        seen.append(t.shape)
-        return {"time": t, "twice": 2 * t}
+    def times(t):
+        asked.append(t.shape)
+        return t
 
-    def eps(x, at):
-        return denoiser(x, jnp.broadcast_to(at["twice"] - at["time"], (len(x),)))
+    def of_scalar(x, t):
+        assert t.shape == ()
+        return eps(x, jnp.broadcast_to(t, (len(x),)))
 
-    shape = (3, 1, 64)
-    found = SAMPLERS[name](eps, SCHEDULE, keys(5, 3), shape, options(6), of_times)
-    np.testing.assert_allclose(found, sample(name, keys(5, 3), 6, shape=shape), rtol=1e-4, atol=1e-4)
-    assert seen == [(6,)]
+    # 512 rows of a product are 8 steps of 64.
+    samples = SAMPLERS[name](Denoiser(times, of_scalar), SCHEDULE, keys(), SHAPE, options(24))
+    np.testing.assert_allclose(samples, one_by_one(name, 24), rtol=1e-4, atol=1e-4)
+    assert asked == [(8,)]
+
+
+def one_by_one(name, steps):
+    """Samples of a denoiser that is given one time after the other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(samplers, "steps_at_once", lambda steps, batch: 1)
+        eps = gaussian_velocity if name == "euler" else gaussian_eps
+        return SAMPLERS[name](broadcast(eps), SCHEDULE, keys(), SHAPE, options(steps))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +171,8 @@ def test_requests_with_different_keys_differ():
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_ddim_with_all_its_noise_is_the_ancestral_sampler(temperature):
     noise = start(), jax.random.normal(jax.random.key(8), (10, *SHAPE))
-    run = jax.jit(lambda noise: SAMPLERS["ddim"](gaussian_eps, SCHEDULE, noise, SHAPE, options(10, temperature, 1.0)))
+    denoiser, all_noise = broadcast(gaussian_eps), options(10, temperature, eta=1.0)
+    run = jax.jit(lambda noise: SAMPLERS["ddim"](denoiser, SCHEDULE, noise, SHAPE, all_noise))
     np.testing.assert_allclose(run(noise), sample("ancestral", noise, 10, temperature), atol=1e-4)
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from motiongpt3_jax.diffusion import SAMPLERS, classifier_free_guidance
+from motiongpt3_jax.diffusion import SAMPLERS, Denoiser, classifier_free_guidance
 from tests.diffusion.official import HEAD, SCHEDULE, head_params
 from tests.golden import compare, golden
 from tests.quick import one_quick
@@ -33,12 +33,13 @@ def sample(params, start, noise, conditions, scale, temperature, steps):
 
     pooled = head(conditions, method="pool")
 
-    def eps(x, t):
-        predicted = head(jnp.concatenate([x, x]), pooled + head(t[:1], method="time"), method="denoise")
+    def eps(x, time):
+        predicted = head(jnp.concatenate([x, x]), pooled + time, method="denoise")
         return classifier_free_guidance(*jnp.split(predicted, 2), scale)
 
+    denoiser = Denoiser(lambda t: head(t, method="time"), eps)
     options = SimpleNamespace(steps=steps, temperature=temperature)
-    return SAMPLERS["ancestral"](eps, SCHEDULE, (start, noise), start.shape, options)
+    return SAMPLERS["ancestral"](denoiser, SCHEDULE, (start, noise), start.shape, options)
 
 
 @one_quick(("steps", "scale", "temperature"), runs())

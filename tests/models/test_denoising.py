@@ -28,15 +28,15 @@ def steps(params, x, y, index):
 
 @pytest.mark.parametrize("prepared", [unstack_blocks, jax.jit(unstack_blocks)], ids=["before", "within a program"])
 def test_steps_whose_modulations_are_computed_together_are_those_of_the_head(prepared):
-    found = jax.jit(steps)(prepared(PARAMS), X, Y, INDEX)
+    noise = jax.jit(steps)(prepared(PARAMS), X, Y, INDEX)
     whole = jax.jit(lambda y: HEAD.apply({"params": PARAMS}, X, y, INDEX, method="denoise"))
-    for each, y in zip(found, Y, strict=True):
+    for each, y in zip(noise, Y, strict=True):
         np.testing.assert_allclose(each, whole(y), atol=1e-5)
 
 
 def test_every_row_may_have_a_condition_of_its_own():
-    found = steps(unstack_blocks(PARAMS), X[:4], Y, None)
-    np.testing.assert_allclose(found, steps(unstack_blocks(PARAMS), X[:4], Y, jnp.arange(4)), atol=1e-6)
+    noise = steps(unstack_blocks(PARAMS), X[:4], Y, None)
+    np.testing.assert_allclose(noise, steps(unstack_blocks(PARAMS), X[:4], Y, jnp.arange(4)), atol=1e-6)
 
 
 def test_blocks_are_copied_once_and_lie_as_cpus_read_them():

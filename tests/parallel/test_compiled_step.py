@@ -131,7 +131,7 @@ def test_base_gathers_its_weights_on_slices(stage, fsdp):
 
 @pytest.mark.slow
 def test_between_slices_each_chip_sends_its_share_of_the_gradients_alone():
-    found = exchanged(
+    step = exchanged(
         topology="2xv5e:4x4",
         axes=[2, 16, 1],
         rows=8,
@@ -140,9 +140,9 @@ def test_between_slices_each_chip_sends_its_share_of_the_gradients_alone():
         stage="tune",
         overrides=["model.dtype=bfloat16"],
     )
-    trained = [p for p in found["parameters"] if p["trains"]]
-    wanted = sum(p["numbers"] * p["layers"] * (4 if p["path"].startswith("vocabulary/") else 2) for p in trained) / 16
-    crossing = [one for one in found["collectives"] if one["kind"] == "between-slices"]
+    trained = [p for p in step["parameters"] if p["trains"]]
+    share = sum(p["numbers"] * p["layers"] * (4 if p["path"].startswith("vocabulary/") else 2) for p in trained) / 16
+    crossing = [one for one in step["collectives"] if one["kind"] == "between-slices"]
     sent = sum(amount * one["trips"] for one in crossing for _, _, amount, _ in one["arrays"])
     assert {one["group"] for one in crossing} == {2}
-    assert 0.9 * wanted < sent <= SLACK * wanted
+    assert 0.9 * share < sent <= SLACK * share

@@ -77,4 +77,4 @@ def test_what_slices_exchange_takes_as_long_as_a_chips_part_of_the_network_lets_
 
 def test_slices_whose_network_nobody_described_are_refused():
     with pytest.raises(ValueError, match="nobody says how fast the network between slices of v4 is"):
-        _ = Slice.of("2xv4:2x2x1").network_rate
+        Slice.of("2xv4:2x2x1").check_described()

@@ -94,7 +94,7 @@ def test_a_stage_trains_the_adapter_that_it_uses(system, stage, stream):
         check_config(config(system, lora, stage, trainable=(".*/lora/a/.*",)))
     odd = config(system, lora, stage, trainable=(".*/lora/a/.*",))
     odd["stages"][stage]["objective"]["adapter"] = {"a": 1}
-    with pytest.raises(UserError, match=r"objective.adapter is \{'a': 1\}; it must be a name in config.model.lora"):
+    with pytest.raises(UserError, match=r"objective.adapter is \{'a': 1\}; it must be text"):
         check_config(odd)
     with pytest.raises(UserError, match=r"config\.model\.lora\.a\.targets matches no projection"):
         check_config(config(system, {"a": adapter(4, ("txt/.*",))}, stage))

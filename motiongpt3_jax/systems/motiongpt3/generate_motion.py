@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from motiongpt3_jax.batch import Batch, Places
-from motiongpt3_jax.diffusion import SAMPLERS, Denoiser, Noise, OfTimes, classifier_free_guidance
+from motiongpt3_jax.diffusion import SAMPLERS, Denoiser, Noise, classifier_free_guidance
 from motiongpt3_jax.errors import UserError
 from motiongpt3_jax.models import denoise_step, modulate_steps, prefill, unstack_blocks
 from motiongpt3_jax.systems.interface import Tree, Variables
@@ -111,19 +112,16 @@ def sample_latents(
         kind = "a rectified flow" if modules.config.flow else "diffusion"
         raise UserError(f"sampler {options.sampler!r} does not fit this model, which was trained as {kind}")
     shape = (len(condition), modules.config.vae.latents, modules.config.vae.width)
-    eps, of_times = _denoiser(modules, variables.params, condition, options.guidance_scale)
-    sampled = SAMPLERS[options.sampler](eps, modules.schedule, noise, shape, options, of_times)
+    denoiser = _denoiser(modules, variables.params, condition, options.guidance_scale)
+    sampled = SAMPLERS[options.sampler](denoiser, modules.schedule, noise, shape, options)
     return from_language(variables.state, sampled)
 
 
-def _denoiser(
-    modules: Modules, params: Tree, condition: Float[Array, "rows holders width"], scale: float
-) -> tuple[Denoiser, OfTimes]:
-    """The head as a function of latents and modulations, and these as a function of times."""
+def _denoiser(modules: Modules, params: Tree, condition: Float[Array, "rows holders width"], scale: float) -> Denoiser:
+    """The head, its pooled conditions computed once."""
     weights = unstack_blocks(params["head"])
-
-    def head(*args: Array, method: str) -> Array:
-        return modules.head.apply({"params": {k: v for k, v in weights.items() if k != "blocks"}}, *args, method=method)
+    outside_blocks = {"params": {name: value for name, value in weights.items() if name != "blocks"}}
+    head = partial(modules.head.apply, outside_blocks)
 
     pooled, condition_index = head(condition, method="pool"), None
     if scale != 1.0:
@@ -132,16 +130,16 @@ def _denoiser(
         pooled = jnp.concatenate([pooled, head(params["null_condition"][None], method="pool")])
         condition_index = jnp.concatenate([rows, jnp.full_like(rows, len(rows))])
 
-    def of_times(t: Float[Array, "steps"]) -> Tree:
+    def modulations(t: Float[Array, "steps"]) -> Tree:
         return modulate_steps(modules.head, weights, pooled + head(t, method="time")[:, None])
 
-    def eps(x: Array, modulations: Tree) -> Array:
+    def eps(x: Array, modulation: Tree) -> Array:
         if condition_index is None:
-            return denoise_step(modules.head, weights, x, modulations)
-        both = denoise_step(modules.head, weights, jnp.concatenate([x, x]), modulations, condition_index)
+            return denoise_step(modules.head, weights, x, modulation)
+        both = denoise_step(modules.head, weights, jnp.concatenate([x, x]), modulation, condition_index)
         return classifier_free_guidance(*jnp.split(both, 2), scale)
 
-    return eps, of_times
+    return Denoiser(modulations, eps)
 
 
 def decode_latents(
