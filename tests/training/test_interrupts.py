@@ -119,6 +119,13 @@ def signal_in_a_callback():
     time.sleep(20)
 
 
+def test_where_processes_have_met_the_handler_stays_that_tells_the_others(monkeypatch):
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_at_sigterm():
+        assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_sigterm_in_a_callback_whose_errors_python_drops_is_not_lost():
     before = sys.unraisablehook
     with pytest.raises(TrainingInterrupted, match="SIGTERM: stopped"), stop_at_sigterm():
